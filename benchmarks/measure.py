@@ -1,0 +1,136 @@
+"""How a case is measured: everybody computes it, is checked, and is then timed in turns in one process.
+
+Clocks drift and caches are shared, so a time alone says little: what counts is the ratio of two times of the same round,
+and of these ratios the median. The order rotates from round to round, so that nobody always follows the same neighbour.
+"""
+
+import gc
+import time
+from dataclasses import dataclass, field
+
+import numpy as np
+from cases import Array, Case
+from peers import PEERS, Call, padded, windows
+
+import fastconv as fc
+
+OURS, OUR_CALL, PEAK = "fastconv", "fastconv call", "peak"
+TOLERANCE = 1e-4  # of max|output|, between a peer and fastconv: it finds wrong setups, not rounding
+
+
+@dataclass
+class Row:
+    """What one case gave; seconds and ratios (peer / fastconv: above 1 fastconv is faster) are medians over rounds."""
+
+    case: Case
+    seconds: dict[str, float] = field(default_factory=dict)
+    ratios: dict[str, float] = field(default_factory=dict)
+    rounds: dict[str, int] = field(default_factory=dict)
+    error: float = np.nan  # fastconv's largest error / max|output|, against float64
+    peak: float = np.nan  # fastconv's direct-summation FLOP/s / those of the peak probe
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def gflops(self) -> float:
+        return 2 * self.case.macs / self.seconds[OURS] / 1e9
+
+    @property
+    def best_peer(self) -> str | None:
+        peers = [name for name in self.ratios if name in PEERS]
+        return min(peers, key=self.ratios.__getitem__, default=None)
+
+
+def measure(case: Case, peers: list[str], seconds: float, threads: int) -> Row:
+    """Check and time fastconv and the named peers on one case, in about `seconds` (very slow peers take longer)."""
+    row = Row(case)
+    x, w = case.arrays()
+    bank = fc.FilterBank(w, **case.options)
+    calls: dict[str, Call] = {OURS: lambda: bank(x), OUR_CALL: lambda: fc.conv2d(x, w, **case.options)}
+    result = bank(x)  # (N, K, H', W')
+    row.error = error_of(case, x, w, result)
+    for name in peers:
+        try:
+            call = PEERS[name].make(case, x, w, threads)
+            if call is None:
+                continue
+            difference = np.abs(np.asarray(call()).reshape(case.output) - result).max() / np.abs(result).max()
+        except Exception as error:  # noqa: BLE001 - whatever a peer's trouble is, it must not end the run
+            row.notes.append(f"{name} failed: {error}")
+            continue
+        if difference <= TOLERANCE:
+            calls[name] = call
+        else:
+            row.notes.append(f"{name} left out: its result differs by {difference:.1e} of max|output|")
+    del result
+    calls[PEAK], peak_flops = peak_probe()
+
+    times = interleave(calls, seconds, pause=0.02 if threads > 1 else 0)
+    for name, of_rounds in times.items():
+        row.seconds[name] = float(np.nanmedian(of_rounds))
+        row.ratios[name] = float(np.nanmedian(of_rounds / times[OURS]))
+        row.rounds[name] = int(np.isfinite(of_rounds).sum())
+    row.peak = 2 * case.macs / peak_flops * row.ratios[PEAK]
+    return row
+
+
+def interleave(calls: dict[str, Call], seconds: float, pause: float = 0) -> dict[str, Array]:
+    """Time all calls round by round; returns seconds per call, (rounds,) for each name, NaN where it sat out.
+
+    A turn is one untimed call, which brings code and data back into the caches, then as many timed ones as fill a
+    millisecond. Each call may use an equal share of `seconds`, so slow ones take part in fewer rounds, fastconv and the
+    peak probe in all. `pause` lets the threads of the call before fall asleep.
+    """
+    repeats, rounds = {}, {}
+    for name, call in calls.items():
+        once = timed(call, 1)
+        repeats[name] = max(1, int(1e-3 / once))
+        turn = once * (1 + repeats[name])
+        rounds[name] = 1 if once > 5 else int(np.clip(seconds / len(calls) / turn, 3, 50))
+    rounds[OURS] = rounds[PEAK] = max(rounds.values())
+
+    times = {name: np.full(rounds[OURS], np.nan) for name in calls}
+    names = list(calls)
+    gc.disable()
+    for r in range(rounds[OURS]):
+        turn_order = names[r % len(names) :] + names[: r % len(names)]
+        for name in turn_order:
+            if r < rounds[name]:
+                time.sleep(pause)
+                if rounds[name] > 1:
+                    calls[name]()
+                times[name][r] = timed(calls[name], repeats[name])
+    gc.enable()
+    return times
+
+
+def timed(call: Call, repeats: int) -> float:
+    """Seconds per call."""
+    start = time.perf_counter()
+    for _ in range(repeats):
+        call()
+    return (time.perf_counter() - start) / repeats
+
+
+def peak_probe() -> tuple[Call, float]:
+    """A call that keeps the multiply-add units busy, and its floating-point operations.
+
+    NumPy's float32 matrix product stands for the peak; its BLAS may stay well below what the machine can do.
+    """
+    n = 512
+    a, b = np.random.default_rng(0).standard_normal((2, n, n), dtype=np.float32)
+    out = np.empty_like(a)
+    return lambda: np.matmul(a, b, out=out), 2 * n**3
+
+
+def error_of(case: Case, x: Array, w: Array, result: Array) -> float:
+    """Largest error over max|output|, against the definition in float64 on as many output rows as take a moment."""
+    height = case.output[2]
+    count = min(height, max(3, 200_000_000 * height // case.macs))
+    maps = windows(case, padded(case, x.astype(np.float64)))  # (N, C, H', W', kh, kw)
+    banks = np.split(w.astype(np.float64), case.groups)
+    worst = 0.0
+    for i in np.linspace(0, height - 1, count).astype(int):
+        groups = np.split(maps[:, :, i], case.groups, axis=1)
+        exact = [np.tensordot(b, g, ((1, 2, 3), (1, 3, 4))) for b, g in zip(banks, groups, strict=True)]  # (K/g, N, W')
+        worst = max(worst, np.abs(np.concatenate(exact).swapaxes(0, 1) - result[:, :, i]).max())
+    return float(worst / np.abs(result).max())

@@ -1,0 +1,303 @@
+"""The competitors: NumPy as people write it, and the libraries that happen to be installed.
+
+A maker takes a case and its arrays, x (N, C, H, W) and w (K, C/groups, kh, kw), and prepares everything that a user would
+prepare once: sessions, packed weights, memory layout. It returns the call to be timed, whose result `np.asarray`
+understands, or None where the competitor cannot do the case. Libraries are imported by their makers only.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+from cases import Array, Case, gaussian
+
+Call = Callable[[], Any]
+Maker = Callable[[Case, Array, Array, int], Call | None]
+
+
+@dataclass(frozen=True)
+class Peer:
+    name: str
+    modules: tuple[str, ...]
+    make: Maker
+
+    @property
+    def installed(self) -> bool:
+        return all(find_spec(module) for module in self.modules)
+
+
+PEERS: dict[str, Peer] = {}
+
+
+def peer(name: str, *modules: str) -> Callable[[Maker], Maker]:
+    """Enter a maker into PEERS under the name that the report shows, with the modules that it needs."""
+
+    def enter(make: Maker) -> Maker:
+        PEERS[name] = Peer(name, modules, make)
+        return make
+
+    return enter
+
+
+# NumPy
+
+
+def padded(case: Case, x: Array) -> Array:
+    p = case.padding
+    return np.pad(x, ((0, 0), (0, 0), (p, p), (p, p))) if p else x
+
+
+def windows(case: Case, x: Array) -> Array:
+    """A view of x (N, C, H, W), padded before, with one window for each output pixel: (N, C, H', W', kh, kw)."""
+    s, d = case.stride, case.dilation
+    extent = tuple(d * (k - 1) + 1 for k in case.weight[2:])
+    return np.lib.stride_tricks.sliding_window_view(x, extent, axis=(2, 3))[:, :, ::s, ::s, ::d, ::d]
+
+
+@peer("loops")
+def loops(case: Case, x: Array, w: Array, threads: int) -> Call | None:
+    """Six nested loops, as in a first lecture."""
+    if case.macs > 2e6:
+        return None
+    _, filters, height, width = case.output
+    _, channels, kh, kw = case.weight
+    s, d = case.stride, case.dilation
+
+    def call() -> Array:
+        image = padded(case, x)[0]
+        out = np.zeros((filters, height, width), np.float32)
+        for k in range(filters):
+            first = k // (filters // case.groups) * channels
+            for i in range(height):
+                for j in range(width):
+                    for c in range(channels):
+                        for a in range(kh):
+                            for b in range(kw):
+                                out[k, i, j] += image[first + c, i * s + a * d, j * s + b * d] * w[k, c, a, b]
+        return out[None]
+
+    return call
+
+
+@peer("einsum")
+def einsum(case: Case, x: Array, w: Array, threads: int) -> Call:
+    """`np.einsum` over sliding windows, with a subscript for the group (g): no copy, but no BLAS either."""
+    g = case.groups
+    bank = w.reshape(g, -1, *w.shape[1:])  # (g, K/g, C/g, kh, kw)
+
+    def call() -> Array:
+        maps = windows(case, padded(case, x))
+        grouped = maps.reshape(len(x), g, -1, *maps.shape[2:])  # (N, g, C/g, H', W', kh, kw), still a view
+        out: Array = np.einsum("ngchwij,gkcij->ngkhw", grouped, bank)
+        return out.reshape(case.output)
+
+    return call
+
+
+@peer("tensordot")
+def tensordot(case: Case, x: Array, w: Array, threads: int) -> Call | None:
+    """`np.tensordot` over sliding windows, group by group: BLAS, at the price of a copy with kh * kw times the input."""
+    copy_bytes = 4 * math.prod(case.weight[1:]) * math.prod(case.output[2:])
+    if copy_bytes > 2e9:
+        return None
+    banks = np.split(w, case.groups)  # (K/g, C/g, kh, kw) each
+
+    def call() -> Array:
+        groups = np.split(windows(case, padded(case, x)), case.groups, axis=1)
+        maps = [np.tensordot(b, g, ((1, 2, 3), (1, 4, 5))) for b, g in zip(banks, groups, strict=True)]
+        return np.concatenate(maps).swapaxes(0, 1) if len(maps) > 1 else maps[0].swapaxes(0, 1)  # from (K, N, H', W')
+
+    return call
+
+
+# Deep-learning runtimes
+
+
+def torch_call(case: Case, x: Array, w: Array, threads: int, layout: str) -> Call:
+    import torch
+
+    torch.set_num_threads(threads)
+    memory_format = getattr(torch, layout)
+    image, bank = (torch.from_numpy(a).contiguous(memory_format=memory_format) for a in (x, w))
+    return partial(torch.conv2d, image, bank, **case.options)
+
+
+@peer("torch", "torch")
+def torch_nchw(case: Case, x: Array, w: Array, threads: int) -> Call:
+    return torch_call(case, x, w, threads, "contiguous_format")
+
+
+@peer("torch nhwc", "torch")
+def torch_nhwc(case: Case, x: Array, w: Array, threads: int) -> Call:
+    """Input and weight are brought to channels_last beforehand, and the result stays so."""
+    return torch_call(case, x, w, threads, "channels_last")
+
+
+def onnx_model(case: Case, w: Array) -> bytes:
+    from onnx import TensorProto, helper, numpy_helper
+
+    options: dict[str, Any] = {
+        "strides": [case.stride] * 2,
+        "pads": [case.padding] * 4,
+        "dilations": [case.dilation] * 2,
+        "group": case.groups,
+    }
+    node = helper.make_node("Conv", ["x", "w"], ["y"], **options)
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, case.input)
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, case.output)
+    graph = helper.make_graph([node], "conv", [x], [y], [numpy_helper.from_array(w, "w")])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    data: bytes = model.SerializeToString()
+    return data
+
+
+@peer("onnxruntime", "onnx", "onnxruntime")
+def onnxruntime(case: Case, x: Array, w: Array, threads: int) -> Call:
+    """Input and output are bound once, which spares 5 us a call."""
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    session = ort.InferenceSession(onnx_model(case, w), options, providers=["CPUExecutionProvider"])
+    out = np.empty(case.output, np.float32)
+    binding = session.io_binding()
+    binding.bind_cpu_input("x", x)
+    binding.bind_output("y", "cpu", 0, np.float32, out.shape, out.ctypes.data)
+
+    def call() -> Array:
+        session.run_with_iobinding(binding)
+        return out
+
+    return call
+
+
+@peer("openvino", "onnx", "openvino")
+def openvino(case: Case, x: Array, w: Array, threads: int) -> Call:
+    import openvino as ov
+
+    core = ov.Core()
+    settings = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_NUM_THREADS": threads,
+        "NUM_STREAMS": 1,
+        "INFERENCE_PRECISION_HINT": "f32",
+    }
+    request = core.compile_model(core.read_model(onnx_model(case, w)), "CPU", settings).create_infer_request()
+    request.set_input_tensor(ov.Tensor(x, shared_memory=True))
+
+    def call() -> Array:
+        request.infer()
+        out: Array = request.get_output_tensor().data
+        return out
+
+    return call
+
+
+@peer("ncnn", "ncnn")
+def ncnn(case: Case, x: Array, w: Array, threads: int) -> Call:
+    """A net of one layer, its weights from a file; the result stays an `ncnn.Mat` without the batch axis."""
+    from pathlib import Path
+    from tempfile import TemporaryDirectory
+
+    import ncnn
+
+    net = ncnn.Net()
+    net.opt.num_threads = threads
+    for lossy in ("fp16_packed", "fp16_storage", "fp16_arithmetic", "bf16_packed", "bf16_storage"):
+        setattr(net.opt, f"use_{lossy}", False)
+    filters, _, kh, kw = w.shape
+    settings = {0: filters, 1: kw, 11: kh, 2: case.dilation, 3: case.stride, 4: case.padding, 6: w.size}
+    if case.groups > 1:
+        settings[7] = case.groups
+    layer = "Convolution" if case.groups == 1 else "ConvolutionDepthWise"
+    numbers = " ".join(f"{key}={value}" for key, value in settings.items())
+    net.load_param_mem(f"7767517\n2 2\nInput x 0 1 x\n{layer} conv 1 1 x y {numbers}\n")
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "weights.bin")
+        path.write_bytes(bytes(4) + w.tobytes())  # four zero bytes: plain float32 follows
+        net.load_model(str(path))
+    image = ncnn.Mat(x[0])
+
+    def call() -> Any:
+        extractor = net.create_extractor()
+        extractor.input("x", image)
+        return extractor.extract("y")[1]
+
+    return call
+
+
+# Image filters: one plane, one kernel
+
+
+def plane(case: Case, x: Array, w: Array) -> tuple[Array, Array] | None:
+    """Image (H, W) and kernel (kh, kw), where the case has no more than these."""
+    return (x[0, 0], w[0, 0]) if case.input[:2] == (1, 1) and case.weight[0] == 1 else None
+
+
+def inner(case: Case, out: Array) -> Array:
+    """Crop a result of the image's size where the case asks for less padding."""
+    cut = case.weight[-1] // 2 - case.padding
+    return out[cut:-cut, cut:-cut] if cut else out
+
+
+@peer("opencv", "cv2")
+def opencv(case: Case, x: Array, w: Array, threads: int) -> Call | None:
+    import cv2
+
+    if not (planes := plane(case, x, w)):
+        return None
+    image, kernel = planes
+    cv2.setNumThreads(threads)
+    return lambda: inner(case, cv2.filter2D(image, -1, kernel, borderType=cv2.BORDER_CONSTANT))
+
+
+@peer("opencv sep", "cv2")
+def opencv_separable(case: Case, x: Array, w: Array, threads: int) -> Call | None:
+    import cv2
+
+    if not case.separable:
+        return None
+    image, g = x[0, 0], gaussian(case.weight[-1])
+    cv2.setNumThreads(threads)
+    return lambda: cv2.sepFilter2D(image, -1, g, g, borderType=cv2.BORDER_CONSTANT)
+
+
+@peer("ndimage", "scipy")
+def ndimage(case: Case, x: Array, w: Array, threads: int) -> Call | None:
+    """`scipy.ndimage.correlate`, or twice `correlate1d` for a separable kernel."""
+    from scipy import ndimage
+
+    if not (planes := plane(case, x, w)):
+        return None
+    image, kernel = planes
+    if case.separable:
+        g = gaussian(case.weight[-1])
+        return lambda: ndimage.correlate1d(
+            ndimage.correlate1d(image, g, axis=0, mode="constant"), g, axis=1, mode="constant"
+        )
+    return lambda: inner(case, ndimage.correlate(image, kernel, mode="constant"))
+
+
+def scipy_fft(case: Case, x: Array, w: Array, function: str) -> Call | None:
+    from scipy import signal
+
+    if not (planes := plane(case, x, w)):
+        return None
+    image, kernel = planes
+    convolve = getattr(signal, function)
+    return lambda: inner(case, convolve(image, kernel[::-1, ::-1], mode="same"))
+
+
+@peer("fftconvolve", "scipy")
+def fftconvolve(case: Case, x: Array, w: Array, threads: int) -> Call | None:
+    return scipy_fft(case, x, w, "fftconvolve")
+
+
+@peer("oaconvolve", "scipy")
+def oaconvolve(case: Case, x: Array, w: Array, threads: int) -> Call | None:
+    return scipy_fft(case, x, w, "oaconvolve")

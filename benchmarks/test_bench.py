@@ -1,0 +1,39 @@
+"""`pytest benchmarks/`: fastconv beside NumPy as people write it, grouped by case; only the results are asserted."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from cases import CASES, Case
+from peers import PEERS, Call
+
+import fastconv as fc
+
+pytest.importorskip("pytest_benchmark")
+
+SMALL = [case for case in CASES if case.quick and case.macs < 2e8]
+
+
+def make_call(who: str, case: Case) -> Call | None:
+    x, w = case.arrays()
+    if who == "fastconv call":
+        return lambda: fc.conv2d(x, w, **case.options)
+    if who == "fastconv bank":
+        bank = fc.FilterBank(w, **case.options)
+        return lambda: bank(x)
+    return PEERS[who].make(case, x, w, 1)
+
+
+@pytest.mark.parametrize("who", ["fastconv bank", "fastconv call", "tensordot", "einsum", "loops"])
+@pytest.mark.parametrize("case", SMALL, ids=lambda case: case.name)
+@pytest.mark.benchmark(min_rounds=3, max_time=0.3)
+def test_speed(benchmark: Any, case: Case, who: str) -> None:
+    call = make_call(who, case)
+    if call is None:
+        pytest.skip(f"{who} would take too long or too much memory")
+    benchmark.group = case.name
+    result = benchmark(call)
+
+    x, w = case.arrays()
+    expected = fc.conv2d(x.astype(np.float64), w.astype(np.float64), **case.options)
+    np.testing.assert_allclose(result, expected, rtol=0, atol=1e-5 * np.abs(expected).max())

@@ -1,0 +1,392 @@
+"""Arguments -> one Problem: the only place that knows what may be asked for, and says so when it may not.
+
+A Problem holds shapes, dtypes and options, never data; it is what a Plan is made from. Its three spatial axes are depth,
+rows and columns: 1-D and 2-D problems get axes of size one in front.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastconv import _core
+
+Array = NDArray[Any]
+Triple = tuple[int, int, int]
+PerAxis = int | Sequence[int]
+Padding = int | Sequence[int] | Sequence[Sequence[int]] | str
+
+PADDINGS = ("valid", "same", "same_lower", "full")
+PADDING_MODES = {
+    **{mode: mode for mode in _core.PADDING_MODES},
+    "constant": "zeros",
+    "edge": "replicate",
+    "wrap": "circular",
+}
+ALGORITHMS = ("auto", "direct")
+PRECISIONS = ("default", "highest")
+AXIS_NAMES = ("depth", "height", "width")
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One convolution: everything but the data."""
+
+    output_shape: tuple[int, ...]
+    batch_shape: tuple[int, ...]  # (N,), or whatever axes precede the channels
+    channels: int  # of the input, C
+    filters: int  # K
+    groups: int
+    size: Triple  # of the image
+    kernel: Triple
+    output_size: Triple  # of a feature map
+    stride: Triple
+    dilation: Triple
+    pad: Triple  # before each axis; what lies after follows from the output size
+    padding_mode: str
+    flip: bool
+    activation: str | None
+    algorithm: str
+    dtype: np.dtype[Any]  # of the result
+    accumulator: np.dtype[Any]
+
+    @property
+    def taps(self) -> int:
+        """Products that an output adds up."""
+        return self.channels // self.groups * math.prod(self.kernel)
+
+    @property
+    def is_pointwise(self) -> bool:
+        """Whether every output sees just the pixel at its own place, so that an image may as well be one long row."""
+        return self.kernel == self.stride == (1, 1, 1) and self.size == self.output_size
+
+
+def as_array(name: str, value: ArrayLike) -> Array:
+    """Return value as an ndarray without copying, be it an array, a nested list or a DLPack tensor on the CPU."""
+    if type(value) is np.ndarray:
+        return value
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(
+            f"{name} must be an array without a mask; got a masked array: fill it first, e.g. {name}.filled(0)"
+        )
+    try:
+        if hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
+            return np.from_dlpack(cast(Any, value))
+        return np.asarray(value)
+    except (TypeError, ValueError, RuntimeError, BufferError) as error:
+        raise TypeError(
+            f"{name} must be an array or a tensor on the CPU; got {type(value).__name__}: {error}"
+        ) from error
+
+
+def per_axis(name: str, value: object, axes: int) -> tuple[int, ...]:
+    """Return value, one int of 1 or more or one such int per axis, as a tuple of ints."""
+    entries = value if isinstance(value, Iterable) and not isinstance(value, str) else (value,) * axes
+    numbers = tuple(_index(entry) for entry in entries)
+    if len(numbers) != axes or any(number is None or number < 1 for number in numbers):
+        raise _bad_ints(name, f"1 or more, or one such int per axis ({axes})", value)
+    return cast(tuple[int, ...], numbers)
+
+
+def positive_int(name: str, value: object) -> int:
+    """Return value as an int of 1 or more."""
+    number = _index(value)
+    if number is None or number < 1:
+        raise _bad_ints(name, "an int of 1 or more", value)
+    return number
+
+
+def hashable(value: object) -> object:
+    """Return value with every sequence in it turned into a tuple, so that a plan can be remembered by it."""
+    if isinstance(value, Iterable) and not isinstance(value, str):
+        return tuple(hashable(entry) for entry in value)
+    return value
+
+
+def problem(
+    axes: int,
+    input_shape: tuple[int, ...],
+    weight_shape: tuple[int, ...],
+    bias_shape: tuple[int, ...] | None,
+    dtypes: tuple[np.dtype[Any], ...],
+    *,
+    stride: object,
+    padding: object,
+    dilation: object,
+    groups: object,
+    padding_mode: object,
+    flip: object,
+    activation: object,
+    algorithm: object,
+    precision: object,
+) -> Problem:
+    """Check every option against the shapes and dtypes and return the Problem they make."""
+    filters, kernel = _bank(axes, weight_shape)
+    batch_shape, channels, size = _image(axes, input_shape, weight_shape)
+    group_count = _group_count(groups, filters, weight_shape, axes)
+    if (expected := _filter_channels(axes, weight_shape) * group_count) != channels:
+        raise ValueError(
+            f"input has {channels} channels (shape {input_shape}) but weight of shape {weight_shape} "
+            f"with groups={group_count} expects {expected}"
+        )
+    _check_bias(bias_shape, weight_shape, filters, axes)
+    strides = per_axis("stride", stride, axes)
+    dilations = per_axis("dilation", dilation, axes)
+    _one_of("padding_mode", padding_mode, tuple(PADDING_MODES))
+    mode = PADDING_MODES[cast(str, padding_mode)]
+    pads = _pads(padding, axes, size, kernel, strides, dilations)
+    output_size = _output_size(size, kernel, strides, dilations, pads)
+    if mode != "zeros" and 0 in size and any(map(any, pads)):
+        raise ValueError(f"padding_mode {mode!r} needs pixels to repeat, but input of shape {input_shape} has none")
+
+    _one_of("activation", activation, tuple(_core.ACTIVATIONS))
+    _one_of("algorithm", algorithm, ALGORITHMS)
+    _one_of("precision", precision, PRECISIONS)
+    if not isinstance(flip, (bool, np.bool_)):
+        raise TypeError(f"flip must be True or False; got {flip!r}")
+    taps = math.prod(weight_shape[len(weight_shape) - axes :]) * _filter_channels(axes, weight_shape)
+    dtype, accumulator = result_types(dtypes, taps)
+    _check_activation(cast("str | None", activation), dtype)
+
+    maps = (filters,) if len(weight_shape) == axes + 2 else ()
+    output_shape = (*batch_shape, *maps, *output_size)
+    largest = max(math.prod(output_shape), math.prod(input_shape)) * accumulator.itemsize
+    if largest > sys.maxsize or max(size + tuple(map(sum, pads)) + strides + dilations) > 2**48:
+        raise ValueError(
+            f"input of shape {input_shape} with padding {padding!r} is too large: the output would have shape {output_shape}"
+        )
+    return Problem(
+        output_shape=output_shape,
+        batch_shape=batch_shape,
+        channels=channels,
+        filters=filters,
+        groups=group_count,
+        size=_triple(size),
+        kernel=_triple(kernel),
+        output_size=_triple(output_size),
+        stride=_triple(strides),
+        dilation=_triple(dilations),
+        pad=_triple(tuple(before for before, _ in pads), fill=0),
+        padding_mode=mode,
+        flip=bool(flip),
+        activation=cast("str | None", activation),
+        algorithm=cast(str, algorithm),
+        dtype=dtype,
+        accumulator=accumulator,
+    )
+
+
+def result_types(dtypes: tuple[np.dtype[Any], ...], taps: int) -> tuple[np.dtype[Any], np.dtype[Any]]:
+    """Return the dtype of the result and the dtype to add up in, for input, weight and bias of these dtypes."""
+    for name, dtype in zip(("input", "weight", "bias"), dtypes, strict=False):
+        if not (dtype.kind in "biufc" or dtype.name == "bfloat16") or dtype.char in "gG":
+            raise TypeError(
+                f"{name} must hold bool, integers of up to 64 bits, float16, bfloat16, float32, float64, complex64 or complex128; "
+                f"got dtype {dtype}"
+            )
+    if all(dtype.kind in "biu" for dtype in dtypes):
+        eight_bit = all(dtype.itemsize == 1 for dtype in dtypes)
+        exact = eight_bit and _largest_sum(dtypes, taps) <= np.iinfo(np.int32).max
+        integer = np.dtype(np.int32 if exact else np.int64)
+        return integer, integer
+    try:
+        dtype = np.result_type(*dtypes).newbyteorder("=")
+    except TypeError as error:
+        raise TypeError(
+            f"input and weight must have dtypes that promote; got {' and '.join(map(str, dtypes))}"
+        ) from error
+    return dtype, np.dtype(np.float32) if dtype.itemsize == 2 else dtype
+
+
+def may_overflow(dtypes: tuple[np.dtype[Any], ...], taps: int, target: np.dtype[Any]) -> bool:
+    """Tell whether integers of these dtypes could add up to more than target holds."""
+    return all(dtype.kind in "biu" for dtype in dtypes) and _largest_sum(dtypes, taps) > np.iinfo(target).max
+
+
+def check_integer_range(input: Array, weight: Array, bias: Array | None, taps: int, target: np.dtype[Any]) -> None:
+    """Raise ValueError if the integers in input, weight and bias could add up to more than target holds."""
+    limit = int(np.iinfo(target).max)
+    pixel, tap, offset = _largest(input), _largest(weight), 0 if bias is None else _largest(bias)
+    if pixel * tap * taps + offset <= limit:
+        return
+    heaviest = max(sum(abs(int(value)) for value in taps_of_one) for taps_of_one in weight.reshape(-1, taps))
+    if pixel * heaviest + offset > limit:
+        raise ValueError(
+            f"input holds integers up to {pixel} and weight has a filter whose taps add up to {heaviest} (bias up to {offset}): "
+            f"{target} could not hold every sum; convert input to float64, or scale it down"
+        )
+
+
+def check_out(out: object, problem: Problem) -> Array:
+    """Return out if the result can be written there."""
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"out must be an ndarray; got {type(out).__name__}")
+    if out.shape != problem.output_shape:
+        raise ValueError(f"out must have shape {problem.output_shape}; got {out.shape}")
+    if not np.can_cast(problem.dtype, out.dtype, "same_kind"):
+        raise TypeError(f"out must have a dtype that holds {problem.dtype} ('same_kind' casting); got {out.dtype}")
+    if not out.flags.writeable:
+        raise ValueError("out must be writeable; got a read-only array")
+    return out
+
+
+def _bank(axes: int, weight_shape: tuple[int, ...]) -> tuple[int, tuple[int, ...]]:
+    """Return how many filters a weight of this shape has, and the size of their kernels."""
+    forms = _weight_forms(axes)
+    if not axes <= len(weight_shape) <= axes + 2:
+        raise ValueError(f"weight must be {forms}; got shape {weight_shape}")
+    if 0 in weight_shape:
+        raise ValueError(
+            f"weight must have at least one filter, one channel and one tap ({forms}); got shape {weight_shape}"
+        )
+    return (weight_shape[0] if len(weight_shape) == axes + 2 else 1), weight_shape[len(weight_shape) - axes :]
+
+
+def _weight_forms(axes: int) -> str:
+    kernel = ("kd", "kh", "kw")[3 - axes :]
+    forms = [
+        ", ".join(("K", "C/groups", *kernel)),
+        ", ".join(("C", *kernel)),
+        ", ".join(kernel) + ("," if axes == 1 else ""),
+    ]
+    return "a bank ({}), a filter ({}) or a kernel ({})".format(*forms)
+
+
+def _filter_channels(axes: int, weight_shape: tuple[int, ...]) -> int:
+    return weight_shape[-axes - 1] if len(weight_shape) > axes else 1
+
+
+def _image(
+    axes: int, input_shape: tuple[int, ...], weight_shape: tuple[int, ...]
+) -> tuple[tuple[int, ...], int, tuple[int, ...]]:
+    """Split the input's shape into its batch axes, its channels and the size of its images."""
+    image = ", ".join(("D", "H", "W")[3 - axes :])
+    if len(input_shape) < axes:
+        raise ValueError(f"input must have the axes (..., {image}) at least; got shape {input_shape}")
+    size = input_shape[len(input_shape) - axes :]
+    if len(weight_shape) == axes:
+        return input_shape[:-axes], 1, size
+    if len(input_shape) == axes:
+        return (), 1, size
+    if input_shape[-axes - 1] == 0:
+        raise ValueError(f"input must have at least one channel (..., C, {image}); got shape {input_shape}")
+    return input_shape[: -axes - 1], input_shape[-axes - 1], size
+
+
+def _group_count(groups: object, filters: int, weight_shape: tuple[int, ...], axes: int) -> int:
+    count = positive_int("groups", groups)
+    if filters % count:
+        raise ValueError(f"groups must divide the {filters} filters of weight {weight_shape}; got {count}")
+    return count
+
+
+def _check_bias(bias_shape: tuple[int, ...] | None, weight_shape: tuple[int, ...], filters: int, axes: int) -> None:
+    allowed = [(filters,)] if len(weight_shape) == axes + 2 else [(), (1,)]
+    if bias_shape is not None and bias_shape not in allowed:
+        raise ValueError(
+            f"bias must have shape {' or '.join(map(str, allowed))} for weight of shape {weight_shape}; got shape {bias_shape}"
+        )
+
+
+def _pads(
+    padding: object,
+    axes: int,
+    size: tuple[int, ...],
+    kernel: tuple[int, ...],
+    stride: tuple[int, ...],
+    dilation: tuple[int, ...],
+) -> tuple[tuple[int, int], ...]:
+    """Return how much padding lies before and after each axis."""
+    reach = [(taps - 1) * step for taps, step in zip(kernel, dilation, strict=True)]
+    if isinstance(padding, str):
+        _one_of("padding", padding, PADDINGS)
+        if padding == "valid":
+            return ((0, 0),) * axes
+        if padding == "full":
+            return tuple((edge, edge) for edge in reach)
+        # The output has ceil(n / stride) positions; where the padding is odd, one end gets one more.
+        totals = [max((-(-n // s) - 1) * s + edge + 1 - n, 0) for n, s, edge in zip(size, stride, reach, strict=True)]
+        halves = [(total // 2, total - total // 2) for total in totals]
+        return tuple(halves if padding == "same" else [(after, before) for before, after in halves])
+    entries = tuple(padding) if isinstance(padding, Iterable) else (padding,) * axes
+    pairs = tuple(
+        tuple(map(_index, entry)) if isinstance(entry, Iterable) else (_index(entry),) * 2 for entry in entries
+    )
+    if len(pairs) != axes or any(len(pair) != 2 or any(edge is None or edge < 0 for edge in pair) for pair in pairs):
+        wanted = f"0 or more, one such int or one (before, after) pair per axis ({axes}), or one of {PADDINGS}"
+        raise _bad_ints("padding", wanted, padding)
+    return cast(tuple[tuple[int, int], ...], pairs)
+
+
+def _output_size(
+    size: tuple[int, ...],
+    kernel: tuple[int, ...],
+    stride: tuple[int, ...],
+    dilation: tuple[int, ...],
+    pads: tuple[tuple[int, int], ...],
+) -> tuple[int, ...]:
+    """Return floor((n + before + after - dilation (k - 1) - 1) / stride) + 1 of each axis."""
+    padded = tuple(n + before + after for n, (before, after) in zip(size, pads, strict=True))
+    spread = tuple((taps - 1) * step + 1 for taps, step in zip(kernel, dilation, strict=True))
+    if any(n < reach for n, reach in zip(padded, spread, strict=True)):
+        raise ValueError(
+            f"weight must fit into the padded input: its kernel {kernel} with dilation {dilation} spans {spread}, "
+            f"but input {size} with padding {pads} has {padded}"
+        )
+    return tuple((n - reach) // step + 1 for n, reach, step in zip(padded, spread, stride, strict=True))
+
+
+def _check_activation(activation: str | None, dtype: np.dtype[Any]) -> None:
+    if activation is not None and dtype.kind == "c":
+        raise TypeError(f"activation must be None for complex numbers; got {activation!r} for dtype {dtype}")
+    if activation not in (None, "relu", "relu6") and dtype.kind == "i":
+        raise TypeError(
+            f"activation must be None, 'relu' or 'relu6' for integers; got {activation!r} for dtype {dtype}"
+        )
+
+
+def _largest_sum(dtypes: tuple[np.dtype[Any], ...], taps: int) -> int:
+    """Return the largest magnitude that taps products of these integer dtypes, and a bias, can add up to."""
+    input, weight, *bias = (_largest_of(dtype) for dtype in dtypes)
+    return taps * input * weight + sum(bias)
+
+
+def _largest_of(dtype: np.dtype[Any]) -> int:
+    return 1 if dtype.kind == "b" else max(-int(np.iinfo(dtype).min), int(np.iinfo(dtype).max))
+
+
+def _largest(values: Array) -> int:
+    return max(int(values.max()), -int(values.min())) if values.size else 0
+
+
+def _index(value: object) -> int | None:
+    """Return value as an int, None if it is not one."""
+    if isinstance(value, (bool, np.bool_)):
+        return None
+    try:
+        return operator.index(cast(Any, value))
+    except TypeError:
+        return None
+
+
+def _triple(values: tuple[int, ...], fill: int = 1) -> Triple:
+    return cast(Triple, (fill,) * (3 - len(values)) + values)
+
+
+def _one_of(name: str, value: object, allowed: tuple[object, ...]) -> None:
+    if not (value is None or isinstance(value, str)) or value not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}; got {value!r}")
+
+
+def _bad_ints(name: str, wanted: str, value: object) -> ValueError | TypeError:
+    """Return the error for a value that is no int (a TypeError) or a bad one (a ValueError)."""
+    flat = np.array(value, dtype=object).ravel() if not isinstance(value, str) else [value]
+    kind = TypeError if any(_index(entry) is None for entry in flat) else ValueError
+    return kind(f"{name} must be {wanted}; got {value!r}")

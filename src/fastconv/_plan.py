@@ -1,0 +1,169 @@
+"""Problem -> frozen, cached Plan: which algorithm runs, in which dtype, over which blocks of the arrays.
+
+The core reads any array of its accumulator's dtype whose columns lie side by side, and writes likewise: such arrays are handed
+over whole. Others (other dtypes, byte orders or column strides) pass through block by block, so that memory stays bounded.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from fastconv import _check, _core
+from fastconv._check import Array, Problem
+
+BLOCK_BYTES = 2**20  # of converted input or output at a time
+CORE_NAMES = {
+    np.dtype(np.int32): "int32_t",
+    np.dtype(np.int64): "int64_t",
+    np.dtype(np.float32): "float",
+    np.dtype(np.float64): "double",
+    np.dtype(np.complex64): "float complex",
+    np.dtype(np.complex128): "double complex",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to do in every call with the same shapes, dtypes and options."""
+
+    problem: Problem
+    images_shape: tuple[int, ...]  # (N, C, D, H, W)
+    weight_shape: tuple[int, ...]  # (K, C / groups, kd, kh, kw)
+    maps_shape: tuple[int, ...]  # (N, K, D', H', W')
+    slide: Callable[..., None]  # the core's loops for the accumulator's dtype
+    integers_may_overflow: bool
+
+
+@lru_cache(maxsize=1024, typed=True)
+def make(
+    axes: int,
+    input_shape: tuple[int, ...],
+    weight_shape: tuple[int, ...],
+    bias_shape: tuple[int, ...] | None,
+    dtypes: tuple[np.dtype[Any], ...],
+    **options: object,
+) -> Plan:
+    """Return the plan for arrays of these shapes and dtypes; raise ValueError or TypeError if there can be none."""
+    problem = _check.problem(axes, input_shape, weight_shape, bias_shape, dtypes, **options)
+    batch = math.prod(problem.batch_shape)
+    return Plan(
+        problem=problem,
+        images_shape=(batch, problem.channels, *problem.size),
+        weight_shape=(problem.filters, problem.channels // problem.groups, *problem.kernel),
+        maps_shape=(batch, problem.filters, *problem.output_size),
+        slide=_core.direct[CORE_NAMES[problem.accumulator]],
+        integers_may_overflow=_check.may_overflow(dtypes, problem.taps, problem.accumulator),
+    )
+
+
+def run(plan: Plan, input: Array, weight: Array, bias: Array | None, out: Array | None) -> Array:
+    """Convolve input with weight as planned and return the result, in out if there is one."""
+    problem = plan.problem
+    if out is not None:
+        _check.check_out(out, problem)
+    if plan.integers_may_overflow or (out is not None and out.dtype != problem.dtype and problem.dtype.kind == "i"):
+        target = problem.dtype if out is None or out.dtype.kind != "i" else out.dtype
+        _check.check_integer_range(input, weight, bias, problem.taps, target)
+    overlaps = out is not None and any(np.may_share_memory(out, array) for array in (input, weight, bias))
+    result = np.empty(problem.output_shape, problem.dtype) if out is None or overlaps else out
+    if result.size:
+        filters = weight.astype(problem.accumulator, order="C", copy=False).reshape(plan.weight_shape)
+        if problem.flip:
+            filters = filters[:, :, ::-1, ::-1, ::-1]
+        offsets = None if bias is None else bias.astype(problem.accumulator, copy=False).reshape(-1)
+        for images, maps in _batches(plan, input, result):
+            _convolve(plan, images, filters, offsets, maps)
+    if out is None or result is out:
+        return result
+    np.copyto(out, result, casting="same_kind")
+    return out
+
+
+def _batches(plan: Plan, input: Array, result: Array) -> Iterator[tuple[Array, Array]]:
+    """Yield views (N, C, D, H, W) of input and (N, K, D', H', W') of result: one pair, or more where the batch axes do not merge."""
+    batch_axes = len(plan.problem.batch_shape)
+    if batch_axes <= 1 or (input.flags.c_contiguous and result.flags.c_contiguous):
+        yield input.reshape(plan.images_shape), result.reshape(plan.maps_shape)
+        return
+    count = input.shape[batch_axes - 1]
+    for index in np.ndindex(input.shape[: batch_axes - 1]):
+        yield input[index].reshape(count, *plan.images_shape[1:]), result[index].reshape(count, *plan.maps_shape[1:])
+
+
+def _convolve(plan: Plan, images: Array, filters: Array, bias: Array | None, maps: Array) -> None:
+    """Convolve images (N, C, D, H, W) into maps (N, K, D', H', W'), directly or block by block through converted copies."""
+    problem = plan.problem
+    accumulator = problem.accumulator
+    if _readable(images, accumulator) and _readable(maps, accumulator):
+        if problem.is_pointwise and images.flags.c_contiguous and maps.flags.c_contiguous:  # one long row a channel
+            images, maps = (array.reshape(*array.shape[:2], 1, 1, -1) for array in (images, maps))
+        _slide(plan, images, filters, bias, maps, problem.pad)
+        return
+    count, size = _block_size(plan)
+    for first in range(0, maps.shape[0], count):
+        for corner in np.ndindex(*(-(-n // step) for n, step in zip(problem.output_size, size, strict=True))):
+            target, source, pad = maps[first : first + count], images[first : first + count], []
+            for axis in range(3):
+                start = corner[axis] * size[axis]
+                stop = min(start + size[axis], problem.output_size[axis])
+                here, before = _reach(plan, axis, start, stop)
+                index = (slice(None),) * (axis + 2)
+                source, target = source[(*index, here)], target[(*index, slice(start, stop))]
+                pad.append(before)
+            source = np.ascontiguousarray(source, accumulator)
+            if _readable(target, accumulator):
+                _slide(plan, source, filters, bias, target, tuple(pad))
+            else:
+                block = np.empty(target.shape, accumulator)
+                _slide(plan, source, filters, bias, block, tuple(pad))
+                np.copyto(target, block, casting="unsafe")  # checked before: out holds the result
+
+
+def _slide(plan: Plan, images: Array, filters: Array, bias: Array | None, maps: Array, pad: tuple[int, ...]) -> None:
+    problem = plan.problem
+    mode, activation = _core.PADDING_MODES[problem.padding_mode], _core.ACTIVATIONS[problem.activation]
+    plan.slide(images, filters, bias, maps, problem.stride, problem.dilation, pad, problem.groups, mode, activation)
+
+
+def _readable(array: Array, dtype: np.dtype[Any]) -> bool:
+    """Tell whether the core can read and write this array: its dtype, and columns side by side."""
+    if array.dtype != dtype or not array.flags.aligned or (array.shape[-1] > 1 and array.strides[-1] != dtype.itemsize):
+        return False
+    return all(stride % dtype.itemsize == 0 for stride in array.strides)
+
+
+def _block_size(plan: Plan) -> tuple[int, list[int]]:
+    """Return how many images, and how much of a feature map's three axes, pass through a converted copy at a time."""
+    problem = plan.problem
+
+    def block_bytes(size: list[int]) -> int:
+        window = zip(size, problem.stride, problem.kernel, problem.dilation, strict=True)
+        seen = [(n - 1) * step + (taps - 1) * spread + 1 for n, step, taps, spread in window]
+        return (problem.channels * math.prod(seen) + problem.filters * math.prod(size)) * problem.accumulator.itemsize
+
+    size = list(problem.output_size)
+    count = max(1, BLOCK_BYTES // block_bytes(size))
+    for axis in range(3):
+        while size[axis] > 1 and block_bytes(size) > BLOCK_BYTES:
+            size[axis] = (size[axis] + 1) // 2
+    return count, size
+
+
+def _reach(plan: Plan, axis: int, start: int, stop: int) -> tuple[slice | list[int], int]:
+    """Return what outputs start..stop of an axis see of the image, and how much zero-padding comes before it."""
+    problem = plan.problem
+    size, mode = problem.size[axis], problem.padding_mode
+    first = start * problem.stride[axis] - problem.pad[axis]
+    last = (
+        (stop - 1) * problem.stride[axis] + (problem.kernel[axis] - 1) * problem.dilation[axis] + 1 - problem.pad[axis]
+    )
+    if mode != "zeros" and (first < 0 or last > size):
+        return _core.sources(first, last, size, _core.PADDING_MODES[mode]), 0
+    inside = min(max(first, 0), size)
+    return slice(inside, max(inside, min(last, size))), inside - first

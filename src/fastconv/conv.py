@@ -1,0 +1,280 @@
+"""conv1d, conv2d, conv3d: slide the kernels of a filter bank over images and stack the feature maps.
+
+The road of a call: here -> _plan.py (what to do for these shapes) -> _core.pyx (the loops).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numpy.typing import ArrayLike
+
+from fastconv import _check, _plan
+from fastconv._check import Array, Padding, PerAxis
+
+__all__ = ["conv1d", "conv2d", "conv3d"]
+
+
+def conv2d(
+    input: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    stride: PerAxis = 1,
+    padding: Padding = 0,
+    dilation: PerAxis = 1,
+    groups: int = 1,
+    *,
+    padding_mode: str = "zeros",
+    flip: bool = False,
+    activation: str | None = None,
+    algorithm: str = "auto",
+    precision: str = "default",
+    out: Array | None = None,
+) -> Array:
+    """Convolve images with a bank of filters, one filter, or one kernel.
+
+    "Convolution" means what it means for neural networks: kernels are not flipped (cross-correlation).
+    Pass ``flip=True`` for the mathematical convolution.
+
+    Parameters
+    ----------
+    input : array_like, shape (..., C, H, W)
+        Images of C channels; all leading axes are batch. ``(H, W)`` is an image of one channel.
+        Any strides and byte order; a DLPack tensor on the CPU will do.
+    weight : array_like
+        Its rank says what it is. A bank of K filters ``(K, C/groups, kh, kw)`` gives K feature maps;
+        a filter ``(C, kh, kw)``, a stack of one kernel per channel, gives one;
+        a kernel ``(kh, kw)`` slides over the last two axes, each plane for itself.
+    bias : array_like, shape (K,), optional
+        Added to each feature map. For a filter or a kernel: one number.
+    stride : int or (int, int)
+        Pixels from one position of the kernel to the next.
+    padding : int, (int, int), ((int, int), (int, int)) or str
+        Pixels added around the image: everywhere, per axis, or per axis before and after.
+        ``"valid"``: none. ``"same"``: the output has ``ceil(n / stride)`` pixels; where the padding is odd, one more comes after
+        (``"same_lower"``: before). ``"full"``: every position at which kernel and image touch.
+    dilation : int or (int, int)
+        Pixels from one tap of the kernel to the next.
+    groups : int
+        Channels and filters are split into so many groups, each convolved for itself.
+    padding_mode : {"zeros", "reflect", "replicate", "circular", "symmetric"}
+        What the padding holds; NumPy's names ``"constant"``, ``"edge"`` and ``"wrap"`` work too.
+    flip : bool
+        Rotate every kernel by 180 degrees first.
+    activation : {None, "relu", "relu6", "leaky_relu", "sigmoid", "silu", "hardswish", "tanh"}
+        Applied to every output; ``leaky_relu`` has slope 0.01. Integers know ``relu`` and ``relu6``, complex numbers none.
+    algorithm : {"auto", "direct"}
+        How to compute it; ``"direct"`` adds up every product.
+    precision : {"default", "highest"}
+        ``"highest"`` allows no algorithm less accurate than direct summation.
+    out : ndarray, optional
+        Where to write the result: any strides, any dtype that ``same_kind`` casting allows. It may overlap the input.
+
+    Returns
+    -------
+    ndarray, shape (..., K, H', W')
+        ``H' = (H + before + after - dilation * (kh - 1) - 1) // stride + 1``, and W' likewise;
+        ``(..., H', W')`` for a filter or a kernel. The dtype is ``np.result_type`` of input, weight and bias;
+        float16 and bfloat16 add up in float32 and are rounded once. Integers add up exactly: 8-bit input with 8-bit weights
+        in int32, all others (and so many taps that int32 could overflow) in int64.
+
+    Raises
+    ------
+    ValueError
+        If shapes or options do not fit together, or if int64 might not hold a sum of the given integers.
+    TypeError
+        If a dtype is not supported, or an option is of the wrong type.
+
+    Notes
+    -----
+    With stride s, dilation d, and p pixels of padding before each axis of the image x, feature map k is
+
+    .. math:: y_k[i, j] = b_k + \\sum_c \\sum_{u, v} w_{k, c}[u, v] \\; x_c[i s + u d - p, j s + v d - p]
+
+    as in V. Dumoulin and F. Visin, "A guide to convolution arithmetic for deep learning", 2016.
+    A NaN or infinity in the input reaches exactly the outputs whose receptive field holds it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastconv as fc
+    >>> image = np.arange(16.0).reshape(4, 4)
+    >>> fc.conv2d(image, np.ones((3, 3)) / 9, padding="valid")  # a kernel: the box blur
+    array([[ 5.,  6.],
+           [ 9., 10.]])
+    >>> batch = np.ones((8, 3, 32, 32), np.float32)
+    >>> bank = np.ones((16, 3, 3, 3), np.float32)
+    >>> fc.conv2d(batch, bank, stride=2, padding=1, activation="relu").shape
+    (8, 16, 16, 16)
+    """
+    return _convolve(
+        2,
+        input,
+        weight,
+        bias,
+        out,
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        groups=groups,
+        padding_mode=padding_mode,
+        flip=flip,
+        activation=activation,
+        algorithm=algorithm,
+        precision=precision,
+    )
+
+
+def conv1d(
+    input: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    stride: PerAxis = 1,
+    padding: Padding = 0,
+    dilation: PerAxis = 1,
+    groups: int = 1,
+    *,
+    padding_mode: str = "zeros",
+    flip: bool = False,
+    activation: str | None = None,
+    algorithm: str = "auto",
+    precision: str = "default",
+    out: Array | None = None,
+) -> Array:
+    """Convolve signals with a bank of filters, one filter, or one kernel.
+
+    "Convolution" means cross-correlation, as in neural networks; ``flip=True`` gives the mathematical one.
+
+    Parameters
+    ----------
+    input : array_like, shape (..., C, W)
+        Signals of C channels; all leading axes are batch. ``(W,)`` is a signal of one channel.
+    weight : array_like
+        A bank ``(K, C/groups, kw)``, a filter ``(C, kw)`` or a kernel ``(kw,)``.
+    bias, stride, padding, dilation, groups, padding_mode, flip, activation, algorithm, precision, out
+        As for `conv2d`, with one spatial axis.
+
+    Returns
+    -------
+    ndarray, shape (..., K, W')
+        The feature maps; ``(..., W')`` for a filter or a kernel.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As for `conv2d`.
+
+    Notes
+    -----
+    :math:`y_k[i] = b_k + \\sum_c \\sum_u w_{k, c}[u] \\; x_c[i s + u d - p]`; see `conv2d`.
+
+    Examples
+    --------
+    >>> import fastconv as fc
+    >>> fc.conv1d([1, 2, 4, 8], [-1, 1])  # differences of neighbours
+    array([1, 2, 4])
+    >>> fc.conv1d([1, 2, 4, 8], [-1, 1], padding="same", padding_mode="circular")
+    array([ 1,  2,  4, -7])
+    """
+    return _convolve(
+        1,
+        input,
+        weight,
+        bias,
+        out,
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        groups=groups,
+        padding_mode=padding_mode,
+        flip=flip,
+        activation=activation,
+        algorithm=algorithm,
+        precision=precision,
+    )
+
+
+def conv3d(
+    input: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    stride: PerAxis = 1,
+    padding: Padding = 0,
+    dilation: PerAxis = 1,
+    groups: int = 1,
+    *,
+    padding_mode: str = "zeros",
+    flip: bool = False,
+    activation: str | None = None,
+    algorithm: str = "auto",
+    precision: str = "default",
+    out: Array | None = None,
+) -> Array:
+    """Convolve volumes with a bank of filters, one filter, or one kernel.
+
+    "Convolution" means cross-correlation, as in neural networks; ``flip=True`` gives the mathematical one.
+
+    Parameters
+    ----------
+    input : array_like, shape (..., C, D, H, W)
+        Volumes of C channels; all leading axes are batch. ``(D, H, W)`` is a volume of one channel.
+    weight : array_like
+        A bank ``(K, C/groups, kd, kh, kw)``, a filter ``(C, kd, kh, kw)`` or a kernel ``(kd, kh, kw)``.
+    bias, stride, padding, dilation, groups, padding_mode, flip, activation, algorithm, precision, out
+        As for `conv2d`, with three spatial axes.
+
+    Returns
+    -------
+    ndarray, shape (..., K, D', H', W')
+        The feature maps; ``(..., D', H', W')`` for a filter or a kernel.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As for `conv2d`.
+
+    Notes
+    -----
+    The sum of `conv2d` over three axes of taps.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastconv as fc
+    >>> fc.conv3d(np.ones((2, 5, 8, 8)), np.ones((4, 2, 3, 3, 3)), padding=(0, 1, 1)).shape
+    (4, 3, 8, 8)
+    """
+    return _convolve(
+        3,
+        input,
+        weight,
+        bias,
+        out,
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        groups=groups,
+        padding_mode=padding_mode,
+        flip=flip,
+        activation=activation,
+        algorithm=algorithm,
+        precision=precision,
+    )
+
+
+def _convolve(
+    axes: int, input: ArrayLike, weight: ArrayLike, bias: ArrayLike | None, out: Array | None, **options: Any
+) -> Array:
+    image = _check.as_array("input", input)
+    filters = _check.as_array("weight", weight)
+    offset = None if bias is None else _check.as_array("bias", bias)
+    arrays = (image, filters) if offset is None else (image, filters, offset)
+    plan = _plan.make(
+        axes,
+        image.shape,
+        filters.shape,
+        None if offset is None else offset.shape,
+        tuple(array.dtype for array in arrays),
+        **{name: _check.hashable(option) for name, option in options.items()},
+    )
+    return _plan.run(plan, image, filters, offset, out)

@@ -1,0 +1,438 @@
+"""Arrays as they come: any strides and byte order, read-only, empty, from DLPack; `out`; and how much memory a call takes."""
+
+import re
+import tracemalloc
+
+import numpy as np
+import pytest
+from numpy.lib.stride_tricks import as_strided, sliding_window_view
+from reference import convolve
+from strategies import values
+
+import fastconv as fc
+
+LAYOUTS = {
+    "contiguous": lambda a: a,
+    "fortran": np.asfortranarray,
+    "reversed": lambda a: np.ascontiguousarray(a[..., ::-1, ::-1])[..., ::-1, ::-1],
+    "reversed channels": lambda a: np.ascontiguousarray(np.flip(a, 1))[:, ::-1],
+    "every other column": lambda a: np.repeat(a, 2, -1)[..., ::2],
+    "every third row": lambda a: np.repeat(a, 3, -2)[..., ::3, :],
+    "channels last": lambda a: np.moveaxis(np.ascontiguousarray(np.moveaxis(a, 1, -1)), -1, 1),
+    "transposed maps": lambda a: np.ascontiguousarray(a.swapaxes(-1, -2)).swapaxes(-1, -2),
+    "cut out of a larger array": lambda a: np.pad(a, 3)[3:-3, 3:-3, 3:-3, 3:-3],
+    "byte-swapped": lambda a: a.astype(a.dtype.newbyteorder()),
+    "byte-swapped and strided": lambda a: np.repeat(a.astype(a.dtype.newbyteorder()), 2, -1)[..., ::2],
+    "read-only": lambda a: read_only(a.copy()),
+    "unaligned": lambda a: unaligned(a),
+    "field of a record": lambda a: field_of_a_record(a),
+}
+DTYPES = ["f4", "f8", "f2", "c8", "u1", "i2", "i8", "?"]
+
+
+def read_only(a):
+    a.flags.writeable = False
+    return a
+
+
+def unaligned(a):
+    """The same values one byte past an aligned address."""
+    buffer = np.zeros(a.nbytes + 1, np.uint8)
+    moved = buffer[1:].view(a.dtype).reshape(a.shape)
+    moved[...] = a
+    return moved
+
+
+def field_of_a_record(a):
+    records = np.zeros(a.shape, [("tag", "u1"), ("pixel", a.dtype)])
+    records["pixel"] = a
+    return records["pixel"]
+
+
+def layout_params():
+    return pytest.mark.parametrize("layout", [*LAYOUTS.values()], ids=[name.replace(" ", "-") for name in LAYOUTS])
+
+
+# Inputs and weights in every layout
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@layout_params()
+def test_input_may_have_any_layout(layout, dtype, rng):
+    image, weight = values(rng, (2, 3, 9, 21), dtype), values(rng, (4, 3, 3, 2), dtype)
+    for options in ({"padding": 1}, {"padding": 2, "padding_mode": "reflect", "stride": 2}):
+        result = fc.conv2d(layout(image), weight, **options)
+        assert np.array_equal(result, fc.conv2d(image, weight, **options))
+        assert result.flags.c_contiguous
+        assert result.dtype.isnative
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@layout_params()
+def test_weight_may_have_any_layout(layout, dtype, rng):
+    image, weight = values(rng, (2, 3, 9, 21), dtype), values(rng, (4, 3, 3, 2), dtype)
+    assert np.array_equal(fc.conv2d(image, layout(weight), padding=1), fc.conv2d(image, weight, padding=1))
+
+
+def test_bias_may_have_any_layout(rng):
+    image, weight, bias = values(rng, (3, 9, 9), "f4"), values(rng, (4, 3, 3, 3), "f4"), values(rng, 4, "f4")
+    expected = fc.conv2d(image, weight, bias)
+    for same in (np.repeat(bias, 2)[::2], bias[::-1].copy()[::-1], bias.astype(">f4"), read_only(bias.copy())):
+        assert np.array_equal(fc.conv2d(image, weight, same), expected)
+
+
+@pytest.mark.parametrize("padding_mode", ["zeros", "reflect"])
+def test_one_pixel_repeated_by_zero_strides(padding_mode, rng):
+    row, weight = values(rng, 20, "f4"), values(rng, (4, 3, 3, 3), "f4")
+    for image in (np.broadcast_to(row, (2, 3, 9, 20)), np.broadcast_to(np.float32(0.5), (2, 3, 9, 20))):
+        result = fc.conv2d(image, weight, padding=1, padding_mode=padding_mode)
+        assert np.array_equal(result, fc.conv2d(image.copy(), weight, padding=1, padding_mode=padding_mode))
+
+
+def test_windows_that_overlap_in_memory(rng):
+    image, weight = values(rng, (1, 30, 31), "f4"), values(rng, (4, 1, 3, 3), "f4")
+    tiles = sliding_window_view(image, (8, 9), axis=(1, 2))[0, ::5, ::4, None]  # (5, 6, 1, 8, 9)
+    assert np.array_equal(fc.conv2d(tiles, weight), fc.conv2d(tiles.copy(), weight))
+
+
+def test_leading_axes_need_not_merge_into_one(rng):
+    images, weight = values(rng, (4, 6, 3, 8, 9), "f4"), values(rng, (2, 3, 3, 3), "f4")
+    for view in (images[::2, ::3], images[:, ::-1], images.swapaxes(0, 1), images[1:3, 1:4]):
+        assert np.array_equal(fc.conv2d(view, weight), fc.conv2d(view.copy(), weight))
+
+
+def test_planes_of_a_channels_last_image_under_one_kernel(rng):
+    image, kernel = values(rng, (20, 21, 3), "u1"), values(rng, (3, 3), "i1")
+    planes = np.moveaxis(image, -1, 0)
+    assert np.array_equal(fc.conv2d(planes, kernel), convolve(planes, kernel))
+
+
+def test_a_negative_stride_reaches_before_the_first_pixel(rng):
+    image, kernel = values(rng, (20, 21), "f4"), values(rng, (3, 3), "f4")
+    assert np.array_equal(fc.conv2d(image[::-2, ::-3], kernel), fc.conv2d(image[::-2, ::-3].copy(), kernel))
+
+
+def test_no_pixel_outside_the_view_is_read(rng):
+    """NaN all around a view: any that leaked in, even times zero, would show."""
+    whole, weight = np.full((4, 5, 30, 60), np.nan, np.float32), values(rng, (3, 3, 3, 3), "f4")
+    view = whole[1:3, 1:4, 5:25, 7:50]
+    view[...] = values(rng, view.shape, "f4")
+    for options in ({}, {"padding": 1}, {"padding": 2, "padding_mode": "symmetric"}, {"stride": 2, "dilation": 2}):
+        assert np.array_equal(fc.conv2d(view, weight, **options), fc.conv2d(view.copy(), weight, **options))
+
+
+def test_lists_and_numbers_are_arrays():
+    result = fc.conv1d([1, 2, 3, 4], [1, 0, -1])
+    assert result.tolist() == [-2, -2]
+    assert result.dtype == np.int64
+    assert fc.conv2d([[1.0, 2.0], [3.0, 4.0]], [[1.0]]).dtype == np.float64
+
+
+def test_subclasses_of_arrays_give_plain_arrays(rng):
+    image = values(rng, (9, 9), "f4").view(np.recarray)
+    assert type(fc.conv2d(image, np.ones((3, 3), np.float32))) is np.ndarray
+
+
+def test_memory_maps(rng, tmp_path):
+    image, kernel = values(rng, (9, 9), "f4"), np.ones((3, 3), np.float32)
+    np.save(tmp_path / "image.npy", image)
+    mapped = np.load(tmp_path / "image.npy", mmap_mode="r")
+    assert np.array_equal(fc.conv2d(mapped, kernel), fc.conv2d(image, kernel))
+
+
+# Nothing at all
+
+
+@pytest.mark.parametrize("batch", [(0,), (3, 0), (0, 3)])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_an_empty_batch_gives_an_empty_batch(batch, dtype):
+    result = fc.conv2d(np.zeros((*batch, 3, 8, 9), dtype), np.ones((4, 3, 3, 3), dtype), padding=1)
+    assert result.shape == (*batch, 4, 8, 9)
+    full = fc.conv2d(np.zeros((2, 3, 8, 9), dtype), np.ones((4, 3, 3, 3), dtype), padding=1)
+    assert result.dtype == full.dtype
+
+
+def test_an_empty_batch_of_planes():
+    assert fc.conv2d(np.zeros((0, 8, 9)), np.ones((3, 3))).shape == (0, 6, 7)
+
+
+def test_an_empty_batch_may_be_written_to_out():
+    out = np.zeros((0, 4, 6, 7), np.float32)
+    assert fc.conv2d(np.zeros((0, 3, 8, 9), np.float32), np.ones((4, 3, 3, 3), np.float32), out=out) is out
+
+
+def test_an_image_without_pixels_and_zero_padding():
+    """Zero padding alone makes an image of zeros; the other modes have no pixel to copy."""
+    empty = np.zeros((0, 5), np.float32)
+    assert np.array_equal(fc.conv2d(empty, np.ones((3, 3), np.float32), padding=2), np.zeros((2, 7)))
+    with pytest.raises(ValueError, match=r"^input"):
+        fc.conv2d(empty, np.ones((3, 3), np.float32), padding=2, padding_mode="reflect")
+
+
+# out
+
+
+@layout_params()
+@pytest.mark.parametrize("dtype", ["f4", "f8", "c8", "i4"])
+def test_out_may_have_any_layout(layout, dtype, rng):
+    image, weight = values(rng, (2, 3, 9, 21), "f4"), values(rng, (4, 3, 3, 2), "f4")
+    if dtype == "i4":
+        image, weight = values(rng, (2, 3, 9, 21), "u1"), values(rng, (4, 3, 3, 2), "i1")
+    expected = fc.conv2d(image, weight, padding=1)
+    out = layout(np.zeros(expected.shape, dtype))
+    if not out.flags.writeable:
+        with pytest.raises(ValueError, match=r"^out.*read-only"):
+            fc.conv2d(image, weight, padding=1, out=out)
+        assert not out.any()
+        return
+    assert fc.conv2d(image, weight, padding=1, out=out) is out
+    assert np.array_equal(out, expected.astype(dtype))
+
+
+def test_out_leaves_the_gaps_between_its_pixels(rng):
+    image, weight = values(rng, (3, 9, 21), "f4"), values(rng, (4, 3, 3, 3), "f4")
+    whole = np.full((6, 11, 50), 7, np.float32)
+    out = whole[1:5, 2:9, 3:41:2]
+    fc.conv2d(image, weight, out=out)
+    assert np.array_equal(out, fc.conv2d(image, weight))
+    out[...] = 7
+    assert (whole == 7).all()
+
+
+@pytest.mark.parametrize(
+    ("image", "weight", "out"),
+    [
+        ("f4", "f4", "f2"),
+        ("f8", "f8", "f4"),
+        ("f4", "f4", "f8"),
+        ("f2", "f2", "f4"),
+        ("f4", "f4", "c16"),
+        ("u1", "i1", "f8"),
+        ("i2", "i2", "i4"),
+    ],
+)
+def test_out_is_cast_to_the_same_kind(image, weight, out, rng):
+    image, weight = values(rng, (3, 9, 21), image), values(rng, (4, 3, 3, 3), weight)
+    result = np.zeros((4, 7, 19), out)
+    fc.conv2d(image, weight, out=result)
+    assert np.array_equal(result, fc.conv2d(image, weight).astype(out))
+
+
+def test_out_of_smaller_integers_holds_sums_that_fit(rng):
+    image, weight = values(rng, (9, 21), "u1"), np.array([[1, -1], [0, 1]], np.int8)
+    out = np.zeros((8, 20), np.int16)
+    fc.conv2d(image, weight, out=out)
+    assert np.array_equal(out, fc.conv2d(image, weight))
+
+
+def test_out_of_smaller_integers_is_refused_when_a_sum_does_not_fit():
+    out = np.full((7, 7), 7, np.int16)
+    with pytest.raises(ValueError, match=r"^out"):
+        fc.conv2d(np.full((9, 9), 255, np.uint8), np.full((3, 3), 127, np.int8), out=out)
+    assert (out == 7).all()
+
+
+@pytest.mark.parametrize(
+    ("image", "out"),
+    [("f4", "i4"), ("f4", "?"), ("c8", "f4"), ("i2", "u4"), ("u1", "u1"), ("f4", "M8[s]"), ("f4", "U5")],
+)
+def test_out_of_another_kind_is_refused(image, out, rng):
+    image, weight = values(rng, (3, 9, 21), image), values(rng, (4, 3, 3, 3), image)
+    result = np.ones((4, 7, 19), out)
+    before = result.copy()
+    with pytest.raises(TypeError, match=r"^out.*" + re.escape(str(result.dtype))):
+        fc.conv2d(image, weight, out=result)
+    assert (result == before).all()
+
+
+@pytest.mark.parametrize("shape", [(7, 19), (4, 7, 18), (4, 7, 20), (1, 4, 7, 19), (3, 7, 19), (4, 7, 0), ()])
+def test_out_of_another_shape_is_refused(shape, rng):
+    image, weight = values(rng, (3, 9, 21), "f4"), values(rng, (4, 3, 3, 3), "f4")
+    out = np.full(shape, 7, np.float32)
+    with pytest.raises(ValueError, match=r"^out.*\(4, 7, 19\)"):
+        fc.conv2d(image, weight, out=out)
+    assert (out == 7).all()
+
+
+@pytest.mark.parametrize("out", [[[0.0] * 19] * 7, "out", 3.0, np.float32(3)])
+def test_out_that_is_no_array_is_refused(out, rng):
+    with pytest.raises(TypeError, match=r"^out"):
+        fc.conv2d(values(rng, (9, 21), "f4"), values(rng, (3, 3), "f4"), out=out)
+
+
+def test_out_whose_pixels_share_memory_is_refused(rng):
+    image, weight = values(rng, (9, 21), "f4"), values(rng, (3, 3), "f4")
+    memory = np.full(100, 7, np.float32)
+    with pytest.raises(ValueError, match=r"^out"):
+        fc.conv2d(image, weight, out=as_strided(memory, (7, 19), (4, 4)))
+    with pytest.raises(ValueError, match=r"^out"):
+        fc.conv2d(image, weight, out=as_strided(memory, (7, 19), (0, 4)))
+    assert (memory == 7).all()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"stride": 0}, {"padding": -1}, {"groups": 2}, {"bias": [1.0, 2.0]}, {"activation": "no"}, {"dilation": 99}],
+)
+def test_out_is_untouched_when_arguments_are_refused(wrong, rng):
+    out = np.full((4, 7, 19), 7, np.float32)
+    with pytest.raises((ValueError, TypeError)):
+        fc.conv2d(values(rng, (3, 9, 21), "f4"), values(rng, (4, 3, 3, 3), "f4"), out=out, **wrong)
+    assert (out == 7).all()
+
+
+def test_out_is_untouched_when_a_sum_would_not_fit():
+    image, out = np.full((9, 9), 2**62), np.full((7, 7), 7)
+    with pytest.raises(ValueError, match=r"^input"):
+        fc.conv2d(image, np.full((3, 3), 2), out=out)
+    assert (out == 7).all()
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8", "i8"])
+@pytest.mark.parametrize("shift", [-5, -1, 0, 1, 5])
+def test_out_may_overlap_the_input(shift, dtype, rng):
+    kernel = values(rng, (3, 3), dtype)
+    memory = values(rng, 40 * 41 + 10, dtype)
+    image = memory[5 : 5 + 40 * 41].reshape(40, 41)
+    out = memory[5 + shift : 5 + shift + 40 * 41].reshape(40, 41)
+    expected = fc.conv2d(image.copy(), kernel, padding=1)
+    fc.conv2d(image, kernel, padding=1, out=out)
+    assert np.array_equal(out, expected)
+
+
+def test_out_may_be_the_input(rng):
+    image, weight = values(rng, (2, 3, 20, 21), "f4"), values(rng, (3, 3, 3, 3), "f4")
+    expected = fc.conv2d(image, weight, padding=1)
+    assert fc.conv2d(image, weight, padding=1, out=image) is image
+    assert np.array_equal(image, expected)
+
+
+def test_out_may_be_the_input_turned_round(rng):
+    image, kernel = values(rng, (20, 20), "f4"), values(rng, (3, 3), "f4")
+    for turn in (np.transpose, np.flipud, np.rot90):
+        turned = image.copy()
+        fc.conv2d(turned, kernel, padding=1, out=turn(turned))
+        assert np.array_equal(turn(turned), fc.conv2d(image, kernel, padding=1))
+
+
+def test_out_may_overlap_the_weight_or_the_bias(rng):
+    image, weight, bias = values(rng, (2, 6, 6), "f4"), values(rng, (4, 2, 3, 3), "f4"), values(rng, 4, "f4")
+    expected = fc.conv2d(image, weight, bias, stride=3)  # (4, 2, 2)
+    overlapping = weight.copy()
+    fc.conv2d(image, overlapping, bias, stride=3, out=overlapping.reshape(-1)[:16].reshape(4, 2, 2))
+    assert np.array_equal(overlapping.reshape(-1)[:16].reshape(4, 2, 2), expected)
+    memory = np.concatenate([bias, np.zeros(12, np.float32)])
+    fc.conv2d(image, weight, memory[:4], stride=3, out=memory.reshape(4, 2, 2))
+    assert np.array_equal(memory.reshape(4, 2, 2), expected)
+
+
+# Arrays of other libraries
+
+
+def test_torch_tensors_are_inputs_and_weights(rng):
+    torch = pytest.importorskip("torch")
+    image, weight, bias = values(rng, (2, 3, 8, 9), "f4"), values(rng, (4, 3, 3, 3), "f4"), values(rng, 4, "f4")
+    result = fc.conv2d(torch.from_numpy(image), torch.from_numpy(weight), torch.from_numpy(bias))
+    assert type(result) is np.ndarray
+    assert np.array_equal(result, fc.conv2d(image, weight, bias))
+
+
+@pytest.mark.parametrize("which", ["input", "weight", "bias"])
+def test_a_tensor_that_requires_grad_is_refused(which, rng):
+    torch = pytest.importorskip("torch")
+    arrays = {
+        "input": values(rng, (1, 8, 9), "f4"),
+        "weight": values(rng, (1, 1, 3, 3), "f4"),
+        "bias": np.ones(1, "f4"),
+    }
+    arrays[which] = torch.from_numpy(arrays[which]).requires_grad_()
+    with pytest.raises(TypeError, match=f"^{which}.*(grad|detach)"):
+        fc.conv2d(**arrays)
+
+
+class OnlyDLPack:
+    """An array known by the DLPack protocol alone."""
+
+    def __init__(self, array):
+        self._array = array
+
+    def __dlpack__(self, **options):
+        return self._array.__dlpack__(**options)
+
+    def __dlpack_device__(self):
+        return self._array.__dlpack_device__()
+
+
+def test_any_object_with_dlpack_is_an_array(rng):
+    image, weight = values(rng, (3, 8, 9), "f4"), values(rng, (4, 3, 3, 3), "f4")
+    assert np.array_equal(fc.conv2d(OnlyDLPack(image), OnlyDLPack(weight)), fc.conv2d(image, weight))
+
+
+@pytest.mark.parametrize("which", ["input", "weight", "bias"])
+def test_masked_arrays_are_refused(which):
+    arrays = {"input": np.ones((1, 8, 9)), "weight": np.ones((1, 1, 3, 3)), "bias": np.ones(1)}
+    arrays[which] = np.ma.masked_equal(arrays[which], 5)
+    with pytest.raises(TypeError, match=f"^{which}.*mask"):
+        fc.conv2d(**arrays)
+
+
+# Memory
+
+
+@pytest.mark.parametrize(
+    ("dtype", "view", "options"),
+    [
+        ("f4", None, {}),
+        ("f4", None, {"padding_mode": "reflect"}),
+        ("f4", None, {"padding_mode": "circular", "stride": 2}),
+        ("f4", None, {"dilation": 3, "activation": "silu"}),
+        ("f4", lambda a: a[..., ::2, ::2], {}),
+        ("f4", lambda a: a[:, ::-1, ::-1, ::-1], {}),
+        ("f4", lambda a: np.moveaxis(a, 1, -1).copy(), {}),
+        ("f8", None, {}),
+        ("f2", None, {}),
+        ("f2", None, {"padding_mode": "symmetric"}),
+        (">f4", None, {}),
+        (">f4", None, {"padding_mode": "replicate"}),
+        (">i2", None, {}),
+        ("u1", None, {}),
+        ("u1", None, {"padding_mode": "reflect"}),
+        ("i8", None, {}),
+        ("c8", None, {}),
+    ],
+)
+def test_a_call_needs_little_more_than_its_output(dtype, view, options):
+    image = np.ones((2, 8, 1000, 1000), dtype)  # 16 to 128 MB
+    if view is not None:
+        image = view(image)
+        image = np.moveaxis(image, -1, 1) if image.shape[-1] == 8 else image
+    weight = np.ones((2, 8, 3, 3), dtype)
+    fc.conv2d(image[:1, :, :8, :8], weight)  # whatever is made once and kept
+    tracemalloc.start()
+    result = fc.conv2d(image, weight, padding=1, **options)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak - result.nbytes < 8e6
+
+
+def test_writing_to_out_needs_no_second_output():
+    image, weight = np.ones((1, 8, 1000, 1000), np.float32), np.ones((2, 8, 3, 3), np.float32)
+    for out in (np.zeros((1, 2, 998, 998), np.float32), np.zeros((1, 2, 998, 998), np.float16)):
+        tracemalloc.start()
+        fc.conv2d(image, weight, out=out)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < 8e6
+
+
+def test_a_call_leaves_no_memory_behind(rng):
+    image, weight = values(rng, (3, 100, 100), "f4"), values(rng, (8, 3, 3, 3), "f4")
+    tracemalloc.start()
+    for _ in range(3):
+        fc.conv2d(image, weight, padding=1)
+    before = tracemalloc.get_traced_memory()[0]
+    for _ in range(20):
+        fc.conv2d(image, weight, padding=1)
+    after = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert after - before < 1e5

@@ -1,0 +1,253 @@
+"""Bad calls: each gives a TypeError or a ValueError that starts with the argument's name and shows what was given."""
+
+import re
+
+import numpy as np
+import pytest
+from strategies import CONV
+
+import fastconv as fc
+
+FLOAT32 = np.float32
+IMAGE, BANK = np.ones((4, 8, 9), FLOAT32), np.ones((6, 4, 3, 3), FLOAT32)
+
+
+def ones(*shape):
+    return np.ones(shape, FLOAT32)
+
+
+def refused(kind, message, **changes):
+    """One bad call: conv2d(IMAGE, BANK) with changes, and the message to expect: a name, then things it must show."""
+    name, *shown = message
+    pattern = "".join(f".*{re.escape(word)}" for word in shown)
+    label = "-".join(f"{key}={value!r}" if not hasattr(value, "shape") else key for key, value in changes.items())
+    return pytest.param({"input": IMAGE, "weight": BANK} | changes, kind, f"(?s)^{name}{pattern}", id=label[:70])
+
+
+SHAPES = [
+    refused(ValueError, ("weight", "(3,)"), weight=ones(3)),
+    refused(ValueError, ("weight", "()"), weight=1.0),
+    refused(ValueError, ("weight", "(1, 6, 4, 3, 3)"), weight=ones(1, 6, 4, 3, 3)),
+    refused(ValueError, ("weight", "(0, 4, 3, 3)"), weight=ones(0, 4, 3, 3)),
+    refused(ValueError, ("weight", "(6, 0, 3, 3)"), weight=ones(6, 0, 3, 3)),
+    refused(ValueError, ("weight", "(6, 4, 0, 3)"), weight=ones(6, 4, 0, 3)),
+    refused(ValueError, ("weight", "(3, 0)"), weight=ones(3, 0)),
+    refused(ValueError, ("weight", "(0, 3, 3)"), weight=ones(0, 3, 3)),
+    refused(ValueError, ("input", "()"), input=1.0),
+    refused(ValueError, ("input", "(9,)"), input=ones(9)),
+    refused(ValueError, ("input", "(9,)"), input=ones(9), weight=ones(3, 3)),
+    refused(ValueError, ("input", "(0, 8, 9)"), input=ones(0, 8, 9)),
+    refused(ValueError, ("input", "(2, 0, 8, 9)"), input=ones(2, 0, 8, 9), weight=ones(4, 3, 3)),
+    refused(ValueError, ("input", "5", "(6, 4, 3, 3)"), input=ones(5, 8, 9)),
+    refused(ValueError, ("input", "5", "(4, 3, 3)"), input=ones(5, 8, 9), weight=ones(4, 3, 3)),
+    refused(ValueError, ("input", "4", "(6, 1, 3, 3)"), weight=ones(6, 1, 3, 3)),
+    refused(ValueError, ("input", "(6, 4, 3, 3)"), input=ones(8, 9)),
+    refused(ValueError, ("input", "(4, 3, 3)"), input=ones(8, 9), weight=ones(4, 3, 3)),
+    refused(ValueError, ("input", "4", "groups=2"), groups=2),
+    refused(ValueError, ("input", "3", "groups=2"), input=ones(3, 8, 9), weight=ones(4, 1, 3, 3), groups=2),
+    refused(ValueError, ("weight", "(9, 3)", "(8, 9)"), weight=ones(6, 4, 9, 3)),
+    refused(ValueError, ("weight", "(3, 10)"), weight=ones(3, 10)),
+    refused(ValueError, ("weight", "(3, 3)", "(5, 1)", "(8, 9)"), dilation=(5, 1)),
+    refused(ValueError, ("weight", "(3, 3)"), input=ones(4, 0, 9)),
+    refused(ValueError, ("weight", "(11, 3)"), weight=ones(11, 3), padding=1),
+    refused(ValueError, ("weight", "(11, 3)"), weight=ones(11, 3), padding=((0, 2), (0, 0))),
+    refused(ValueError, ("bias", "(6,)", "(5,)"), bias=ones(5)),
+    refused(ValueError, ("bias", "(6,)", "(6, 1)"), bias=ones(6, 1)),
+    refused(ValueError, ("bias", "(6,)", "(1,)"), bias=ones(1)),
+    refused(ValueError, ("bias", "(6,)", "()"), bias=1.0),
+    refused(ValueError, ("bias", "(2,)"), bias=ones(2), weight=ones(3, 3)),
+    refused(ValueError, ("bias", "(4,)"), bias=ones(4), weight=ones(4, 3, 3)),
+    refused(ValueError, ("out", "(6, 6, 7)", "(6, 6, 8)"), out=ones(6, 6, 8)),
+    refused(TypeError, ("out", "float32", "int32"), out=np.ones((6, 6, 7), np.int32)),
+    refused(TypeError, ("out", "list"), out=[[1.0]]),
+]
+
+OPTIONS = [
+    *[
+        refused(ValueError, (name, shown), **{name: value})
+        for name in ("stride", "dilation")
+        for value, shown in (
+            (0, "0"),
+            (-1, "-1"),
+            ((1, 0), "(1, 0)"),
+            ((1,), "(1,)"),
+            ((1, 2, 3), "(1, 2, 3)"),
+            ((), "()"),
+            (np.array([0, 1]), "[0, 1]"),
+        )
+    ],
+    *[
+        refused(TypeError, (name, shown), **{name: value})
+        for name in ("stride", "dilation")
+        for value, shown in (
+            (1.0, "1.0"),
+            ("2", "'2'"),
+            (None, "None"),
+            (True, "True"),
+            ((1, 2.0), "(1, 2.0)"),
+            ((1, True), "(1, True)"),
+            (float("nan"), "nan"),
+            (float("inf"), "inf"),
+            (((1, 1), (1, 1)), "((1, 1), (1, 1))"),
+            ("same", "'same'"),
+        )
+    ],
+    *[
+        refused(ValueError, ("padding", shown), padding=value)
+        for value, shown in (
+            (-1, "-1"),
+            ((0, -1), "(0, -1)"),
+            (((0, 0), (0, -1)), "-1"),
+            ((1,), "(1,)"),
+            ((1, 2, 3), "(1, 2, 3)"),
+            ((1, 2, 3, 4), "(1, 2, 3, 4)"),
+            (((1, 2),), "((1, 2),)"),
+            (((1, 2, 3), (1, 2, 3)), "(1, 2, 3)"),
+            (((1,), (2,)), "((1,), (2,))"),
+            ((), "()"),
+            ("SAME", "'SAME'"),
+            ("reflect", "'reflect'"),
+            ("", "''"),
+        )
+    ],
+    *[
+        refused(TypeError, ("padding", shown), padding=value)
+        for value, shown in (
+            (1.0, "1.0"),
+            (None, "None"),
+            (True, "True"),
+            ((1, 1.5), "1.5"),
+            ((True, False), "True"),
+            (float("nan"), "nan"),
+            (((1, 1), (1, "x")), "'x'"),
+        )
+    ],
+    *[refused(ValueError, ("groups", str(value)), groups=value) for value in (0, -1, 4, 5, 7)],
+    *[refused(TypeError, ("groups", str(value)), groups=value) for value in (1.0, "1", None, True, (1,))],
+    refused(ValueError, ("groups", "2"), weight=ones(4, 3, 3), groups=2),
+    refused(ValueError, ("groups", "4"), weight=ones(3, 3), groups=4),
+    *[
+        refused(ValueError, (name, shown), **{name: value})
+        for name in ("padding_mode", "activation", "algorithm", "precision")
+        for value, shown in (("no-such", "'no-such'"), ("ReLU", "'ReLU'"), ("", "''"))
+    ],
+    *[
+        refused((ValueError, TypeError), (name, shown), **{name: value})
+        for name in ("padding_mode", "activation", "algorithm", "precision")
+        for value, shown in ((3, "3"), (True, "True"), (["relu"], "['relu']"), (np.ones(2), "array([1., 1.])"))
+    ],
+    *[refused((ValueError, TypeError), (n, "None"), **{n: None}) for n in ("padding_mode", "algorithm", "precision")],
+    refused(ValueError, ("algorithm", "'winograd'"), algorithm="winograd"),
+    *[refused(TypeError, ("flip", repr(value)), flip=value) for value in ("yes", 1, None, (True, False))],
+]
+
+HUGE = [
+    refused(ValueError, ("(input|padding)", str(2**62)), padding=2**62),
+    refused(ValueError, ("(input|padding)", str(2**100)), padding=2**100),
+    refused(ValueError, ("(input|padding)", str(2**40)), padding=2**40),
+    refused(ValueError, ("(input|padding)", str(2**62)), padding=((2**62, 2**62), (0, 0))),
+    refused(ValueError, ("(input|padding)", str(2**62)), padding=2**62, padding_mode="reflect"),
+    refused(ValueError, ("(weight|dilation)", str(2**62)), dilation=2**62),
+    refused(ValueError, ("(weight|dilation)", str(2**100)), dilation=2**100),
+    refused(ValueError, ("(input|padding|dilation)", str(2**62)), dilation=2**62, padding="full"),
+    refused(ValueError, ("(input|padding|dilation)", str(2**62)), dilation=2**62, padding="same"),
+    refused(
+        ValueError,
+        ("input", "(0,"),
+        input=np.broadcast_to(np.zeros(0, FLOAT32).reshape(0, 1, 1, 1), (0, 2**20, 2**20, 2**10)),
+        weight=ones(2**8, 1)[:, None, None, :].repeat(2, 1),
+    ),
+]
+
+
+@pytest.mark.parametrize(("call", "kind", "message"), SHAPES)
+def test_bad_shapes(call, kind, message):
+    with pytest.raises(kind, match=message):
+        fc.conv2d(**call)
+
+
+@pytest.mark.parametrize(("call", "kind", "message"), OPTIONS)
+def test_bad_options(call, kind, message):
+    with pytest.raises(kind, match=message):
+        fc.conv2d(**call)
+
+
+@pytest.mark.parametrize(("call", "kind", "message"), HUGE)
+def test_sizes_past_all_memory_are_refused(call, kind, message):
+    with pytest.raises(kind, match=message):
+        fc.conv2d(**call)
+
+
+@pytest.mark.parametrize("huge", [2**31, 2**32, 2**40, 2**62, 2**63, 2**100])
+def test_huge_strides_are_right_or_refused(huge):
+    try:
+        result = fc.conv2d(IMAGE, BANK, stride=huge, padding=1)
+    except ValueError as error:
+        assert re.match(f"stride.*{huge}", str(error))  # noqa: PT017 - either outcome will do
+    else:
+        assert result.shape == (6, 1, 1)
+        assert (result == 16).all()
+
+
+@pytest.mark.parametrize("huge", [2**31, 2**32, 2**40, 2**62, 2**63, 2**100])
+def test_huge_dilations_of_one_tap_are_right_or_refused(huge):
+    try:
+        result = fc.conv2d(IMAGE, ones(6, 4, 1, 1), dilation=huge)
+    except ValueError as error:
+        assert re.match(f"dilation.*{huge}", str(error))  # noqa: PT017 - either outcome will do
+    else:
+        assert (result == 4).all()
+
+
+def test_huge_sizes_without_pixels_neither_crash_nor_hang():
+    """No memory is needed, yet the sizes' product passes what an index can hold."""
+    none = np.broadcast_to(np.zeros((0, 1, 1, 1), FLOAT32), (0, 4, 2**30, 2**28))
+    assert fc.conv2d(none, BANK).shape == (0, 6, 2**30 - 2, 2**28 - 2)
+
+
+@pytest.mark.parametrize("axes", [1, 2, 3])
+def test_messages_fit_the_number_of_axes(axes):
+    conv, size = CONV[axes], (5,) * axes
+    with pytest.raises(ValueError, match=rf"^stride.*{axes}.*{re.escape(str((1,) * (axes + 1)))}"):
+        conv(np.ones(size), np.ones((2,) * axes), stride=(1,) * (axes + 1))
+    with pytest.raises(ValueError, match=r"^input"):
+        conv(np.ones(size[1:]), np.ones((2,) * axes))
+    with pytest.raises(ValueError, match=r"^weight"):
+        conv(np.ones(size), np.ones((1,) * (axes + 3)))
+    with pytest.raises(ValueError, match=r"^weight.*" + re.escape(str((6,) * axes)) + ".*" + re.escape(str(size))):
+        conv(np.ones(size), np.ones((6,) * axes))
+
+
+def test_a_mismatch_says_what_would_be_right():
+    with pytest.raises(ValueError, match=r"^input has 5 channels .*\(5, 8, 9\).*\(6, 4, 3, 3\).*expects 4"):
+        fc.conv2d(ones(5, 8, 9), BANK)
+
+
+@pytest.mark.parametrize("missing", ["input", "weight"])
+def test_nothing_is_no_array(missing):
+    with pytest.raises(TypeError, match=f"^{missing}"):
+        fc.conv2d(**({"input": IMAGE, "weight": BANK} | {missing: None}))
+
+
+def test_unknown_keywords_are_refused():
+    with pytest.raises(TypeError, match="strides"):
+        fc.conv2d(IMAGE, BANK, strides=2)
+    with pytest.raises(TypeError):
+        fc.conv2d(IMAGE, BANK, None, 1, 0, 1, 1, "reflect")
+
+
+def test_a_refused_call_does_not_spoil_the_next():
+    expected = fc.conv2d(IMAGE, BANK)
+    for wrong in ({"stride": 1.0}, {"stride": True}, {"padding": False}, {"groups": 1.0}, {"flip": 0}):
+        with pytest.raises(TypeError):
+            fc.conv2d(IMAGE, BANK, **wrong)  # 1, 1.0 and True are equal: a cache must not mix them up
+    assert np.array_equal(fc.conv2d(IMAGE, BANK), expected)
+
+
+def test_objects_that_fail_to_become_arrays_say_so():
+    class Broken:
+        def __array__(self, dtype=None, copy=None):
+            raise RuntimeError("no data today")
+
+    with pytest.raises(TypeError, match=r"^input.*Broken.*no data today"):
+        fc.conv2d(Broken(), BANK)
