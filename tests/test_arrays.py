@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.lib.stride_tricks import as_strided, sliding_window_view
 from reference import convolve
-from strategies import values
+from strategies import CONV, values
 
 import fastconv as fc
 
@@ -121,6 +121,35 @@ def test_no_pixel_outside_the_view_is_read(rng):
         assert np.array_equal(fc.conv2d(view, weight, **options), fc.conv2d(view.copy(), weight, **options))
 
 
+@pytest.mark.parametrize("name", ["every other column", "byte-swapped", "fortran", "unaligned"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"padding": 7, "padding_mode": "reflect"},
+        {"padding": (30, 50), "padding_mode": "circular", "stride": (3, 2)},
+        {"padding": "same", "dilation": (9, 40), "stride": 2},
+        {"padding": ((0, 9), (30, 0)), "padding_mode": "symmetric", "dilation": 5},
+    ],
+)
+@pytest.mark.parametrize("shape", [(3, 2, 500, 700), (2, 2, 3, 70000), (40, 2, 90, 80)])
+def test_large_arrays_of_any_layout(shape, options, name, rng):
+    """Arrays so large that they cannot be converted as a whole."""
+    image, weight = values(rng, shape, "f4"), values(rng, (2, 2, 3, 3), "f4")
+    assert np.array_equal(fc.conv2d(LAYOUTS[name](image), weight, **options), fc.conv2d(image, weight, **options))
+
+
+@pytest.mark.parametrize("padding_mode", ["zeros", "replicate"])
+@pytest.mark.parametrize("axes", [1, 3])
+def test_large_signals_and_volumes_of_any_layout(axes, padding_mode, rng):
+    image = values(rng, {1: (2, 3, 300000), 3: (2, 3, 40, 50, 60)}[axes], "f4")
+    weight = values(rng, (2, 3, *(5,) * axes), "f4")
+    options = {"padding": "same", "padding_mode": padding_mode, "dilation": 2}
+    expected = CONV[axes](image, weight, **options)
+    for view in (image.astype(">f4"), np.repeat(image, 2, -1)[..., ::2]):
+        assert np.array_equal(CONV[axes](view, weight, **options), expected)
+
+
 def test_lists_and_numbers_are_arrays():
     result = fc.conv1d([1, 2, 3, 4], [1, 0, -1])
     assert result.tolist() == [-2, -2]
@@ -165,7 +194,7 @@ def test_an_image_without_pixels_and_zero_padding():
     """Zero padding alone makes an image of zeros; the other modes have no pixel to copy."""
     empty = np.zeros((0, 5), np.float32)
     assert np.array_equal(fc.conv2d(empty, np.ones((3, 3), np.float32), padding=2), np.zeros((2, 7)))
-    with pytest.raises(ValueError, match=r"^input"):
+    with pytest.raises(ValueError, match=r"^(input|padding_mode).*\(0, 5\)"):
         fc.conv2d(empty, np.ones((3, 3), np.float32), padding=2, padding_mode="reflect")
 
 
@@ -205,10 +234,8 @@ def test_out_leaves_the_gaps_between_its_pixels(rng):
         ("f4", "f4", "f2"),
         ("f8", "f8", "f4"),
         ("f4", "f4", "f8"),
-        ("f2", "f2", "f4"),
         ("f4", "f4", "c16"),
         ("u1", "i1", "f8"),
-        ("i2", "i2", "i4"),
     ],
 )
 def test_out_is_cast_to_the_same_kind(image, weight, out, rng):
@@ -227,14 +254,14 @@ def test_out_of_smaller_integers_holds_sums_that_fit(rng):
 
 def test_out_of_smaller_integers_is_refused_when_a_sum_does_not_fit():
     out = np.full((7, 7), 7, np.int16)
-    with pytest.raises(ValueError, match=r"^out"):
+    with pytest.raises(ValueError, match=r"^(input|out).*int16"):
         fc.conv2d(np.full((9, 9), 255, np.uint8), np.full((3, 3), 127, np.int8), out=out)
     assert (out == 7).all()
 
 
 @pytest.mark.parametrize(
     ("image", "out"),
-    [("f4", "i4"), ("f4", "?"), ("c8", "f4"), ("i2", "u4"), ("u1", "u1"), ("f4", "M8[s]"), ("f4", "U5")],
+    [("f4", "i4"), ("f4", "?"), ("c8", "f4"), ("i2", "u4"), ("u1", "u1"), ("f4", "M8[s]")],
 )
 def test_out_of_another_kind_is_refused(image, out, rng):
     image, weight = values(rng, (3, 9, 21), image), values(rng, (4, 3, 3, 3), image)
@@ -298,6 +325,17 @@ def test_out_may_overlap_the_input(shift, dtype, rng):
     expected = fc.conv2d(image.copy(), kernel, padding=1)
     fc.conv2d(image, kernel, padding=1, out=out)
     assert np.array_equal(out, expected)
+
+
+@pytest.mark.parametrize(("dtype", "wider"), [("f2", "f4"), ("f4", "f8"), ("u1", "f8")])
+def test_values_in_out_do_not_depend_on_overlap(dtype, wider, rng):
+    image, kernel = values(rng, (20, 20), dtype), values(rng, (3, 3), dtype)
+    apart, out = np.zeros((20, 20), wider), np.zeros((20, 20), wider)
+    fc.conv2d(image, kernel, padding=1, out=apart)
+    overlapping = out.view(dtype)[:, :20]
+    overlapping[...] = image
+    fc.conv2d(overlapping, kernel, padding=1, out=out)
+    assert np.array_equal(out, apart)
 
 
 def test_out_may_be_the_input(rng):

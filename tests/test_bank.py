@@ -67,6 +67,22 @@ def test_every_dtype_of_image_is_welcome(rng):
         assert result.dtype == fc.conv2d(image, weight).dtype
 
 
+def test_a_bank_of_integers_may_have_a_curved_activation_for_images_of_floats(rng):
+    image, weight = values(rng, (9, 9), "f4"), np.array([[[[1, 0, -1], [2, 0, -2], [1, 0, -1]]]])
+    bank = fc.FilterBank(weight, activation="tanh")
+    assert np.array_equal(bank(image), fc.conv2d(image, weight, activation="tanh"))
+    assert bank.output_shape((9, 9)) == (1, 7, 7)
+    with pytest.raises((TypeError, ValueError), match=r"^activation"):
+        bank(np.ones((9, 9), int))
+
+
+def test_a_bank_of_another_dtype_is_refused():
+    with pytest.raises(TypeError, match=r"^weight.*object"):
+        fc.FilterBank(np.ones((1, 1, 3, 3), object))
+    with pytest.raises(TypeError, match=r"^bias.*<U1"):
+        fc.FilterBank(np.ones((1, 1, 3, 3)), ["1"])
+
+
 def test_a_bank_of_integers_is_exact(rng):
     image, weight = values(rng, (2, 9, 9), "u1"), values(rng, (6, 2, 3, 3), "i1")
     result = fc.FilterBank(weight)(image)
@@ -265,7 +281,6 @@ def test_banks_differ_when_anything_does(weight, bias):
         fc.FilterBank(weight, bias, activation="relu"),
         fc.FilterBank(weight, bias, precision="highest"),
         fc.Sequential(bank),
-        weight,
         None,
         "bank",
     ]

@@ -24,7 +24,7 @@ PerAxis = int | Sequence[int]
 Padding = int | Sequence[int] | Sequence[Sequence[int]] | str
 
 PADDINGS = ("valid", "same", "same_lower", "full")
-PADDING_MODES = {
+PADDING_MODES: dict[object, str] = {
     **{mode: mode for mode in _core.PADDING_MODES},
     "constant": "zeros",
     "edge": "replicate",
@@ -72,6 +72,8 @@ def as_array(name: str, value: ArrayLike) -> Array:
     """Return value as an ndarray without copying, be it an array, a nested list or a DLPack tensor on the CPU."""
     if type(value) is np.ndarray:
         return value
+    if value is None:
+        raise TypeError(f"{name} must be an array or a tensor on the CPU; got None")
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(
             f"{name} must be an array without a mask; got a masked array: fill it first, e.g. {name}.filled(0)"
@@ -101,6 +103,16 @@ def positive_int(name: str, value: object) -> int:
     if number is None or number < 1:
         raise _bad_ints(name, "an int of 1 or more", value)
     return number
+
+
+def padding_pairs(padding: object, axes: int) -> tuple[tuple[int, int], ...]:
+    """Return a padding in numbers as one (before, after) pair per axis."""
+    entries = tuple(padding) if isinstance(padding, Iterable) else (padding,) * axes
+    pairs = tuple(tuple(map(_index, e)) if isinstance(e, Iterable) else (_index(e), _index(e)) for e in entries)
+    if len(pairs) != axes or any(len(pair) != 2 or any(edge is None or edge < 0 for edge in pair) for pair in pairs):
+        wanted = f"0 or more, one such int or one (before, after) pair per axis ({axes}), or one of {PADDINGS}"
+        raise _bad_ints("padding", wanted, padding)
+    return cast(tuple[tuple[int, int], ...], pairs)
 
 
 def hashable(value: object) -> object:
@@ -143,6 +155,8 @@ def problem(
     mode = PADDING_MODES[cast(str, padding_mode)]
     pads = _pads(padding, axes, size, kernel, strides, dilations)
     output_size = _output_size(size, kernel, strides, dilations, pads)
+    strides = tuple(1 if n == 1 else step for n, step in zip(output_size, strides, strict=True))  # a step never taken
+    dilations = tuple(1 if taps == 1 else step for taps, step in zip(kernel, dilations, strict=True))
     if mode != "zeros" and 0 in size and any(map(any, pads)):
         raise ValueError(f"padding_mode {mode!r} needs pixels to repeat, but input of shape {input_shape} has none")
 
@@ -158,9 +172,10 @@ def problem(
     maps = (filters,) if len(weight_shape) == axes + 2 else ()
     output_shape = (*batch_shape, *maps, *output_size)
     largest = max(math.prod(output_shape), math.prod(input_shape)) * accumulator.itemsize
-    if largest > sys.maxsize or max(size + tuple(map(sum, pads)) + strides + dilations) > 2**48:
+    if largest > sys.maxsize or max(size + tuple(map(sum, pads))) > 2**48:
         raise ValueError(
-            f"input of shape {input_shape} with padding {padding!r} is too large: the output would have shape {output_shape}"
+            f"input of shape {input_shape} with padding {padding!r} and dilation {dilation} is too large: "
+            f"the output would have shape {output_shape}"
         )
     return Problem(
         output_shape=output_shape,
@@ -210,17 +225,23 @@ def may_overflow(dtypes: tuple[np.dtype[Any], ...], taps: int, target: np.dtype[
     return all(dtype.kind in "biu" for dtype in dtypes) and _largest_sum(dtypes, taps) > np.iinfo(target).max
 
 
-def check_integer_range(input: Array, weight: Array, bias: Array | None, taps: int, target: np.dtype[Any]) -> None:
-    """Raise ValueError if the integers in input, weight and bias could add up to more than target holds."""
-    limit = int(np.iinfo(target).max)
-    pixel, tap, offset = _largest(input), _largest(weight), 0 if bias is None else _largest(bias)
-    if pixel * tap * taps + offset <= limit:
-        return
-    heaviest = max(sum(abs(int(value)) for value in taps_of_one) for taps_of_one in weight.reshape(-1, taps))
-    if pixel * heaviest + offset > limit:
+def check_integer_range(name: str, target: np.dtype[Any], input: Array, filters: Array, bias: Array | None) -> None:
+    """Raise ValueError, blaming the argument of this name, if a sum of these integers could leave the range of target.
+
+    No partial sum is further from zero than all products of one sign together.
+    """
+    pixels = _extremes(input)
+    offsets = _extremes(bias)
+    lowest, highest = 0, 0
+    for taps in filters.reshape(filters.shape[0], -1):
+        rising, falling = sum(int(tap) for tap in taps if tap > 0), sum(int(tap) for tap in taps if tap < 0)
+        lowest = min(lowest, rising * pixels[0] + falling * pixels[1] + offsets[0])
+        highest = max(highest, rising * pixels[1] + falling * pixels[0] + offsets[1])
+    limits = np.iinfo(target)
+    if lowest < limits.min or highest > limits.max:
         raise ValueError(
-            f"input holds integers up to {pixel} and weight has a filter whose taps add up to {heaviest} (bias up to {offset}): "
-            f"{target} could not hold every sum; convert input to float64, or scale it down"
+            f"{name} would need sums of up to {max(-lowest, highest)}, with this weight and pixels from {pixels[0]} "
+            f"to {pixels[1]}, but {target} holds {limits.max}: convert to float64 or use smaller integers"
         )
 
 
@@ -234,6 +255,13 @@ def check_out(out: object, problem: Problem) -> Array:
         raise TypeError(f"out must have a dtype that holds {problem.dtype} ('same_kind' casting); got {out.dtype}")
     if not out.flags.writeable:
         raise ValueError("out must be writeable; got a read-only array")
+    span = out.itemsize if out.size else 0
+    for stride, n in sorted((abs(stride), n) for stride, n in zip(out.strides, out.shape, strict=True) if n > 1):
+        if stride < span:
+            raise ValueError(
+                f"out must have a place of its own for every pixel; got shape {out.shape} with strides {out.strides}"
+            )
+        span += (n - 1) * stride
     return out
 
 
@@ -315,14 +343,7 @@ def _pads(
         totals = [max((-(-n // s) - 1) * s + edge + 1 - n, 0) for n, s, edge in zip(size, stride, reach, strict=True)]
         halves = [(total // 2, total - total // 2) for total in totals]
         return tuple(halves if padding == "same" else [(after, before) for before, after in halves])
-    entries = tuple(padding) if isinstance(padding, Iterable) else (padding,) * axes
-    pairs = tuple(
-        tuple(map(_index, entry)) if isinstance(entry, Iterable) else (_index(entry),) * 2 for entry in entries
-    )
-    if len(pairs) != axes or any(len(pair) != 2 or any(edge is None or edge < 0 for edge in pair) for pair in pairs):
-        wanted = f"0 or more, one such int or one (before, after) pair per axis ({axes}), or one of {PADDINGS}"
-        raise _bad_ints("padding", wanted, padding)
-    return cast(tuple[tuple[int, int], ...], pairs)
+    return padding_pairs(padding, axes)
 
 
 def _output_size(
@@ -362,8 +383,9 @@ def _largest_of(dtype: np.dtype[Any]) -> int:
     return 1 if dtype.kind == "b" else max(-int(np.iinfo(dtype).min), int(np.iinfo(dtype).max))
 
 
-def _largest(values: Array) -> int:
-    return max(int(values.max()), -int(values.min())) if values.size else 0
+def _extremes(values: Array | None) -> tuple[int, int]:
+    """Return the least and the greatest of some integers and zero."""
+    return (0, 0) if values is None or not values.size else (min(0, int(values.min())), max(0, int(values.max())))
 
 
 def _index(value: object) -> int | None:

@@ -2,9 +2,10 @@
 # cython: freethreading_compatible=True
 """The Cython core: slide kernels over the channels of a padded image and add up.
 
-    out[n, k, o] = activation(bias[k] + sum over c, taps t of weight[k, c, t] * input[n, c, o * stride + t * dilation - pad])
+    maps[n, k, o] = activation(bias[k] + sum over channels c and taps t of
+                               weight[k, c, t] * images[n, c, o * stride + t * dilation - pad])
 
-with o, t, stride, dilation and pad over three axes: depth, rows and columns; 1-D and 2-D problems have axes of size one in front.
+over three axes, depth, rows and columns: 1-D and 2-D problems have axes of size one in front.
 The padded image exists only as `source`, which says where a padded position lies in the image.
 """
 
@@ -82,7 +83,7 @@ def sources(Py_ssize_t start, Py_ssize_t stop, Py_ssize_t size, int mode):
 
 cdef inline void add_stepping(number *out, Py_ssize_t columns, const number *image, Py_ssize_t step, Py_ssize_t plane,
                               Py_ssize_t channels, const number *weight, Py_ssize_t weight_plane) noexcept nogil:
-    """Add one tap of a filter to a run of columns: out[o] += sum over channels c of weight[c] * image[c, o * step]."""
+    """Add one tap of a filter to a run of columns: out[o] += sum over c of weight[c] * image[c, o * step]."""
     cdef const number *image1
     cdef const number *image2
     cdef const number *image3
@@ -163,7 +164,8 @@ cdef struct Window:
     int mode
 
 
-cdef Py_ssize_t seen(const Window *window, int axis, Py_ssize_t position, Py_ssize_t tap, Py_ssize_t size) noexcept nogil:
+cdef Py_ssize_t seen(const Window *window, int axis, Py_ssize_t position, Py_ssize_t tap,
+                     Py_ssize_t size) noexcept nogil:
     """Return which pixel of an axis the tap sees when the kernel is at this position; -1 for a zero of the padding."""
     cdef Py_ssize_t padded = position * window.stride[axis] + tap * window.dilation[axis] - window.pad[axis]
     return source(padded, size, window.mode)
@@ -192,7 +194,7 @@ cdef void slide(const number *image, const Py_ssize_t *size, const Py_ssize_t *i
             image_row = image + z * image_step[1] + y * image_step[2]
             for k in range(taps[3]):
                 tap = weight + i * weight_step[1] + j * weight_step[2] + k * weight_step[3]
-                # At position o this tap sees column o * stride + offset: a pixel of the image from `inside` to `outside`.
+                # At o this tap sees column o * stride + offset: a pixel of the image from `inside` to `outside`.
                 offset = k * window.dilation[2] - window.pad[2]
                 inside = 0 if offset >= 0 else (-offset + stride - 1) // stride
                 outside = 0 if offset >= columns else (columns - 1 - offset) // stride + 1
@@ -212,8 +214,8 @@ def direct(const number[:, :, :, :, :] images, const number[:, :, :, :, :] weigh
            number[:, :, :, :, :] maps, strides, dilations, pads, Py_ssize_t groups, int padding_mode, int activation):
     """Convolve images with a filter bank by sliding every filter over every image.
 
-    images (N, C, D, H, W) and maps (N, K, D', H', W') have their columns side by side; weight (K, C / groups, kd, kh, kw);
-    bias (K,) or None.
+    images (N, C, D, H, W) and maps (N, K, D', H', W') have their columns side by side;
+    weight (K, C / groups, kd, kh, kw); bias (K,) or None.
     """
     cdef Window window
     cdef Py_ssize_t axis, n, k, z, y, first, last, o, channel

@@ -67,26 +67,30 @@ def run(plan: Plan, input: Array, weight: Array, bias: Array | None, out: Array 
     problem = plan.problem
     if out is not None:
         _check.check_out(out, problem)
-    if plan.integers_may_overflow or (out is not None and out.dtype != problem.dtype and problem.dtype.kind == "i"):
-        target = problem.dtype if out is None or out.dtype.kind != "i" else out.dtype
-        _check.check_integer_range(input, weight, bias, problem.taps, target)
-    overlaps = out is not None and any(np.may_share_memory(out, array) for array in (input, weight, bias))
-    result = np.empty(problem.output_shape, problem.dtype) if out is None or overlaps else out
+    if out is not None and out.dtype.kind == "i" and out.dtype != problem.dtype:
+        _check.check_integer_range("out", out.dtype, input, weight.reshape(plan.weight_shape), bias)
+    elif plan.integers_may_overflow:
+        _check.check_integer_range("input", problem.dtype, input, weight.reshape(plan.weight_shape), bias)
+    if out is None:
+        result = np.empty(problem.output_shape, problem.dtype)
+    elif any(array is not None and np.may_share_memory(out, array) for array in (input, weight, bias)):
+        result = np.empty(out.shape, out.dtype)
+    else:
+        result = out
     if result.size:
-        filters = weight.astype(problem.accumulator, order="C", copy=False).reshape(plan.weight_shape)
+        filters = np.require(weight, problem.accumulator, ["C", "A"]).reshape(plan.weight_shape)
         if problem.flip:
             filters = filters[:, :, ::-1, ::-1, ::-1]
-        offsets = None if bias is None else bias.astype(problem.accumulator, copy=False).reshape(-1)
+        offsets = None if bias is None else np.require(bias, problem.accumulator, ["C", "A"]).reshape(-1)
         for images, maps in _batches(plan, input, result):
             _convolve(plan, images, filters, offsets, maps)
-    if out is None or result is out:
-        return result
-    np.copyto(out, result, casting="same_kind")
-    return out
+    if out is not None and result is not out:
+        out[...] = result
+    return result if out is None else out
 
 
 def _batches(plan: Plan, input: Array, result: Array) -> Iterator[tuple[Array, Array]]:
-    """Yield views (N, C, D, H, W) of input and (N, K, D', H', W') of result: one pair, or more where the batch axes do not merge."""
+    """Yield views (N, C, D, H, W) of input and (N, K, D', H', W') of result; more than one where batch axes do not merge."""
     batch_axes = len(plan.problem.batch_shape)
     if batch_axes <= 1 or (input.flags.c_contiguous and result.flags.c_contiguous):
         yield input.reshape(plan.images_shape), result.reshape(plan.maps_shape)
@@ -97,7 +101,7 @@ def _batches(plan: Plan, input: Array, result: Array) -> Iterator[tuple[Array, A
 
 
 def _convolve(plan: Plan, images: Array, filters: Array, bias: Array | None, maps: Array) -> None:
-    """Convolve images (N, C, D, H, W) into maps (N, K, D', H', W'), directly or block by block through converted copies."""
+    """Convolve images (N, C, D, H, W) into maps (N, K, D', H', W'), block by block if they have to be converted."""
     problem = plan.problem
     accumulator = problem.accumulator
     if _readable(images, accumulator) and _readable(maps, accumulator):
@@ -116,19 +120,24 @@ def _convolve(plan: Plan, images: Array, filters: Array, bias: Array | None, map
                 index = (slice(None),) * (axis + 2)
                 source, target = source[(*index, here)], target[(*index, slice(start, stop))]
                 pad.append(before)
-            source = np.ascontiguousarray(source, accumulator)
+            source = np.require(source, accumulator, ["C", "A"])
             if _readable(target, accumulator):
                 _slide(plan, source, filters, bias, target, tuple(pad))
             else:
                 block = np.empty(target.shape, accumulator)
                 _slide(plan, source, filters, bias, block, tuple(pad))
-                np.copyto(target, block, casting="unsafe")  # checked before: out holds the result
+                _cast(block, target)
 
 
 def _slide(plan: Plan, images: Array, filters: Array, bias: Array | None, maps: Array, pad: tuple[int, ...]) -> None:
     problem = plan.problem
     mode, activation = _core.PADDING_MODES[problem.padding_mode], _core.ACTIVATIONS[problem.activation]
     plan.slide(images, filters, bias, maps, problem.stride, problem.dilation, pad, problem.groups, mode, activation)
+
+
+def _cast(values: Array, out: Array) -> None:
+    with np.errstate(all="ignore"):  # what is too large for a float16 becomes infinite without ado
+        np.copyto(out, values, casting="unsafe")  # the check of out allowed this
 
 
 def _readable(array: Array, dtype: np.dtype[Any]) -> bool:

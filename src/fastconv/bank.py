@@ -109,7 +109,7 @@ class FilterBank:
         self._receptive_field = tuple(
             (taps - 1) * step + 1 for taps, step in zip(self._weight.shape[2:], dilations, strict=True)
         )
-        self._in_channels = self._weight.shape[1] * groups
+        self._in_channels = int(self._weight.shape[1]) * groups
         self._plan_for((self._in_channels, *self._receptive_field), self._weight.dtype)
 
     @classmethod
@@ -191,7 +191,7 @@ class FilterBank:
     @property
     def num_parameters(self) -> int:
         """Weights and biases, counted."""
-        return int(self._weight.size + (0 if self._bias is None else self._bias.size))
+        return int(self._weight.size) + (0 if self._bias is None else int(self._bias.size))
 
     @property
     def receptive_field(self) -> tuple[int, ...]:
@@ -228,11 +228,22 @@ class FilterBank:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, FilterBank):
             return NotImplemented
-        return self._options == other._options and all(
+        return self._canonical() == other._canonical() and all(
             mine is theirs
             or (mine is not None and theirs is not None and mine.dtype == theirs.dtype and np.array_equal(mine, theirs))
             for mine, theirs in ((self._weight, other._weight), (self._bias, other._bias))
         )
+
+    def _canonical(self) -> dict[str, Any]:
+        """Return the options, with those that can be written in several ways written out per axis."""
+        padding = self._options["padding"]
+        return {
+            **self._options,
+            "stride": self.stride,
+            "dilation": _check.per_axis("dilation", self._options["dilation"], self._axes),
+            "padding": padding if isinstance(padding, str) else _check.padding_pairs(padding, self._axes),
+            "padding_mode": _check.PADDING_MODES[self._options["padding_mode"]],
+        }
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (self._weight, self._bias, self._options)
@@ -362,7 +373,7 @@ class Sequential:
 def _frozen_copy(array: Array) -> Array:
     copy = np.array(array, array.dtype.newbyteorder("="), order="C")
     copy.flags.writeable = False
-    return copy
+    return copy.view()  # of a frozen array, so that nobody can thaw it
 
 
 def _rebuild(weight: Array, bias: Array | None, options: dict[str, Any]) -> FilterBank:
