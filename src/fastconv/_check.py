@@ -7,9 +7,8 @@ rows and columns: 1-D and 2-D problems get axes of size one in front.
 from __future__ import annotations
 
 import math
-import operator
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -90,7 +89,8 @@ def as_array(name: str, value: ArrayLike) -> Array:
 
 def per_axis(name: str, value: object, axes: int) -> tuple[int, ...]:
     """Return value, one int of 1 or more or one such int per axis, as a tuple of ints."""
-    entries = value if isinstance(value, Iterable) and not isinstance(value, str) else (value,) * axes
+    value = hashable(name, value)
+    entries = value if isinstance(value, tuple) else (value,) * axes
     numbers = tuple(_index(entry) for entry in entries)
     if len(numbers) != axes or any(number is None or number < 1 for number in numbers):
         raise _bad_ints(name, f"1 or more, or one such int per axis ({axes})", value)
@@ -99,6 +99,7 @@ def per_axis(name: str, value: object, axes: int) -> tuple[int, ...]:
 
 def positive_int(name: str, value: object) -> int:
     """Return value as an int of 1 or more."""
+    value = hashable(name, value)
     number = _index(value)
     if number is None or number < 1:
         raise _bad_ints(name, "an int of 1 or more", value)
@@ -107,19 +108,24 @@ def positive_int(name: str, value: object) -> int:
 
 def padding_pairs(padding: object, axes: int) -> tuple[tuple[int, int], ...]:
     """Return a padding in numbers as one (before, after) pair per axis."""
-    entries = tuple(padding) if isinstance(padding, Iterable) else (padding,) * axes
-    pairs = tuple(tuple(map(_index, e)) if isinstance(e, Iterable) else (_index(e), _index(e)) for e in entries)
+    padding = hashable("padding", padding)
+    entries = padding if isinstance(padding, tuple) else (padding,) * axes
+    pairs = tuple(tuple(map(_index, e)) if isinstance(e, tuple) else (_index(e), _index(e)) for e in entries)
     if len(pairs) != axes or any(len(pair) != 2 or any(edge is None or edge < 0 for edge in pair) for pair in pairs):
         wanted = f"0 or more, one such int or one (before, after) pair per axis ({axes}), or one of {PADDINGS}"
         raise _bad_ints("padding", wanted, padding)
     return cast(tuple[tuple[int, int], ...], pairs)
 
 
-def hashable(value: object) -> object:
-    """Return value with every sequence in it turned into a tuple, so that a plan can be remembered by it."""
-    if isinstance(value, Iterable) and not isinstance(value, str):
-        return tuple(hashable(entry) for entry in value)
-    return value
+def hashable(name: str, value: object) -> object:
+    """Return an option with lists and arrays in it turned into tuples and numbers, so that a plan can be remembered by it."""
+    if isinstance(value, (np.ndarray, np.generic)):
+        value = value.tolist()
+    if isinstance(value, (list, tuple)):
+        return tuple(hashable(name, entry) for entry in value)
+    if isinstance(value, (int, float, str, type(None))):
+        return value
+    raise TypeError(f"{name} must be made of numbers or a name; got {value!r}")
 
 
 def problem(
@@ -163,7 +169,7 @@ def problem(
     _one_of("activation", activation, tuple(_core.ACTIVATIONS))
     _one_of("algorithm", algorithm, ALGORITHMS)
     _one_of("precision", precision, PRECISIONS)
-    if not isinstance(flip, (bool, np.bool_)):
+    if not isinstance(flip, bool):
         raise TypeError(f"flip must be True or False; got {flip!r}")
     taps = math.prod(weight_shape[len(weight_shape) - axes :]) * _filter_channels(axes, weight_shape)
     dtype, accumulator = result_types(dtypes, taps)
@@ -190,7 +196,7 @@ def problem(
         dilation=_triple(dilations),
         pad=_triple(tuple(before for before, _ in pads), fill=0),
         padding_mode=mode,
-        flip=bool(flip),
+        flip=flip,
         activation=cast("str | None", activation),
         algorithm=cast(str, algorithm),
         dtype=dtype,
@@ -201,7 +207,7 @@ def problem(
 def result_types(dtypes: tuple[np.dtype[Any], ...], taps: int) -> tuple[np.dtype[Any], np.dtype[Any]]:
     """Return the dtype of the result and the dtype to add up in, for input, weight and bias of these dtypes."""
     for name, dtype in zip(("input", "weight", "bias"), dtypes, strict=False):
-        if not (dtype.kind in "biufc" or dtype.name == "bfloat16") or dtype.char in "gG":
+        if not _is_supported(dtype):
             raise TypeError(
                 f"{name} must hold bool, integers of up to 64 bits, float16, bfloat16, float32, float64, complex64 or complex128; "
                 f"got dtype {dtype}"
@@ -247,11 +253,11 @@ def check_integer_range(name: str, target: np.dtype[Any], input: Array, filters:
 
 def check_out(out: object, problem: Problem) -> Array:
     """Return out if the result can be written there."""
-    if not isinstance(out, np.ndarray):
+    if not isinstance(out, np.ndarray) or isinstance(out, np.ma.MaskedArray):
         raise TypeError(f"out must be an ndarray; got {type(out).__name__}")
     if out.shape != problem.output_shape:
         raise ValueError(f"out must have shape {problem.output_shape}; got {out.shape}")
-    if not np.can_cast(problem.dtype, out.dtype, "same_kind"):
+    if not (_is_supported(out.dtype) and np.can_cast(problem.dtype, out.dtype, "same_kind")):
         raise TypeError(f"out must have a dtype that holds {problem.dtype} ('same_kind' casting); got {out.dtype}")
     if not out.flags.writeable:
         raise ValueError("out must be writeable; got a read-only array")
@@ -263,6 +269,10 @@ def check_out(out: object, problem: Problem) -> Array:
             )
         span += (n - 1) * stride
     return out
+
+
+def _is_supported(dtype: np.dtype[Any]) -> bool:
+    return (dtype.kind in "biufc" and dtype.char not in "gG") or dtype.name == "bfloat16"
 
 
 def _bank(axes: int, weight_shape: tuple[int, ...]) -> tuple[int, tuple[int, ...]]:
@@ -390,12 +400,7 @@ def _extremes(values: Array | None) -> tuple[int, int]:
 
 def _index(value: object) -> int | None:
     """Return value as an int, None if it is not one."""
-    if isinstance(value, (bool, np.bool_)):
-        return None
-    try:
-        return operator.index(cast(Any, value))
-    except TypeError:
-        return None
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _triple(values: tuple[int, ...], fill: int = 1) -> Triple:

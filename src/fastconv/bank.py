@@ -96,7 +96,7 @@ class FilterBank:
         self._weight = _frozen_copy(_check.as_array("weight", weight))
         self._bias = None if bias is None else _frozen_copy(_check.as_array("bias", bias))
         options = (stride, padding, dilation, groups, padding_mode, flip, activation, algorithm, precision)
-        self._options = dict(zip(DEFAULTS, map(_check.hashable, options), strict=True))
+        self._options = dict(zip(DEFAULTS, map(_check.hashable, DEFAULTS, options), strict=True))
         self._axes = self._weight.ndim - 2
         if self._axes not in (1, 2, 3):
             raise ValueError(
@@ -110,7 +110,7 @@ class FilterBank:
             (taps - 1) * step + 1 for taps, step in zip(self._weight.shape[2:], dilations, strict=True)
         )
         self._in_channels = int(self._weight.shape[1]) * groups
-        self._plan_for((self._in_channels, *self._receptive_field), self._weight.dtype)
+        self._plan_for((self._in_channels, *self._receptive_field), np.dtype(np.float32))
 
     @classmethod
     def from_kernels(
@@ -165,7 +165,7 @@ class FilterBank:
 
     def __call__(self, image: ArrayLike, *, out: Array | None = None) -> Array:
         """Return the feature maps ``(..., K, H', W')`` of an image ``(..., C, H, W)``; see `conv2d`."""
-        array = _check.as_array("image", image)
+        array = _check.as_array("input", image)
         return _plan.run(self._plan_for(array.shape, array.dtype), array, self._weight, self._bias, out)
 
     @property
@@ -213,7 +213,7 @@ class FilterBank:
         >>> fc.FilterBank(np.ones((8, 3, 3, 3)), stride=2, padding=1).output_shape((16, 3, 224, 224))
         (16, 8, 112, 112)
         """
-        return self._plan_for(tuple(shape), self._weight.dtype).problem.output_shape
+        return self._plan_for(tuple(shape), np.dtype(np.float32)).problem.output_shape
 
     def plot(self, **options: Any) -> Figure:
         """Draw the filters; see `plot.filter_bank`. Needs matplotlib."""
@@ -229,8 +229,7 @@ class FilterBank:
         if not isinstance(other, FilterBank):
             return NotImplemented
         return self._canonical() == other._canonical() and all(
-            mine is theirs
-            or (mine is not None and theirs is not None and mine.dtype == theirs.dtype and np.array_equal(mine, theirs))
+            mine is theirs or (mine is not None and theirs is not None and _same(mine, theirs))
             for mine, theirs in ((self._weight, other._weight), (self._bias, other._bias))
         )
 
@@ -360,14 +359,18 @@ class Sequential:
     def __iter__(self) -> Iterator[FilterBank | Sequential]:
         return iter(self._banks)
 
-    def __getitem__(self, position: int) -> FilterBank | Sequential:
-        return self._banks[position]
+    def __getitem__(self, position: int | slice) -> FilterBank | Sequential:
+        return Sequential(*self._banks[position]) if isinstance(position, slice) else self._banks[position]
 
     def __eq__(self, other: object) -> bool:
         return self._banks == other._banks if isinstance(other, Sequential) else NotImplemented
 
     def __repr__(self) -> str:
         return f"Sequential({', '.join(map(repr, self._banks))})"
+
+
+def _same(one: Array, other: Array) -> bool:
+    return one.dtype == other.dtype and np.array_equal(one, other, equal_nan=one.dtype.kind not in "biu")
 
 
 def _frozen_copy(array: Array) -> Array:

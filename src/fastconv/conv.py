@@ -275,6 +275,6 @@ def _convolve(
         filters.shape,
         None if offset is None else offset.shape,
         tuple(array.dtype for array in arrays),
-        **{name: _check.hashable(option) for name, option in options.items()},
+        **{name: _check.hashable(name, option) for name, option in options.items()},
     )
     return _plan.run(plan, image, filters, offset, out)

@@ -1,0 +1,170 @@
+/* The SIMD vocabulary: a handful of operations on vectors of `real`, for the ISA and the type that the including file chose.
+
+   Included once per ISA and type: define SIMD_AVX512, SIMD_AVX2, SIMD_NEON or none of them (the baseline), and REAL_BITS (32 or 64).
+   Between SIMD_BEGIN and SIMD_END the compiler may use that ISA, so that no file needs flags of its own. */
+
+#ifndef FASTCONV_SIMD_H
+#define FASTCONV_SIMD_H
+#define SIMD_CAT_(a, b) a##b
+#define SIMD_CAT(a, b) SIMD_CAT_(a, b)
+#define SIMD_PRAGMA(x) _Pragma(#x)
+#if defined(__clang__)
+#  define SIMD_REGION(isa) SIMD_PRAGMA(clang attribute push(__attribute__((target(isa))), apply_to = function))
+#  define SIMD_REGION_END SIMD_PRAGMA(clang attribute pop)
+#  define UNROLLED _Pragma("clang loop unroll(full)")
+#  define ROLLED _Pragma("clang loop unroll(disable)")
+#elif defined(__GNUC__)
+#  define SIMD_REGION(isa) SIMD_PRAGMA(GCC push_options) SIMD_PRAGMA(GCC target(isa))
+#  define SIMD_REGION_END SIMD_PRAGMA(GCC pop_options)
+#  define UNROLLED _Pragma("GCC unroll 64")
+#  define ROLLED _Pragma("GCC unroll 1")
+#else /* MSVC takes any intrinsic anywhere. */
+#  define SIMD_REGION(isa)
+#  define SIMD_REGION_END
+#  define UNROLLED
+#  define ROLLED
+#endif
+#if defined(__GNUC__)
+#  define INLINE static inline __attribute__((always_inline))
+#  define NOINLINE static __attribute__((noinline))
+#else
+#  define INLINE static __forceinline
+#  define NOINLINE static __declspec(noinline)
+#endif
+#endif
+
+#undef real
+#undef vec
+#undef LANES
+#undef NAMED
+#undef v_load
+#undef v_store
+#undef v_splat
+#undef v_fma
+#undef v_max
+#undef v_min
+#if REAL_BITS == 32
+#  define real float
+#  define NAMED(name) SIMD_CAT(name, _f32)
+#  define SIMD_OP(prefix, op) SIMD_CAT(SIMD_CAT(prefix, op), SIMD_PS)
+#else
+#  define real double
+#  define NAMED(name) SIMD_CAT(name, _f64)
+#endif
+
+/* v_fma(a, b, c) is a * b + c, rounded once. v_max(a, x) and v_min(a, x) return x if it is a NaN. */
+#if defined(SIMD_AVX512)
+#  include <immintrin.h>
+#  define SIMD_NAME avx512
+#  define SIMD_BEGIN SIMD_REGION("avx512f,avx512vl,avx2,fma")
+#  define SIMD_END SIMD_REGION_END
+#  define LANES (512 / REAL_BITS)
+#  define TILE_FILTERS 8
+#  define TILE_ACCUMULATORS 24
+#  if REAL_BITS == 32
+#    define vec __m512
+#    define v_load(p) _mm512_loadu_ps(p)
+#    define v_store(p, x) _mm512_storeu_ps(p, x)
+#    define v_splat(x) _mm512_set1_ps(x)
+#    define v_fma(a, b, c) _mm512_fmadd_ps(a, b, c)
+#    define v_max(a, x) _mm512_max_ps(a, x)
+#    define v_min(a, x) _mm512_min_ps(a, x)
+#  else
+#    define vec __m512d
+#    define v_load(p) _mm512_loadu_pd(p)
+#    define v_store(p, x) _mm512_storeu_pd(p, x)
+#    define v_splat(x) _mm512_set1_pd(x)
+#    define v_fma(a, b, c) _mm512_fmadd_pd(a, b, c)
+#    define v_max(a, x) _mm512_max_pd(a, x)
+#    define v_min(a, x) _mm512_min_pd(a, x)
+#  endif
+#elif defined(SIMD_AVX2)
+#  include <immintrin.h>
+#  define SIMD_NAME avx2
+#  define SIMD_BEGIN SIMD_REGION("avx2,fma")
+#  define SIMD_END SIMD_REGION_END
+#  define LANES (256 / REAL_BITS)
+#  define TILE_FILTERS 4
+#  define TILE_ACCUMULATORS 12
+#  if REAL_BITS == 32
+#    define vec __m256
+#    define v_load(p) _mm256_loadu_ps(p)
+#    define v_store(p, x) _mm256_storeu_ps(p, x)
+#    define v_splat(x) _mm256_set1_ps(x)
+#    define v_fma(a, b, c) _mm256_fmadd_ps(a, b, c)
+#    define v_max(a, x) _mm256_max_ps(a, x)
+#    define v_min(a, x) _mm256_min_ps(a, x)
+#  else
+#    define vec __m256d
+#    define v_load(p) _mm256_loadu_pd(p)
+#    define v_store(p, x) _mm256_storeu_pd(p, x)
+#    define v_splat(x) _mm256_set1_pd(x)
+#    define v_fma(a, b, c) _mm256_fmadd_pd(a, b, c)
+#    define v_max(a, x) _mm256_max_pd(a, x)
+#    define v_min(a, x) _mm256_min_pd(a, x)
+#  endif
+#elif defined(SIMD_NEON)
+#  include <arm_neon.h>
+#  define SIMD_NAME neon
+#  define SIMD_BEGIN
+#  define SIMD_END
+#  define LANES (128 / REAL_BITS)
+#  define TILE_FILTERS 8
+#  define TILE_ACCUMULATORS 24
+#  if REAL_BITS == 32
+#    define vec float32x4_t
+#    define v_load(p) vld1q_f32(p)
+#    define v_store(p, x) vst1q_f32(p, x)
+#    define v_splat(x) vdupq_n_f32(x)
+#    define v_fma(a, b, c) vfmaq_f32(c, a, b)
+#    define v_max(a, x) vmaxq_f32(a, x)
+#    define v_min(a, x) vminq_f32(a, x)
+#  else
+#    define vec float64x2_t
+#    define v_load(p) vld1q_f64(p)
+#    define v_store(p, x) vst1q_f64(p, x)
+#    define v_splat(x) vdupq_n_f64(x)
+#    define v_fma(a, b, c) vfmaq_f64(c, a, b)
+#    define v_max(a, x) vmaxq_f64(a, x)
+#    define v_min(a, x) vminq_f64(a, x)
+#  endif
+#elif defined(__SSE2__) || defined(_M_X64) /* what every x86-64 has: multiply, then add */
+#  include <emmintrin.h>
+#  define SIMD_NAME baseline
+#  define SIMD_BEGIN
+#  define SIMD_END
+#  define LANES (128 / REAL_BITS)
+#  define TILE_FILTERS 4
+#  define TILE_ACCUMULATORS 8
+#  if REAL_BITS == 32
+#    define vec __m128
+#    define v_load(p) _mm_loadu_ps(p)
+#    define v_store(p, x) _mm_storeu_ps(p, x)
+#    define v_splat(x) _mm_set1_ps(x)
+#    define v_fma(a, b, c) _mm_add_ps(_mm_mul_ps(a, b), c)
+#    define v_max(a, x) _mm_max_ps(a, x)
+#    define v_min(a, x) _mm_min_ps(a, x)
+#  else
+#    define vec __m128d
+#    define v_load(p) _mm_loadu_pd(p)
+#    define v_store(p, x) _mm_storeu_pd(p, x)
+#    define v_splat(x) _mm_set1_pd(x)
+#    define v_fma(a, b, c) _mm_add_pd(_mm_mul_pd(a, b), c)
+#    define v_max(a, x) _mm_max_pd(a, x)
+#    define v_min(a, x) _mm_min_pd(a, x)
+#  endif
+#else /* any machine, any compiler */
+#  define SIMD_NAME baseline
+#  define SIMD_BEGIN
+#  define SIMD_END
+#  define LANES 1
+#  define TILE_FILTERS 4
+#  define TILE_ACCUMULATORS 12
+#  define vec real
+#  define v_load(p) (*(p))
+#  define v_store(p, x) (*(p) = (x))
+#  define v_splat(x) (x)
+#  define v_fma(a, b, c) ((a) * (b) + (c))
+#  define v_max(a, x) ((x) < (a) ? (a) : (x))
+#  define v_min(a, x) ((x) > (a) ? (a) : (x))
+#endif
