@@ -29,7 +29,7 @@ class Case:
     quick: bool = False  # part of the --quick subset
 
     @property
-    def options(self) -> dict[str, int]:
+    def options(self) -> dict[str, Any]:
         return {"stride": self.stride, "padding": self.padding, "dilation": self.dilation, "groups": self.groups}
 
     @property

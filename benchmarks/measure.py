@@ -77,26 +77,27 @@ def interleave(calls: dict[str, Call], seconds: float, pause: float = 0) -> dict
     """Time all calls round by round; returns seconds per call, (rounds,) for each name, NaN where it sat out.
 
     A turn is one untimed call, which brings code and data back into the caches, then as many timed ones as fill a
-    millisecond. Each call may use an equal share of `seconds`, so slow ones take part in fewer rounds, fastconv and the
-    peak probe in all. `pause` lets the threads of the call before fall asleep.
+    millisecond; calls above 0.1 s have no use for the first. Each call may use an equal share of `seconds`, so slow ones
+    take part in fewer rounds, fastconv and the peak probe in all. `pause` lets the threads of the call before fall asleep.
     """
-    repeats, rounds = {}, {}
+    warm, repeats, rounds = {}, {}, {}
     for name, call in calls.items():
         once = timed(call, 1)
+        warm[name] = once < 0.1
         repeats[name] = max(1, int(1e-3 / once))
-        turn = once * (1 + repeats[name])
+        turn = once * (warm[name] + repeats[name])
         rounds[name] = 1 if once > 5 else int(np.clip(seconds / len(calls) / turn, 3, 50))
-    rounds[OURS] = rounds[PEAK] = max(rounds.values())
+    rounds[PEAK] = rounds[OURS]
 
     times = {name: np.full(rounds[OURS], np.nan) for name in calls}
     names = list(calls)
     gc.disable()
     for r in range(rounds[OURS]):
-        turn_order = names[r % len(names) :] + names[: r % len(names)]
-        for name in turn_order:
+        in_turn = names[r % len(names) :] + names[: r % len(names)]
+        for name in in_turn:
             if r < rounds[name]:
                 time.sleep(pause)
-                if rounds[name] > 1:
+                if warm[name]:
                     calls[name]()
                 times[name][r] = timed(calls[name], repeats[name])
     gc.enable()

@@ -1,8 +1,43 @@
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from numpy.typing import NDArray
 
 PADDING_MODES: Final[dict[str, int]]
 ACTIVATIONS: Final[dict[str | None, int]]
 direct: Final[dict[str, Callable[..., None]]]
+tiles: Final[dict[str, Callable[..., None]]]
+pack: Final[dict[str, Callable[..., NDArray[Any]]]]
+
+class Layout:
+    def __init__(
+        self,
+        map_size: Sequence[int],
+        kernel: Sequence[int],
+        stride: Sequence[int],
+        dilation: Sequence[int],
+        groups: int,
+        padding_mode: int,
+        activation: int,
+    ) -> None: ...
+    def tile(
+        self,
+        channels: int,
+        filters: int,
+        bits: int,
+        by_filters: bool,
+        packed: bool,
+        panels: bool,
+        in_place: bool,
+        strip_rows: int,
+        parts: int,
+        chunk: int,
+        block_tiles: int,
+    ) -> Layout: ...
+    @property
+    def workspace(self) -> int: ...
 
 def sources(start: int, stop: int, size: int, mode: int) -> list[int]: ...
+def use_isa(name: str | None = None) -> None: ...
+def available_isas() -> list[str]: ...
+def current_isa() -> tuple[str, int]: ...

@@ -9,8 +9,67 @@ over three axes, depth, rows and columns: 1-D and 2-D problems have axes of size
 The padded image exists only as `source`, which says where a padded position lies in the image.
 """
 
-from libc.math cimport exp, expf, tanh, tanhf
+import os
+
+import numpy as np
+
+from libc.math cimport INFINITY, exp, expf, tanh, tanhf
 from libc.stdint cimport int32_t, int64_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy, memset
+
+cdef extern from "kernels/kernels.h" nogil:
+    enum:
+        TILE_MAX_FILTERS
+        TILE_MAX_VECTORS
+        SWEEP_MAX_VECTORS
+    ctypedef struct fc_tile:
+        const void *weight
+        Py_ssize_t filter_step, tap_step
+        const Py_ssize_t *offset
+        Py_ssize_t taps
+        const void **image
+        void **map
+        Py_ssize_t map_step
+        const void *bias
+        double low, high
+    ctypedef struct fc_panel:
+        void *panel
+        Py_ssize_t width
+        const void *image
+        const Py_ssize_t *offset
+        Py_ssize_t taps, runs
+        const Py_ssize_t *start
+        const Py_ssize_t *seen
+        const Py_ssize_t *length
+    ctypedef struct fc_sweep:
+        const void *weight
+        Py_ssize_t weight_step
+        const Py_ssize_t *offset
+        Py_ssize_t kernel_rows, taps, stride
+        const void *const *image_row
+        Py_ssize_t *column
+        void *map
+        Py_ssize_t map_step
+        double bias, low, high
+    ctypedef void (*fc_tile_fn)(const fc_tile *) noexcept
+    ctypedef void (*fc_panel_fn)(const fc_panel *) noexcept
+    ctypedef void (*fc_sweep_fn)(const fc_sweep *) noexcept
+    ctypedef struct fc_kernels:
+        Py_ssize_t lanes, tile_filters
+        const Py_ssize_t *tile_vectors
+        fc_tile_fn (*tile)[7]
+        fc_panel_fn panel
+        Py_ssize_t sweep_rows, sweep_vectors
+        fc_sweep_fn (*sweep)[5]
+    ctypedef struct fc_isa:
+        const char *name
+        fc_kernels f32, f64
+    const fc_isa *fc_find_isa(const char *name)
+
+ctypedef fused real:
+    float
+    double
 
 ctypedef fused number:
     int32_t
@@ -79,6 +138,81 @@ def sources(Py_ssize_t start, Py_ssize_t stop, Py_ssize_t size, int mode):
     """Return `source` of every position from start to stop."""
     cdef Py_ssize_t position
     return [source(position, size, mode) for position in range(start, stop)]
+
+
+cdef struct Axis:
+    # An axis of a strip. Padded positions with the same remainder by the stride lie side by side in a slot, so that what
+    # a tap sees from neighbouring outputs is contiguous: tap t sees slot t % period, from index t * dilation // stride on.
+    Py_ssize_t taps, stride, dilation, pad
+    Py_ssize_t period, slots, reach
+
+
+cdef Axis make_axis(Py_ssize_t taps, Py_ssize_t stride, Py_ssize_t dilation) noexcept nogil:
+    cdef Py_ssize_t stride_slots, divisor = stride, remainder = dilation
+    while remainder:
+        divisor, remainder = remainder, divisor % remainder
+    stride_slots = stride // divisor
+    return Axis(taps, stride, dilation, 0, stride_slots, min(taps, stride_slots), (taps - 1) * dilation // stride)
+
+
+cdef Py_ssize_t tap_index(const Axis *axis, Py_ssize_t tap) noexcept nogil:
+    """Return where in its slot a tap begins to see."""
+    return tap * axis.dilation // axis.stride
+
+
+cdef Py_ssize_t slot_position(const Axis *axis, Py_ssize_t slot, Py_ssize_t index) noexcept nogil:
+    """Return the position in the image of an index into a slot."""
+    return index * axis.stride + slot * axis.dilation % axis.stride - axis.pad
+
+
+cdef enum Lanes:
+    # What lies side by side in a vector of sums: neighbouring pixels of a map, or the same pixel of neighbouring maps.
+    PIXELS
+    FILTERS
+
+cdef enum:
+    BLOCK_VECTORS = 3  # of filters, when lanes are filters
+    SLACK = 64         # numbers behind a strip or a panel that vectors may touch
+
+cdef struct Job:
+    # One convolution by tiles, as its units see it. Steps count numbers.
+    const fc_kernels *kernels
+    const void *images         # (N, C, D, H, W)
+    const void *weight         # (K, C / groups * taps), or as `pack` left it
+    const void *bias           # (K,)
+    void *maps                 # (N, K, D', H', W')
+    Py_ssize_t[4] image_step
+    Py_ssize_t[3] size         # of an image
+    Py_ssize_t[3] map_step
+    Py_ssize_t[3] map_size
+    Axis[3] axis
+    int mode, activation
+    double low, high           # what the activation clips to
+    Py_ssize_t groups, channels, filters, taps  # channels and filters of a group; taps over all its channels
+    Lanes lanes
+    bint packed                # the weights
+    bint panels                # copy the pixels of a tile tap by tap, or read them where they are
+    bint in_place              # read the image, not a strip
+    Py_ssize_t vectors         # of a tile, when lanes are pixels
+    Py_ssize_t strip_rows, strips, parts, chunk, block_tiles
+    Py_ssize_t pitch, row_step, plane_step  # of a strip
+    Py_ssize_t width           # of a panel
+    const Py_ssize_t *offset   # from a pixel to what each tap sees
+    const Py_ssize_t *ramp     # the same within a panel, or within packed weights
+    Py_ssize_t strip_numbers, panel_numbers, sums_numbers
+
+
+cdef struct Range:
+    Py_ssize_t first, last
+
+
+cdef Range share(Py_ssize_t whole, Py_ssize_t parts, Py_ssize_t part) noexcept nogil:
+    """Return one of so many nearly equal parts of 0..whole."""
+    return Range(whole * part // parts, whole * (part + 1) // parts)
+
+
+cdef Py_ssize_t ceiling(Py_ssize_t whole, Py_ssize_t step) noexcept nogil:
+    return (whole + step - 1) // step
 
 
 cdef inline void add_stepping(number *out, Py_ssize_t columns, const number *image, Py_ssize_t step, Py_ssize_t plane,
@@ -156,78 +290,131 @@ cdef void activate(number *out, Py_ssize_t columns, int activation) noexcept nog
                 out[o] = tanhf(out[o]) if number is float else tanh(out[o])
 
 
-cdef struct Window:
-    # How the taps of a kernel lie over the padded image, for each axis.
-    Py_ssize_t[3] stride
-    Py_ssize_t[3] dilation
-    Py_ssize_t[3] pad
-    int mode
+cdef class Layout:
+    """How to compute a convolution, beyond what the arrays say: the kernel's geometry, and the sizes of blocks.
+
+    Blocks are planned for maps of one size, and serve smaller ones as well.
+    """
+
+    cdef Job job
+    cdef Py_ssize_t[::1] offsets
+
+    def __init__(self, map_size, kernel, stride, dilation, groups, padding_mode, activation):
+        cdef Py_ssize_t axis
+        for axis in range(3):
+            self.job.axis[axis] = make_axis(kernel[axis], stride[axis], dilation[axis])
+            self.job.map_size[axis] = map_size[axis]
+        self.job.groups, self.job.mode, self.job.activation = groups, padding_mode, activation
+        self.job.low = 0 if activation == RELU or activation == RELU6 else -INFINITY
+        self.job.high = 6 if activation == RELU6 else INFINITY
+
+    def tile(self, channels, filters, bits, by_filters, packed, panels, in_place, strip_rows, parts, chunk, block_tiles):
+        """Choose the blocks of `tiles`, for so many channels and filters in a group, and return self."""
+        cdef Job *job = &self.job
+        cdef Py_ssize_t c, i, j, k, t
+        job.kernels = &isa.f32 if bits == 32 else &isa.f64
+        job.channels, job.filters = channels, filters
+        job.taps = job.channels * job.axis[0].taps * job.axis[1].taps * job.axis[2].taps
+        job.lanes = FILTERS if by_filters else PIXELS
+        job.packed, job.panels, job.in_place = packed, panels, in_place
+        job.vectors = job.kernels.tile_vectors[min(job.filters, job.kernels.tile_filters)]
+        job.strip_rows, job.parts, job.block_tiles = strip_rows, parts, block_tiles
+        job.chunk = min(<Py_ssize_t>chunk, job.taps)
+        job.width = (BLOCK_VECTORS if job.lanes == FILTERS else job.vectors) * job.kernels.lanes
+        job.pitch = job.map_size[2] + job.axis[2].reach
+        job.row_step = job.axis[2].slots * job.pitch
+        job.plane_step = (job.strip_rows + job.axis[1].reach) * job.row_step
+        job.strip_numbers = 0
+        if not job.in_place:
+            job.strip_numbers = job.channels * job.axis[0].taps * job.axis[1].slots * job.plane_step + SLACK
+        job.panel_numbers = job.block_tiles * panel_step(job) if job.panels else 0
+        job.sums_numbers = job.filters * job.width
+        if job.lanes == FILTERS:
+            job.sums_numbers = job.strip_rows * job.map_size[2] * sums_step(job)
+        self.offsets = np.empty(job.taps + job.chunk, np.intp)
+        t = 0
+        for c in range(job.channels):
+            for i in range(job.axis[0].taps):
+                for j in range(job.axis[1].taps):
+                    for k in range(job.axis[2].taps):
+                        self.offsets[t] = (
+                            (c * job.axis[0].taps + i) * job.axis[1].slots * job.plane_step
+                            + j % job.axis[1].period * job.plane_step + tap_index(&job.axis[1], j) * job.row_step
+                            + k % job.axis[2].period * job.pitch + tap_index(&job.axis[2], k))
+                        t += 1
+        for t in range(job.chunk):
+            self.offsets[job.taps + t] = t * job.width
+        job.offset, job.ramp = &self.offsets[0], &self.offsets[job.taps]
+        return self
+
+    @property
+    def workspace(self):
+        """Bytes that each thread works in."""
+        return (self.job.strip_numbers + self.job.panel_numbers + self.job.sums_numbers) * (
+            4 if self.job.kernels == &isa.f32 else 8)
 
 
-cdef Py_ssize_t seen(const Window *window, int axis, Py_ssize_t position, Py_ssize_t tap,
-                     Py_ssize_t size) noexcept nogil:
+cdef Py_ssize_t seen(const Axis *axis, Py_ssize_t position, Py_ssize_t tap, Py_ssize_t size, int mode) noexcept nogil:
     """Return which pixel of an axis the tap sees when the kernel is at this position; -1 for a zero of the padding."""
-    cdef Py_ssize_t padded = position * window.stride[axis] + tap * window.dilation[axis] - window.pad[axis]
-    return source(padded, size, window.mode)
+    return source(position * axis.stride + tap * axis.dilation - axis.pad, size, mode)
 
 
-cdef void slide(const number *image, const Py_ssize_t *size, const Py_ssize_t *image_step,
-                const number *weight, const Py_ssize_t *taps, const Py_ssize_t *weight_step,
+cdef void slide(const number *image, const Py_ssize_t *image_step, const number *weight, const Py_ssize_t *weight_step,
                 number *out, Py_ssize_t depth, Py_ssize_t row, Py_ssize_t first, Py_ssize_t last,
-                const Window *window) noexcept nogil:
+                const Job *job) noexcept nogil:
     """Slide one filter along columns first..last of one output row, and add up what it sees.
 
-    image (C, D, H, W) of the given size, weight (C, kd, kh, kw) of so many taps, out (W',); steps count numbers.
+    image (C, D, H, W), weight (C, kd, kh, kw), out (W',); steps count numbers.
     """
-    cdef Py_ssize_t stride = window.stride[2], columns = size[3]
+    cdef Py_ssize_t stride = job.axis[2].stride, columns = job.size[2]
     cdef Py_ssize_t i, j, k, o, z, y, x, offset, inside, outside
     cdef const number *image_row
     cdef const number *tap
-    for i in range(taps[1]):
-        z = seen(window, 0, depth, i, size[1])
+    for i in range(job.axis[0].taps):
+        z = seen(&job.axis[0], depth, i, job.size[0], job.mode)
         if z < 0:
             continue
-        for j in range(taps[2]):
-            y = seen(window, 1, row, j, size[2])
+        for j in range(job.axis[1].taps):
+            y = seen(&job.axis[1], row, j, job.size[1], job.mode)
             if y < 0:
                 continue
             image_row = image + z * image_step[1] + y * image_step[2]
-            for k in range(taps[3]):
+            for k in range(job.axis[2].taps):
                 tap = weight + i * weight_step[1] + j * weight_step[2] + k * weight_step[3]
                 # At o this tap sees column o * stride + offset: a pixel of the image from `inside` to `outside`.
-                offset = k * window.dilation[2] - window.pad[2]
-                inside = 0 if offset >= 0 else (-offset + stride - 1) // stride
+                offset = k * job.axis[2].dilation - job.axis[2].pad
+                inside = 0 if offset >= 0 else ceiling(-offset, stride)
                 outside = 0 if offset >= columns else (columns - 1 - offset) // stride + 1
                 inside = min(max(first, inside), last)
                 outside = min(max(inside, outside), last)
                 add_channels(out + inside, outside - inside, image_row + inside * stride + offset, stride,
-                             image_step[0], taps[0], tap, weight_step[0])
-                if window.mode == ZEROS:
+                             image_step[0], job.channels, tap, weight_step[0])
+                if job.mode == ZEROS:
                     continue
                 for o in range(first, last):
                     if o < inside or o >= outside:
-                        x = seen(window, 2, o, k, columns)
-                        add_channels(out + o, 1, image_row + x, 1, image_step[0], taps[0], tap, weight_step[0])
+                        x = seen(&job.axis[2], o, k, columns, job.mode)
+                        add_channels(out + o, 1, image_row + x, 1, image_step[0], job.channels, tap, weight_step[0])
 
 
 def direct(const number[:, :, :, :, :] images, const number[:, :, :, :, :] weight, const number[:] bias,
-           number[:, :, :, :, :] maps, strides, dilations, pads, Py_ssize_t groups, int padding_mode, int activation):
+           number[:, :, :, :, :] maps, pads, Layout layout):
     """Convolve images with a filter bank by sliding every filter over every image.
 
     images (N, C, D, H, W) and maps (N, K, D', H', W') have their columns side by side;
     weight (K, C / groups, kd, kh, kw); bias (K,) or None.
     """
-    cdef Window window
+    cdef Job job = layout.job
     cdef Py_ssize_t axis, n, k, z, y, first, last, o, channel
-    cdef Py_ssize_t filters_per_group = weight.shape[0] // groups
     cdef Py_ssize_t[4] image_step
     cdef Py_ssize_t[4] weight_step
     cdef bint has_bias = bias is not None
     cdef number start
     cdef number *row
+    job.channels, job.filters = weight.shape[1], weight.shape[0] // job.groups
     for axis in range(3):
-        window.stride[axis], window.dilation[axis], window.pad[axis] = strides[axis], dilations[axis], pads[axis]
-    window.mode = padding_mode
+        job.axis[axis].pad = pads[axis]
+        job.size[axis] = images.shape[axis + 2]
     for axis in range(4):
         image_step[axis] = images.strides[axis + 1] // <Py_ssize_t>sizeof(number)
         weight_step[axis] = weight.strides[axis + 1] // <Py_ssize_t>sizeof(number)
@@ -239,13 +426,380 @@ def direct(const number[:, :, :, :, :] images, const number[:, :, :, :, :] weigh
                     for first in range(0, maps.shape[4], 256):
                         last = min(first + 256, maps.shape[4])
                         for k in range(maps.shape[1]):
-                            channel = k // filters_per_group * weight.shape[1]
+                            channel = k // job.filters * job.channels
                             row = &maps[n, k, z, y, 0]
                             start = bias[k] if has_bias else 0
                             for o in range(first, last):
                                 row[o] = start
-                            slide(&images[n, channel, 0, 0, 0], &images.shape[1], image_step,
-                                  &weight[k, 0, 0, 0, 0], &weight.shape[1], weight_step,
-                                  row, z, y, first, last, &window)
-                            if activation != IDENTITY:
-                                activate(row + first, last - first, activation)
+                            slide(&images[n, channel, 0, 0, 0], image_step, &weight[k, 0, 0, 0, 0], weight_step,
+                                  row, z, y, first, last, &job)
+                            if job.activation != IDENTITY:
+                                activate(row + first, last - first, job.activation)
+
+
+cdef void fill_strip(real *strip, const real *image, const Job *job, Py_ssize_t depth, Py_ssize_t first_row,
+                     Py_ssize_t rows) noexcept nogil:
+    """Copy what some output rows see of an image into a strip (C * kd, row slots, rows, column slots, pitch)."""
+    cdef Py_ssize_t c, i, slot, row, z, y, seen_rows = rows + job.axis[1].reach
+    cdef real *plane = strip
+    for c in range(job.channels):
+        for i in range(job.axis[0].taps):
+            z = source(depth * job.axis[0].stride + i * job.axis[0].dilation - job.axis[0].pad, job.size[0], job.mode)
+            for slot in range(job.axis[1].slots):
+                for row in range(seen_rows):
+                    y = source(slot_position(&job.axis[1], slot, first_row + row), job.size[1], job.mode)
+                    if z < 0 or y < 0:
+                        memset(plane + row * job.row_step, 0, job.row_step * sizeof(real))
+                    else:
+                        fill_row(plane + row * job.row_step,
+                                 image + c * job.image_step[1] + z * job.image_step[2] + y * job.image_step[3], job)
+                plane += job.plane_step
+
+
+cdef void fill_row(real *row, const real *pixels, const Job *job) noexcept nogil:
+    """Copy one padded row of the image, slot by slot."""
+    cdef const Axis *axis = &job.axis[2]
+    cdef Py_ssize_t slot, index, start, inside, outside, stride = axis.stride, columns = job.size[2]
+    for slot in range(axis.slots):
+        start = slot_position(axis, slot, 0)
+        inside = min(0 if start >= 0 else (-start + stride - 1) // stride, job.pitch)
+        outside = min(max(inside, 0 if start >= columns else (columns - 1 - start) // stride + 1), job.pitch)
+        if stride == 1:
+            memcpy(row + inside, pixels + start + inside, (outside - inside) * sizeof(real))
+        elif stride == 2:
+            for index in range(inside, outside):
+                row[index] = pixels[start + 2 * index]
+        else:
+            for index in range(inside, outside):
+                row[index] = pixels[start + stride * index]
+        fill_border(row, 0, inside, pixels, start, job)
+        fill_border(row, outside, job.pitch, pixels, start, job)
+        row += job.pitch
+
+
+cdef void fill_border(real *row, Py_ssize_t first, Py_ssize_t last, const real *pixels, Py_ssize_t start,
+                      const Job *job) noexcept nogil:
+    """Fill a run of a slot whose positions lie beyond the image."""
+    cdef Py_ssize_t index, x
+    for index in range(first, last):
+        x = source(start + index * job.axis[2].stride, job.size[2], job.mode)
+        row[index] = pixels[x] if x >= 0 else 0
+
+
+cdef Py_ssize_t filter_blocks(const Job *job) noexcept nogil:
+    """Return into how many blocks the filters of a group fall."""
+    if job.lanes == PIXELS:
+        return ceiling(job.filters, job.kernels.tile_filters)
+    return ceiling(ceiling(job.filters, job.kernels.lanes), BLOCK_VECTORS)
+
+
+cdef Range filter_block(const Job *job, Py_ssize_t block) noexcept nogil:
+    """Return the filters of a block, in whole vectors when lanes are filters."""
+    cdef Range vectors
+    if job.lanes == PIXELS:
+        return share(job.filters, filter_blocks(job), block)
+    vectors = share(ceiling(job.filters, job.kernels.lanes), filter_blocks(job), block)
+    return Range(vectors.first * job.kernels.lanes, vectors.last * job.kernels.lanes)
+
+
+cdef void pack_blocks(real *packed, const real *weight, const Job *job) noexcept nogil:
+    """Lay the weights (K, taps) of every block out in the order in which its tiles read them."""
+    cdef Py_ssize_t block, i, t, width
+    cdef Range filters
+    for _ in range(job.groups):
+        for block in range(filter_blocks(job)):
+            filters = filter_block(job, block)
+            width = filters.last - filters.first if job.lanes == PIXELS else job.width
+            for i in range(filters.last - filters.first):
+                if filters.first + i < job.filters:
+                    for t in range(job.taps):
+                        packed[t * width + i] = weight[(filters.first + i) * job.taps + t]
+                else:
+                    for t in range(job.taps):
+                        packed[t * width + i] = 0
+            packed += width * job.taps
+        weight += job.filters * job.taps
+
+
+cdef Py_ssize_t panel_step(const Job *job) noexcept nogil:
+    return job.chunk * job.width + SLACK
+
+
+cdef struct Unit:
+    # One strip of output rows of one image, and some of the filters.
+    Py_ssize_t n, group, depth, first_row, rows, pixels, tiles
+    Range blocks
+
+
+cdef Unit find_unit(const Job *job, Py_ssize_t index) noexcept nogil:
+    cdef Unit unit
+    unit.blocks = share(filter_blocks(job), job.parts, index % job.parts)
+    index //= job.parts
+    unit.first_row = index % job.strips * job.strip_rows
+    index //= job.strips
+    unit.depth = index % job.map_size[0]
+    index //= job.map_size[0]
+    unit.group = index % job.groups
+    unit.n = index // job.groups
+    unit.rows = min(job.strip_rows, job.map_size[1] - unit.first_row)
+    unit.pixels = unit.rows * job.map_size[2]
+    if job.lanes == FILTERS:
+        unit.tiles = ceiling(unit.pixels, job.kernels.tile_filters)
+    else:
+        unit.tiles = ceiling(tile_vectors(job, &unit), min(job.vectors, max(1, unit.pixels // job.kernels.lanes))
+                             if job.in_place else job.vectors)
+    return unit
+
+
+cdef Py_ssize_t tile_vectors(const Job *job, const Unit *unit) noexcept nogil:
+    """Return how many vectors of pixels a unit has, when lanes are pixels."""
+    if job.panels or job.in_place:
+        return ceiling(unit.pixels, job.kernels.lanes)
+    return unit.rows * ceiling(job.map_size[2], job.kernels.lanes)
+
+
+cdef Range tile_pixels(const Job *job, const Unit *unit, Py_ssize_t tile) noexcept nogil:
+    """Return the pixels of a tile; the last vector may reach beyond the unit in a panel, but moves back within an image."""
+    cdef Range vectors
+    cdef Py_ssize_t first, count
+    if job.lanes == FILTERS:
+        return share(unit.pixels, unit.tiles, tile)
+    vectors = share(tile_vectors(job, unit), unit.tiles, tile)
+    first, count = vectors.first * job.kernels.lanes, (vectors.last - vectors.first) * job.kernels.lanes
+    if job.in_place:
+        first = min(first, unit.pixels - count)
+    return Range(first, first + count)
+
+
+cdef void fill_panel(real *panel, const real *strip, const Job *job, Range pixels, Py_ssize_t unit_pixels, Range taps,
+                     Py_ssize_t *runs) noexcept nogil:
+    """Copy what these taps see from a tile of pixels, row of the map by row, into a panel (taps, width)."""
+    cdef fc_panel request
+    cdef Py_ssize_t pixel = pixels.first, columns = job.map_size[2], count = 0, room = TILE_MAX_VECTORS * 16
+    pixels.last = min(pixels.last, unit_pixels)
+    while pixel < pixels.last:
+        runs[count] = pixel - pixels.first
+        runs[room + count] = pixel // columns * job.row_step + pixel % columns
+        runs[2 * room + count] = min(columns - pixel % columns, pixels.last - pixel)
+        pixel += runs[2 * room + count]
+        count += 1
+    request.panel = panel
+    request.width = job.width if job.lanes == PIXELS else job.kernels.tile_filters
+    request.image = strip
+    request.offset = job.offset + taps.first
+    request.taps = taps.last - taps.first
+    request.runs = count
+    request.start, request.seen, request.length = runs, runs + room, runs + 2 * room
+    job.kernels.panel(&request)
+
+
+cdef void convolve_unit(real *workspace, const Job *job, Py_ssize_t index) noexcept nogil:
+    """Compute some filters' maps over one strip of output rows of one image.
+
+    Panels of pixels meet blocks of filters, chunk of taps by chunk, so that what meets is in the cache.
+    """
+    cdef Unit unit = find_unit(job, index)
+    cdef Py_ssize_t[3 * TILE_MAX_VECTORS * 16] runs
+    cdef real *strip = workspace
+    cdef real *panels = strip + job.strip_numbers
+    cdef real *sums = panels + job.panel_numbers
+    cdef const real *image = (<const real *>job.images + unit.n * job.image_step[0]
+                              + unit.group * job.channels * job.image_step[1])
+    cdef real *maps = (<real *>job.maps + unit.n * job.map_step[0] + unit.group * job.filters * job.map_step[1]
+                       + unit.depth * job.map_step[2] + unit.first_row * job.map_size[2])
+    cdef Py_ssize_t tile, first_tile, last_tile, block
+    cdef Range taps
+    if job.in_place:
+        strip = <real *>(image + unit.first_row)
+    else:
+        fill_strip(strip, image, job, unit.depth, unit.first_row, unit.rows)
+    if job.lanes == FILTERS:
+        start_sums(sums, job, &unit)
+    for first_tile in range(ceiling(unit.tiles, job.block_tiles)):
+        first_tile *= job.block_tiles
+        last_tile = min(first_tile + job.block_tiles, unit.tiles)
+        taps = Range(0, 0)
+        while taps.last < job.taps:
+            taps = Range(taps.last, min(taps.last + job.chunk, job.taps))
+            if job.panels:
+                for tile in range(first_tile, last_tile):
+                    fill_panel(panels + (tile - first_tile) * panel_step(job), strip, job, tile_pixels(job, &unit, tile), unit.pixels, taps, runs)
+            for block in range(unit.blocks.first, unit.blocks.last):
+                for tile in range(first_tile, last_tile):
+                    if job.lanes == PIXELS:
+                        multiply_pixels(maps, strip, panels + (tile - first_tile) * panel_step(job), sums, job, &unit, tile, block, taps)
+                    else:
+                        multiply_filters(sums, panels + (tile - first_tile) * panel_step(job), job, &unit, tile, block, taps)
+    if job.lanes == FILTERS:
+        finish_sums(maps, sums, job, &unit)
+    if job.activation > RELU6:
+        for block in range(filter_block(job, unit.blocks.first).first,
+                           min(filter_block(job, unit.blocks.last - 1).last, job.filters)):
+            activate(maps + block * job.map_step[1], unit.pixels, job.activation)
+
+
+cdef void multiply_pixels(real *maps, const real *strip, const real *panel, real *sums, const Job *job, const Unit *unit,
+                          Py_ssize_t tile, Py_ssize_t block, Range taps) noexcept nogil:
+    """Add to a tile of maps what some taps of a block of filters see; lanes are pixels."""
+    cdef fc_tile request
+    cdef Range filters = filter_block(job, block), pixels = tile_pixels(job, unit, tile), vectors
+    cdef Py_ssize_t lanes = job.kernels.lanes, count = filters.last - filters.first
+    cdef Py_ssize_t filter = unit.group * job.filters + filters.first
+    cdef Py_ssize_t j, i, row, column, per_row, width = (pixels.last - pixels.first) // lanes
+    cdef bint ragged = job.panels and pixels.last > unit.pixels  # sums wait in the workspace until they are whole
+    maps += filters.first * job.map_step[1]
+    sums += filters.first * job.width
+    request.weight = <const real *>job.weight + filter * job.taps + taps.first * (count if job.packed else 1)
+    request.filter_step = 1 if job.packed else job.taps
+    request.tap_step = count if job.packed else 1
+    request.taps = taps.last - taps.first
+    request.bias = <const real *>job.bias + filter if taps.first == 0 else NULL
+    request.low = job.low if taps.last == job.taps else -INFINITY
+    request.high = job.high if taps.last == job.taps else INFINITY
+    request.map_step = job.map_step[1]
+    if job.panels:
+        request.offset = job.ramp
+        if ragged:
+            request.map_step = job.width
+        for j in range(width):
+            request.image[j] = panel + j * lanes
+            request.map[j] = (sums if ragged else maps + pixels.first) + j * lanes
+    elif job.in_place:
+        request.offset = job.offset + taps.first
+        for j in range(width):
+            request.image[j] = strip + pixels.first + j * lanes
+            request.map[j] = maps + pixels.first + j * lanes
+    else:
+        request.offset = job.offset + taps.first
+        per_row = ceiling(job.map_size[2], lanes)
+        vectors = share(tile_vectors(job, unit), unit.tiles, tile)
+        for j in range(width):
+            row = (vectors.first + j) // per_row
+            column = min((vectors.first + j) % per_row * lanes, job.map_size[2] - lanes)
+            request.image[j] = strip + row * job.row_step + column
+            request.map[j] = maps + row * job.map_size[2] + column
+    job.kernels.tile[count][width](&request)
+    if ragged and taps.last == job.taps:
+        for i in range(count):
+            memcpy(maps + i * job.map_step[1] + pixels.first, sums + i * job.width,
+                   (unit.pixels - pixels.first) * sizeof(real))
+
+
+cdef void multiply_filters(real *sums, const real *panel, const Job *job, const Unit *unit,
+                           Py_ssize_t tile, Py_ssize_t block, Range taps) noexcept nogil:
+    """Add to the sums of a tile what some taps of a block of filters see; lanes are filters, pixels play the weights."""
+    cdef fc_tile request
+    cdef Range filters = filter_block(job, block), pixels = tile_pixels(job, unit, tile)
+    cdef Py_ssize_t j, lanes = job.kernels.lanes, vectors = (filters.last - filters.first) // lanes
+    cdef const real *weight = <const real *>job.weight + (
+        (unit.group * filter_blocks(job) + block) * job.taps + taps.first) * job.width
+    request.weight = panel
+    request.filter_step = 1
+    request.tap_step = job.kernels.tile_filters
+    request.taps = taps.last - taps.first
+    request.offset = job.ramp
+    request.bias = NULL
+    request.low = job.low if taps.last == job.taps else -INFINITY
+    request.high = job.high if taps.last == job.taps else INFINITY
+    request.map_step = sums_step(job)
+    for j in range(vectors):
+        request.image[j] = weight + j * lanes
+        request.map[j] = sums + pixels.first * request.map_step + filters.first + j * lanes
+    job.kernels.tile[pixels.last - pixels.first][vectors](&request)
+
+
+cdef Py_ssize_t sums_step(const Job *job) noexcept nogil:
+    return ceiling(job.filters, job.kernels.lanes) * job.kernels.lanes
+
+
+cdef void start_sums(real *sums, const Job *job, const Unit *unit) noexcept nogil:
+    cdef Py_ssize_t pixel
+    for pixel in range(unit.pixels):
+        memcpy(sums + pixel * sums_step(job), <const real *>job.bias + unit.group * job.filters, job.filters * sizeof(real))
+
+
+cdef void finish_sums(real *maps, const real *sums, const Job *job, const Unit *unit) noexcept nogil:
+    """Write the sums (pixels, K) of a unit's filters to their maps."""
+    cdef Py_ssize_t pixel, filter, step = sums_step(job)
+    for filter in range(filter_block(job, unit.blocks.first).first,
+                        min(filter_block(job, unit.blocks.last - 1).last, job.filters)):
+        for pixel in range(unit.pixels):
+            maps[filter * job.map_step[1] + pixel] = sums[pixel * step + filter]
+
+
+def tiles(const real[:, :, :, :, :] images, const real[:, ::1] weight, const real[:] bias, real[:, :, :, :, :] maps,
+          pads, Layout layout):
+    """Convolve images with a filter bank by tiles of pixels and filters.
+
+    images and maps as for `direct`, the planes of maps contiguous, and those of images if the layout is in place;
+    weight (K, C / groups * taps), or as `pack` returned it.
+    """
+    cdef Job job = layout.job
+    cdef Py_ssize_t axis, units, index
+    cdef real *workspace
+    cdef real *zeros = NULL
+    cdef Py_ssize_t *offsets = NULL
+    cdef size_t numbers = job.strip_numbers + job.panel_numbers + job.sums_numbers
+    job.images, job.weight, job.maps = &images[0, 0, 0, 0, 0], &weight[0, 0], &maps[0, 0, 0, 0, 0]
+    for axis in range(3):
+        job.axis[axis].pad = pads[axis]
+        job.size[axis] = images.shape[axis + 2]
+        job.map_size[axis] = maps.shape[axis + 2]
+        job.map_step[axis] = maps.strides[axis] // <Py_ssize_t>sizeof(real)
+    for axis in range(4):
+        job.image_step[axis] = images.strides[axis] // <Py_ssize_t>sizeof(real)
+    job.strips = ceiling(job.map_size[1], job.strip_rows)
+    units = maps.shape[0] * job.groups * job.map_size[0] * job.strips * job.parts
+    workspace = <real *>malloc((numbers + maps.shape[1]) * sizeof(real) + job.channels * sizeof(Py_ssize_t) + 64)
+    if workspace == NULL:
+        raise MemoryError
+    offsets = <Py_ssize_t *>workspace
+    if job.in_place:
+        for index in range(job.channels):
+            offsets[index] = index * job.image_step[1]
+        job.offset = offsets
+    zeros = <real *>(offsets + job.channels)
+    for index in range(maps.shape[1]):
+        zeros[index] = 0 if bias is None else bias[index]
+    job.bias = zeros
+    with nogil:
+        for index in range(units):
+            convolve_unit(zeros + maps.shape[1], &job, index)
+    free(workspace)
+
+
+def pack(const real[:, ::1] weight, Layout layout):
+    """Return weight (K, C / groups * taps) in the order in which `tiles` reads it with this layout."""
+    cdef Job *job = &layout.job
+    rows = job.groups * (job.filters if job.lanes == PIXELS else filter_blocks(job) * job.width)
+    result = np.empty((rows, weight.shape[1]), np.float32 if real is float else np.float64)
+    cdef real[:, ::1] packed = result
+    with nogil:
+        pack_blocks(&packed[0, 0], &weight[0, 0], job)
+    return result
+
+
+cdef const fc_isa *isa = NULL
+
+
+def use_isa(name=None):
+    """Choose the instruction set of this name, or the best one; layouts made before keep theirs."""
+    global isa
+    cdef bytes wanted = b"" if name is None else name.encode()
+    cdef const fc_isa *found = fc_find_isa(wanted)
+    if found == NULL:
+        raise ValueError(f"instruction set {name!r} is not one that this machine can run: {', '.join(available_isas())}")
+    isa = found
+
+
+def available_isas():
+    """Return the names of the instruction sets that this machine can run, the best one first."""
+    return [name.decode() for name in (b"avx512", b"avx2", b"neon", b"baseline") if fc_find_isa(name) != NULL]
+
+
+def current_isa():
+    """Return the name of the instruction set in use, and the lanes of its float32 vectors."""
+    return isa.name.decode(), isa.f32.lanes
+
+
+use_isa(os.environ.get("FASTCONV_ISA") or None)

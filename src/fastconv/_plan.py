@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,6 +18,8 @@ from fastconv import _check, _core
 from fastconv._check import Array, Problem
 
 BLOCK_BYTES = 2**20  # of converted input or output at a time
+STRIP_BYTES = 2**18  # of padded input at a time
+CHUNK_TAPS = 512  # whose panels and weights stay in the cache together
 CORE_NAMES = {
     np.dtype(np.int32): "int32_t",
     np.dtype(np.int64): "int64_t",
@@ -36,8 +38,24 @@ class Plan:
     images_shape: tuple[int, ...]  # (N, C, D, H, W)
     weight_shape: tuple[int, ...]  # (K, C / groups, kd, kh, kw)
     maps_shape: tuple[int, ...]  # (N, K, D', H', W')
-    slide: Callable[..., None]  # the core's loops for the accumulator's dtype
+    core: Callable[..., None]  # the block loops that run, for the accumulator's dtype
+    layout: _core.Layout
+    pack: Callable[..., Array] | None  # what makes of the weights what core wants
+    packing: tuple[object, ...]  # plans that agree in this can share packed weights
     integers_may_overflow: bool
+
+
+class Tiling(NamedTuple):
+    """The block sizes of the core's `tiles`."""
+
+    by_filters: bool
+    packed: bool
+    panels: bool
+    in_place: bool
+    strip_rows: int
+    parts: int
+    chunk: int
+    block_tiles: int
 
 
 @lru_cache(maxsize=1024, typed=True)
@@ -47,23 +65,65 @@ def make(
     weight_shape: tuple[int, ...],
     bias_shape: tuple[int, ...] | None,
     dtypes: tuple[np.dtype[Any], ...],
+    keeps_packed: bool = False,
     **options: object,
 ) -> Plan:
-    """Return the plan for arrays of these shapes and dtypes; raise ValueError or TypeError if there can be none."""
+    """Return the plan for arrays of these shapes and dtypes; raise ValueError or TypeError if there can be none.
+
+    keeps_packed tells that packed weights will serve many calls.
+    """
     problem = _check.problem(axes, input_shape, weight_shape, bias_shape, dtypes, **options)
     batch = math.prod(problem.batch_shape)
+    map_size = problem.output_size
+    name = CORE_NAMES[problem.accumulator]
+    core: Callable[..., None] = _core.direct[name]
+    pack: Callable[..., Array] | None = None
+    packing: tuple[object, ...] = ()
+    if problem.is_pointwise:  # an image may as well be one long column of pixels
+        map_size = (1, math.prod(map_size), 1)
+    layout = _core.Layout(
+        map_size,
+        problem.kernel,
+        problem.stride,
+        problem.dilation,
+        problem.groups,
+        _core.PADDING_MODES[problem.padding_mode],
+        _core.ACTIVATIONS[problem.activation],
+    )
+    if problem.accumulator.kind == "f":
+        tiling = _tiling(problem, keeps_packed)
+        channels, filters = problem.channels // problem.groups, problem.filters // problem.groups
+        layout.tile(channels, filters, 8 * problem.accumulator.itemsize, *tiling)
+        core, pack = _core.tiles[name], _core.pack[name] if tiling.packed else None
+        packing = (*_core.current_isa(), name, tiling.by_filters, tiling.packed)
     return Plan(
         problem=problem,
         images_shape=(batch, problem.channels, *problem.size),
         weight_shape=(problem.filters, problem.channels // problem.groups, *problem.kernel),
         maps_shape=(batch, problem.filters, *problem.output_size),
-        slide=_core.direct[CORE_NAMES[problem.accumulator]],
+        core=core,
+        layout=layout,
+        pack=pack,
+        packing=packing,
         integers_may_overflow=_check.may_overflow(dtypes, problem.taps, problem.accumulator),
     )
 
 
-def run(plan: Plan, input: Array, weight: Array, bias: Array | None, out: Array | None) -> Array:
-    """Convolve input with weight as planned and return the result, in out if there is one."""
+def prepare(plan: Plan, weight: Array) -> Array:
+    """Return weight as the core wants it: in the accumulator's dtype, flipped if that was asked for, and packed."""
+    filters = np.require(weight, plan.problem.accumulator, ["C", "A"]).reshape(plan.weight_shape)
+    if plan.problem.flip:
+        filters = filters[:, :, ::-1, ::-1, ::-1]
+    if plan.core is _core.direct[CORE_NAMES[plan.problem.accumulator]]:
+        return filters
+    rows = np.ascontiguousarray(filters).reshape(len(filters), -1)
+    return rows if plan.pack is None else plan.pack(rows, plan.layout)
+
+
+def run(
+    plan: Plan, input: Array, weight: Array, bias: Array | None, out: Array | None, packed: Array | None = None
+) -> Array:
+    """Convolve input with weight as planned and return the result, in out if there is one; packed is prepared weight."""
     problem = plan.problem
     if out is not None:
         _check.check_out(out, problem)
@@ -78,9 +138,7 @@ def run(plan: Plan, input: Array, weight: Array, bias: Array | None, out: Array 
     else:
         result = out
     if result.size:
-        filters = np.require(weight, problem.accumulator, ["C", "A"]).reshape(plan.weight_shape)
-        if problem.flip:
-            filters = filters[:, :, ::-1, ::-1, ::-1]
+        filters = prepare(plan, weight) if packed is None else packed
         offsets = None if bias is None else np.require(bias, problem.accumulator, ["C", "A"]).reshape(-1)
         for images, maps in _batches(plan, input, result):
             _convolve(plan, images, filters, offsets, maps)
@@ -104,9 +162,7 @@ def _convolve(plan: Plan, images: Array, filters: Array, bias: Array | None, map
     """Convolve images (N, C, D, H, W) into maps (N, K, D', H', W'), block by block if they have to be converted."""
     problem = plan.problem
     accumulator = problem.accumulator
-    if _readable(images, accumulator) and _readable(maps, accumulator):
-        if problem.is_pointwise and images.flags.c_contiguous and maps.flags.c_contiguous:  # one long row a channel
-            images, maps = (array.reshape(*array.shape[:2], 1, 1, -1) for array in (images, maps))
+    if _readable(images, accumulator, problem.is_pointwise) and _readable(maps, accumulator, whole_planes=True):
         _slide(plan, images, filters, bias, maps, problem.pad)
         return
     count, size = _block_size(plan)
@@ -121,7 +177,7 @@ def _convolve(plan: Plan, images: Array, filters: Array, bias: Array | None, map
                 source, target = source[(*index, here)], target[(*index, slice(start, stop))]
                 pad.append(before)
             source = np.require(source, accumulator, ["C", "A"])
-            if _readable(target, accumulator):
+            if _readable(target, accumulator, whole_planes=True):
                 _slide(plan, source, filters, bias, target, tuple(pad))
             else:
                 block = np.empty(target.shape, accumulator)
@@ -130,9 +186,9 @@ def _convolve(plan: Plan, images: Array, filters: Array, bias: Array | None, map
 
 
 def _slide(plan: Plan, images: Array, filters: Array, bias: Array | None, maps: Array, pad: tuple[int, ...]) -> None:
-    problem = plan.problem
-    mode, activation = _core.PADDING_MODES[problem.padding_mode], _core.ACTIVATIONS[problem.activation]
-    plan.slide(images, filters, bias, maps, problem.stride, problem.dilation, pad, problem.groups, mode, activation)
+    if plan.problem.is_pointwise:
+        images, maps = (array.reshape(*array.shape[:2], 1, -1, 1) for array in (images, maps))
+    plan.core(images, filters, bias, maps, pad, plan.layout)
 
 
 def _cast(values: Array, out: Array) -> None:
@@ -140,11 +196,53 @@ def _cast(values: Array, out: Array) -> None:
         np.copyto(out, values, casting="unsafe")  # the check of out allowed this
 
 
-def _readable(array: Array, dtype: np.dtype[Any]) -> bool:
-    """Tell whether the core can read and write this array: its dtype, and columns side by side."""
-    if array.dtype != dtype or not array.flags.aligned or (array.shape[-1] > 1 and array.strides[-1] != dtype.itemsize):
+def _readable(array: Array, dtype: np.dtype[Any], whole_planes: bool) -> bool:
+    """Tell whether the core can read and write this array: its dtype, and columns (or whole planes) side by side."""
+    if array.dtype != dtype or not array.flags.aligned or any(stride % dtype.itemsize for stride in array.strides):
         return False
-    return all(stride % dtype.itemsize == 0 for stride in array.strides)
+    step = dtype.itemsize
+    for size, stride in zip(array.shape[: 1 if whole_planes else 3 : -1], array.strides[::-1], strict=False):
+        if size > 1 and stride != step:
+            return False
+        step *= size
+    return True
+
+
+def _tiling(problem: Problem, keeps_packed: bool) -> Tiling:
+    """Choose the blocks of `tiles`."""
+    itemsize = problem.accumulator.itemsize
+    lanes = _core.current_isa()[1] * 4 // itemsize
+    filters, pixels = problem.filters // problem.groups, math.prod(problem.output_size[1:])
+    columns = problem.output_size[2]
+    if problem.is_pointwise:
+        pixels = columns = math.prod(problem.output_size)
+    in_place = problem.is_pointwise and pixels >= lanes
+    by_filters = pixels <= 8 * lanes and _used(filters, lanes) > 1.15 * _used(pixels, lanes)
+    if by_filters:
+        in_place = False
+    # Copying pixels into panels costs a few products for each; reading them where they are, the end of every row.
+    direct = in_place or (columns >= lanes and _used(columns, lanes) * (1 + 3 / filters) > 1)
+    panels = by_filters or not direct
+    row_numbers = problem.channels // problem.groups * problem.kernel[0] * problem.stride[1]
+    row_numbers *= 1 if problem.is_pointwise else problem.size[2] + 2 * problem.pad[2]
+    rows = pixels if problem.is_pointwise else problem.output_size[1]
+    strip_rows = rows if in_place else max(1, min(rows, STRIP_BYTES // (row_numbers * itemsize)))
+    packs = by_filters or keeps_packed or problem.taps * itemsize % 4096 == 0
+    return Tiling(
+        by_filters=by_filters,
+        packed=packs,
+        panels=panels,
+        in_place=in_place,
+        strip_rows=strip_rows,
+        parts=1,
+        chunk=CHUNK_TAPS if panels else problem.taps,
+        block_tiles=8 if panels else 1,
+    )
+
+
+def _used(count: int, lanes: int) -> float:
+    """Return which part of its lanes is used when count numbers fill vectors."""
+    return count / (-(-count // lanes) * lanes)
 
 
 def _block_size(plan: Plan) -> tuple[int, list[int]]:

@@ -36,6 +36,11 @@
 #undef real
 #undef vec
 #undef LANES
+#undef SIMD_NAME
+#undef SIMD_BEGIN
+#undef SIMD_END
+#undef VECTOR_BYTES
+#undef REGISTERS
 #undef NAMED
 #undef v_load
 #undef v_store
@@ -46,7 +51,6 @@
 #if REAL_BITS == 32
 #  define real float
 #  define NAMED(name) SIMD_CAT(name, _f32)
-#  define SIMD_OP(prefix, op) SIMD_CAT(SIMD_CAT(prefix, op), SIMD_PS)
 #else
 #  define real double
 #  define NAMED(name) SIMD_CAT(name, _f64)
@@ -58,9 +62,8 @@
 #  define SIMD_NAME avx512
 #  define SIMD_BEGIN SIMD_REGION("avx512f,avx512vl,avx2,fma")
 #  define SIMD_END SIMD_REGION_END
-#  define LANES (512 / REAL_BITS)
-#  define TILE_FILTERS 8
-#  define TILE_ACCUMULATORS 24
+#  define VECTOR_BYTES 64
+#  define REGISTERS 32
 #  if REAL_BITS == 32
 #    define vec __m512
 #    define v_load(p) _mm512_loadu_ps(p)
@@ -83,9 +86,8 @@
 #  define SIMD_NAME avx2
 #  define SIMD_BEGIN SIMD_REGION("avx2,fma")
 #  define SIMD_END SIMD_REGION_END
-#  define LANES (256 / REAL_BITS)
-#  define TILE_FILTERS 4
-#  define TILE_ACCUMULATORS 12
+#  define VECTOR_BYTES 32
+#  define REGISTERS 16
 #  if REAL_BITS == 32
 #    define vec __m256
 #    define v_load(p) _mm256_loadu_ps(p)
@@ -108,9 +110,8 @@
 #  define SIMD_NAME neon
 #  define SIMD_BEGIN
 #  define SIMD_END
-#  define LANES (128 / REAL_BITS)
-#  define TILE_FILTERS 8
-#  define TILE_ACCUMULATORS 24
+#  define VECTOR_BYTES 16
+#  define REGISTERS 32
 #  if REAL_BITS == 32
 #    define vec float32x4_t
 #    define v_load(p) vld1q_f32(p)
@@ -133,9 +134,8 @@
 #  define SIMD_NAME baseline
 #  define SIMD_BEGIN
 #  define SIMD_END
-#  define LANES (128 / REAL_BITS)
-#  define TILE_FILTERS 4
-#  define TILE_ACCUMULATORS 8
+#  define VECTOR_BYTES 16
+#  define REGISTERS 16
 #  if REAL_BITS == 32
 #    define vec __m128
 #    define v_load(p) _mm_loadu_ps(p)
@@ -153,13 +153,12 @@
 #    define v_max(a, x) _mm_max_pd(a, x)
 #    define v_min(a, x) _mm_min_pd(a, x)
 #  endif
-#else /* any machine, any compiler */
+#else /* any machine, any compiler: vectors of one lane */
 #  define SIMD_NAME baseline
 #  define SIMD_BEGIN
 #  define SIMD_END
-#  define LANES 1
-#  define TILE_FILTERS 4
-#  define TILE_ACCUMULATORS 12
+#  define VECTOR_BYTES (REAL_BITS / 8)
+#  define REGISTERS 16
 #  define vec real
 #  define v_load(p) (*(p))
 #  define v_store(p, x) (*(p) = (x))
@@ -168,3 +167,4 @@
 #  define v_max(a, x) ((x) < (a) ? (a) : (x))
 #  define v_min(a, x) ((x) > (a) ? (a) : (x))
 #endif
+#define LANES (VECTOR_BYTES * 8 / REAL_BITS)

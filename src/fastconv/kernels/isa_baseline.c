@@ -1,0 +1,2 @@
+/* The kernels for any machine. */
+#include "table.inc.h"

@@ -1,0 +1,73 @@
+/* The contract between the Cython core and C: for every instruction set one table of micro-kernels, each doing one block of work.
+
+   Sizes and steps count numbers, not bytes; a table holds the kernels for one type (float or double), behind void pointers. */
+#ifndef FASTCONV_KERNELS_H
+#define FASTCONV_KERNELS_H
+#include <stddef.h>
+
+enum { TILE_MAX_FILTERS = 8, TILE_MAX_VECTORS = 6, SWEEP_MAX_VECTORS = 4 };
+
+/* A tile: some filters times some vectors of output pixels.
+   map[j][i * map_step + lane] = sum over taps t of weight[i * filter_step + t * tap_step] * image[j][offset[t] + lane],
+   plus bias[i], or what the map holds already where bias is NULL; kept between low and high. */
+typedef struct {
+    const void *weight;
+    ptrdiff_t filter_step, tap_step;
+    const ptrdiff_t *offset;
+    ptrdiff_t taps;
+    const void *image[TILE_MAX_VECTORS];
+    void *map[TILE_MAX_VECTORS];
+    ptrdiff_t map_step;
+    const void *bias;
+    double low, high;
+} fc_tile;
+typedef void fc_tile_fn(const fc_tile *tile);
+
+/* A panel: for every tap, the pixels that it sees when a run of output pixels is computed, side by side.
+   panel[t * width + start[s] + i] = image[seen[s] + offset[t] + i] for run s of length[s] pixels.
+   May read a vector past the end of a run, and write a vector past the end of the panel. */
+typedef struct {
+    void *panel;
+    ptrdiff_t width;
+    const void *image;
+    const ptrdiff_t *offset;
+    ptrdiff_t taps, runs;
+    const ptrdiff_t *start, *seen, *length;
+} fc_panel;
+typedef void fc_panel_fn(const fc_panel *panel);
+
+/* A sweep: some rows times some vectors of one output map, from one image.
+   map[i * map_step + column[j] + lane] = bias + sum over kernel rows u and taps v of
+   weight[u * weight_step + v] * image_row[i * stride + u][offset[v] + column[j] + lane]; kept between low and high. */
+typedef struct {
+    const void *weight;
+    ptrdiff_t weight_step;
+    const ptrdiff_t *offset;
+    ptrdiff_t kernel_rows, taps, stride;
+    const void *const *image_row;
+    ptrdiff_t column[SWEEP_MAX_VECTORS];
+    void *map;
+    ptrdiff_t map_step;
+    double bias, low, high;
+} fc_sweep;
+typedef void fc_sweep_fn(const fc_sweep *sweep);
+
+typedef struct {
+    ptrdiff_t lanes;
+    ptrdiff_t tile_filters;                                       /* of a full tile */
+    ptrdiff_t tile_vectors[TILE_MAX_FILTERS + 1];                 /* of a full tile with so many filters */
+    fc_tile_fn *tile[TILE_MAX_FILTERS + 1][TILE_MAX_VECTORS + 1]; /* [filters][vectors] */
+    fc_panel_fn *panel;
+    ptrdiff_t sweep_rows, sweep_vectors;
+    fc_sweep_fn *sweep[2][SWEEP_MAX_VECTORS + 1]; /* [0] one row, [1] sweep_rows */
+} fc_kernels;
+
+typedef struct {
+    const char *name;
+    fc_kernels f32, f64;
+} fc_isa;
+
+/* The instruction set of this name, or the best one if name is empty; NULL if this machine lacks it. */
+const fc_isa *fc_find_isa(const char *name);
+
+#endif

@@ -1,0 +1,48 @@
+/* The table of one instruction set: every algorithm included for float and for double, and what was made of it. */
+#include "kernels.h"
+
+#define TILES_TO_3(X, filters) X(filters, 1) X(filters, 2) X(filters, 3)
+#define TILES_TO_6(X, filters) TILES_TO_3(X, filters) X(filters, 4) X(filters, 5) X(filters, 6)
+#define SWEEP_ROWS 4
+
+#define REAL_BITS 32
+#include "simd.h"
+#if REGISTERS == 32 /* 24 sums, and room for the pixels and a weight */
+#  define TILE_FILTERS 8
+#  define TILE_VECTORS {0, 6, 6, 6, 6, 4, 4, 3, 3}
+#  define TILES(X) \
+      TILES_TO_6(X, 1) TILES_TO_6(X, 2) TILES_TO_6(X, 3) TILES_TO_6(X, 4) \
+      TILES_TO_3(X, 5) X(5, 4) TILES_TO_3(X, 6) X(6, 4) TILES_TO_3(X, 7) TILES_TO_3(X, 8)
+#  define SWEEP_VECTORS 4
+#  define SWEEPS(X) X(1, 1) X(1, 2) X(1, 3) X(1, 4) X(4, 1) X(4, 2) X(4, 3) X(4, 4)
+#else /* 12 sums */
+#  define TILE_FILTERS 4
+#  define TILE_VECTORS {0, 6, 6, 4, 3}
+#  define TILES(X) TILES_TO_6(X, 1) TILES_TO_6(X, 2) TILES_TO_3(X, 3) X(3, 4) TILES_TO_3(X, 4)
+#  define SWEEP_VECTORS 2
+#  define SWEEPS(X) X(1, 1) X(1, 2) X(4, 1) X(4, 2)
+#endif
+
+SIMD_BEGIN
+#include "tile.inc.h"
+#include "sweep.inc.h"
+SIMD_END
+#undef REAL_BITS
+#define REAL_BITS 64
+#include "simd.h"
+SIMD_BEGIN
+#include "tile.inc.h"
+#include "sweep.inc.h"
+SIMD_END
+
+#define TILE_F32(filters, vectors) [filters][vectors] = tile_##filters##_##vectors##_f32,
+#define TILE_F64(filters, vectors) [filters][vectors] = tile_##filters##_##vectors##_f64,
+#define SWEEP_F32(rows, vectors) [(rows) == SWEEP_ROWS][vectors] = sweep_##rows##_##vectors##_f32,
+#define SWEEP_F64(rows, vectors) [(rows) == SWEEP_ROWS][vectors] = sweep_##rows##_##vectors##_f64,
+#define STRING_(x) #x
+#define STRING(x) STRING_(x)
+const fc_isa SIMD_CAT(fc_, SIMD_NAME) = {
+    STRING(SIMD_NAME),
+    {VECTOR_BYTES / 4, TILE_FILTERS, TILE_VECTORS, {TILES(TILE_F32)}, panel_f32, SWEEP_ROWS, SWEEP_VECTORS, {SWEEPS(SWEEP_F32)}},
+    {VECTOR_BYTES / 8, TILE_FILTERS, TILE_VECTORS, {TILES(TILE_F64)}, panel_f64, SWEEP_ROWS, SWEEP_VECTORS, {SWEEPS(SWEEP_F64)}},
+};

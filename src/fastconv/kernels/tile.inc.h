@@ -1,0 +1,48 @@
+/* The tile kernel: slide some filters over some vectors of neighbouring pixels, sums in registers.
+
+   map[i, pixel] = bias[i] + sum over taps t of weight[i, t] * image[pixel + offset[t]], one lane a pixel, taps in order;
+   each step loads the pixels of one tap and spreads one weight per filter over a vector. */
+
+INLINE void NAMED(tile)(const int filters, const int vectors, const fc_tile *tile) {
+    vec sum[TILE_MAX_FILTERS][TILE_MAX_VECTORS];
+    const real *image[TILE_MAX_VECTORS];
+    const real *weight = tile->weight, *bias = tile->bias;
+    const ptrdiff_t filter_step = tile->filter_step, tap_step = tile->tap_step, taps = tile->taps;
+    const ptrdiff_t *offset = tile->offset;
+    UNROLLED for (int j = 0; j < vectors; j++) image[j] = tile->image[j];
+    UNROLLED for (int i = 0; i < filters; i++)
+        UNROLLED for (int j = 0; j < vectors; j++)
+            sum[i][j] = bias ? v_splat(bias[i]) : v_load((const real *)tile->map[j] + i * tile->map_step);
+    ROLLED for (ptrdiff_t t = 0; t < taps; t++) {
+        vec pixels[TILE_MAX_VECTORS];
+        UNROLLED for (int j = 0; j < vectors; j++) pixels[j] = v_load(image[j] + offset[t]);
+        UNROLLED for (int i = 0; i < filters; i++) {
+            const vec w = v_splat(weight[i * filter_step]);
+            UNROLLED for (int j = 0; j < vectors; j++) sum[i][j] = v_fma(w, pixels[j], sum[i][j]);
+        }
+        weight += tap_step;
+    }
+    const vec low = v_splat((real)tile->low), high = v_splat((real)tile->high);
+    UNROLLED for (int j = 0; j < vectors; j++) {
+        real *map = tile->map[j];
+        UNROLLED for (int i = 0; i < filters; i++) v_store(map + i * tile->map_step, v_min(high, v_max(low, sum[i][j])));
+    }
+}
+
+#define TILE(filters, vectors) \
+    NOINLINE void NAMED(tile_##filters##_##vectors)(const fc_tile *tile) { NAMED(tile)(filters, vectors, tile); }
+TILES(TILE)
+#undef TILE
+
+/* Copy whole vectors: what overruns a run is overwritten by the next one, or lies in the slack behind the panel. */
+static void NAMED(panel)(const fc_panel *panel) {
+    real *row = panel->panel;
+    for (ptrdiff_t t = 0; t < panel->taps; t++, row += panel->width) {
+        const real *image = (const real *)panel->image + panel->offset[t];
+        for (ptrdiff_t s = 0; s < panel->runs; s++) {
+            const real *from = image + panel->seen[s];
+            real *to = row + panel->start[s];
+            for (ptrdiff_t i = 0; i < panel->length[s]; i += LANES) v_store(to + i, v_load(from + i));
+        }
+    }
+}
