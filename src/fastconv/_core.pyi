@@ -20,20 +20,22 @@ class Layout:
         padding_mode: int,
         activation: int,
     ) -> None: ...
+    def sweep(self, channels: int, filters: int, bits: int, strip_rows: int) -> None: ...
     def tile(
         self,
         channels: int,
         filters: int,
         bits: int,
+        strip_rows: int,
+        *,
         by_filters: bool,
         packed: bool,
         panels: bool,
         in_place: bool,
-        strip_rows: int,
         parts: int,
         chunk: int,
         block_tiles: int,
-    ) -> Layout: ...
+    ) -> None: ...
     @property
     def workspace(self) -> int: ...
 

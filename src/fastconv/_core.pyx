@@ -144,15 +144,16 @@ cdef struct Axis:
     # An axis of a strip. Padded positions with the same remainder by the stride lie side by side in a slot, so that what
     # a tap sees from neighbouring outputs is contiguous: tap t sees slot t % period, from index t * dilation // stride on.
     Py_ssize_t taps, stride, dilation, pad
-    Py_ssize_t period, slots, reach
+    Py_ssize_t period, slots, reach, span
 
 
 cdef Axis make_axis(Py_ssize_t taps, Py_ssize_t stride, Py_ssize_t dilation) noexcept nogil:
-    cdef Py_ssize_t stride_slots, divisor = stride, remainder = dilation
+    cdef Py_ssize_t span, stride_slots, divisor = stride, remainder = dilation
     while remainder:
         divisor, remainder = remainder, divisor % remainder
     stride_slots = stride // divisor
-    return Axis(taps, stride, dilation, 0, stride_slots, min(taps, stride_slots), (taps - 1) * dilation // stride)
+    span = (taps - 1) * dilation + 1
+    return Axis(taps, stride, dilation, 0, stride_slots, min(taps, stride_slots), (span - 1) // stride, span)
 
 
 cdef Py_ssize_t tap_index(const Axis *axis, Py_ssize_t tap) noexcept nogil:
@@ -199,6 +200,7 @@ cdef struct Job:
     Py_ssize_t width           # of a panel
     const Py_ssize_t *offset   # from a pixel to what each tap sees
     const Py_ssize_t *ramp     # the same within a panel, or within packed weights
+    Py_ssize_t lines           # of a strip, when sweeping
     Py_ssize_t strip_numbers, panel_numbers, sums_numbers
 
 
@@ -308,31 +310,51 @@ cdef class Layout:
         self.job.low = 0 if activation == RELU or activation == RELU6 else -INFINITY
         self.job.high = 6 if activation == RELU6 else INFINITY
 
-    def tile(self, channels, filters, bits, by_filters, packed, panels, in_place, strip_rows, parts, chunk, block_tiles):
-        """Choose the blocks of `tiles`, for so many channels and filters in a group, and return self."""
+    def choose(self, channels, filters, bits, strip_rows):
+        """Choose the instruction set, for numbers of so many bits, and the output rows that are computed at a time."""
         cdef Job *job = &self.job
-        cdef Py_ssize_t c, i, j, k, t
         job.kernels = &isa.f32 if bits == 32 else &isa.f64
         job.channels, job.filters = channels, filters
         job.taps = job.channels * job.axis[0].taps * job.axis[1].taps * job.axis[2].taps
-        job.lanes = FILTERS if by_filters else PIXELS
-        job.packed, job.panels, job.in_place = packed, panels, in_place
-        job.vectors = job.kernels.tile_vectors[min(job.filters, job.kernels.tile_filters)]
-        job.strip_rows, job.parts, job.block_tiles = strip_rows, parts, block_tiles
-        job.chunk = min(<Py_ssize_t>chunk, job.taps)
-        job.width = (BLOCK_VECTORS if job.lanes == FILTERS else job.vectors) * job.kernels.lanes
+        job.parts = 1
+        job.strip_rows = strip_rows
         job.pitch = job.map_size[2] + job.axis[2].reach
         job.row_step = job.axis[2].slots * job.pitch
         job.plane_step = (job.strip_rows + job.axis[1].reach) * job.row_step
-        job.strip_numbers = 0
+
+    def sweep(self, *where):
+        """Choose sweeps, for filters that see one channel."""
+        cdef Job *job = &self.job
+        self.choose(*where)
+        job.lines = (job.strip_rows - 1) * job.axis[1].stride + job.axis[1].span
+        job.strip_numbers = (job.lines + 1) * job.row_step + 2 * SLACK
+        job.sums_numbers = job.kernels.sweep_rows * job.kernels.lanes
+        self.place_taps()
+
+    def tile(self, *where, by_filters, packed, panels, in_place, parts, chunk, block_tiles):
+        """Choose tiles, and how they go over pixels and filters."""
+        cdef Job *job = &self.job
+        self.choose(*where)
+        job.lanes = FILTERS if by_filters else PIXELS
+        job.packed, job.panels, job.in_place = packed, panels, in_place
+        job.vectors = job.kernels.tile_vectors[min(job.filters, job.kernels.tile_filters)]
+        job.parts, job.block_tiles = parts, block_tiles
+        job.chunk = min(<Py_ssize_t>chunk, job.taps)
+        job.width = (BLOCK_VECTORS if job.lanes == FILTERS else job.vectors) * job.kernels.lanes
         if not job.in_place:
             job.strip_numbers = job.channels * job.axis[0].taps * job.axis[1].slots * job.plane_step + SLACK
         job.panel_numbers = job.block_tiles * panel_step(job) if job.panels else 0
         job.sums_numbers = job.filters * job.width
         if job.lanes == FILTERS:
             job.sums_numbers = job.strip_rows * job.map_size[2] * sums_step(job)
+        self.place_taps()
+
+    def place_taps(self):
+        """Note where in a strip, and in a panel, each tap sees what belongs to a pixel."""
+        cdef Job *job = &self.job
+        cdef Py_ssize_t c, i, j, k, t = 0
         self.offsets = np.empty(job.taps + job.chunk, np.intp)
-        t = 0
+        job.offset = &self.offsets[0]
         for c in range(job.channels):
             for i in range(job.axis[0].taps):
                 for j in range(job.axis[1].taps):
@@ -342,16 +364,15 @@ cdef class Layout:
                             + j % job.axis[1].period * job.plane_step + tap_index(&job.axis[1], j) * job.row_step
                             + k % job.axis[2].period * job.pitch + tap_index(&job.axis[2], k))
                         t += 1
+        job.ramp = job.offset + t
         for t in range(job.chunk):
             self.offsets[job.taps + t] = t * job.width
-        job.offset, job.ramp = &self.offsets[0], &self.offsets[job.taps]
-        return self
 
     @property
     def workspace(self):
         """Bytes that each thread works in."""
-        return (self.job.strip_numbers + self.job.panel_numbers + self.job.sums_numbers) * (
-            4 if self.job.kernels == &isa.f32 else 8)
+        numbers = self.job.strip_numbers + self.job.panel_numbers + self.job.sums_numbers
+        return numbers * (4 if self.job.kernels == &isa.f32 else 8) + self.job.lines * 2 * sizeof(void *)
 
 
 cdef Py_ssize_t seen(const Axis *axis, Py_ssize_t position, Py_ssize_t tap, Py_ssize_t size, int mode) noexcept nogil:
@@ -543,11 +564,6 @@ cdef Unit find_unit(const Job *job, Py_ssize_t index) noexcept nogil:
     unit.n = index // job.groups
     unit.rows = min(job.strip_rows, job.map_size[1] - unit.first_row)
     unit.pixels = unit.rows * job.map_size[2]
-    if job.lanes == FILTERS:
-        unit.tiles = ceiling(unit.pixels, job.kernels.tile_filters)
-    else:
-        unit.tiles = ceiling(tile_vectors(job, &unit), min(job.vectors, max(1, unit.pixels // job.kernels.lanes))
-                             if job.in_place else job.vectors)
     return unit
 
 
@@ -556,6 +572,16 @@ cdef Py_ssize_t tile_vectors(const Job *job, const Unit *unit) noexcept nogil:
     if job.panels or job.in_place:
         return ceiling(unit.pixels, job.kernels.lanes)
     return unit.rows * ceiling(job.map_size[2], job.kernels.lanes)
+
+
+cdef Py_ssize_t count_tiles(const Job *job, const Unit *unit) noexcept nogil:
+    """Return into how many tiles the pixels of a unit fall."""
+    cdef Py_ssize_t vectors = job.vectors
+    if job.lanes == FILTERS:
+        return ceiling(unit.pixels, job.kernels.tile_filters)
+    if job.in_place:
+        vectors = min(vectors, unit.pixels // job.kernels.lanes)
+    return ceiling(tile_vectors(job, unit), vectors)
 
 
 cdef Range tile_pixels(const Job *job, const Unit *unit, Py_ssize_t tile) noexcept nogil:
@@ -609,6 +635,7 @@ cdef void convolve_unit(real *workspace, const Job *job, Py_ssize_t index) noexc
                        + unit.depth * job.map_step[2] + unit.first_row * job.map_size[2])
     cdef Py_ssize_t tile, first_tile, last_tile, block
     cdef Range taps
+    unit.tiles = count_tiles(job, &unit)
     if job.in_place:
         strip = <real *>(image + unit.first_row)
     else:
@@ -729,17 +756,16 @@ cdef void finish_sums(real *maps, const real *sums, const Job *job, const Unit *
 
 def tiles(const real[:, :, :, :, :] images, const real[:, ::1] weight, const real[:] bias, real[:, :, :, :, :] maps,
           pads, Layout layout):
-    """Convolve images with a filter bank by tiles of pixels and filters.
+    """Convolve images with a filter bank by tiles of pixels and filters, or by sweeps down the rows of one channel.
 
     images and maps as for `direct`, the planes of maps contiguous, and those of images if the layout is in place;
     weight (K, C / groups * taps), or as `pack` returned it.
     """
     cdef Job job = layout.job
-    cdef Py_ssize_t axis, units, index
+    cdef Py_ssize_t axis, units, index, filters = maps.shape[1]
     cdef real *workspace
-    cdef real *zeros = NULL
-    cdef Py_ssize_t *offsets = NULL
-    cdef size_t numbers = job.strip_numbers + job.panel_numbers + job.sums_numbers
+    cdef real *offsets_of_maps
+    cdef Py_ssize_t *places
     job.images, job.weight, job.maps = &images[0, 0, 0, 0, 0], &weight[0, 0], &maps[0, 0, 0, 0, 0]
     for axis in range(3):
         job.axis[axis].pad = pads[axis]
@@ -750,21 +776,24 @@ def tiles(const real[:, :, :, :, :] images, const real[:, ::1] weight, const rea
         job.image_step[axis] = images.strides[axis] // <Py_ssize_t>sizeof(real)
     job.strips = ceiling(job.map_size[1], job.strip_rows)
     units = maps.shape[0] * job.groups * job.map_size[0] * job.strips * job.parts
-    workspace = <real *>malloc((numbers + maps.shape[1]) * sizeof(real) + job.channels * sizeof(Py_ssize_t) + 64)
+    workspace = <real *>malloc(layout.workspace + (filters + 1) * sizeof(double) + job.channels * sizeof(Py_ssize_t))
     if workspace == NULL:
         raise MemoryError
-    offsets = <Py_ssize_t *>workspace
+    places = <Py_ssize_t *>workspace
     if job.in_place:
         for index in range(job.channels):
-            offsets[index] = index * job.image_step[1]
-        job.offset = offsets
-    zeros = <real *>(offsets + job.channels)
-    for index in range(maps.shape[1]):
-        zeros[index] = 0 if bias is None else bias[index]
-    job.bias = zeros
+            places[index] = index * job.image_step[1]
+        job.offset = places
+    offsets_of_maps = <real *>(places + job.channels)
+    for index in range(filters):
+        offsets_of_maps[index] = 0 if bias is None else bias[index]
+    job.bias = offsets_of_maps
     with nogil:
         for index in range(units):
-            convolve_unit(zeros + maps.shape[1], &job, index)
+            if job.lines:
+                sweep_unit(offsets_of_maps + filters + filters % 2, &job, index)
+            else:
+                convolve_unit(offsets_of_maps + filters + filters % 2, &job, index)
     free(workspace)
 
 
@@ -777,6 +806,67 @@ def pack(const real[:, ::1] weight, Layout layout):
     with nogil:
         pack_blocks(&packed[0, 0], &weight[0, 0], job)
     return result
+
+
+cdef void sweep_unit(real *workspace, const Job *job, Py_ssize_t index) noexcept nogil:
+    """Compute the maps of one group over one strip of output rows, from the only channel that they see."""
+    cdef fc_sweep request
+    cdef Unit unit = find_unit(job, index)
+    cdef const Axis *axis = &job.axis[1]
+    cdef Py_ssize_t first = unit.first_row * axis.stride - axis.pad, count = (unit.rows - 1) * axis.stride + axis.span
+    cdef Py_ssize_t k, row, apart, turn, lines_apart = ceiling(job.lines, axis.dilation)
+    cdef const real *image = <const real *>job.images + unit.n * job.image_step[0] + unit.group * job.image_step[1]
+    cdef real *maps = (<real *>job.maps + unit.n * job.map_step[0] + unit.group * job.filters * job.map_step[1]
+                       + unit.depth * job.map_step[2] + unit.first_row * job.map_size[2])
+    cdef const real **lines = <const real **>workspace
+    cdef real *zeros = <real *>(lines + 2 * job.lines)
+    cdef real *strip = zeros + job.row_step + SLACK
+    cdef real *sums = strip + job.lines * job.row_step + SLACK
+    cdef Py_ssize_t z = source(unit.depth * job.axis[0].stride - job.axis[0].pad, job.size[0], job.mode), y
+    memset(zeros, 0, (job.row_step + SLACK) * sizeof(real))
+    for row in range(count):  # rows that one kernel sees lie side by side in lines
+        y = source(first + row, job.size[1], job.mode)
+        lines[row % axis.dilation * lines_apart + row // axis.dilation] = zeros if z < 0 or y < 0 else strip
+        if z >= 0 and y >= 0:
+            fill_row(strip, image + z * job.image_step[2] + y * job.image_step[3], job)
+            strip += job.row_step
+    request.weight_step, request.taps, request.offset = job.axis[2].taps, job.axis[2].taps, job.offset
+    request.kernel_rows, request.stride = axis.taps, axis.period
+    request.low, request.high = job.low, job.high
+    apart = axis.dilation * axis.period // axis.stride  # output rows whose kernels see the same input rows
+    for k in range(unit.group * job.filters, (unit.group + 1) * job.filters):
+        request.weight = <const real *>job.weight + k * job.taps
+        request.bias = (<const real *>job.bias)[k]
+        for turn in range(min(apart, unit.rows)):
+            sweep_rows(maps, sums, lines, lines_apart, job, &request, turn, apart, ceiling(unit.rows - turn, apart))
+        if job.activation > RELU6:
+            activate(maps, unit.pixels, job.activation)
+        maps += job.map_step[1]
+
+
+cdef void sweep_rows(real *map, real *sums, const real **lines, Py_ssize_t lines_apart, const Job *job, fc_sweep *request,
+                     Py_ssize_t turn, Py_ssize_t apart, Py_ssize_t rows) noexcept nogil:
+    """Compute rows turn, turn + apart, ... of a map, several at a time; the last ones move back over their neighbours."""
+    cdef Py_ssize_t columns = job.map_size[2], lanes = job.kernels.lanes, vectors = ceiling(columns, lanes)
+    cdef Py_ssize_t tile_count = ceiling(vectors, job.kernels.sweep_vectors)
+    cdef Py_ssize_t together = job.kernels.sweep_rows if rows >= job.kernels.sweep_rows else 1
+    cdef Py_ssize_t block, row, seen_row, tile, j, i
+    cdef Range part
+    for block in range(ceiling(rows, together)):
+        row = turn + min(block * together, rows - together) * apart
+        seen_row = row * job.axis[1].stride
+        request.image_row = <const void **>(lines + seen_row % job.axis[1].dilation * lines_apart
+                                            + seen_row // job.axis[1].dilation)
+        for tile in range(tile_count):
+            part = share(vectors, tile_count, tile)
+            for j in range(part.last - part.first):
+                request.column[j] = max(0, min((part.first + j) * lanes, columns - lanes))
+            request.map = map + row * columns if columns >= lanes else sums
+            request.map_step = apart * columns if columns >= lanes else lanes
+            job.kernels.sweep[together > 1][part.last - part.first](request)
+        if columns < lanes:
+            for i in range(together):
+                memcpy(map + (row + i * apart) * columns, sums + i * lanes, columns * sizeof(real))
 
 
 cdef const fc_isa *isa = NULL

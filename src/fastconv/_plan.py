@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from fastconv._check import Array, Problem
 
 BLOCK_BYTES = 2**20  # of converted input or output at a time
 STRIP_BYTES = 2**18  # of padded input at a time
+SWEEP_BYTES = 2**15
 CHUNK_TAPS = 512  # whose panels and weights stay in the cache together
 CORE_NAMES = {
     np.dtype(np.int32): "int32_t",
@@ -45,19 +46,6 @@ class Plan:
     integers_may_overflow: bool
 
 
-class Tiling(NamedTuple):
-    """The block sizes of the core's `tiles`."""
-
-    by_filters: bool
-    packed: bool
-    panels: bool
-    in_place: bool
-    strip_rows: int
-    parts: int
-    chunk: int
-    block_tiles: int
-
-
 @lru_cache(maxsize=1024, typed=True)
 def make(
     axes: int,
@@ -78,7 +66,7 @@ def make(
     name = CORE_NAMES[problem.accumulator]
     core: Callable[..., None] = _core.direct[name]
     pack: Callable[..., Array] | None = None
-    packing: tuple[object, ...] = ()
+    packing: tuple[object, ...] = (name,)
     if problem.is_pointwise:  # an image may as well be one long column of pixels
         map_size = (1, math.prod(map_size), 1)
     layout = _core.Layout(
@@ -91,11 +79,8 @@ def make(
         _core.ACTIVATIONS[problem.activation],
     )
     if problem.accumulator.kind == "f":
-        tiling = _tiling(problem, keeps_packed)
-        channels, filters = problem.channels // problem.groups, problem.filters // problem.groups
-        layout.tile(channels, filters, 8 * problem.accumulator.itemsize, *tiling)
-        core, pack = _core.tiles[name], _core.pack[name] if tiling.packed else None
-        packing = (*_core.current_isa(), name, tiling.by_filters, tiling.packed)
+        core, packing = _core.tiles[name], (*_core.current_isa(), name, *_choose_blocks(problem, layout, keeps_packed))
+        pack = _core.pack[name] if packing[-1] else None
     return Plan(
         problem=problem,
         images_shape=(batch, problem.channels, *problem.size),
@@ -208,36 +193,42 @@ def _readable(array: Array, dtype: np.dtype[Any], whole_planes: bool) -> bool:
     return True
 
 
-def _tiling(problem: Problem, keeps_packed: bool) -> Tiling:
-    """Choose the blocks of `tiles`."""
+def _choose_blocks(problem: Problem, layout: _core.Layout, keeps_packed: bool) -> tuple[bool, bool]:
+    """Choose the blocks of `tiles`; return whether lanes are filters and whether weights are packed."""
     itemsize = problem.accumulator.itemsize
     lanes = _core.current_isa()[1] * 4 // itemsize
-    filters, pixels = problem.filters // problem.groups, math.prod(problem.output_size[1:])
-    columns = problem.output_size[2]
+    channels, filters = problem.channels // problem.groups, problem.filters // problem.groups
+    rows, columns = problem.output_size[1:]
+    row_bytes = (problem.size[2] + 2 * problem.pad[2]) * itemsize
+    if channels * problem.kernel[0] == 1 and filters <= 4 and problem.taps > 1:
+        least = max(problem.kernel[1], 4)
+        layout.sweep(
+            channels, filters, 8 * itemsize, min(rows, max(least, SWEEP_BYTES // (row_bytes * problem.stride[1])))
+        )
+        return False, False
     if problem.is_pointwise:
-        pixels = columns = math.prod(problem.output_size)
-    in_place = problem.is_pointwise and pixels >= lanes
-    by_filters = pixels <= 8 * lanes and _used(filters, lanes) > 1.15 * _used(pixels, lanes)
-    if by_filters:
-        in_place = False
+        rows, columns = math.prod(problem.output_size), 1
+        row_bytes = itemsize
+    by_filters = rows * columns <= 8 * lanes and _used(filters, lanes) > 1.15 * _used(rows * columns, lanes)
+    in_place = problem.is_pointwise and rows >= lanes and not by_filters
     # Copying pixels into panels costs a few products for each; reading them where they are, the end of every row.
-    direct = in_place or (columns >= lanes and _used(columns, lanes) * (1 + 3 / filters) > 1)
-    panels = by_filters or not direct
-    row_numbers = problem.channels // problem.groups * problem.kernel[0] * problem.stride[1]
-    row_numbers *= 1 if problem.is_pointwise else problem.size[2] + 2 * problem.pad[2]
-    rows = pixels if problem.is_pointwise else problem.output_size[1]
-    strip_rows = rows if in_place else max(1, min(rows, STRIP_BYTES // (row_numbers * itemsize)))
-    packs = by_filters or keeps_packed or problem.taps * itemsize % 4096 == 0
-    return Tiling(
+    panels = not in_place and (by_filters or columns < lanes or _used(columns, lanes) * (1 + 3 / filters) < 1)
+    packed = by_filters or keeps_packed or problem.taps * itemsize % 4096 == 0
+    strip_rows = STRIP_BYTES // (row_bytes * problem.stride[1] * problem.kernel[0] * channels)
+    layout.tile(
+        channels,
+        filters,
+        8 * itemsize,
+        rows if in_place else max(1, min(rows, strip_rows)),
         by_filters=by_filters,
-        packed=packs,
+        packed=packed,
         panels=panels,
         in_place=in_place,
-        strip_rows=strip_rows,
         parts=1,
         chunk=CHUNK_TAPS if panels else problem.taps,
         block_tiles=8 if panels else 1,
     )
+    return by_filters, packed
 
 
 def _used(count: int, lanes: int) -> float:

@@ -97,6 +97,7 @@ class FilterBank:
         self._bias = None if bias is None else _frozen_copy(_check.as_array("bias", bias))
         options = (stride, padding, dilation, groups, padding_mode, flip, activation, algorithm, precision)
         self._options = dict(zip(DEFAULTS, map(_check.hashable, DEFAULTS, options), strict=True))
+        self._packed: dict[tuple[object, ...], Array] = {}  # the weights as each kind of plan wants them
         self._axes = self._weight.ndim - 2
         if self._axes not in (1, 2, 3):
             raise ValueError(
@@ -166,7 +167,11 @@ class FilterBank:
     def __call__(self, image: ArrayLike, *, out: Array | None = None) -> Array:
         """Return the feature maps ``(..., K, H', W')`` of an image ``(..., C, H, W)``; see `conv2d`."""
         array = _check.as_array("input", image)
-        return _plan.run(self._plan_for(array.shape, array.dtype), array, self._weight, self._bias, out)
+        plan = self._plan_for(array.shape, array.dtype)
+        packed = self._packed.get(plan.packing)
+        if packed is None:
+            packed = self._packed[plan.packing] = _plan.prepare(plan, self._weight)
+        return _plan.run(plan, array, self._weight, self._bias, out, packed)
 
     @property
     def weight(self) -> Array:
@@ -251,7 +256,7 @@ class FilterBank:
         arrays = (self._weight,) if self._bias is None else (self._weight, self._bias)
         bias_shape = None if self._bias is None else self._bias.shape
         dtypes = (dtype, *(array.dtype for array in arrays))
-        return _plan.make(self._axes, shape, self._weight.shape, bias_shape, dtypes, **self._options)
+        return _plan.make(self._axes, shape, self._weight.shape, bias_shape, dtypes, keeps_packed=True, **self._options)
 
 
 class Sequential:

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["feature_maps", "filter_bank"]
 
 SIGNED, UNSIGNED = "RdBu_r", "gray"
-TITLE_INCHES = 0.28
+TAIL = 0.005  # the part of the pixels at either end of the scale that a map may saturate
+TITLE, GAP, BAR = 0.26, 0.08, 0.7  # inches: over a panel, between panels, for the colour bar
 
 
 def feature_maps(
@@ -66,8 +67,9 @@ def feature_maps(
 
     Notes
     -----
-    Each map has a scale of its own: from its least to its greatest value, or symmetrically about zero if it
-    has negative values. NaN and infinite values are left blank.
+    Each map has a scale of its own, symmetric about zero if it has negative values. It leaves the least and the
+    greatest half percent of the pixels saturated, so that a few strong edges do not hide the others.
+    NaN and infinite values are left blank.
 
     Examples
     --------
@@ -162,14 +164,16 @@ def filter_bank(
         raise ValueError(f"titles must have one title for each of the {filters} filters; got {len(titles)}")
 
     planes = np.stack([_side_by_side(kernels) for kernels in bank])
-    high = _limits(np.abs(bank))[1]
-    figure, panels = _grid(planes, titles, columns, figsize)
+    high = max(np.abs(bank[np.isfinite(bank)]), default=0.0) or 1.0
+    figure, panels = _grid(planes, titles, columns, figsize, margin=BAR)
     for plane, axes in zip(planes, panels, strict=True):
         picture = axes.imshow(plane, cmap=cmap, vmin=-high, vmax=high, interpolation="nearest")
         height, width = plane.shape
-        axes.hlines(np.arange(0, height + 1, kh) - 0.5, -0.5, width - 0.5, color="0.5", linewidth=0.8)
-        axes.vlines(np.arange(0, width + 1, kw) - 0.5, -0.5, height - 0.5, color="0.5", linewidth=0.8)
-    figure.colorbar(picture, ax=panels, shrink=0.8)
+        axes.hlines(np.arange(0, height + 1, kh) - 0.5, -0.5, width - 0.5, color="0.5", linewidth=0.8, clip_on=False)
+        axes.vlines(np.arange(0, width + 1, kw) - 0.5, -0.5, height - 0.5, color="0.5", linewidth=0.8, clip_on=False)
+    across = figure.get_figwidth()
+    bar = figure.add_axes((1 - (BAR - GAP) / across, 0.1, 0.15 / across, 0.8))
+    figure.colorbar(picture, cax=bar).ax.tick_params(labelsize=8)
     return figure
 
 
@@ -181,12 +185,14 @@ def _real(name: str, values: ArrayLike) -> NDArray[np.float64]:
 
 
 def _limits(plane: NDArray[np.float64]) -> tuple[float, float]:
-    """The least and the greatest finite value; with negative values, limits symmetric about zero."""
+    """The values to draw darkest and brightest: symmetric about zero if there are negative ones."""
     finite = plane[np.isfinite(plane)]
     if finite.size == 0:
         return 0.0, 1.0
-    low, high = float(finite.min()), float(finite.max())
-    if low < 0:
+    low, high = map(float, np.quantile(finite, (TAIL, 1 - TAIL)))
+    if high <= low:
+        low, high = float(finite.min()), float(finite.max())
+    if finite.min() < 0:
         high = max(-low, high)
         low = -high
     return low, high if high > low else low + 1.0
@@ -207,8 +213,9 @@ def _grid(
     titles: Sequence[str],
     columns: int | None,
     figsize: tuple[float, float] | None,
+    margin: float = 0.0,
 ) -> tuple[Figure, list[Axes]]:
-    """An empty figure with one titled panel, without ticks, for each of the planes (K, H, W)."""
+    """A figure with one titled panel for each of the planes (K, H, W), and a margin at the right in inches."""
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
@@ -217,20 +224,24 @@ def _grid(
     count, height, width = planes.shape
     aspect = min(max(height / width, 0.1), 10.0)
     if columns is None:
-        columns = min(count, math.ceil(math.sqrt(count * aspect)))
+        columns = min(max(round(math.sqrt(count * aspect)), 1), count)
     elif operator.index(columns) < 1:
         raise ValueError(f"columns must be 1 or more; got {columns}")
     rows = math.ceil(count / columns)
     panel = min(2.4 / max(aspect, 1.0), 10.0 / columns)  # inches wide, so that a row fits a notebook
-    figure = Figure(
-        figsize=figsize or (panel * columns + 0.2, (panel * aspect + TITLE_INCHES) * rows), layout="constrained"
-    )
+    across, down = figsize or ((panel + GAP) * columns + GAP + margin, (panel * aspect + GAP + TITLE) * rows)
+    figure = Figure(figsize=(across, down))
     # IPython knows bare figures only once pyplot has been imported; this shows them without it.
     figure.__dict__["_repr_png_"] = partial(_png, figure)
 
+    # matplotlib's layout engines take seconds where panels are many, so each panel is put in its place here.
+    width, height = (across - GAP - margin) / columns, down / rows
     panels = []
     for k, title in enumerate(titles):
-        axes = figure.add_subplot(rows, columns, k + 1)
+        left, bottom = GAP + k % columns * width, down - (k // columns + 1) * height + GAP
+        axes = figure.add_axes(
+            (left / across, bottom / down, (width - GAP) / across, (height - GAP - TITLE) / down)
+        )
         axes.set_axis_off()
         axes.set_title(title, fontsize=9)
         panels.append(axes)
