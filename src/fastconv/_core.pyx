@@ -22,6 +22,7 @@ cdef extern from "kernels/kernels.h" nogil:
     enum:
         TILE_MAX_FILTERS
         TILE_MAX_VECTORS
+        SWEEP_MAX_ROWS
         SWEEP_MAX_VECTORS
     ctypedef struct fc_tile:
         const void *weight
@@ -46,7 +47,8 @@ cdef extern from "kernels/kernels.h" nogil:
         const void *weight
         Py_ssize_t weight_step
         const Py_ssize_t *offset
-        Py_ssize_t kernel_rows, taps, stride
+        const unsigned *mask
+        Py_ssize_t kernel_rows, taps
         const void *const *image_row
         Py_ssize_t *column
         void *map
@@ -55,13 +57,15 @@ cdef extern from "kernels/kernels.h" nogil:
     ctypedef void (*fc_tile_fn)(const fc_tile *) noexcept
     ctypedef void (*fc_panel_fn)(const fc_panel *) noexcept
     ctypedef void (*fc_sweep_fn)(const fc_sweep *) noexcept
+    ctypedef struct fc_sweep_kind:
+        Py_ssize_t rows, vectors, kernel, stride
+        fc_sweep_fn run
     ctypedef struct fc_kernels:
         Py_ssize_t lanes, tile_filters
         const Py_ssize_t *tile_vectors
         fc_tile_fn (*tile)[7]
         fc_panel_fn panel
-        Py_ssize_t sweep_rows, sweep_vectors
-        fc_sweep_fn (*sweep)[5]
+        const fc_sweep_kind *sweeps
     ctypedef struct fc_isa:
         const char *name
         fc_kernels f32, f64
@@ -200,6 +204,7 @@ cdef struct Job:
     Py_ssize_t width           # of a panel
     const Py_ssize_t *offset   # from a pixel to what each tap sees
     const Py_ssize_t *ramp     # the same within a panel, or within packed weights
+    const unsigned *masks      # of the lanes that see the image, when sweeping
     Py_ssize_t lines           # of a strip, when sweeping
     Py_ssize_t strip_numbers, panel_numbers, sums_numbers
 
@@ -322,13 +327,16 @@ cdef class Layout:
         job.row_step = job.axis[2].slots * job.pitch
         job.plane_step = (job.strip_rows + job.axis[1].reach) * job.row_step
 
-    def sweep(self, *where):
-        """Choose sweeps, for filters that see one channel."""
+    def sweep(self, *where, in_place):
+        """Choose sweeps, for filters that see one channel; in place is for stride 1 and zero-padding."""
         cdef Job *job = &self.job
         self.choose(*where)
+        job.in_place = in_place
         job.lines = (job.strip_rows - 1) * job.axis[1].stride + job.axis[1].span
-        job.strip_numbers = (job.lines + 1) * job.row_step + 2 * SLACK
-        job.sums_numbers = job.kernels.sweep_rows * job.kernels.lanes
+        job.strip_numbers = max(job.row_step, job.map_size[2] + job.axis[2].span) + SLACK
+        if not in_place:
+            job.strip_numbers += job.lines * job.row_step + SLACK
+        job.sums_numbers = SWEEP_MAX_ROWS * job.kernels.lanes
         self.place_taps()
 
     def tile(self, *where, by_filters, packed, panels, in_place, parts, chunk, block_tiles):
@@ -762,7 +770,7 @@ def tiles(const real[:, :, :, :, :] images, const real[:, ::1] weight, const rea
     weight (K, C / groups * taps), or as `pack` returned it.
     """
     cdef Job job = layout.job
-    cdef Py_ssize_t axis, units, index, filters = maps.shape[1]
+    cdef Py_ssize_t axis, units, index, masks, filters = maps.shape[1]
     cdef real *workspace
     cdef real *offsets_of_maps
     cdef Py_ssize_t *places
@@ -776,15 +784,20 @@ def tiles(const real[:, :, :, :, :] images, const real[:, ::1] weight, const rea
         job.image_step[axis] = images.strides[axis] // <Py_ssize_t>sizeof(real)
     job.strips = ceiling(job.map_size[1], job.strip_rows)
     units = maps.shape[0] * job.groups * job.map_size[0] * job.strips * job.parts
-    workspace = <real *>malloc(layout.workspace + (filters + 1) * sizeof(double) + job.channels * sizeof(Py_ssize_t))
+    masks = ceiling(job.map_size[2], job.kernels.lanes) * job.axis[2].taps if job.lines else 0
+    workspace = <real *>malloc(layout.workspace + (filters + 1) * sizeof(double) + (job.taps + masks) * sizeof(Py_ssize_t))
     if workspace == NULL:
         raise MemoryError
     places = <Py_ssize_t *>workspace
     if job.in_place:
-        for index in range(job.channels):
-            places[index] = index * job.image_step[1]
+        for index in range(job.axis[2].taps if job.lines else job.channels):
+            places[index] = index * job.axis[2].dilation - job.axis[2].pad if job.lines else index * job.image_step[1]
         job.offset = places
-    offsets_of_maps = <real *>(places + job.channels)
+    places += job.taps
+    if job.lines:
+        fill_masks(<unsigned *>places, &job)
+        job.masks = <unsigned *>places
+    offsets_of_maps = <real *>(places + masks)
     for index in range(filters):
         offsets_of_maps[index] = 0 if bias is None else bias[index]
     job.bias = offsets_of_maps
@@ -820,18 +833,24 @@ cdef void sweep_unit(real *workspace, const Job *job, Py_ssize_t index) noexcept
                        + unit.depth * job.map_step[2] + unit.first_row * job.map_size[2])
     cdef const real **lines = <const real **>workspace
     cdef real *zeros = <real *>(lines + 2 * job.lines)
-    cdef real *strip = zeros + job.row_step + SLACK
-    cdef real *sums = strip + job.lines * job.row_step + SLACK
+    cdef real *strip = zeros + max(job.row_step, job.map_size[2] + job.axis[2].span) + SLACK
+    cdef real *sums = strip + (0 if job.in_place else job.lines * job.row_step + SLACK)
     cdef Py_ssize_t z = source(unit.depth * job.axis[0].stride - job.axis[0].pad, job.size[0], job.mode), y
-    memset(zeros, 0, (job.row_step + SLACK) * sizeof(real))
-    for row in range(count):  # rows that one kernel sees lie side by side in lines
+    memset(zeros, 0, (max(job.row_step, job.map_size[2] + job.axis[2].span) + SLACK) * sizeof(real))
+    for row in range(count):
         y = source(first + row, job.size[1], job.mode)
-        lines[row % axis.dilation * lines_apart + row // axis.dilation] = zeros if z < 0 or y < 0 else strip
-        if z >= 0 and y >= 0:
+        # Rows that one kernel sees lie side by side in lines.
+        k = row % axis.dilation * lines_apart + row // axis.dilation
+        if z < 0 or y < 0:
+            lines[k] = zeros
+        elif job.in_place:
+            lines[k] = image + z * job.image_step[2] + y * job.image_step[3]
+        else:
+            lines[k] = strip
             fill_row(strip, image + z * job.image_step[2] + y * job.image_step[3], job)
             strip += job.row_step
     request.weight_step, request.taps, request.offset = job.axis[2].taps, job.axis[2].taps, job.offset
-    request.kernel_rows, request.stride = axis.taps, axis.period
+    request.kernel_rows = axis.taps
     request.low, request.high = job.low, job.high
     apart = axis.dilation * axis.period // axis.stride  # output rows whose kernels see the same input rows
     for k in range(unit.group * job.filters, (unit.group + 1) * job.filters):
@@ -844,29 +863,58 @@ cdef void sweep_unit(real *workspace, const Job *job, Py_ssize_t index) noexcept
         maps += job.map_step[1]
 
 
+cdef const fc_sweep_kind *find_sweep(const Job *job, Py_ssize_t rows, Py_ssize_t vectors) noexcept nogil:
+    """Return the best sweep for up to so many rows and vectors."""
+    cdef const fc_sweep_kind *kind = job.kernels.sweeps
+    cdef const Axis *axis = &job.axis[1]
+    cdef const fc_sweep_kind *best = NULL
+    while kind.rows:
+        if (kind.rows <= rows and kind.vectors <= vectors and (kind.stride == 0 or kind.stride == axis.period)
+                and (kind.kernel == axis.taps == job.axis[2].taps or kind.kernel == 0 and kind.rows <= axis.taps)):
+            if best == NULL or kind.vectors > best.vectors:
+                best = kind
+        kind += 1
+    return best
+
+
 cdef void sweep_rows(real *map, real *sums, const real **lines, Py_ssize_t lines_apart, const Job *job, fc_sweep *request,
                      Py_ssize_t turn, Py_ssize_t apart, Py_ssize_t rows) noexcept nogil:
     """Compute rows turn, turn + apart, ... of a map, several at a time; the last ones move back over their neighbours."""
+    cdef const fc_sweep_kind *kind
     cdef Py_ssize_t columns = job.map_size[2], lanes = job.kernels.lanes, vectors = ceiling(columns, lanes)
-    cdef Py_ssize_t tile_count = ceiling(vectors, job.kernels.sweep_vectors)
-    cdef Py_ssize_t together = job.kernels.sweep_rows if rows >= job.kernels.sweep_rows else 1
-    cdef Py_ssize_t block, row, seen_row, tile, j, i
-    cdef Range part
-    for block in range(ceiling(rows, together)):
-        row = turn + min(block * together, rows - together) * apart
-        seen_row = row * job.axis[1].stride
-        request.image_row = <const void **>(lines + seen_row % job.axis[1].dilation * lines_apart
-                                            + seen_row // job.axis[1].dilation)
-        for tile in range(tile_count):
-            part = share(vectors, tile_count, tile)
-            for j in range(part.last - part.first):
-                request.column[j] = max(0, min((part.first + j) * lanes, columns - lanes))
+    cdef Py_ssize_t block, row, seen_row, j, i, first = 0
+    while first < vectors:
+        kind = find_sweep(job, rows, vectors - first)
+        request.mask = job.masks + first * job.axis[2].taps
+        for j in range(kind.vectors):
+            request.column[j] = max(0, min((first + j) * lanes, columns - lanes))
+        for block in range(ceiling(rows, kind.rows)):
+            row = turn + min(block * kind.rows, rows - kind.rows) * apart
+            seen_row = row * job.axis[1].stride
+            request.image_row = <const void **>(lines + seen_row % job.axis[1].dilation * lines_apart
+                                                + seen_row // job.axis[1].dilation)
             request.map = map + row * columns if columns >= lanes else sums
             request.map_step = apart * columns if columns >= lanes else lanes
-            job.kernels.sweep[together > 1][part.last - part.first](request)
-        if columns < lanes:
-            for i in range(together):
-                memcpy(map + (row + i * apart) * columns, sums + i * lanes, columns * sizeof(real))
+            kind.run(request)
+            if columns < lanes:
+                for i in range(kind.rows):
+                    memcpy(map + (row + i * apart) * columns, sums + i * lanes, columns * sizeof(real))
+        first += kind.vectors
+
+
+cdef void fill_masks(unsigned *masks, const Job *job) noexcept nogil:
+    """Note which lanes of every vector of columns see a pixel of the image, for every tap of a row."""
+    cdef const Axis *axis = &job.axis[2]
+    cdef Py_ssize_t lanes = job.kernels.lanes, first, last, tap, vector, start
+    for vector in range(ceiling(job.map_size[2], lanes)):
+        start = max(0, min(vector * lanes, job.map_size[2] - lanes)) - axis.pad
+        for tap in range(axis.taps):
+            first, last = 0, lanes
+            if job.in_place:
+                first = min(max(0, -start - tap * axis.dilation), lanes)
+                last = max(min(lanes, job.size[2] - start - tap * axis.dilation), first)
+            masks[tap] = (<unsigned>1 << last) - (<unsigned>1 << first)
+        masks += axis.taps
 
 
 cdef const fc_isa *isa = NULL

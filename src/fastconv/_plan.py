@@ -202,9 +202,9 @@ def _choose_blocks(problem: Problem, layout: _core.Layout, keeps_packed: bool) -
     row_bytes = (problem.size[2] + 2 * problem.pad[2]) * itemsize
     if channels * problem.kernel[0] == 1 and filters <= 4 and problem.taps > 1:
         least = max(problem.kernel[1], 4)
-        layout.sweep(
-            channels, filters, 8 * itemsize, min(rows, max(least, SWEEP_BYTES // (row_bytes * problem.stride[1])))
-        )
+        strip_rows = min(rows, max(least, SWEEP_BYTES // (row_bytes * problem.stride[1])))
+        in_place = problem.stride[2] == 1 and problem.padding_mode == "zeros"
+        layout.sweep(channels, filters, 8 * itemsize, strip_rows, in_place=in_place)
         return False, False
     if problem.is_pointwise:
         rows, columns = math.prod(problem.output_size), 1

@@ -87,9 +87,7 @@ def feature_maps(
     elif stack.ndim == 2:
         stack = stack[np.newaxis]
     if stack.ndim != 3 or stack.size == 0:
-        raise ValueError(
-            f"maps must be (K, H, W), (1, K, H, W) or (H, W), and not empty; got shape {np.shape(maps)}"
-        )
+        raise ValueError(f"maps must be (K, H, W), (1, K, H, W) or (H, W), and not empty; got shape {np.shape(maps)}")
     if titles is None:
         titles = [f"map {k}" for k in range(len(stack))]
     elif len(titles) != len(stack):
@@ -239,9 +237,7 @@ def _grid(
     panels = []
     for k, title in enumerate(titles):
         left, bottom = GAP + k % columns * width, down - (k // columns + 1) * height + GAP
-        axes = figure.add_axes(
-            (left / across, bottom / down, (width - GAP) / across, (height - GAP - TITLE) / down)
-        )
+        axes = figure.add_axes((left / across, bottom / down, (width - GAP) / across, (height - GAP - TITLE) / down))
         axes.set_axis_off()
         axes.set_title(title, fontsize=9)
         panels.append(axes)

@@ -5,7 +5,7 @@
 #define FASTCONV_KERNELS_H
 #include <stddef.h>
 
-enum { TILE_MAX_FILTERS = 8, TILE_MAX_VECTORS = 6, SWEEP_MAX_VECTORS = 4 };
+enum { TILE_MAX_FILTERS = 8, TILE_MAX_VECTORS = 6, SWEEP_MAX_ROWS = 7, SWEEP_MAX_VECTORS = 4 };
 
 /* A tile: some filters times some vectors of output pixels.
    map[j][i * map_step + lane] = sum over taps t of weight[i * filter_step + t * tap_step] * image[j][offset[t] + lane],
@@ -38,12 +38,14 @@ typedef void fc_panel_fn(const fc_panel *panel);
 
 /* A sweep: some rows times some vectors of one output map, from one image.
    map[i * map_step + column[j] + lane] = bias + sum over kernel rows u and taps v of
-   weight[u * weight_step + v] * image_row[i * stride + u][offset[v] + column[j] + lane]; kept between low and high. */
+   weight[u * weight_step + v] * image_row[i * stride + u][offset[v] + column[j] + lane]; kept between low and high.
+   A lane counts as zero, and is not read, if its bit of mask[j * taps + v] is not set. */
 typedef struct {
     const void *weight;
     ptrdiff_t weight_step;
     const ptrdiff_t *offset;
-    ptrdiff_t kernel_rows, taps, stride;
+    const unsigned *mask;
+    ptrdiff_t kernel_rows, taps;
     const void *const *image_row;
     ptrdiff_t column[SWEEP_MAX_VECTORS];
     void *map;
@@ -52,14 +54,20 @@ typedef struct {
 } fc_sweep;
 typedef void fc_sweep_fn(const fc_sweep *sweep);
 
+/* What a sweep is made for: so many output rows and vectors, kernels of so many rows and taps, a stride.
+   Kernel 0 is any of at least as many rows as are computed, stride 0 any. */
+typedef struct {
+    ptrdiff_t rows, vectors, kernel, stride;
+    fc_sweep_fn *run;
+} fc_sweep_kind;
+
 typedef struct {
     ptrdiff_t lanes;
     ptrdiff_t tile_filters;                                       /* of a full tile */
     ptrdiff_t tile_vectors[TILE_MAX_FILTERS + 1];                 /* of a full tile with so many filters */
     fc_tile_fn *tile[TILE_MAX_FILTERS + 1][TILE_MAX_VECTORS + 1]; /* [filters][vectors] */
     fc_panel_fn *panel;
-    ptrdiff_t sweep_rows, sweep_vectors;
-    fc_sweep_fn *sweep[2][SWEEP_MAX_VECTORS + 1]; /* [0] one row, [1] sweep_rows */
+    const fc_sweep_kind *sweeps;                                  /* the best first, an empty one last */
 } fc_kernels;
 
 typedef struct {

@@ -47,6 +47,8 @@
 #undef v_splat
 #undef v_fma
 #undef v_max
+#undef v_load_mask
+#undef LANE_BITS
 #undef v_min
 #if REAL_BITS == 32
 #  define real float
@@ -56,7 +58,8 @@
 #  define NAMED(name) SIMD_CAT(name, _f64)
 #endif
 
-/* v_fma(a, b, c) is a * b + c, rounded once. v_max(a, x) and v_min(a, x) return x if it is a NaN. */
+/* v_fma(a, b, c) is a * b + c, rounded once. v_max(a, x) and v_min(a, x) return x if it is a NaN.
+   v_load_mask(p, mask) loads the lanes whose bits are set and reads no others; ISAs without it do so lane by lane. */
 #if defined(SIMD_AVX512)
 #  include <immintrin.h>
 #  define SIMD_NAME avx512
@@ -72,6 +75,7 @@
 #    define v_fma(a, b, c) _mm512_fmadd_ps(a, b, c)
 #    define v_max(a, x) _mm512_max_ps(a, x)
 #    define v_min(a, x) _mm512_min_ps(a, x)
+#    define v_load_mask(p, mask) _mm512_maskz_loadu_ps((__mmask16)(mask), p)
 #  else
 #    define vec __m512d
 #    define v_load(p) _mm512_loadu_pd(p)
@@ -80,6 +84,7 @@
 #    define v_fma(a, b, c) _mm512_fmadd_pd(a, b, c)
 #    define v_max(a, x) _mm512_max_pd(a, x)
 #    define v_min(a, x) _mm512_min_pd(a, x)
+#    define v_load_mask(p, mask) _mm512_maskz_loadu_pd((__mmask8)(mask), p)
 #  endif
 #elif defined(SIMD_AVX2)
 #  include <immintrin.h>
@@ -96,6 +101,9 @@
 #    define v_fma(a, b, c) _mm256_fmadd_ps(a, b, c)
 #    define v_max(a, x) _mm256_max_ps(a, x)
 #    define v_min(a, x) _mm256_min_ps(a, x)
+#    define LANE_BITS _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128)
+#    define v_load_mask(p, mask) \
+         _mm256_maskload_ps(p, _mm256_cmpeq_epi32(_mm256_and_si256(_mm256_set1_epi32((int)(mask)), LANE_BITS), LANE_BITS))
 #  else
 #    define vec __m256d
 #    define v_load(p) _mm256_loadu_pd(p)
@@ -104,6 +112,9 @@
 #    define v_fma(a, b, c) _mm256_fmadd_pd(a, b, c)
 #    define v_max(a, x) _mm256_max_pd(a, x)
 #    define v_min(a, x) _mm256_min_pd(a, x)
+#    define LANE_BITS _mm256_setr_epi64x(1, 2, 4, 8)
+#    define v_load_mask(p, mask) \
+         _mm256_maskload_pd(p, _mm256_cmpeq_epi64(_mm256_and_si256(_mm256_set1_epi64x((int)(mask)), LANE_BITS), LANE_BITS))
 #  endif
 #elif defined(SIMD_NEON)
 #  include <arm_neon.h>

@@ -3,7 +3,6 @@
 
 #define TILES_TO_3(X, filters) X(filters, 1) X(filters, 2) X(filters, 3)
 #define TILES_TO_6(X, filters) TILES_TO_3(X, filters) X(filters, 4) X(filters, 5) X(filters, 6)
-#define SWEEP_ROWS 4
 
 #define REAL_BITS 32
 #include "simd.h"
@@ -13,14 +12,21 @@
 #  define TILES(X) \
       TILES_TO_6(X, 1) TILES_TO_6(X, 2) TILES_TO_6(X, 3) TILES_TO_6(X, 4) \
       TILES_TO_3(X, 5) X(5, 4) TILES_TO_3(X, 6) X(6, 4) TILES_TO_3(X, 7) TILES_TO_3(X, 8)
-#  define SWEEP_VECTORS 4
-#  define SWEEPS(X) X(1, 1) X(1, 2) X(1, 3) X(1, 4) X(4, 1) X(4, 2) X(4, 3) X(4, 4)
+#  define SWEEPS_OF(KNOWN, kernel) \
+      KNOWN(7, 1, kernel, 1) KNOWN(7, 2, kernel, 1) KNOWN(4, 4, kernel, 1) \
+      KNOWN(4, 1, kernel, 2) KNOWN(4, 2, kernel, 2) KNOWN(4, 4, kernel, 2)
+#  define SWEEPS(KNOWN, ANY, TALL) \
+      SWEEPS_OF(KNOWN, 3) SWEEPS_OF(KNOWN, 5) SWEEPS_OF(KNOWN, 7) \
+      TALL(6, 4) TALL(7, 2) TALL(7, 1) TALL(4, 2) TALL(4, 1) ANY(4) ANY(2) ANY(1)
 #else /* 12 sums */
 #  define TILE_FILTERS 4
 #  define TILE_VECTORS {0, 6, 6, 4, 3}
 #  define TILES(X) TILES_TO_6(X, 1) TILES_TO_6(X, 2) TILES_TO_3(X, 3) X(3, 4) TILES_TO_3(X, 4)
-#  define SWEEP_VECTORS 2
-#  define SWEEPS(X) X(1, 1) X(1, 2) X(4, 1) X(4, 2)
+#  define SWEEPS_OF(KNOWN, kernel) \
+      KNOWN(7, 1, kernel, 1) KNOWN(4, 2, kernel, 1) KNOWN(4, 1, kernel, 2) KNOWN(4, 2, kernel, 2)
+#  define SWEEPS(KNOWN, ANY, TALL) \
+      SWEEPS_OF(KNOWN, 3) SWEEPS_OF(KNOWN, 5) SWEEPS_OF(KNOWN, 7) \
+      TALL(6, 2) TALL(7, 1) TALL(4, 2) TALL(4, 1) ANY(2) ANY(1)
 #endif
 
 SIMD_BEGIN
@@ -37,12 +43,18 @@ SIMD_END
 
 #define TILE_F32(filters, vectors) [filters][vectors] = tile_##filters##_##vectors##_f32,
 #define TILE_F64(filters, vectors) [filters][vectors] = tile_##filters##_##vectors##_f64,
-#define SWEEP_F32(rows, vectors) [(rows) == SWEEP_ROWS][vectors] = sweep_##rows##_##vectors##_f32,
-#define SWEEP_F64(rows, vectors) [(rows) == SWEEP_ROWS][vectors] = sweep_##rows##_##vectors##_f64,
+#define KNOWN_F32(rows, vectors, kernel, stride) {rows, vectors, kernel, stride, sweep_##rows##_##vectors##_##kernel##_##stride##_f32},
+#define KNOWN_F64(rows, vectors, kernel, stride) {rows, vectors, kernel, stride, sweep_##rows##_##vectors##_##kernel##_##stride##_f64},
+#define TALL_F32(rows, vectors) {rows, vectors, 0, 1, sweep_##rows##_##vectors##_f32},
+#define TALL_F64(rows, vectors) {rows, vectors, 0, 1, sweep_##rows##_##vectors##_f64},
+#define ANY_F32(vectors) {1, vectors, 0, 0, sweep_1_##vectors##_f32},
+#define ANY_F64(vectors) {1, vectors, 0, 0, sweep_1_##vectors##_f64},
 #define STRING_(x) #x
 #define STRING(x) STRING_(x)
+static const fc_sweep_kind sweeps_f32[] = {SWEEPS(KNOWN_F32, ANY_F32, TALL_F32) {0, 0, 0, 0, NULL}};
+static const fc_sweep_kind sweeps_f64[] = {SWEEPS(KNOWN_F64, ANY_F64, TALL_F64) {0, 0, 0, 0, NULL}};
 const fc_isa SIMD_CAT(fc_, SIMD_NAME) = {
     STRING(SIMD_NAME),
-    {VECTOR_BYTES / 4, TILE_FILTERS, TILE_VECTORS, {TILES(TILE_F32)}, panel_f32, SWEEP_ROWS, SWEEP_VECTORS, {SWEEPS(SWEEP_F32)}},
-    {VECTOR_BYTES / 8, TILE_FILTERS, TILE_VECTORS, {TILES(TILE_F64)}, panel_f64, SWEEP_ROWS, SWEEP_VECTORS, {SWEEPS(SWEEP_F64)}},
+    {VECTOR_BYTES / 4, TILE_FILTERS, TILE_VECTORS, {TILES(TILE_F32)}, panel_f32, sweeps_f32},
+    {VECTOR_BYTES / 8, TILE_FILTERS, TILE_VECTORS, {TILES(TILE_F64)}, panel_f64, sweeps_f64},
 };
