@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
+Panel = tuple[str, Floats, dict[str, Any]]  # title, picture and how imshow is to draw it
 
 SAME: dict[str, Any] = {"padding": "same", "padding_mode": "reflect"}
 DEMO_PIXELS = 640  # longest side in the demo, so that NumPy's share takes seconds, not minutes
@@ -155,8 +156,8 @@ def run_demo(arguments: argparse.Namespace) -> None:
     directions = compare("first bank", first, image, first.weight, relu=True)
     compare("second bank", second, directions, second.weight, relu=True)
     print(
-        "\nNumPy is sliding_window_view and einsum(optimize=True), on as many threads as its BLAS takes;\n"
-        f"times are medians; the results agree to {TOLERANCE:g} of what a kernel can answer at most."
+        "\nTimes are medians. NumPy: sliding_window_view and einsum(optimize=True), on as many\n"
+        f"threads as its BLAS takes. Both agree to {TOLERANCE:g} of the most that a kernel can answer."
     )
     content = io.BytesIO()
     poster(image, blurred, found, stack(image)).savefig(content, format=arguments.output.suffix[1:].lower(), dpi=120)
@@ -222,30 +223,35 @@ def median_of(runs: int, call: Callable[[], Floats]) -> tuple[Floats, float]:
 def poster(image: Floats, blurred: Floats, found: Floats, maps: Floats) -> Figure:
     """The picture of the demo: what filters make of the input, above the feature maps of the second bank."""
     from matplotlib.colors import LinearSegmentedColormap, PowerNorm
-    from matplotlib.figure import Figure
 
     signed = LinearSegmentedColormap.from_list("signed", FALLING_TO_RISING)
-    above: list[tuple[str, Floats, dict[str, Any]]] = [
+    above: list[Panel] = [
         (title, np.moveaxis(stack, 0, -1).clip(0, 1), {}) for title, stack in (("input", image), ("box blur", blurred))
     ]
     for title, plane in zip(("vertical edges", "horizontal edges", "diagonals"), found, strict=True):
         limit = float(np.quantile(np.abs(plane), 0.99)) or 1.0
         above.append((title, plane, {"cmap": signed, "vmin": -limit, "vmax": limit}))
-    below: list[tuple[str, Floats, dict[str, Any]]] = []
+    below: list[Panel] = []
     titles = [f"{what}  {way}" for what in ("contours", "textures") for way in "|/\u2014\\"]
     for title, plane in zip(titles, maps, strict=True):
         limit = float(np.quantile(plane, 0.995)) or 1.0
         below.append((title, plane, {"cmap": "magma", "norm": PowerNorm(0.7, 0.0, limit)}))
+    aspect = image.shape[1] / image.shape[2]
+    return page({"Filters on the photograph": above, "Feature maps of the second bank of a stack": below}, aspect)
 
-    wide, gap, heading, over = 13.0, 0.1, 0.45, 0.26  # inches; over: for the title over each panel
-    aspect = min(max(image.shape[1] / image.shape[2], 0.25), 2.5)
-    rows = [("Filters on the photograph", above), ("Feature maps of the second bank of a stack", below)]
-    widths = [(wide - gap) / len(panels) - gap for _, panels in rows]
+
+def page(rows: dict[str, list[Panel]], aspect: float) -> Figure:
+    """A dark figure of headed rows of panels; every row is as wide as the page."""
+    from matplotlib.figure import Figure
+
+    wide, gap, heading, over = 13.0, 0.1, 0.48, 0.28  # inches; over: for the title over each panel
+    aspect = min(max(aspect, 0.25), 2.5)
+    widths = [(wide - gap) / len(panels) - gap for panels in rows.values()]
     high = sum(heading + over + width * aspect for width in widths) + gap
     figure = Figure(figsize=(wide, high), facecolor=CANVAS)
     y = high
-    for (text, panels), width in zip(rows, widths, strict=True):
-        figure.text(gap / wide, (y - heading) / high, text, color=INK, fontsize=14, weight="bold")
+    for (text, panels), width in zip(rows.items(), widths, strict=True):
+        figure.text(gap / wide, (y - 0.85 * heading) / high, text, color=INK, fontsize=14, weight="bold")
         y -= heading + over + width * aspect
         for k, (title, plane, options) in enumerate(panels):
             x = gap + k * (width + gap)
@@ -267,9 +273,8 @@ def read(path: Path) -> Photo:
     except UnidentifiedImageError as error:
         raise Refused(f"cannot read {path}: it is not an image that Pillow knows") from error
     except Exception as error:  # decoders raise all sorts of things on damaged files
-        raise Refused(
-            f"cannot read {path}: {getattr(error, 'strerror', None) or str(error) or type(error).__name__}"
-        ) from error
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise Refused(f"cannot read {path}: {reason}") from error
 
     if photo.mode.startswith("I;16"):
         return Image.fromarray(np.rint(np.asarray(photo) / 257).astype(np.uint8))

@@ -45,12 +45,12 @@ cdef extern from "kernels/kernels.h" nogil:
         const Py_ssize_t *length
     ctypedef struct fc_sweep:
         const void *weight
-        Py_ssize_t weight_step
         const Py_ssize_t *offset
         const unsigned *mask
+        const unsigned *last_mask
         Py_ssize_t kernel_rows, taps
         const void *const *image_row
-        Py_ssize_t *column
+        Py_ssize_t column, last
         void *map
         Py_ssize_t map_step
         double bias, low, high
@@ -58,7 +58,7 @@ cdef extern from "kernels/kernels.h" nogil:
     ctypedef void (*fc_panel_fn)(const fc_panel *) noexcept
     ctypedef void (*fc_sweep_fn)(const fc_sweep *) noexcept
     ctypedef struct fc_sweep_kind:
-        Py_ssize_t rows, vectors, kernel, stride
+        Py_ssize_t rows, vectors, kernel, stride, edges
         fc_sweep_fn run
     ctypedef struct fc_kernels:
         Py_ssize_t lanes, tile_filters
@@ -120,7 +120,7 @@ ACTIVATIONS = {
 }
 
 
-cdef Py_ssize_t source(Py_ssize_t position, Py_ssize_t size, int mode) noexcept nogil:
+cdef inline Py_ssize_t source(Py_ssize_t position, Py_ssize_t size, int mode) noexcept nogil:
     """Return where `position` of the padded axis lies in the image, -1 where there is nothing but a zero."""
     cdef Py_ssize_t period
     if 0 <= position < size:
@@ -327,11 +327,11 @@ cdef class Layout:
         job.row_step = job.axis[2].slots * job.pitch
         job.plane_step = (job.strip_rows + job.axis[1].reach) * job.row_step
 
-    def sweep(self, *where, in_place):
+    def sweep(self, *where, in_place, parts):
         """Choose sweeps, for filters that see one channel; in place is for stride 1 and zero-padding."""
         cdef Job *job = &self.job
         self.choose(*where)
-        job.in_place = in_place
+        job.in_place, job.parts = in_place, parts
         job.lines = (job.strip_rows - 1) * job.axis[1].stride + job.axis[1].span
         job.strip_numbers = max(job.row_step, job.map_size[2] + job.axis[2].span) + SLACK
         if not in_place:
@@ -568,8 +568,8 @@ cdef Unit find_unit(const Job *job, Py_ssize_t index) noexcept nogil:
     index //= job.strips
     unit.depth = index % job.map_size[0]
     index //= job.map_size[0]
-    unit.group = index % job.groups
-    unit.n = index // job.groups
+    unit.group = 0 if job.lines else index % job.groups
+    unit.n = index if job.lines else index // job.groups
     unit.rows = min(job.strip_rows, job.map_size[1] - unit.first_row)
     unit.pixels = unit.rows * job.map_size[2]
     return unit
@@ -783,8 +783,8 @@ def tiles(const real[:, :, :, :, :] images, const real[:, ::1] weight, const rea
     for axis in range(4):
         job.image_step[axis] = images.strides[axis] // <Py_ssize_t>sizeof(real)
     job.strips = ceiling(job.map_size[1], job.strip_rows)
-    units = maps.shape[0] * job.groups * job.map_size[0] * job.strips * job.parts
-    masks = ceiling(job.map_size[2], job.kernels.lanes) * job.axis[2].taps if job.lines else 0
+    units = maps.shape[0] * (1 if job.lines else job.groups) * job.map_size[0] * job.strips * job.parts
+    masks = ceiling(job.map_size[2], job.kernels.lanes) * (job.axis[2].taps + 1) if job.lines else 0
     workspace = <real *>malloc(layout.workspace + (filters + 1) * sizeof(double) + (job.taps + masks) * sizeof(Py_ssize_t))
     if workspace == NULL:
         raise MemoryError
@@ -821,80 +821,91 @@ def pack(const real[:, ::1] weight, Layout layout):
     return result
 
 
+cdef struct Lines:
+    # The padded rows of one channel that a strip of output rows sees, those that one kernel sees side by side.
+    const void **row
+    Py_ssize_t apart  # from the rows of one remainder by the dilation to the next
+
+
 cdef void sweep_unit(real *workspace, const Job *job, Py_ssize_t index) noexcept nogil:
-    """Compute the maps of one group over one strip of output rows, from the only channel that they see."""
-    cdef fc_sweep request
+    """Compute the maps of some groups over one strip of output rows, each from the only channel that it sees."""
     cdef Unit unit = find_unit(job, index)
-    cdef const Axis *axis = &job.axis[1]
-    cdef Py_ssize_t first = unit.first_row * axis.stride - axis.pad, count = (unit.rows - 1) * axis.stride + axis.span
-    cdef Py_ssize_t k, row, apart, turn, lines_apart = ceiling(job.lines, axis.dilation)
-    cdef const real *image = <const real *>job.images + unit.n * job.image_step[0] + unit.group * job.image_step[1]
-    cdef real *maps = (<real *>job.maps + unit.n * job.map_step[0] + unit.group * job.filters * job.map_step[1]
-                       + unit.depth * job.map_step[2] + unit.first_row * job.map_size[2])
-    cdef const real **lines = <const real **>workspace
-    cdef real *zeros = <real *>(lines + 2 * job.lines)
-    cdef real *strip = zeros + max(job.row_step, job.map_size[2] + job.axis[2].span) + SLACK
+    cdef Range groups = share(job.groups, job.parts, index % job.parts)
+    cdef Lines lines
+    cdef Py_ssize_t margin = max(job.row_step, job.map_size[2] + job.axis[2].span) + SLACK
+    cdef real *zeros = workspace + 2 * job.lines * (sizeof(void *) // sizeof(real))
+    cdef real *strip = zeros + margin
     cdef real *sums = strip + (0 if job.in_place else job.lines * job.row_step + SLACK)
-    cdef Py_ssize_t z = source(unit.depth * job.axis[0].stride - job.axis[0].pad, job.size[0], job.mode), y
-    memset(zeros, 0, (max(job.row_step, job.map_size[2] + job.axis[2].span) + SLACK) * sizeof(real))
-    for row in range(count):
-        y = source(first + row, job.size[1], job.mode)
-        # Rows that one kernel sees lie side by side in lines.
-        k = row % axis.dilation * lines_apart + row // axis.dilation
+    cdef const real *image = <const real *>job.images + unit.n * job.image_step[0] + groups.first * job.image_step[1]
+    cdef real *maps = (<real *>job.maps + unit.n * job.map_step[0] + groups.first * job.filters * job.map_step[1]
+                       + unit.depth * job.map_step[2] + unit.first_row * job.map_size[2])
+    cdef Py_ssize_t group
+    lines.row = <const void **>workspace
+    lines.apart = ceiling(job.lines, job.axis[1].dilation)
+    memset(zeros, 0, margin * sizeof(real))
+    for group in range(groups.first, groups.last):
+        see_lines(&lines, image, zeros, strip, job, &unit)
+        sweep_group(maps, sums, &lines, job, &unit, group)
+        image += job.image_step[1]
+        maps += job.filters * job.map_step[1]
+
+
+cdef void see_lines(Lines *lines, const real *image, const real *zeros, real *strip, const Job *job,
+                    const Unit *unit) noexcept nogil:
+    """Find the rows that a unit sees of a channel: in the image, or padded in a strip."""
+    cdef const Axis *axis = &job.axis[1]
+    cdef Py_ssize_t z = source(unit.depth * job.axis[0].stride - job.axis[0].pad, job.size[0], job.mode)
+    cdef Py_ssize_t y, line, first = unit.first_row * axis.stride - axis.pad
+    cdef const void **row
+    for line in range((unit.rows - 1) * axis.stride + axis.span):
+        row = lines.row + (line if axis.dilation == 1 else line % axis.dilation * lines.apart + line // axis.dilation)
+        y = source(first + line, job.size[1], job.mode)
         if z < 0 or y < 0:
-            lines[k] = zeros
+            row[0] = zeros
         elif job.in_place:
-            lines[k] = image + z * job.image_step[2] + y * job.image_step[3]
+            row[0] = image + z * job.image_step[2] + y * job.image_step[3]
         else:
-            lines[k] = strip
+            row[0] = strip
             fill_row(strip, image + z * job.image_step[2] + y * job.image_step[3], job)
             strip += job.row_step
-    request.weight_step, request.taps, request.offset = job.axis[2].taps, job.axis[2].taps, job.offset
-    request.kernel_rows = axis.taps
+
+
+cdef void sweep_group(real *map, real *sums, const Lines *lines, const Job *job, const Unit *unit,
+                      Py_ssize_t group) noexcept nogil:
+    """Compute the maps of one group from its channel's lines."""
+    cdef fc_sweep request
+    cdef const Axis *axis = &job.axis[1]
+    cdef Py_ssize_t k, turn, apart = axis.dilation * axis.period // axis.stride  # rows whose kernels see the same lines
+    request.taps, request.offset, request.kernel_rows = job.axis[2].taps, job.offset, axis.taps
     request.low, request.high = job.low, job.high
-    apart = axis.dilation * axis.period // axis.stride  # output rows whose kernels see the same input rows
-    for k in range(unit.group * job.filters, (unit.group + 1) * job.filters):
+    for k in range(group * job.filters, (group + 1) * job.filters):
         request.weight = <const real *>job.weight + k * job.taps
         request.bias = (<const real *>job.bias)[k]
         for turn in range(min(apart, unit.rows)):
-            sweep_rows(maps, sums, lines, lines_apart, job, &request, turn, apart, ceiling(unit.rows - turn, apart))
+            sweep_rows(map, sums, lines, job, &request, turn, apart, ceiling(unit.rows - turn, apart))
         if job.activation > RELU6:
-            activate(maps, unit.pixels, job.activation)
-        maps += job.map_step[1]
+            activate(map, unit.pixels, job.activation)
+        map += job.map_step[1]
 
 
-cdef const fc_sweep_kind *find_sweep(const Job *job, Py_ssize_t rows, Py_ssize_t vectors) noexcept nogil:
-    """Return the best sweep for up to so many rows and vectors."""
-    cdef const fc_sweep_kind *kind = job.kernels.sweeps
-    cdef const Axis *axis = &job.axis[1]
-    cdef const fc_sweep_kind *best = NULL
-    while kind.rows:
-        if (kind.rows <= rows and kind.vectors <= vectors and (kind.stride == 0 or kind.stride == axis.period)
-                and (kind.kernel == axis.taps == job.axis[2].taps or kind.kernel == 0 and kind.rows <= axis.taps)):
-            if best == NULL or kind.vectors > best.vectors:
-                best = kind
-        kind += 1
-    return best
-
-
-cdef void sweep_rows(real *map, real *sums, const real **lines, Py_ssize_t lines_apart, const Job *job, fc_sweep *request,
+cdef void sweep_rows(real *map, real *sums, const Lines *lines, const Job *job, fc_sweep *request,
                      Py_ssize_t turn, Py_ssize_t apart, Py_ssize_t rows) noexcept nogil:
     """Compute rows turn, turn + apart, ... of a map, several at a time; the last ones move back over their neighbours."""
     cdef const fc_sweep_kind *kind
     cdef Py_ssize_t columns = job.map_size[2], lanes = job.kernels.lanes, vectors = ceiling(columns, lanes)
-    cdef Py_ssize_t block, row, seen_row, j, i, first = 0
+    cdef Py_ssize_t block, row, line, i, first = 0, dilation = job.axis[1].dilation
+    request.map_step = apart * columns if columns >= lanes else lanes
     while first < vectors:
-        kind = find_sweep(job, rows, vectors - first)
-        request.mask = job.masks + first * job.axis[2].taps
-        for j in range(kind.vectors):
-            request.column[j] = max(0, min((first + j) * lanes, columns - lanes))
+        kind = find_sweep(job, rows, first, vectors)
+        request.mask = job.masks + first * (job.axis[2].taps + 1)
+        request.last_mask = request.mask + (kind.vectors - 1) * (job.axis[2].taps + 1)
+        request.column = max(0, min(first * lanes, columns - lanes))
+        request.last = max(0, min((first + kind.vectors - 1) * lanes, columns - lanes)) - request.column
         for block in range(ceiling(rows, kind.rows)):
             row = turn + min(block * kind.rows, rows - kind.rows) * apart
-            seen_row = row * job.axis[1].stride
-            request.image_row = <const void **>(lines + seen_row % job.axis[1].dilation * lines_apart
-                                                + seen_row // job.axis[1].dilation)
+            line = row * job.axis[1].stride
+            request.image_row = lines.row + (line if dilation == 1 else line % dilation * lines.apart + line // dilation)
             request.map = map + row * columns if columns >= lanes else sums
-            request.map_step = apart * columns if columns >= lanes else lanes
             kind.run(request)
             if columns < lanes:
                 for i in range(kind.rows):
@@ -902,19 +913,50 @@ cdef void sweep_rows(real *map, real *sums, const real **lines, Py_ssize_t lines
         first += kind.vectors
 
 
+cdef const fc_sweep_kind *find_sweep(const Job *job, Py_ssize_t rows, Py_ssize_t first, Py_ssize_t vectors) noexcept nogil:
+    """Return the sweep of most vectors for up to so many rows, from this vector of the columns on."""
+    cdef const fc_sweep_kind *kind = job.kernels.sweeps
+    cdef const fc_sweep_kind *best = NULL
+    cdef const Axis *axis = &job.axis[1]
+    cdef Py_ssize_t plain = first  # vectors up to here may be read whole, and lie one behind the other
+    while plain < vectors - 1 and job.masks[(plain + 1) * (job.axis[2].taps + 1) - 1]:
+        plain += 1
+    while kind.rows:
+        if (kind.rows <= rows and first + kind.vectors <= vectors
+                and (kind.stride == 0 or kind.stride == axis.period)
+                and (kind.kernel == axis.taps == job.axis[2].taps or kind.kernel == 0 and kind.rows <= axis.taps)
+                and (best == NULL or kind.vectors > best.vectors)
+                and (first + kind.vectors <= plain or kind.edges and middle_is_plain(job, first, kind.vectors))):
+            best = kind
+        kind += 1
+    return best
+
+
+cdef bint middle_is_plain(const Job *job, Py_ssize_t first, Py_ssize_t vectors) noexcept nogil:
+    """Tell whether all vectors but the first and the last of a tile see only the image."""
+    cdef Py_ssize_t vector
+    for vector in range(first + 1, first + vectors - 1):
+        if not job.masks[(vector + 1) * (job.axis[2].taps + 1) - 1]:
+            return False
+    return True
+
+
 cdef void fill_masks(unsigned *masks, const Job *job) noexcept nogil:
-    """Note which lanes of every vector of columns see a pixel of the image, for every tap of a row."""
+    """Note which lanes of every vector of columns see the image, for every tap of a row; and whether all lanes always do."""
     cdef const Axis *axis = &job.axis[2]
     cdef Py_ssize_t lanes = job.kernels.lanes, first, last, tap, vector, start
     for vector in range(ceiling(job.map_size[2], lanes)):
         start = max(0, min(vector * lanes, job.map_size[2] - lanes)) - axis.pad
+        masks[axis.taps] = True
         for tap in range(axis.taps):
             first, last = 0, lanes
             if job.in_place:
                 first = min(max(0, -start - tap * axis.dilation), lanes)
                 last = max(min(lanes, job.size[2] - start - tap * axis.dilation), first)
             masks[tap] = (<unsigned>1 << last) - (<unsigned>1 << first)
-        masks += axis.taps
+            if last - first < lanes:
+                masks[axis.taps] = False
+        masks += axis.taps + 1
 
 
 cdef const fc_isa *isa = NULL

@@ -20,6 +20,7 @@ from fastconv._check import Array, Problem
 BLOCK_BYTES = 2**20  # of converted input or output at a time
 STRIP_BYTES = 2**18  # of padded input at a time
 SWEEP_BYTES = 2**15
+UNIT_PRODUCTS = 2**18  # products that are worth a thread's while
 CHUNK_TAPS = 512  # whose panels and weights stay in the cache together
 CORE_NAMES = {
     np.dtype(np.int32): "int32_t",
@@ -204,7 +205,9 @@ def _choose_blocks(problem: Problem, layout: _core.Layout, keeps_packed: bool) -
         least = max(problem.kernel[1], 4)
         strip_rows = min(rows, max(least, SWEEP_BYTES // (row_bytes * problem.stride[1])))
         in_place = problem.stride[2] == 1 and problem.padding_mode == "zeros"
-        layout.sweep(channels, filters, 8 * itemsize, strip_rows, in_place=in_place)
+        unit_products = problem.taps * filters * strip_rows * columns
+        parts = -(-problem.groups * unit_products // UNIT_PRODUCTS)
+        layout.sweep(channels, filters, 8 * itemsize, strip_rows, in_place=in_place, parts=min(parts, problem.groups))
         return False, False
     if problem.is_pointwise:
         rows, columns = math.prod(problem.output_size), 1

@@ -220,9 +220,9 @@ def _grid(
         raise ImportError('fastconv.plot needs matplotlib: pip install "fastconv[demo]"') from error
 
     count, height, width = planes.shape
-    aspect = min(max(height / width, 0.1), 10.0)
+    aspect = min(max(height / width, 0.2), 3.0)
     if columns is None:
-        columns = min(max(round(math.sqrt(count * aspect)), 1), count)
+        columns = min(max(round(math.sqrt(count * aspect)), 1), count, 20)
     elif operator.index(columns) < 1:
         raise ValueError(f"columns must be 1 or more; got {columns}")
     rows = math.ceil(count / columns)

@@ -37,17 +37,17 @@ typedef struct {
 typedef void fc_panel_fn(const fc_panel *panel);
 
 /* A sweep: some rows times some vectors of one output map, from one image.
-   map[i * map_step + column[j] + lane] = bias + sum over kernel rows u and taps v of
-   weight[u * weight_step + v] * image_row[i * stride + u][offset[v] + column[j] + lane]; kept between low and high.
-   A lane counts as zero, and is not read, if its bit of mask[j * taps + v] is not set. */
+   Vector j lies at column + j * lanes, the last one at column + last; with `at` for that and all the lanes,
+   map[i * map_step + at] = bias + sum over kernel rows u and taps v of
+   weight[u * taps + v] * image_row[i * stride + u][offset[v] + at]; kept between low and high.
+   Where the tile has edges, only lanes with their bit set in mask[v] (of vector 0) and last_mask[v] are read, others are zero. */
 typedef struct {
     const void *weight;
-    ptrdiff_t weight_step;
     const ptrdiff_t *offset;
-    const unsigned *mask;
+    const unsigned *mask, *last_mask;
     ptrdiff_t kernel_rows, taps;
     const void *const *image_row;
-    ptrdiff_t column[SWEEP_MAX_VECTORS];
+    ptrdiff_t column, last;
     void *map;
     ptrdiff_t map_step;
     double bias, low, high;
@@ -57,7 +57,7 @@ typedef void fc_sweep_fn(const fc_sweep *sweep);
 /* What a sweep is made for: so many output rows and vectors, kernels of so many rows and taps, a stride.
    Kernel 0 is any of at least as many rows as are computed, stride 0 any. */
 typedef struct {
-    ptrdiff_t rows, vectors, kernel, stride;
+    ptrdiff_t rows, vectors, kernel, stride, edges;
     fc_sweep_fn *run;
 } fc_sweep_kind;
 
