@@ -28,6 +28,8 @@ def main() -> None:
     if unknown := set(args.peers or []) - set(PEERS):
         raise SystemExit(f"no such peer: {', '.join(sorted(unknown))}; there are {', '.join(PEERS)}")
     cases = [case for case in CASES if re.search(args.cases, case.name) and (case.quick or not args.quick)]
+    if not cases:
+        raise SystemExit(f"no case's name matches {args.cases!r}")
     wanted = [name for name in args.peers or PEERS if PEERS[name].installed]
     machine = describe(cores, args.threads, {module for name in wanted for module in PEERS[name].modules})
 

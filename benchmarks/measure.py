@@ -16,6 +16,7 @@ import fastconv as fc
 
 OURS, OUR_CALL, PEAK = "fastconv", "fastconv call", "peak"
 TOLERANCE = 1e-4  # of max|output|, between a peer and fastconv: it finds wrong setups, not rounding
+PATIENCE = 5  # seconds; a peer whose first call takes longer is not called again
 
 
 @dataclass
@@ -48,29 +49,43 @@ def measure(case: Case, peers: list[str], seconds: float, threads: int) -> Row:
     calls: dict[str, Call] = {OURS: lambda: bank(x), OUR_CALL: lambda: fc.conv2d(x, w, **case.options)}
     result = bank(x)  # (N, K, H', W')
     row.error = error_of(case, x, w, result)
+    too_slow = {}
     for name in peers:
         try:
-            call = PEERS[name].make(case, x, w, threads)
-            if call is None:
+            if (entry := checked(name, case, x, w, threads, result)) is None:
                 continue
-            difference = np.abs(np.asarray(call()).reshape(case.output) - result).max() / np.abs(result).max()
         except Exception as error:  # noqa: BLE001 - whatever a peer's trouble is, it must not end the run
-            row.notes.append(f"{name} failed: {error}")
+            row.notes.append(f"{name} left out: {error}")
             continue
-        if difference <= TOLERANCE:
-            calls[name] = call
+        call, first = entry
+        if first > PATIENCE:
+            too_slow[name] = first
         else:
-            row.notes.append(f"{name} left out: its result differs by {difference:.1e} of max|output|")
-    del result
+            calls[name] = call
     calls[PEAK], peak_flops = peak_probe()
 
     times = interleave(calls, seconds, pause=0.02 if threads > 1 else 0)
+    times |= {name: np.full_like(times[OURS], first) for name, first in too_slow.items()}
     for name, of_rounds in times.items():
         row.seconds[name] = float(np.nanmedian(of_rounds))
         row.ratios[name] = float(np.nanmedian(of_rounds / times[OURS]))
-        row.rounds[name] = int(np.isfinite(of_rounds).sum())
+        row.rounds[name] = 1 if name in too_slow else int(np.isfinite(of_rounds).sum())
     row.peak = 2 * case.macs / peak_flops * row.ratios[PEAK]
     return row
+
+
+def checked(name: str, case: Case, x: Array, w: Array, threads: int, result: Array) -> tuple[Call, float] | None:
+    """A peer's call, when it agrees with fastconv's result, and the seconds that it took to find out."""
+    call = PEERS[name].make(case, x, w, threads)
+    if call is None:
+        return None
+    start = time.perf_counter()
+    theirs = np.asarray(call())
+    first = time.perf_counter() - start
+    difference = np.abs(theirs.reshape(case.output) - result).max() / np.abs(result).max()
+    if not difference <= TOLERANCE:
+        raise ValueError(f"its result differs by {difference:.1e} of max|output|")
+    return call, first
 
 
 def interleave(calls: dict[str, Call], seconds: float, pause: float = 0) -> dict[str, Array]:
@@ -86,7 +101,7 @@ def interleave(calls: dict[str, Call], seconds: float, pause: float = 0) -> dict
         warm[name] = once < 0.1
         repeats[name] = max(1, int(1e-3 / once))
         turn = once * (warm[name] + repeats[name])
-        rounds[name] = 1 if once > 5 else int(np.clip(seconds / len(calls) / turn, 3, 50))
+        rounds[name] = int(np.clip(seconds / len(calls) / turn, 3, 50))
     rounds[PEAK] = rounds[OURS]
 
     times = {name: np.full(rounds[OURS], np.nan) for name in calls}

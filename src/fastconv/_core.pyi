@@ -1,5 +1,5 @@
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, final
 
 from numpy.typing import NDArray
 
@@ -9,6 +9,7 @@ direct: Final[dict[str, Callable[..., None]]]
 tiles: Final[dict[str, Callable[..., None]]]
 pack: Final[dict[str, Callable[..., NDArray[Any]]]]
 
+@final
 class Layout:
     def __init__(
         self,
@@ -32,7 +33,6 @@ class Layout:
         packed: bool,
         panels: bool,
         in_place: bool,
-        parts: int,
         chunk: int,
         block_tiles: int,
     ) -> None: ...

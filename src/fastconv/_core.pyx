@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-# cython: freethreading_compatible=True
+# cython: freethreading_compatible=True, auto_pickle=False
 """The Cython core: slide kernels over the channels of a padded image and add up.
 
     maps[n, k, o] = activation(bias[k] + sum over channels c and taps t of
@@ -13,10 +13,24 @@ import os
 
 import numpy as np
 
+cimport cython
 from libc.math cimport INFINITY, exp, expf, tanh, tanhf
 from libc.stdint cimport int32_t, int64_t
-from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
+
+cdef extern from *:
+    """
+    /* Let the exception that is already set take its course. */
+    static PyObject *raise_pending(void) { return NULL; }
+    """
+    int PyErr_CheckSignals() noexcept
+    object raise_pending()
+
+cdef extern from "kernels/threads.h" nogil:
+    ctypedef void (*fc_unit_fn)(void *workspace, const void *job, Py_ssize_t unit) noexcept
+    ctypedef int (*fc_stop_fn)() noexcept
+    int fc_run(fc_unit_fn run, const void *job, Py_ssize_t units, size_t workspace_bytes, Py_ssize_t threads,
+               fc_stop_fn stop)
 
 cdef extern from "kernels/kernels.h" nogil:
     enum:
@@ -145,8 +159,8 @@ def sources(Py_ssize_t start, Py_ssize_t stop, Py_ssize_t size, int mode):
 
 
 cdef struct Axis:
-    # An axis of a strip. Padded positions with the same remainder by the stride lie side by side in a slot, so that what
-    # a tap sees from neighbouring outputs is contiguous: tap t sees slot t % period, from index t * dilation // stride on.
+    # An axis of a strip. Padded positions with the same remainder by the stride lie side by side in a slot, so that
+    # what a tap sees from neighbouring outputs is contiguous: tap t sees slot t % period, from t * dilation // stride on.
     Py_ssize_t taps, stride, dilation, pad
     Py_ssize_t period, slots, reach, span
 
@@ -178,12 +192,14 @@ cdef enum Lanes:
 cdef enum:
     BLOCK_VECTORS = 3  # of filters, when lanes are filters
     SLACK = 64         # numbers behind a strip or a panel that vectors may touch
+    STRIP_COLUMNS = 256  # that `direct` computes at a time
 
 cdef struct Job:
     # One convolution by tiles, as its units see it. Steps count numbers.
     const fc_kernels *kernels
     const void *images         # (N, C, D, H, W)
-    const void *weight         # (K, C / groups * taps), or as `pack` left it
+    const void *weight         # (K, C / groups, kd, kh, kw), or as `pack` left it
+    Py_ssize_t[5] weight_step
     const void *bias           # (K,)
     void *maps                 # (N, K, D', H', W')
     Py_ssize_t[4] image_step
@@ -204,6 +220,7 @@ cdef struct Job:
     Py_ssize_t width           # of a panel
     const Py_ssize_t *offset   # from a pixel to what each tap sees
     const Py_ssize_t *ramp     # the same within a panel, or within packed weights
+    Py_ssize_t units
     const unsigned *masks      # of the lanes that see the image, when sweeping
     Py_ssize_t lines           # of a strip, when sweeping
     Py_ssize_t strip_numbers, panel_numbers, sums_numbers
@@ -297,6 +314,7 @@ cdef void activate(number *out, Py_ssize_t columns, int activation) noexcept nog
                 out[o] = tanhf(out[o]) if number is float else tanh(out[o])
 
 
+@cython.final
 cdef class Layout:
     """How to compute a convolution, beyond what the arrays say: the kernel's geometry, and the sizes of blocks.
 
@@ -315,7 +333,7 @@ cdef class Layout:
         self.job.low = 0 if activation == RELU or activation == RELU6 else -INFINITY
         self.job.high = 6 if activation == RELU6 else INFINITY
 
-    def choose(self, channels, filters, bits, strip_rows):
+    cdef void choose(self, Py_ssize_t channels, Py_ssize_t filters, Py_ssize_t bits, Py_ssize_t strip_rows):
         """Choose the instruction set, for numbers of so many bits, and the output rows that are computed at a time."""
         cdef Job *job = &self.job
         job.kernels = &isa.f32 if bits == 32 else &isa.f64
@@ -327,10 +345,10 @@ cdef class Layout:
         job.row_step = job.axis[2].slots * job.pitch
         job.plane_step = (job.strip_rows + job.axis[1].reach) * job.row_step
 
-    def sweep(self, *where, in_place, parts):
+    def sweep(self, channels, filters, bits, strip_rows, *, in_place, parts):
         """Choose sweeps, for filters that see one channel; in place is for stride 1 and zero-padding."""
         cdef Job *job = &self.job
-        self.choose(*where)
+        self.choose(channels, filters, bits, strip_rows)
         job.in_place, job.parts = in_place, parts
         job.lines = (job.strip_rows - 1) * job.axis[1].stride + job.axis[1].span
         job.strip_numbers = max(job.row_step, job.map_size[2] + job.axis[2].span) + SLACK
@@ -339,14 +357,14 @@ cdef class Layout:
         job.sums_numbers = SWEEP_MAX_ROWS * job.kernels.lanes
         self.place_taps()
 
-    def tile(self, *where, by_filters, packed, panels, in_place, parts, chunk, block_tiles):
+    def tile(self, channels, filters, bits, strip_rows, *, by_filters, packed, panels, in_place, chunk, block_tiles):
         """Choose tiles, and how they go over pixels and filters."""
         cdef Job *job = &self.job
-        self.choose(*where)
+        self.choose(channels, filters, bits, strip_rows)
         job.lanes = FILTERS if by_filters else PIXELS
         job.packed, job.panels, job.in_place = packed, panels, in_place
         job.vectors = job.kernels.tile_vectors[min(job.filters, job.kernels.tile_filters)]
-        job.parts, job.block_tiles = parts, block_tiles
+        job.block_tiles = block_tiles
         job.chunk = min(<Py_ssize_t>chunk, job.taps)
         job.width = (BLOCK_VECTORS if job.lanes == FILTERS else job.vectors) * job.kernels.lanes
         if not job.in_place:
@@ -357,7 +375,7 @@ cdef class Layout:
             job.sums_numbers = job.strip_rows * job.map_size[2] * sums_step(job)
         self.place_taps()
 
-    def place_taps(self):
+    cdef place_taps(self):
         """Note where in a strip, and in a panel, each tap sees what belongs to a pixel."""
         cdef Job *job = &self.job
         cdef Py_ssize_t c, i, j, k, t = 0
@@ -380,7 +398,7 @@ cdef class Layout:
     def workspace(self):
         """Bytes that each thread works in."""
         numbers = self.job.strip_numbers + self.job.panel_numbers + self.job.sums_numbers
-        return numbers * (4 if self.job.kernels == &isa.f32 else 8) + self.job.lines * 2 * sizeof(void *)
+        return numbers * 8 + self.job.lines * 2 * sizeof(void *)
 
 
 cdef Py_ssize_t seen(const Axis *axis, Py_ssize_t position, Py_ssize_t tap, Py_ssize_t size, int mode) noexcept nogil:
@@ -388,13 +406,14 @@ cdef Py_ssize_t seen(const Axis *axis, Py_ssize_t position, Py_ssize_t tap, Py_s
     return source(position * axis.stride + tap * axis.dilation - axis.pad, size, mode)
 
 
-cdef void slide(const number *image, const Py_ssize_t *image_step, const number *weight, const Py_ssize_t *weight_step,
-                number *out, Py_ssize_t depth, Py_ssize_t row, Py_ssize_t first, Py_ssize_t last,
-                const Job *job) noexcept nogil:
+cdef void slide(number *out, const number *image, const number *weight, Py_ssize_t depth, Py_ssize_t row,
+                Py_ssize_t first, Py_ssize_t last, const Job *job) noexcept nogil:
     """Slide one filter along columns first..last of one output row, and add up what it sees.
 
-    image (C, D, H, W), weight (C, kd, kh, kw), out (W',); steps count numbers.
+    out (W',), image (C, D, H, W), weight (C, kd, kh, kw).
     """
+    cdef const Py_ssize_t *image_step = &job.image_step[1]
+    cdef const Py_ssize_t *weight_step = &job.weight_step[1]
     cdef Py_ssize_t stride = job.axis[2].stride, columns = job.size[2]
     cdef Py_ssize_t i, j, k, o, z, y, x, offset, inside, outside
     cdef const number *image_row
@@ -427,43 +446,65 @@ cdef void slide(const number *image, const Py_ssize_t *image_step, const number 
 
 
 def direct(const number[:, :, :, :, :] images, const number[:, :, :, :, :] weight, const number[:] bias,
-           number[:, :, :, :, :] maps, pads, Layout layout):
+           number[:, :, :, :, :] maps, pads, Layout layout, Py_ssize_t threads):
     """Convolve images with a filter bank by sliding every filter over every image.
 
-    images (N, C, D, H, W) and maps (N, K, D', H', W') have their columns side by side;
+    images (N, C, D, H, W) have their columns side by side, maps (N, K, D', H', W') their planes;
     weight (K, C / groups, kd, kh, kw); bias (K,) or None.
     """
     cdef Job job = layout.job
-    cdef Py_ssize_t axis, n, k, z, y, first, last, o, channel
-    cdef Py_ssize_t[4] image_step
-    cdef Py_ssize_t[4] weight_step
-    cdef bint has_bias = bias is not None
-    cdef number start
-    cdef number *row
+    cdef Py_ssize_t axis
+    job.images, job.weight, job.maps = &images[0, 0, 0, 0, 0], &weight[0, 0, 0, 0, 0], &maps[0, 0, 0, 0, 0]
+    job.bias = NULL if bias is None else &bias[0]
     job.channels, job.filters = weight.shape[1], weight.shape[0] // job.groups
     for axis in range(3):
         job.axis[axis].pad = pads[axis]
         job.size[axis] = images.shape[axis + 2]
+        job.map_size[axis] = maps.shape[axis + 2]
+        job.map_step[axis] = maps.strides[axis] // <Py_ssize_t>sizeof(number)
     for axis in range(4):
-        image_step[axis] = images.strides[axis + 1] // <Py_ssize_t>sizeof(number)
-        weight_step[axis] = weight.strides[axis + 1] // <Py_ssize_t>sizeof(number)
+        job.image_step[axis] = images.strides[axis] // <Py_ssize_t>sizeof(number)
+    for axis in range(5):
+        job.weight_step[axis] = weight.strides[axis] // <Py_ssize_t>sizeof(number)
+    job.strips = ceiling(job.map_size[2], STRIP_COLUMNS)
+    job.units = maps.shape[0] * job.map_size[0] * job.map_size[1] * job.strips
+    run(<fc_unit_fn>direct_unit[number], &job, 0, threads)
+
+
+cdef void direct_unit(number *_, const Job *job, Py_ssize_t index) noexcept nogil:
+    """Compute a strip of one output row for every filter: so short that the image below it stays in the cache."""
+    cdef Py_ssize_t first = index % job.strips * STRIP_COLUMNS, row = index // job.strips % job.map_size[1]
+    cdef Py_ssize_t depth = index // job.strips // job.map_size[1] % job.map_size[0]
+    cdef Py_ssize_t n = index // job.strips // job.map_size[1] // job.map_size[0]
+    cdef Py_ssize_t last = min(first + STRIP_COLUMNS, job.map_size[2]), k, o
+    cdef const number *image = <const number *>job.images + n * job.image_step[0]
+    cdef const number *weight = <const number *>job.weight
+    cdef number *out = (<number *>job.maps + n * job.map_step[0] + depth * job.map_step[2] + row * job.map_size[2])
+    cdef number start
+    for k in range(job.groups * job.filters):
+        start = (<const number *>job.bias)[k] if job.bias != NULL else 0
+        for o in range(first, last):
+            out[o] = start
+        slide(out, image + k // job.filters * job.channels * job.image_step[1], weight, depth, row, first, last, job)
+        if job.activation != IDENTITY:
+            activate(out + first, last - first, job.activation)
+        weight += job.weight_step[0]
+        out += job.map_step[1]
+
+
+cdef int check_signals() noexcept with gil:
+    return PyErr_CheckSignals()
+
+
+cdef run(fc_unit_fn unit, const Job *job, size_t workspace, Py_ssize_t threads):
+    """Run all units of a job, without the GIL, until a signal handler raises an exception."""
+    cdef int status
     with nogil:
-        for n in range(maps.shape[0]):
-            for z in range(maps.shape[2]):
-                for y in range(maps.shape[3]):
-                    # A strip of an output row, so short that the image below it stays in the cache for every filter.
-                    for first in range(0, maps.shape[4], 256):
-                        last = min(first + 256, maps.shape[4])
-                        for k in range(maps.shape[1]):
-                            channel = k // job.filters * job.channels
-                            row = &maps[n, k, z, y, 0]
-                            start = bias[k] if has_bias else 0
-                            for o in range(first, last):
-                                row[o] = start
-                            slide(&images[n, channel, 0, 0, 0], image_step, &weight[k, 0, 0, 0, 0], weight_step,
-                                  row, z, y, first, last, &job)
-                            if job.activation != IDENTITY:
-                                activate(row + first, last - first, job.activation)
+        status = fc_run(unit, job, job.units, workspace, threads, check_signals)
+    if status == -1:
+        raise MemoryError(f"no memory for a workspace of {workspace} bytes")
+    if status == -2:
+        raise_pending()
 
 
 cdef void fill_strip(real *strip, const real *image, const Job *job, Py_ssize_t depth, Py_ssize_t first_row,
@@ -593,7 +634,7 @@ cdef Py_ssize_t count_tiles(const Job *job, const Unit *unit) noexcept nogil:
 
 
 cdef Range tile_pixels(const Job *job, const Unit *unit, Py_ssize_t tile) noexcept nogil:
-    """Return the pixels of a tile; the last vector may reach beyond the unit in a panel, but moves back within an image."""
+    """Return the pixels of a tile; the last vector may reach beyond the unit in a panel, and moves back in an image."""
     cdef Range vectors
     cdef Py_ssize_t first, count
     if job.lanes == FILTERS:
@@ -636,6 +677,7 @@ cdef void convolve_unit(real *workspace, const Job *job, Py_ssize_t index) noexc
     cdef Py_ssize_t[3 * TILE_MAX_VECTORS * 16] runs
     cdef real *strip = workspace
     cdef real *panels = strip + job.strip_numbers
+    cdef real *panel
     cdef real *sums = panels + job.panel_numbers
     cdef const real *image = (<const real *>job.images + unit.n * job.image_step[0]
                               + unit.group * job.channels * job.image_step[1])
@@ -658,13 +700,15 @@ cdef void convolve_unit(real *workspace, const Job *job, Py_ssize_t index) noexc
             taps = Range(taps.last, min(taps.last + job.chunk, job.taps))
             if job.panels:
                 for tile in range(first_tile, last_tile):
-                    fill_panel(panels + (tile - first_tile) * panel_step(job), strip, job, tile_pixels(job, &unit, tile), unit.pixels, taps, runs)
+                    panel = panels + (tile - first_tile) * panel_step(job)
+                    fill_panel(panel, strip, job, tile_pixels(job, &unit, tile), unit.pixels, taps, runs)
             for block in range(unit.blocks.first, unit.blocks.last):
                 for tile in range(first_tile, last_tile):
+                    panel = panels + (tile - first_tile) * panel_step(job)
                     if job.lanes == PIXELS:
-                        multiply_pixels(maps, strip, panels + (tile - first_tile) * panel_step(job), sums, job, &unit, tile, block, taps)
+                        multiply_pixels(maps, strip, panel, sums, job, &unit, tile, block, taps)
                     else:
-                        multiply_filters(sums, panels + (tile - first_tile) * panel_step(job), job, &unit, tile, block, taps)
+                        multiply_filters(sums, panel, job, &unit, tile, block, taps)
     if job.lanes == FILTERS:
         finish_sums(maps, sums, job, &unit)
     if job.activation > RELU6:
@@ -673,8 +717,8 @@ cdef void convolve_unit(real *workspace, const Job *job, Py_ssize_t index) noexc
             activate(maps + block * job.map_step[1], unit.pixels, job.activation)
 
 
-cdef void multiply_pixels(real *maps, const real *strip, const real *panel, real *sums, const Job *job, const Unit *unit,
-                          Py_ssize_t tile, Py_ssize_t block, Range taps) noexcept nogil:
+cdef void multiply_pixels(real *maps, const real *strip, const real *panel, real *sums, const Job *job,
+                          const Unit *unit, Py_ssize_t tile, Py_ssize_t block, Range taps) noexcept nogil:
     """Add to a tile of maps what some taps of a block of filters see; lanes are pixels."""
     cdef fc_tile request
     cdef Range filters = filter_block(job, block), pixels = tile_pixels(job, unit, tile), vectors
@@ -722,7 +766,7 @@ cdef void multiply_pixels(real *maps, const real *strip, const real *panel, real
 
 cdef void multiply_filters(real *sums, const real *panel, const Job *job, const Unit *unit,
                            Py_ssize_t tile, Py_ssize_t block, Range taps) noexcept nogil:
-    """Add to the sums of a tile what some taps of a block of filters see; lanes are filters, pixels play the weights."""
+    """Add to the sums of a tile what some taps of a block of filters see; lanes are filters, pixels the weights."""
     cdef fc_tile request
     cdef Range filters = filter_block(job, block), pixels = tile_pixels(job, unit, tile)
     cdef Py_ssize_t j, lanes = job.kernels.lanes, vectors = (filters.last - filters.first) // lanes
@@ -748,9 +792,11 @@ cdef Py_ssize_t sums_step(const Job *job) noexcept nogil:
 
 
 cdef void start_sums(real *sums, const Job *job, const Unit *unit) noexcept nogil:
+    """Let the sums (pixels, K) begin with the biases."""
+    cdef const real *bias = <const real *>job.bias + unit.group * job.filters
     cdef Py_ssize_t pixel
     for pixel in range(unit.pixels):
-        memcpy(sums + pixel * sums_step(job), <const real *>job.bias + unit.group * job.filters, job.filters * sizeof(real))
+        memcpy(sums + pixel * sums_step(job), bias, job.filters * sizeof(real))
 
 
 cdef void finish_sums(real *maps, const real *sums, const Job *job, const Unit *unit) noexcept nogil:
@@ -763,18 +809,19 @@ cdef void finish_sums(real *maps, const real *sums, const Job *job, const Unit *
 
 
 def tiles(const real[:, :, :, :, :] images, const real[:, ::1] weight, const real[:] bias, real[:, :, :, :, :] maps,
-          pads, Layout layout):
+          pads, Layout layout, Py_ssize_t threads):
     """Convolve images with a filter bank by tiles of pixels and filters, or by sweeps down the rows of one channel.
 
     images and maps as for `direct`, the planes of maps contiguous, and those of images if the layout is in place;
     weight (K, C / groups * taps), or as `pack` returned it.
     """
     cdef Job job = layout.job
-    cdef Py_ssize_t axis, units, index, masks, filters = maps.shape[1]
-    cdef real *workspace
-    cdef real *offsets_of_maps
-    cdef Py_ssize_t *places
+    cdef Py_ssize_t axis, index, filters = maps.shape[1]
+    cdef real[::1] biases = np.zeros(filters, np.float32 if real is float else np.float64) if bias is None else None
+    cdef Py_ssize_t[::1] places
+    cdef unsigned[::1] masks
     job.images, job.weight, job.maps = &images[0, 0, 0, 0, 0], &weight[0, 0], &maps[0, 0, 0, 0, 0]
+    job.bias = &biases[0] if bias is None else &bias[0]
     for axis in range(3):
         job.axis[axis].pad = pads[axis]
         job.size[axis] = images.shape[axis + 2]
@@ -782,32 +829,35 @@ def tiles(const real[:, :, :, :, :] images, const real[:, ::1] weight, const rea
         job.map_step[axis] = maps.strides[axis] // <Py_ssize_t>sizeof(real)
     for axis in range(4):
         job.image_step[axis] = images.strides[axis] // <Py_ssize_t>sizeof(real)
-    job.strips = ceiling(job.map_size[1], job.strip_rows)
-    units = maps.shape[0] * (1 if job.lines else job.groups) * job.map_size[0] * job.strips * job.parts
-    masks = ceiling(job.map_size[2], job.kernels.lanes) * (job.axis[2].taps + 1) if job.lines else 0
-    workspace = <real *>malloc(layout.workspace + (filters + 1) * sizeof(double) + (job.taps + masks) * sizeof(Py_ssize_t))
-    if workspace == NULL:
-        raise MemoryError
-    places = <Py_ssize_t *>workspace
     if job.in_place:
-        for index in range(job.axis[2].taps if job.lines else job.channels):
+        places = np.empty(job.axis[2].taps if job.lines else job.channels, np.intp)
+        for index in range(places.shape[0]):
             places[index] = index * job.axis[2].dilation - job.axis[2].pad if job.lines else index * job.image_step[1]
-        job.offset = places
-    places += job.taps
+        job.offset = &places[0]
     if job.lines:
-        fill_masks(<unsigned *>places, &job)
-        job.masks = <unsigned *>places
-    offsets_of_maps = <real *>(places + masks)
-    for index in range(filters):
-        offsets_of_maps[index] = 0 if bias is None else bias[index]
-    job.bias = offsets_of_maps
-    with nogil:
-        for index in range(units):
-            if job.lines:
-                sweep_unit(offsets_of_maps + filters + filters % 2, &job, index)
-            else:
-                convolve_unit(offsets_of_maps + filters + filters % 2, &job, index)
-    free(workspace)
+        masks = np.empty(ceiling(job.map_size[2], job.kernels.lanes) * (job.axis[2].taps + 1), np.uintc)
+        fill_masks(&masks[0], &job)
+        job.masks = &masks[0]
+    share_out(&job, maps.shape[0], threads)
+    if job.lines:
+        run(<fc_unit_fn>sweep_unit[real], &job, layout.workspace, threads)
+    else:
+        run(<fc_unit_fn>convolve_unit[real], &job, layout.workspace, threads)
+
+
+cdef void share_out(Job *job, Py_ssize_t images, Py_ssize_t threads) noexcept nogil:
+    """Make at least four units a thread of the work, if need be of smaller strips, if need be of fewer filters."""
+    cdef Py_ssize_t least = 8 * job.kernels.lanes if job.in_place and not job.lines else 4
+    cdef Py_ssize_t others = images * job.map_size[0] * (job.parts if job.lines else job.groups)
+    cdef Py_ssize_t wanted = ceiling(4 * threads, others) if threads > 1 else 1
+    job.strips = ceiling(job.map_size[1], job.strip_rows)
+    if job.strips < wanted:
+        job.strips = max(job.strips, min(wanted, job.map_size[1] // least))
+    job.strip_rows = ceiling(job.map_size[1], job.strips)
+    job.strips = ceiling(job.map_size[1], job.strip_rows)
+    if not job.lines:
+        job.parts = min(filter_blocks(job), max(1, wanted // job.strips))
+    job.units = others * job.strips * (1 if job.lines else job.parts)
 
 
 def pack(const real[:, ::1] weight, Layout layout):
@@ -890,7 +940,7 @@ cdef void sweep_group(real *map, real *sums, const Lines *lines, const Job *job,
 
 cdef void sweep_rows(real *map, real *sums, const Lines *lines, const Job *job, fc_sweep *request,
                      Py_ssize_t turn, Py_ssize_t apart, Py_ssize_t rows) noexcept nogil:
-    """Compute rows turn, turn + apart, ... of a map, several at a time; the last ones move back over their neighbours."""
+    """Compute rows turn, turn + apart, ... of a map, several at a time; the last ones move back over neighbours."""
     cdef const fc_sweep_kind *kind
     cdef Py_ssize_t columns = job.map_size[2], lanes = job.kernels.lanes, vectors = ceiling(columns, lanes)
     cdef Py_ssize_t block, row, line, i, first = 0, dilation = job.axis[1].dilation
@@ -904,7 +954,9 @@ cdef void sweep_rows(real *map, real *sums, const Lines *lines, const Job *job, 
         for block in range(ceiling(rows, kind.rows)):
             row = turn + min(block * kind.rows, rows - kind.rows) * apart
             line = row * job.axis[1].stride
-            request.image_row = lines.row + (line if dilation == 1 else line % dilation * lines.apart + line // dilation)
+            if dilation > 1:
+                line = line % dilation * lines.apart + line // dilation
+            request.image_row = lines.row + line
             request.map = map + row * columns if columns >= lanes else sums
             kind.run(request)
             if columns < lanes:
@@ -913,7 +965,8 @@ cdef void sweep_rows(real *map, real *sums, const Lines *lines, const Job *job, 
         first += kind.vectors
 
 
-cdef const fc_sweep_kind *find_sweep(const Job *job, Py_ssize_t rows, Py_ssize_t first, Py_ssize_t vectors) noexcept nogil:
+cdef const fc_sweep_kind *find_sweep(const Job *job, Py_ssize_t rows, Py_ssize_t first,
+                                     Py_ssize_t vectors) noexcept nogil:
     """Return the sweep of most vectors for up to so many rows, from this vector of the columns on."""
     cdef const fc_sweep_kind *kind = job.kernels.sweeps
     cdef const fc_sweep_kind *best = NULL
@@ -942,7 +995,7 @@ cdef bint middle_is_plain(const Job *job, Py_ssize_t first, Py_ssize_t vectors) 
 
 
 cdef void fill_masks(unsigned *masks, const Job *job) noexcept nogil:
-    """Note which lanes of every vector of columns see the image, for every tap of a row; and whether all lanes always do."""
+    """Note which lanes of every vector of columns see the image, for every tap of a row; and whether all of them do."""
     cdef const Axis *axis = &job.axis[2]
     cdef Py_ssize_t lanes = job.kernels.lanes, first, last, tap, vector, start
     for vector in range(ceiling(job.map_size[2], lanes)):
@@ -968,7 +1021,7 @@ def use_isa(name=None):
     cdef bytes wanted = b"" if name is None else name.encode()
     cdef const fc_isa *found = fc_find_isa(wanted)
     if found == NULL:
-        raise ValueError(f"instruction set {name!r} is not one that this machine can run: {', '.join(available_isas())}")
+        raise ValueError(f"FASTCONV_ISA must be one of {', '.join(available_isas())} on this machine; got {name!r}")
     isa = found
 
 

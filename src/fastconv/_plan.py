@@ -127,7 +127,7 @@ def run(
         filters = prepare(plan, weight) if packed is None else packed
         offsets = None if bias is None else np.require(bias, problem.accumulator, ["C", "A"]).reshape(-1)
         for images, maps in _batches(plan, input, result):
-            _convolve(plan, images, filters, offsets, maps)
+            _convolve(plan, images, filters, offsets, maps, 1)
     if out is not None and result is not out:
         out[...] = result
     return result if out is None else out
@@ -144,12 +144,12 @@ def _batches(plan: Plan, input: Array, result: Array) -> Iterator[tuple[Array, A
         yield input[index].reshape(count, *plan.images_shape[1:]), result[index].reshape(count, *plan.maps_shape[1:])
 
 
-def _convolve(plan: Plan, images: Array, filters: Array, bias: Array | None, maps: Array) -> None:
+def _convolve(plan: Plan, images: Array, filters: Array, bias: Array | None, maps: Array, threads: int) -> None:
     """Convolve images (N, C, D, H, W) into maps (N, K, D', H', W'), block by block if they have to be converted."""
     problem = plan.problem
     accumulator = problem.accumulator
     if _readable(images, accumulator, problem.is_pointwise) and _readable(maps, accumulator, whole_planes=True):
-        _slide(plan, images, filters, bias, maps, problem.pad)
+        _slide(plan, images, filters, bias, maps, problem.pad, threads)
         return
     count, size = _block_size(plan)
     for first in range(0, maps.shape[0], count):
@@ -164,17 +164,19 @@ def _convolve(plan: Plan, images: Array, filters: Array, bias: Array | None, map
                 pad.append(before)
             source = np.require(source, accumulator, ["C", "A"])
             if _readable(target, accumulator, whole_planes=True):
-                _slide(plan, source, filters, bias, target, tuple(pad))
+                _slide(plan, source, filters, bias, target, tuple(pad), threads)
             else:
                 block = np.empty(target.shape, accumulator)
-                _slide(plan, source, filters, bias, block, tuple(pad))
+                _slide(plan, source, filters, bias, block, tuple(pad), threads)
                 _cast(block, target)
 
 
-def _slide(plan: Plan, images: Array, filters: Array, bias: Array | None, maps: Array, pad: tuple[int, ...]) -> None:
+def _slide(
+    plan: Plan, images: Array, filters: Array, bias: Array | None, maps: Array, pad: tuple[int, ...], threads: int
+) -> None:
     if plan.problem.is_pointwise:
         images, maps = (array.reshape(*array.shape[:2], 1, -1, 1) for array in (images, maps))
-    plan.core(images, filters, bias, maps, pad, plan.layout)
+    plan.core(images, filters, bias, maps, pad, plan.layout, threads)
 
 
 def _cast(values: Array, out: Array) -> None:
@@ -227,7 +229,6 @@ def _choose_blocks(problem: Problem, layout: _core.Layout, keeps_packed: bool) -
         packed=packed,
         panels=panels,
         in_place=in_place,
-        parts=1,
         chunk=CHUNK_TAPS if panels else problem.taps,
         block_tiles=8 if panels else 1,
     )

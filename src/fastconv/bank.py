@@ -221,8 +221,10 @@ class FilterBank:
         return self._plan_for(tuple(shape), np.dtype(np.float32)).problem.output_shape
 
     def plot(self, **options: Any) -> Figure:
-        """Draw the filters; see `plot.filter_bank`. Needs matplotlib."""
-        return plot.filter_bank(self._weight, **options)
+        """Draw the filters of a bank for signals or images; see `plot.filter_bank`. Needs matplotlib."""
+        if self._axes == 3:
+            raise ValueError(f"weight must be of rank 3 or 4 to be drawn; got shape {self._weight.shape}")
+        return plot.filter_bank(self._weight[:, :, np.newaxis] if self._axes == 1 else self._weight, **options)
 
     def __repr__(self) -> str:
         size = "x".join(map(str, self._weight.shape[2:]))

@@ -1,0 +1,181 @@
+/* The pool: workers claim units of the current job from one counter, spin for a while when there is none, then sleep.
+
+   The job is published as a generation in the upper half of `state`, with the next unit to claim in the lower half: a worker
+   claims by compare-and-swap, so one that comes late can never touch a job that is over. After fork the child starts anew. */
+#include "threads.h"
+#include <stdint.h>
+#include <stdlib.h>
+#include <time.h>
+
+enum { MAX_WORKERS = 255, SPIN_NANOSECONDS = 200000, ASK_NANOSECONDS = 20000000 };
+
+#if defined(_MSC_VER)
+#  define THREAD_LOCAL __declspec(thread)
+#else
+#  define THREAD_LOCAL _Thread_local
+#endif
+
+/* The calling thread's workspace, kept from call to call, aligned to a cache line; NULL if there is no memory. */
+static void *own_workspace(size_t bytes) {
+    static THREAD_LOCAL char *memory;
+    static THREAD_LOCAL size_t size;
+    if (size < bytes + 64) {
+        free(memory);
+        memory = malloc(bytes + 64);
+        size = memory ? bytes + 64 : 0;
+    }
+    return memory ? memory + (64 - (size_t)memory % 64) : NULL;
+}
+
+static int64_t nanoseconds(void) {
+    struct timespec now;
+    timespec_get(&now, TIME_UTC);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+/* Ask stop if the last time was a while ago. */
+static int is_stopped(fc_stop_fn stop, int64_t *asked) {
+    const int64_t now = nanoseconds();
+    if (now - *asked < ASK_NANOSECONDS) return 0;
+    *asked = now;
+    return stop();
+}
+
+static int run_alone(fc_unit_fn run, const void *job, ptrdiff_t units, size_t workspace_bytes, fc_stop_fn stop) {
+    int64_t asked = nanoseconds();
+    void *workspace = own_workspace(workspace_bytes);
+    if (!workspace) return -1;
+    for (ptrdiff_t unit = 0; unit < units; unit++) {
+        run(workspace, job, unit);
+        if (is_stopped(stop, &asked)) return -2;
+    }
+    return 0;
+}
+
+#if defined(_WIN32) || defined(__STDC_NO_ATOMICS__) || defined(__STDC_NO_THREADS__) && !defined(__unix__) && !defined(__APPLE__)
+
+int fc_run(fc_unit_fn run, const void *job, ptrdiff_t units, size_t workspace_bytes, ptrdiff_t threads, fc_stop_fn stop) {
+    (void)threads;
+    return run_alone(run, job, units, workspace_bytes, stop);
+}
+
+#else
+#  include <pthread.h>
+#  include <stdatomic.h>
+#  if defined(__x86_64__)
+#    define RELAX() __builtin_ia32_pause()
+#  elif defined(__aarch64__)
+#    define RELAX() __asm__ volatile("yield")
+#  else
+#    define RELAX() ((void)0)
+#  endif
+
+static struct {
+    _Alignas(64) _Atomic uint64_t state; /* generation << 32 | next unit; no unit is left once that reaches units */
+    _Alignas(64) _Atomic ptrdiff_t done; /* units of this job that are computed */
+    _Alignas(64) atomic_flag busy;
+    _Atomic int sleepers;
+    pthread_mutex_t mutex;
+    pthread_cond_t wake;
+    int workers, watches_forks;
+    /* The job. Written only while no unit can be claimed. */
+    _Atomic(fc_unit_fn) run;
+    _Atomic(const void *) job;
+    _Atomic size_t workspace_bytes;
+    _Atomic uint32_t units;
+    _Atomic int helpers; /* workers that may still join */
+    _Atomic int status;  /* not 0: let the units left over be */
+} pool = {.busy = ATOMIC_FLAG_INIT, .mutex = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER};
+
+static int has_units(void) {
+    return (uint32_t)atomic_load_explicit(&pool.state, memory_order_acquire) < atomic_load(&pool.units);
+}
+
+/* Claim and compute units until none is left; the caller of the job also asks stop. */
+static void work(fc_stop_fn stop) {
+    int64_t asked = stop ? nanoseconds() : 0;
+    for (;;) {
+        uint64_t state = atomic_load_explicit(&pool.state, memory_order_acquire);
+        fc_unit_fn run = atomic_load_explicit(&pool.run, memory_order_relaxed);
+        const void *job = atomic_load_explicit(&pool.job, memory_order_relaxed);
+        const size_t bytes = atomic_load_explicit(&pool.workspace_bytes, memory_order_relaxed);
+        if ((uint32_t)state >= atomic_load_explicit(&pool.units, memory_order_relaxed)) return;
+        /* Success means that the generation is still the one whose job was read. */
+        if (!atomic_compare_exchange_weak(&pool.state, &state, state + 1)) continue;
+        void *workspace = own_workspace(bytes);
+        if (!workspace) atomic_store(&pool.status, -1);
+        if (!atomic_load_explicit(&pool.status, memory_order_relaxed)) run(workspace, job, (ptrdiff_t)(uint32_t)state);
+        if (stop && !atomic_load(&pool.status) && is_stopped(stop, &asked)) atomic_store(&pool.status, -2);
+        atomic_fetch_add_explicit(&pool.done, 1, memory_order_release);
+    }
+}
+
+static void *worker(void *unused) {
+    (void)unused;
+    for (;;) {
+        const int64_t start = nanoseconds();
+        while (!has_units() && nanoseconds() - start < SPIN_NANOSECONDS)
+            for (int i = 0; i < 32 && !has_units(); i++) RELAX();
+        if (has_units()) {
+            if (atomic_fetch_sub(&pool.helpers, 1) > 0) work(NULL);
+            while (has_units()) RELAX(); /* as many as were asked for are at work */
+            continue;
+        }
+        pthread_mutex_lock(&pool.mutex);
+        atomic_fetch_add(&pool.sleepers, 1);
+        while (!has_units()) pthread_cond_wait(&pool.wake, &pool.mutex);
+        atomic_fetch_sub(&pool.sleepers, 1);
+        pthread_mutex_unlock(&pool.mutex);
+    }
+    return NULL;
+}
+
+/* The child of a fork has none of the workers, and whatever its parent's threads were doing is not its business. */
+static void forget(void) {
+    pool.workers = 0;
+    atomic_store(&pool.sleepers, 0);
+    atomic_store(&pool.units, 0);
+    atomic_flag_clear(&pool.busy);
+    pthread_mutex_init(&pool.mutex, NULL);
+    pthread_cond_init(&pool.wake, NULL);
+}
+
+static void hire(ptrdiff_t workers) {
+    if (!pool.watches_forks) pool.watches_forks = pthread_atfork(NULL, NULL, forget) == 0;
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    while (pool.workers < workers && pool.workers < MAX_WORKERS && pool.watches_forks) {
+        pthread_t thread;
+        if (pthread_create(&thread, &attributes, worker, NULL)) break;
+        pool.workers++;
+    }
+    pthread_attr_destroy(&attributes);
+}
+
+int fc_run(fc_unit_fn run, const void *job, ptrdiff_t units, size_t workspace_bytes, ptrdiff_t threads, fc_stop_fn stop) {
+    if (threads <= 1 || units <= 1 || units >= UINT32_MAX || atomic_flag_test_and_set(&pool.busy))
+        return run_alone(run, job, units, workspace_bytes, stop);
+    hire(threads - 1);
+    atomic_store(&pool.run, run);
+    atomic_store(&pool.job, job);
+    atomic_store(&pool.workspace_bytes, workspace_bytes);
+    atomic_store(&pool.helpers, (int)(threads - 1));
+    atomic_store(&pool.status, 0);
+    atomic_store(&pool.done, 0);
+    const uint64_t generation = (atomic_load(&pool.state) >> 32) + 1;
+    atomic_store(&pool.units, 0);
+    atomic_store(&pool.state, generation << 32);
+    atomic_store(&pool.units, (uint32_t)units);
+    if (atomic_load(&pool.sleepers)) {
+        pthread_mutex_lock(&pool.mutex);
+        pthread_cond_broadcast(&pool.wake);
+        pthread_mutex_unlock(&pool.mutex);
+    }
+    work(stop);
+    while (atomic_load_explicit(&pool.done, memory_order_acquire) < units) RELAX();
+    const int status = atomic_load(&pool.status);
+    atomic_flag_clear(&pool.busy);
+    return status;
+}
+#endif
