@@ -2,8 +2,19 @@
 
 from fastconv import filters, plot
 from fastconv.bank import FilterBank, Sequential
-from fastconv.config import show_config
+from fastconv.config import get_num_threads, set_num_threads, show_config
 from fastconv.conv import conv1d, conv2d, conv3d
 
 __version__ = "0.1.0"
-__all__ = ["FilterBank", "Sequential", "conv1d", "conv2d", "conv3d", "filters", "plot", "show_config"]
+__all__ = [
+    "FilterBank",
+    "Sequential",
+    "conv1d",
+    "conv2d",
+    "conv3d",
+    "filters",
+    "get_num_threads",
+    "plot",
+    "set_num_threads",
+    "show_config",
+]

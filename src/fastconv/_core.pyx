@@ -160,7 +160,7 @@ def sources(Py_ssize_t start, Py_ssize_t stop, Py_ssize_t size, int mode):
 
 cdef struct Axis:
     # An axis of a strip. Padded positions with the same remainder by the stride lie side by side in a slot, so that
-    # what a tap sees from neighbouring outputs is contiguous: tap t sees slot t % period, from t * dilation // stride on.
+    # what a tap sees from neighbouring outputs is contiguous: tap t sees slot t % period, from its `tap_index` on.
     Py_ssize_t taps, stride, dilation, pad
     Py_ssize_t period, slots, reach, span
 

@@ -20,7 +20,8 @@ from fastconv._check import Array, Problem
 BLOCK_BYTES = 2**20  # of converted input or output at a time
 STRIP_BYTES = 2**18  # of padded input at a time
 SWEEP_BYTES = 2**15
-UNIT_PRODUCTS = 2**18  # products that are worth a thread's while
+UNIT_PRODUCTS = 2**18
+THREAD_PRODUCTS = 2**19  # that are worth a thread's while
 CHUNK_TAPS = 512  # whose panels and weights stay in the cache together
 CORE_NAMES = {
     np.dtype(np.int32): "int32_t",
@@ -45,6 +46,7 @@ class Plan:
     pack: Callable[..., Array] | None  # what makes of the weights what core wants
     packing: tuple[object, ...]  # plans that agree in this can share packed weights
     integers_may_overflow: bool
+    threads: int  # that are worth waking
 
 
 @lru_cache(maxsize=1024, typed=True)
@@ -91,6 +93,7 @@ def make(
         layout=layout,
         pack=pack,
         packing=packing,
+        threads=max(1, math.prod(problem.output_shape) * problem.taps // THREAD_PRODUCTS),
         integers_may_overflow=_check.may_overflow(dtypes, problem.taps, problem.accumulator),
     )
 
@@ -107,7 +110,13 @@ def prepare(plan: Plan, weight: Array) -> Array:
 
 
 def run(
-    plan: Plan, input: Array, weight: Array, bias: Array | None, out: Array | None, packed: Array | None = None
+    plan: Plan,
+    input: Array,
+    weight: Array,
+    bias: Array | None,
+    out: Array | None,
+    threads: int,
+    packed: Array | None = None,
 ) -> Array:
     """Convolve input with weight as planned and return the result, in out if there is one; packed is prepared weight."""
     problem = plan.problem
@@ -127,7 +136,7 @@ def run(
         filters = prepare(plan, weight) if packed is None else packed
         offsets = None if bias is None else np.require(bias, problem.accumulator, ["C", "A"]).reshape(-1)
         for images, maps in _batches(plan, input, result):
-            _convolve(plan, images, filters, offsets, maps, 1)
+            _convolve(plan, images, filters, offsets, maps, min(threads, plan.threads))
     if out is not None and result is not out:
         out[...] = result
     return result if out is None else out

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastconv import _check, _plan, plot
+from fastconv import _check, _plan, config, plot
 from fastconv._check import Array, Padding, PerAxis
 
 if TYPE_CHECKING:
@@ -164,14 +164,14 @@ class FilterBank:
             filter_[(slice(None), *centre)] = array
         return cls(stacked, bias, **options)
 
-    def __call__(self, image: ArrayLike, *, out: Array | None = None) -> Array:
+    def __call__(self, image: ArrayLike, *, out: Array | None = None, threads: int | None = None) -> Array:
         """Return the feature maps ``(..., K, H', W')`` of an image ``(..., C, H, W)``; see `conv2d`."""
         array = _check.as_array("input", image)
         plan = self._plan_for(array.shape, array.dtype)
         packed = self._packed.get(plan.packing)
         if packed is None:
             packed = self._packed[plan.packing] = _plan.prepare(plan, self._weight)
-        return _plan.run(plan, array, self._weight, self._bias, out, packed)
+        return _plan.run(plan, array, self._weight, self._bias, out, config.num_threads(threads), packed)
 
     @property
     def weight(self) -> Array:
@@ -316,11 +316,11 @@ class Sequential:
                 )
         self._banks = banks
 
-    def __call__(self, image: ArrayLike) -> Array:
+    def __call__(self, image: ArrayLike, *, threads: int | None = None) -> Array:
         """Return the feature maps of the last bank."""
         maps = image
         for bank in self._banks:
-            maps = bank(maps)
+            maps = bank(maps, threads=threads)
         return _check.as_array("image", maps)
 
     @property

@@ -1,13 +1,61 @@
-"""show_config: what this installation is and what it runs on."""
+"""The number of threads, and show_config: what this installation is and what it runs on."""
 
 from __future__ import annotations
 
+import math
+import os
 import platform
-import sys
+from pathlib import Path
 
 import numpy as np
 
-from fastconv import _check
+from fastconv import _check, _core
+
+__all__ = ["get_num_threads", "set_num_threads", "show_config"]
+
+
+def get_num_threads() -> int:
+    """Return the most threads that a call uses, its own among them.
+
+    Returns
+    -------
+    int
+        What `set_num_threads` set; before that the environment variable ``FASTCONV_NUM_THREADS``;
+        before that the CPUs that this process may use, by its affinity and its control group's quota.
+
+    Examples
+    --------
+    >>> import fastconv as fc
+    >>> fc.get_num_threads() >= 1
+    True
+    """
+    return _num_threads
+
+
+def set_num_threads(n: int) -> None:
+    """Set the most threads that a call uses, its own among them; results do not depend on it.
+
+    Parameters
+    ----------
+    n : int
+        1 or more.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If n is not an int of 1 or more.
+
+    Examples
+    --------
+    >>> import fastconv as fc
+    >>> before = fc.get_num_threads()
+    >>> fc.set_num_threads(1)
+    >>> fc.get_num_threads()
+    1
+    >>> fc.set_num_threads(before)
+    """
+    global _num_threads
+    _num_threads = _check.positive_int("n", n)
 
 
 def show_config() -> None:
@@ -17,18 +65,47 @@ def show_config() -> None:
     --------
     >>> import fastconv as fc
     >>> fc.show_config()  # doctest: +ELLIPSIS
-    fastconv      ...
-    numpy         ...
+    fastconv          ...
+    numpy             ...
     """
     from fastconv import __version__
 
+    isa, lanes = _core.current_isa()
     lines = {
         "fastconv": __version__,
         "numpy": np.__version__,
         "python": f"{platform.python_implementation()} {platform.python_version()}",
-        "machine": f"{platform.system()} {platform.machine()}, {sys.byteorder}-endian",
+        "machine": f"{platform.system()} {platform.machine()}",
+        "instruction set": f"{isa}, {lanes} float32 lanes (this machine can run {', '.join(_core.available_isas())})",
+        "threads": str(get_num_threads()),
         "algorithms": ", ".join(_check.ALGORITHMS[1:]),
-        "threads": "1",
     }
     for name, value in lines.items():
-        print(f"{name:13} {value}")
+        print(f"{name:17} {value}")
+
+
+def num_threads(threads: int | None) -> int:
+    """Return the threads that a call with this argument may use."""
+    return _num_threads if threads is None else _check.positive_int("threads", threads)
+
+
+def _default_threads() -> int:
+    wanted = os.environ.get("FASTCONV_NUM_THREADS")
+    if wanted:
+        if not wanted.isdecimal() or int(wanted) < 1:
+            raise ValueError(f"FASTCONV_NUM_THREADS must be an int of 1 or more; got {wanted!r}")
+        return int(wanted)
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(cpus, _quota()))
+
+
+def _quota() -> int:
+    """Return how many CPUs the control group of this process may use at a time, rounded up."""
+    try:  # "max 100000", or microseconds of CPU time in every so many
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
+        return math.ceil(int(quota) / int(period))
+    except (OSError, ValueError):
+        return 2**31
+
+
+_num_threads = _default_threads()

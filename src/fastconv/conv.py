@@ -9,7 +9,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from fastconv import _check, _plan
+from fastconv import _check, _plan, config
 from fastconv._check import Array, Padding, PerAxis
 
 __all__ = ["conv1d", "conv2d", "conv3d"]
@@ -30,6 +30,7 @@ def conv2d(
     algorithm: str = "auto",
     precision: str = "default",
     out: Array | None = None,
+    threads: int | None = None,
 ) -> Array:
     """Convolve images with a bank of filters, one filter, or one kernel.
 
@@ -69,6 +70,8 @@ def conv2d(
         ``"highest"`` allows no algorithm less accurate than direct summation.
     out : ndarray, optional
         Where to write the result: any strides, any dtype that ``same_kind`` casting allows. It may overlap the input.
+    threads : int, optional
+        The most threads to use, the caller's among them; as `get_num_threads` says by default. The result does not depend on it.
 
     Returns
     -------
@@ -113,6 +116,7 @@ def conv2d(
         weight,
         bias,
         out,
+        threads,
         stride=stride,
         padding=padding,
         dilation=dilation,
@@ -140,6 +144,7 @@ def conv1d(
     algorithm: str = "auto",
     precision: str = "default",
     out: Array | None = None,
+    threads: int | None = None,
 ) -> Array:
     """Convolve signals with a bank of filters, one filter, or one kernel.
 
@@ -151,7 +156,7 @@ def conv1d(
         Signals of C channels; all leading axes are batch. ``(W,)`` is a signal of one channel.
     weight : array_like
         A bank ``(K, C/groups, kw)``, a filter ``(C, kw)`` or a kernel ``(kw,)``.
-    bias, stride, padding, dilation, groups, padding_mode, flip, activation, algorithm, precision, out
+    bias, stride, padding, dilation, groups, padding_mode, flip, activation, algorithm, precision, out, threads
         As for `conv2d`, with one spatial axis.
 
     Returns
@@ -182,6 +187,7 @@ def conv1d(
         weight,
         bias,
         out,
+        threads,
         stride=stride,
         padding=padding,
         dilation=dilation,
@@ -209,6 +215,7 @@ def conv3d(
     algorithm: str = "auto",
     precision: str = "default",
     out: Array | None = None,
+    threads: int | None = None,
 ) -> Array:
     """Convolve volumes with a bank of filters, one filter, or one kernel.
 
@@ -220,7 +227,7 @@ def conv3d(
         Volumes of C channels; all leading axes are batch. ``(D, H, W)`` is a volume of one channel.
     weight : array_like
         A bank ``(K, C/groups, kd, kh, kw)``, a filter ``(C, kd, kh, kw)`` or a kernel ``(kd, kh, kw)``.
-    bias, stride, padding, dilation, groups, padding_mode, flip, activation, algorithm, precision, out
+    bias, stride, padding, dilation, groups, padding_mode, flip, activation, algorithm, precision, out, threads
         As for `conv2d`, with three spatial axes.
 
     Returns
@@ -250,6 +257,7 @@ def conv3d(
         weight,
         bias,
         out,
+        threads,
         stride=stride,
         padding=padding,
         dilation=dilation,
@@ -263,7 +271,13 @@ def conv3d(
 
 
 def _convolve(
-    axes: int, input: ArrayLike, weight: ArrayLike, bias: ArrayLike | None, out: Array | None, **options: Any
+    axes: int,
+    input: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None,
+    out: Array | None,
+    threads: int | None,
+    **options: Any,
 ) -> Array:
     image = _check.as_array("input", input)
     filters = _check.as_array("weight", weight)
@@ -277,4 +291,4 @@ def _convolve(
         tuple(array.dtype for array in arrays),
         **{name: _check.hashable(name, option) for name, option in options.items()},
     )
-    return _plan.run(plan, image, filters, offset, out)
+    return _plan.run(plan, image, filters, offset, out, config.num_threads(threads))
