@@ -47,6 +47,7 @@ cdef extern from "kernels/kernels.h" nogil:
         void **map
         Py_ssize_t map_step
         const void *bias
+        int lanes_are_filters
         double low, high
     ctypedef struct fc_panel:
         void *panel
@@ -372,7 +373,7 @@ cdef class Layout:
         job.panel_numbers = job.block_tiles * panel_step(job) if job.panels else 0
         job.sums_numbers = job.filters * job.width
         if job.lanes == FILTERS:
-            job.sums_numbers = job.strip_rows * job.map_size[2] * sums_step(job)
+            job.sums_numbers = (1 + job.strip_rows * job.map_size[2]) * sums_step(job)
         self.place_taps()
 
     cdef place_taps(self):
@@ -690,8 +691,8 @@ cdef void convolve_unit(real *workspace, const Job *job, Py_ssize_t index) noexc
         strip = <real *>(image + unit.first_row)
     else:
         fill_strip(strip, image, job, unit.depth, unit.first_row, unit.rows)
-    if job.lanes == FILTERS:
-        start_sums(sums, job, &unit)
+    if job.lanes == FILTERS:  # in front of the sums, whole vectors of biases
+        memcpy(sums, <const real *>job.bias + unit.group * job.filters, job.filters * sizeof(real))
     for first_tile in range(ceiling(unit.tiles, job.block_tiles)):
         first_tile *= job.block_tiles
         last_tile = min(first_tile + job.block_tiles, unit.tiles)
@@ -710,7 +711,7 @@ cdef void convolve_unit(real *workspace, const Job *job, Py_ssize_t index) noexc
                     else:
                         multiply_filters(sums, panel, job, &unit, tile, block, taps)
     if job.lanes == FILTERS:
-        finish_sums(maps, sums, job, &unit)
+        finish_sums(maps, sums + sums_step(job), job, &unit)
     if job.activation > RELU6:
         for block in range(filter_block(job, unit.blocks.first).first,
                            min(filter_block(job, unit.blocks.last - 1).last, job.filters)):
@@ -733,6 +734,7 @@ cdef void multiply_pixels(real *maps, const real *strip, const real *panel, real
     request.tap_step = count if job.packed else 1
     request.taps = taps.last - taps.first
     request.bias = <const real *>job.bias + filter if taps.first == 0 else NULL
+    request.lanes_are_filters = False
     request.low = job.low if taps.last == job.taps else -INFINITY
     request.high = job.high if taps.last == job.taps else INFINITY
     request.map_step = job.map_step[1]
@@ -777,26 +779,19 @@ cdef void multiply_filters(real *sums, const real *panel, const Job *job, const 
     request.tap_step = job.kernels.tile_filters
     request.taps = taps.last - taps.first
     request.offset = job.ramp
-    request.bias = NULL
+    request.bias = sums + filters.first if taps.first == 0 else NULL
+    request.lanes_are_filters = True
     request.low = job.low if taps.last == job.taps else -INFINITY
     request.high = job.high if taps.last == job.taps else INFINITY
     request.map_step = sums_step(job)
     for j in range(vectors):
         request.image[j] = weight + j * lanes
-        request.map[j] = sums + pixels.first * request.map_step + filters.first + j * lanes
+        request.map[j] = sums + (1 + pixels.first) * request.map_step + filters.first + j * lanes
     job.kernels.tile[pixels.last - pixels.first][vectors](&request)
 
 
 cdef Py_ssize_t sums_step(const Job *job) noexcept nogil:
     return ceiling(job.filters, job.kernels.lanes) * job.kernels.lanes
-
-
-cdef void start_sums(real *sums, const Job *job, const Unit *unit) noexcept nogil:
-    """Let the sums (pixels, K) begin with the biases."""
-    cdef const real *bias = <const real *>job.bias + unit.group * job.filters
-    cdef Py_ssize_t pixel
-    for pixel in range(unit.pixels):
-        memcpy(sums + pixel * sums_step(job), bias, job.filters * sizeof(real))
 
 
 cdef void finish_sums(real *maps, const real *sums, const Job *job, const Unit *unit) noexcept nogil:

@@ -22,7 +22,7 @@ STRIP_BYTES = 2**18  # of padded input at a time
 SWEEP_BYTES = 2**15
 UNIT_PRODUCTS = 2**18
 THREAD_PRODUCTS = 2**19  # that are worth a thread's while
-CHUNK_TAPS = 512  # whose panels and weights stay in the cache together
+CHUNK_TAPS = 512  # added up by themselves, so that rounding errors stay small and panels in the cache
 CORE_NAMES = {
     np.dtype(np.int32): "int32_t",
     np.dtype(np.int64): "int64_t",
@@ -238,7 +238,7 @@ def _choose_blocks(problem: Problem, layout: _core.Layout, keeps_packed: bool) -
         packed=packed,
         panels=panels,
         in_place=in_place,
-        chunk=CHUNK_TAPS if panels else problem.taps,
+        chunk=CHUNK_TAPS,
         block_tiles=8 if panels else 1,
     )
     return by_filters, packed

@@ -9,7 +9,8 @@ enum { TILE_MAX_FILTERS = 8, TILE_MAX_VECTORS = 6, SWEEP_MAX_ROWS = 7, SWEEP_MAX
 
 /* A tile: some filters times some vectors of output pixels.
    map[j][i * map_step + lane] = sum over taps t of weight[i * filter_step + t * tap_step] * image[j][offset[t] + lane],
-   plus bias[i], or what the map holds already where bias is NULL; kept between low and high. */
+   plus bias[i], or what the map holds already if bias is NULL; kept between low and high.
+   The roles may be exchanged, pixels as weights and filters in the lanes: then bias[j * lanes + lane]. */
 typedef struct {
     const void *weight;
     ptrdiff_t filter_step, tap_step;
@@ -19,6 +20,7 @@ typedef struct {
     void *map[TILE_MAX_VECTORS];
     ptrdiff_t map_step;
     const void *bias;
+    int lanes_are_filters;
     double low, high;
 } fc_tile;
 typedef void fc_tile_fn(const fc_tile *tile);

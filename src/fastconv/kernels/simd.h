@@ -46,6 +46,7 @@
 #undef v_store
 #undef v_splat
 #undef v_fma
+#undef v_add
 #undef v_max
 #undef v_load_mask
 #undef LANE_BITS
@@ -73,6 +74,7 @@
 #    define v_store(p, x) _mm512_storeu_ps(p, x)
 #    define v_splat(x) _mm512_set1_ps(x)
 #    define v_fma(a, b, c) _mm512_fmadd_ps(a, b, c)
+#    define v_add(a, b) _mm512_add_ps(a, b)
 #    define v_max(a, x) _mm512_max_ps(a, x)
 #    define v_min(a, x) _mm512_min_ps(a, x)
 #    define v_load_mask(p, mask) _mm512_maskz_loadu_ps((__mmask16)(mask), p)
@@ -82,6 +84,7 @@
 #    define v_store(p, x) _mm512_storeu_pd(p, x)
 #    define v_splat(x) _mm512_set1_pd(x)
 #    define v_fma(a, b, c) _mm512_fmadd_pd(a, b, c)
+#    define v_add(a, b) _mm512_add_pd(a, b)
 #    define v_max(a, x) _mm512_max_pd(a, x)
 #    define v_min(a, x) _mm512_min_pd(a, x)
 #    define v_load_mask(p, mask) _mm512_maskz_loadu_pd((__mmask8)(mask), p)
@@ -99,6 +102,7 @@
 #    define v_store(p, x) _mm256_storeu_ps(p, x)
 #    define v_splat(x) _mm256_set1_ps(x)
 #    define v_fma(a, b, c) _mm256_fmadd_ps(a, b, c)
+#    define v_add(a, b) _mm256_add_ps(a, b)
 #    define v_max(a, x) _mm256_max_ps(a, x)
 #    define v_min(a, x) _mm256_min_ps(a, x)
 #    define LANE_BITS _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128)
@@ -110,6 +114,7 @@
 #    define v_store(p, x) _mm256_storeu_pd(p, x)
 #    define v_splat(x) _mm256_set1_pd(x)
 #    define v_fma(a, b, c) _mm256_fmadd_pd(a, b, c)
+#    define v_add(a, b) _mm256_add_pd(a, b)
 #    define v_max(a, x) _mm256_max_pd(a, x)
 #    define v_min(a, x) _mm256_min_pd(a, x)
 #    define LANE_BITS _mm256_setr_epi64x(1, 2, 4, 8)
@@ -129,6 +134,7 @@
 #    define v_store(p, x) vst1q_f32(p, x)
 #    define v_splat(x) vdupq_n_f32(x)
 #    define v_fma(a, b, c) vfmaq_f32(c, a, b)
+#    define v_add(a, b) vaddq_f32(a, b)
 #    define v_max(a, x) vmaxq_f32(a, x)
 #    define v_min(a, x) vminq_f32(a, x)
 #  else
@@ -137,6 +143,7 @@
 #    define v_store(p, x) vst1q_f64(p, x)
 #    define v_splat(x) vdupq_n_f64(x)
 #    define v_fma(a, b, c) vfmaq_f64(c, a, b)
+#    define v_add(a, b) vaddq_f64(a, b)
 #    define v_max(a, x) vmaxq_f64(a, x)
 #    define v_min(a, x) vminq_f64(a, x)
 #  endif
@@ -153,6 +160,7 @@
 #    define v_store(p, x) _mm_storeu_ps(p, x)
 #    define v_splat(x) _mm_set1_ps(x)
 #    define v_fma(a, b, c) _mm_add_ps(_mm_mul_ps(a, b), c)
+#    define v_add(a, b) _mm_add_ps(a, b)
 #    define v_max(a, x) _mm_max_ps(a, x)
 #    define v_min(a, x) _mm_min_ps(a, x)
 #  else
@@ -161,6 +169,7 @@
 #    define v_store(p, x) _mm_storeu_pd(p, x)
 #    define v_splat(x) _mm_set1_pd(x)
 #    define v_fma(a, b, c) _mm_add_pd(_mm_mul_pd(a, b), c)
+#    define v_add(a, b) _mm_add_pd(a, b)
 #    define v_max(a, x) _mm_max_pd(a, x)
 #    define v_min(a, x) _mm_min_pd(a, x)
 #  endif
@@ -175,6 +184,7 @@
 #  define v_store(p, x) (*(p) = (x))
 #  define v_splat(x) (x)
 #  define v_fma(a, b, c) ((a) * (b) + (c))
+#  define v_add(a, b) ((a) + (b))
 #  define v_max(a, x) ((x) < (a) ? (a) : (x))
 #  define v_min(a, x) ((x) > (a) ? (a) : (x))
 #endif

@@ -1,7 +1,8 @@
 /* The tile kernel: slide some filters over some vectors of neighbouring pixels, sums in registers.
 
    map[i, pixel] = bias[i] + sum over taps t of weight[i, t] * image[pixel + offset[t]], one lane a pixel, taps in order;
-   each step loads the pixels of one tap and spreads one weight per filter over a vector. */
+   each step loads the pixels of one tap and spreads one weight per filter over a vector. Later chunks of taps are added up
+   by themselves and then added to the map, which keeps rounding errors small. */
 
 INLINE void NAMED(tile)(const int filters, const int vectors, const fc_tile *tile) {
     vec sum[TILE_MAX_FILTERS][TILE_MAX_VECTORS];
@@ -12,7 +13,7 @@ INLINE void NAMED(tile)(const int filters, const int vectors, const fc_tile *til
     UNROLLED for (int j = 0; j < vectors; j++) image[j] = tile->image[j];
     UNROLLED for (int i = 0; i < filters; i++)
         UNROLLED for (int j = 0; j < vectors; j++)
-            sum[i][j] = bias ? v_splat(bias[i]) : v_load((const real *)tile->map[j] + i * tile->map_step);
+            sum[i][j] = !bias ? v_splat(0) : tile->lanes_are_filters ? v_load(bias + j * LANES) : v_splat(bias[i]);
     ROLLED for (ptrdiff_t t = 0; t < taps; t++) {
         vec pixels[TILE_MAX_VECTORS];
         UNROLLED for (int j = 0; j < vectors; j++) pixels[j] = v_load(image[j] + offset[t]);
@@ -23,10 +24,14 @@ INLINE void NAMED(tile)(const int filters, const int vectors, const fc_tile *til
         weight += tap_step;
     }
     const vec low = v_splat((real)tile->low), high = v_splat((real)tile->high);
-    UNROLLED for (int j = 0; j < vectors; j++) {
-        real *map = tile->map[j];
-        UNROLLED for (int i = 0; i < filters; i++) v_store(map + i * tile->map_step, v_min(high, v_max(low, sum[i][j])));
-    }
+    const ptrdiff_t map_step = tile->map_step;
+    real *map[TILE_MAX_VECTORS];
+    UNROLLED for (int j = 0; j < vectors; j++) map[j] = tile->map[j];
+    if (!bias) /* before any store: the last vector of a row may lie over its neighbour */
+        UNROLLED for (int i = 0; i < filters; i++)
+            UNROLLED for (int j = 0; j < vectors; j++) sum[i][j] = v_add(v_load(map[j] + i * map_step), sum[i][j]);
+    UNROLLED for (int i = 0; i < filters; i++)
+        UNROLLED for (int j = 0; j < vectors; j++) v_store(map[j] + i * map_step, v_min(high, v_max(low, sum[i][j])));
 }
 
 #define TILE(filters, vectors) \
