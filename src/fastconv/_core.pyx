@@ -16,7 +16,7 @@ import numpy as np
 cimport cython
 from libc.math cimport INFINITY, exp, expf, tanh, tanhf
 from libc.stdint cimport int32_t, int64_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memcmp, memcpy, memset
 
 cdef extern from *:
     """
@@ -222,6 +222,7 @@ cdef struct Job:
     const Py_ssize_t *offset   # from a pixel to what each tap sees
     const Py_ssize_t *ramp     # the same within a panel, or within packed weights
     Py_ssize_t units
+    const fc_sweep_kind **kinds  # for so many rows, from every vector of the columns on
     const unsigned *masks      # of the lanes that see the image, when sweeping
     Py_ssize_t lines           # of a strip, when sweeping
     Py_ssize_t strip_numbers, panel_numbers, sums_numbers
@@ -324,6 +325,7 @@ cdef class Layout:
 
     cdef Job job
     cdef Py_ssize_t[::1] offsets
+    cdef Placing placing
 
     def __init__(self, map_size, kernel, stride, dilation, groups, padding_mode, activation):
         cdef Py_ssize_t axis
@@ -811,10 +813,8 @@ def tiles(const real[:, :, :, :, :] images, const real[:, ::1] weight, const rea
     weight (K, C / groups * taps), or as `pack` returned it.
     """
     cdef Job job = layout.job
-    cdef Py_ssize_t axis, index, filters = maps.shape[1]
+    cdef Py_ssize_t axis, filters = maps.shape[1]
     cdef real[::1] biases = np.zeros(filters, np.float32 if real is float else np.float64) if bias is None else None
-    cdef Py_ssize_t[::1] places
-    cdef unsigned[::1] masks
     job.images, job.weight, job.maps = &images[0, 0, 0, 0, 0], &weight[0, 0], &maps[0, 0, 0, 0, 0]
     job.bias = &biases[0] if bias is None else &bias[0]
     for axis in range(3):
@@ -824,16 +824,12 @@ def tiles(const real[:, :, :, :, :] images, const real[:, ::1] weight, const rea
         job.map_step[axis] = maps.strides[axis] // <Py_ssize_t>sizeof(real)
     for axis in range(4):
         job.image_step[axis] = images.strides[axis] // <Py_ssize_t>sizeof(real)
-    if job.in_place:
-        places = np.empty(job.axis[2].taps if job.lines else job.channels, np.intp)
-        for index in range(places.shape[0]):
-            places[index] = index * job.axis[2].dilation - job.axis[2].pad if job.lines else index * job.image_step[1]
-        job.offset = &places[0]
-    if job.lines:
-        masks = np.empty(ceiling(job.map_size[2], job.kernels.lanes) * (job.axis[2].taps + 1), np.uintc)
-        fill_masks(&masks[0], &job)
-        job.masks = &masks[0]
     share_out(&job, maps.shape[0], threads)
+    cdef Placing placing = layout.placing
+    if placing is None or not placing.fits(&job):
+        placing = layout.placing = Placing()  # another thread may be using the old one
+        placing.fill(&job)
+    placing.apply(&job)
     if job.lines:
         run(<fc_unit_fn>sweep_unit[real], &job, layout.workspace, threads)
     else:
@@ -941,7 +937,7 @@ cdef void sweep_rows(real *map, real *sums, const Lines *lines, const Job *job, 
     cdef Py_ssize_t block, row, line, i, first = 0, dilation = job.axis[1].dilation
     request.map_step = apart * columns if columns >= lanes else lanes
     while first < vectors:
-        kind = find_sweep(job, rows, first, vectors)
+        kind = job.kinds[(min(rows, SWEEP_MAX_ROWS) - 1) * vectors + first]
         request.mask = job.masks + first * (job.axis[2].taps + 1)
         request.last_mask = request.mask + (kind.vectors - 1) * (job.axis[2].taps + 1)
         request.column = max(0, min(first * lanes, columns - lanes))
@@ -960,33 +956,69 @@ cdef void sweep_rows(real *map, real *sums, const Lines *lines, const Job *job, 
         first += kind.vectors
 
 
-cdef const fc_sweep_kind *find_sweep(const Job *job, Py_ssize_t rows, Py_ssize_t first,
-                                     Py_ssize_t vectors) noexcept nogil:
-    """Return the sweep of most vectors for up to so many rows, from this vector of the columns on."""
-    cdef const fc_sweep_kind *kind = job.kernels.sweeps
-    cdef const fc_sweep_kind *best = NULL
+cdef void choose_sweeps(const fc_sweep_kind **kinds, const Job *job, Py_ssize_t rows) noexcept nogil:
+    """Choose the sweep of most vectors for up to so many rows, at every vector of the columns where one begins."""
+    cdef Py_ssize_t vectors = ceiling(job.map_size[2], job.kernels.lanes), first = 0, fitting, plain
     cdef const Axis *axis = &job.axis[1]
-    cdef Py_ssize_t plain = first  # vectors up to here may be read whole, and lie one behind the other
-    while plain < vectors - 1 and job.masks[(plain + 1) * (job.axis[2].taps + 1) - 1]:
-        plain += 1
-    while kind.rows:
-        if (kind.rows <= rows and first + kind.vectors <= vectors
-                and (kind.stride == 0 or kind.stride == axis.period)
-                and (kind.kernel == axis.taps == job.axis[2].taps or kind.kernel == 0 and kind.rows <= axis.taps)
-                and (best == NULL or kind.vectors > best.vectors)
-                and (first + kind.vectors <= plain or kind.edges and middle_is_plain(job, first, kind.vectors))):
-            best = kind
-        kind += 1
-    return best
+    cdef const fc_sweep_kind *kind
+    while first < vectors:
+        kinds[first] = NULL
+        kind = job.kernels.sweeps
+        while kind.rows:
+            if (kind.rows <= rows and first + kind.vectors <= vectors
+                    and (kind.stride == 0 or kind.stride == axis.period)
+                    and (kind.kernel == axis.taps == job.axis[2].taps or kind.kernel == 0 and kind.rows <= axis.taps)
+                    and (kinds[first] == NULL or kind.vectors > kinds[first].vectors)):
+                plain = 0  # vectors all of whose lanes see the image, and that lie one behind the other
+                for fitting in range(first, first + kind.vectors):
+                    if fitting < vectors - 1 and job.masks[(fitting + 1) * (job.axis[2].taps + 1) - 1]:
+                        plain += 1
+                    elif kind.edges and (fitting == first or fitting == first + kind.vectors - 1):
+                        plain += 1
+                if plain == kind.vectors:
+                    kinds[first] = kind
+            kind += 1
+        first += kinds[first].vectors
 
 
-cdef bint middle_is_plain(const Job *job, Py_ssize_t first, Py_ssize_t vectors) noexcept nogil:
-    """Tell whether all vectors but the first and the last of a tile see only the image."""
-    cdef Py_ssize_t vector
-    for vector in range(first + 1, first + vectors - 1):
-        if not job.masks[(vector + 1) * (job.axis[2].taps + 1) - 1]:
-            return False
-    return True
+@cython.final
+cdef class Placing:
+    """Where the taps lie in images that are read in place, and which lanes see them: the same for most calls."""
+
+    cdef Job job
+    cdef Py_ssize_t[::1] places
+    cdef unsigned[::1] masks
+    cdef Py_ssize_t[::1] kinds
+
+    cdef bint fits(self, const Job *job) noexcept:
+        """Tell whether this was made for images and maps of the same sizes."""
+        return (memcmp(self.job.size, job.size, sizeof(job.size)) == 0
+                and memcmp(self.job.map_size, job.map_size, sizeof(job.map_size)) == 0
+                and memcmp(self.job.image_step, job.image_step, sizeof(job.image_step)) == 0
+                and self.job.axis[2].pad == job.axis[2].pad)
+
+    cdef fill(self, Job *job):
+        cdef Py_ssize_t index, rows, vectors = ceiling(job.map_size[2], job.kernels.lanes)
+        self.job = job[0]
+        if job.in_place:
+            self.places = np.empty(job.axis[2].taps if job.lines else job.channels, np.intp)
+            for index in range(self.places.shape[0]):
+                self.places[index] = index * job.image_step[1]
+                if job.lines:
+                    self.places[index] = index * job.axis[2].dilation - job.axis[2].pad
+        if job.lines:
+            self.masks = np.empty(vectors * (job.axis[2].taps + 1), np.uintc)
+            self.kinds = np.empty(SWEEP_MAX_ROWS * vectors, np.intp)
+            fill_masks(&self.masks[0], job)
+            self.apply(job)
+            for rows in range(SWEEP_MAX_ROWS):
+                choose_sweeps(job.kinds + rows * vectors, job, rows + 1)
+
+    cdef void apply(self, Job *job) noexcept:
+        if job.in_place:
+            job.offset = &self.places[0]
+        if job.lines:
+            job.masks, job.kinds = &self.masks[0], <const fc_sweep_kind **>&self.kinds[0]
 
 
 cdef void fill_masks(unsigned *masks, const Job *job) noexcept nogil:

@@ -31,6 +31,17 @@
 #  define INLINE static __forceinline
 #  define NOINLINE static __declspec(noinline)
 #endif
+
+/* v_keep(x): x stays in a register from here on, rather than being loaded again wherever it is used. */
+#if !defined(__GNUC__)
+#  define v_keep(x) ((void)0)
+#elif defined(__x86_64__)
+#  define v_keep(x) __asm__("" : "+v"(x))
+#elif defined(__aarch64__)
+#  define v_keep(x) __asm__("" : "+w"(x))
+#else
+#  define v_keep(x) ((void)0)
+#endif
 #endif
 
 #undef real

@@ -35,6 +35,7 @@ INLINE void NAMED(sweep_tap)(SWEEP_SHAPE, SWEEP_SUMS, const int first, const int
         pixels[j] = edges && j == 0             ? NAMED(load_part)(at, sweep->mask[v])
                     : edges && j == vectors - 1 ? NAMED(load_part)(at, sweep->last_mask[v])
                                                 : v_load(at);
+        v_keep(pixels[j]);
     }
     UNROLLED for (int i = first; i <= last; i++) {
         const vec w = v_splat(weight[v - i * stride * weight_step]);
