@@ -18,3 +18,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(20190101)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--isa-times", action="store_true", help="print how long each instruction set takes for each problem")

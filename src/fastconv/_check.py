@@ -22,6 +22,7 @@ Triple = tuple[int, int, int]
 PerAxis = int | Sequence[int]
 Padding = int | Sequence[int] | Sequence[Sequence[int]] | str
 
+OPTIONS = ("stride", "padding", "dilation", "groups", "padding_mode", "flip", "activation", "algorithm", "precision")
 PADDINGS = ("valid", "same", "same_lower", "full")
 PADDING_MODES: dict[object, str] = {
     **{mode: mode for mode in _core.PADDING_MODES},
@@ -119,6 +120,8 @@ def padding_pairs(padding: object, axes: int) -> tuple[tuple[int, int], ...]:
 
 def hashable(name: str, value: object) -> object:
     """Return an option with lists and arrays in it turned into tuples and numbers, so that a plan can be remembered by it."""
+    if value is None or type(value) in (int, str, bool):
+        return value
     if isinstance(value, (np.ndarray, np.generic)):
         value = value.tolist()
     if isinstance(value, (list, tuple)):

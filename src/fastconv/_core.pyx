@@ -814,9 +814,13 @@ def tiles(const real[:, :, :, :, :] images, const real[:, ::1] weight, const rea
     """
     cdef Job job = layout.job
     cdef Py_ssize_t axis, filters = maps.shape[1]
-    cdef real[::1] biases = np.zeros(filters, np.float32 if real is float else np.float64) if bias is None else None
+    cdef real[::1] biases
     job.images, job.weight, job.maps = &images[0, 0, 0, 0, 0], &weight[0, 0], &maps[0, 0, 0, 0, 0]
-    job.bias = &biases[0] if bias is None else &bias[0]
+    if bias is None:
+        biases = np.zeros(filters, np.float32 if real is float else np.float64)
+        job.bias = &biases[0]
+    else:
+        job.bias = &bias[0]
     for axis in range(3):
         job.axis[axis].pad = pads[axis]
         job.size[axis] = images.shape[axis + 2]

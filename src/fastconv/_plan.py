@@ -39,8 +39,12 @@ class Plan:
 
     problem: Problem
     images_shape: tuple[int, ...]  # (N, C, D, H, W)
+    whole_images_shape: tuple[
+        int, ...
+    ]  # as the core takes contiguous images: one column (N, C, 1, D * H * W, 1) if it may
     weight_shape: tuple[int, ...]  # (K, C / groups, kd, kh, kw)
     maps_shape: tuple[int, ...]  # (N, K, D', H', W')
+    whole_maps_shape: tuple[int, ...]
     core: Callable[..., None]  # the block loops that run, for the accumulator's dtype
     layout: _core.Layout
     pack: Callable[..., Array] | None  # what makes of the weights what core wants
@@ -56,22 +60,24 @@ def make(
     weight_shape: tuple[int, ...],
     bias_shape: tuple[int, ...] | None,
     dtypes: tuple[np.dtype[Any], ...],
-    keeps_packed: bool = False,
-    **options: object,
+    keeps_packed: bool,
+    *options: object,
 ) -> Plan:
     """Return the plan for arrays of these shapes and dtypes; raise ValueError or TypeError if there can be none.
 
-    keeps_packed tells that packed weights will serve many calls.
+    keeps_packed tells that packed weights will serve many calls; options are those of `_check.OPTIONS`.
     """
-    problem = _check.problem(axes, input_shape, weight_shape, bias_shape, dtypes, **options)
+    named = dict(zip(_check.OPTIONS, options, strict=True))
+    problem = _check.problem(axes, input_shape, weight_shape, bias_shape, dtypes, **named)
     batch = math.prod(problem.batch_shape)
     map_size = problem.output_size
     name = CORE_NAMES[problem.accumulator]
     core: Callable[..., None] = _core.direct[name]
     pack: Callable[..., Array] | None = None
     packing: tuple[object, ...] = (name,)
+    size = problem.size
     if problem.is_pointwise:  # an image may as well be one long column of pixels
-        map_size = (1, math.prod(map_size), 1)
+        size = map_size = (1, math.prod(map_size), 1)
     layout = _core.Layout(
         map_size,
         problem.kernel,
@@ -89,6 +95,8 @@ def make(
         images_shape=(batch, problem.channels, *problem.size),
         weight_shape=(problem.filters, problem.channels // problem.groups, *problem.kernel),
         maps_shape=(batch, problem.filters, *problem.output_size),
+        whole_images_shape=(batch, problem.channels, *size),
+        whole_maps_shape=(batch, problem.filters, *map_size),
         core=core,
         layout=layout,
         pack=pack,
@@ -100,7 +108,10 @@ def make(
 
 def prepare(plan: Plan, weight: Array) -> Array:
     """Return weight as the core wants it: in the accumulator's dtype, flipped if that was asked for, and packed."""
-    filters = np.require(weight, plan.problem.accumulator, ["C", "A"]).reshape(plan.weight_shape)
+    filters = weight
+    if not _is_plain(weight, plan.problem.accumulator):
+        filters = np.require(weight, plan.problem.accumulator, ["C", "A"])
+    filters = filters.reshape(plan.weight_shape)
     if plan.problem.flip:
         filters = filters[:, :, ::-1, ::-1, ::-1]
     if plan.core is _core.direct[CORE_NAMES[plan.problem.accumulator]]:
@@ -134,12 +145,23 @@ def run(
         result = out
     if result.size:
         filters = prepare(plan, weight) if packed is None else packed
-        offsets = None if bias is None else np.require(bias, problem.accumulator, ["C", "A"]).reshape(-1)
-        for images, maps in _batches(plan, input, result):
-            _convolve(plan, images, filters, offsets, maps, min(threads, plan.threads))
+        offsets = bias
+        if bias is not None and (bias.ndim != 1 or not _is_plain(bias, problem.accumulator)):
+            offsets = np.require(bias, problem.accumulator, ["C", "A"]).reshape(-1)
+        threads = min(threads, plan.threads)
+        if _is_plain(input, problem.accumulator) and _is_plain(result, problem.accumulator):
+            images, maps = input.reshape(plan.whole_images_shape), result.reshape(plan.whole_maps_shape)
+            plan.core(images, filters, offsets, maps, problem.pad, plan.layout, threads)
+        else:
+            for images, maps in _batches(plan, input, result):
+                _convolve(plan, images, filters, offsets, maps, threads)
     if out is not None and result is not out:
         out[...] = result
     return result if out is None else out
+
+
+def _is_plain(array: Array, dtype: np.dtype[Any]) -> bool:
+    return array.dtype == dtype and array.flags.c_contiguous and array.flags.aligned
 
 
 def _batches(plan: Plan, input: Array, result: Array) -> Iterator[tuple[Array, Array]]:

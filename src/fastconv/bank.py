@@ -18,17 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FilterBank", "Sequential"]
 
-DEFAULTS: dict[str, Any] = {
-    "stride": 1,
-    "padding": 0,
-    "dilation": 1,
-    "groups": 1,
-    "padding_mode": "zeros",
-    "flip": False,
-    "activation": None,
-    "algorithm": "auto",
-    "precision": "default",
-}
+DEFAULTS = dict(zip(_check.OPTIONS, (1, 0, 1, 1, "zeros", False, None, "auto", "default"), strict=True))
 
 
 class FilterBank:
@@ -97,6 +87,7 @@ class FilterBank:
         self._bias = None if bias is None else _frozen_copy(_check.as_array("bias", bias))
         options = (stride, padding, dilation, groups, padding_mode, flip, activation, algorithm, precision)
         self._options = dict(zip(DEFAULTS, map(_check.hashable, DEFAULTS, options), strict=True))
+        self._plans: dict[object, _plan.Plan] = {}  # by shape and dtype of the image
         self._packed: dict[tuple[object, ...], Array] = {}  # the weights as each kind of plan wants them
         self._axes = self._weight.ndim - 2
         if self._axes not in (1, 2, 3):
@@ -167,7 +158,9 @@ class FilterBank:
     def __call__(self, image: ArrayLike, *, out: Array | None = None, threads: int | None = None) -> Array:
         """Return the feature maps ``(..., K, H', W')`` of an image ``(..., C, H, W)``; see `conv2d`."""
         array = _check.as_array("input", image)
-        plan = self._plan_for(array.shape, array.dtype)
+        plan = self._plans.get((array.shape, array.dtype))
+        if plan is None:
+            plan = self._plans[array.shape, array.dtype] = self._plan_for(array.shape, array.dtype)
         packed = self._packed.get(plan.packing)
         if packed is None:
             packed = self._packed[plan.packing] = _plan.prepare(plan, self._weight)
@@ -258,7 +251,7 @@ class FilterBank:
         arrays = (self._weight,) if self._bias is None else (self._weight, self._bias)
         bias_shape = None if self._bias is None else self._bias.shape
         dtypes = (dtype, *(array.dtype for array in arrays))
-        return _plan.make(self._axes, shape, self._weight.shape, bias_shape, dtypes, keeps_packed=True, **self._options)
+        return _plan.make(self._axes, shape, self._weight.shape, bias_shape, dtypes, True, *self._options.values())
 
 
 class Sequential:

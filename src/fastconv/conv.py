@@ -5,8 +5,6 @@ The road of a call: here -> _plan.py (what to do for these shapes) -> _core.pyx 
 
 from __future__ import annotations
 
-from typing import Any
-
 from numpy.typing import ArrayLike
 
 from fastconv import _check, _plan, config
@@ -117,15 +115,7 @@ def conv2d(
         bias,
         out,
         threads,
-        stride=stride,
-        padding=padding,
-        dilation=dilation,
-        groups=groups,
-        padding_mode=padding_mode,
-        flip=flip,
-        activation=activation,
-        algorithm=algorithm,
-        precision=precision,
+        (stride, padding, dilation, groups, padding_mode, flip, activation, algorithm, precision),
     )
 
 
@@ -188,15 +178,7 @@ def conv1d(
         bias,
         out,
         threads,
-        stride=stride,
-        padding=padding,
-        dilation=dilation,
-        groups=groups,
-        padding_mode=padding_mode,
-        flip=flip,
-        activation=activation,
-        algorithm=algorithm,
-        precision=precision,
+        (stride, padding, dilation, groups, padding_mode, flip, activation, algorithm, precision),
     )
 
 
@@ -258,15 +240,7 @@ def conv3d(
         bias,
         out,
         threads,
-        stride=stride,
-        padding=padding,
-        dilation=dilation,
-        groups=groups,
-        padding_mode=padding_mode,
-        flip=flip,
-        activation=activation,
-        algorithm=algorithm,
-        precision=precision,
+        (stride, padding, dilation, groups, padding_mode, flip, activation, algorithm, precision),
     )
 
 
@@ -277,18 +251,18 @@ def _convolve(
     bias: ArrayLike | None,
     out: Array | None,
     threads: int | None,
-    **options: Any,
+    options: tuple[object, ...],
 ) -> Array:
     image = _check.as_array("input", input)
     filters = _check.as_array("weight", weight)
     offset = None if bias is None else _check.as_array("bias", bias)
-    arrays = (image, filters) if offset is None else (image, filters, offset)
     plan = _plan.make(
         axes,
         image.shape,
         filters.shape,
         None if offset is None else offset.shape,
-        tuple(array.dtype for array in arrays),
-        **{name: _check.hashable(name, option) for name, option in options.items()},
+        (image.dtype, filters.dtype) if offset is None else (image.dtype, filters.dtype, offset.dtype),
+        False,
+        *map(_check.hashable, _check.OPTIONS, options),
     )
     return _plan.run(plan, image, filters, offset, out, config.num_threads(threads))

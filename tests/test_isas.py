@@ -1,0 +1,130 @@
+"""Every instruction set that this machine can run, on every problem of the table, against the definition and against each other.
+
+`pytest tests/test_isas.py --isa-times` also prints how long each takes, in microseconds.
+"""
+
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from problem_table import CASES, EXACT, Case, convolve_tap_by_tap, use_isa
+from reference import convolve
+from strategies import PADDING_MODES, problems
+
+from fastconv import _core
+
+ISAS = _core.available_isas()
+WITH_FMA = [isa for isa in ISAS if isa != "baseline"]
+TOLERANCE = {np.float32: 2e-6, np.float64: 1e-14}  # of the largest output
+
+all_dtypes = pytest.mark.parametrize("dtype", TOLERANCE, ids=lambda dtype: dtype.__name__)
+all_cases = pytest.mark.parametrize("case", CASES, ids=str)
+
+
+@pytest.fixture(autouse=True)
+def _restore_isa():
+    before, _ = _core.current_isa()
+    yield
+    use_isa(before)
+
+
+def results(case: Case, arrays: Any, isas: Any = ISAS) -> dict[str, Any]:
+    maps = {}
+    for isa in isas:
+        use_isa(isa)
+        maps[isa] = case.convolve(arrays)
+    return maps
+
+
+@all_dtypes
+@all_cases
+def test_sums_of_small_integers_are_exact(case, dtype):
+    arrays = case.draw(dtype, integers=True)
+    expected = case.expected(arrays)
+    tolerance = 0 if case.options.get("activation") in EXACT else TOLERANCE[dtype] * abs(expected).max()
+    maps = results(case, arrays)
+    assert {isa for isa in ISAS if maps[isa].shape != expected.shape} == set()
+    assert {isa for isa in ISAS if not (abs(maps[isa] - expected) <= tolerance).all()} == set()
+
+
+@all_dtypes
+@all_cases
+def test_rounding_errors_are_small_and_the_same_wherever_there_is_fma(case, dtype, pytestconfig, capsys):
+    arrays = case.draw(dtype, integers=False)
+    expected = case.expected(arrays)
+    maps = results(case, arrays)
+    errors = {isa: abs(maps[isa] - expected).max() / abs(expected).max() for isa in ISAS}
+    assert {isa: error for isa, error in errors.items() if not error <= TOLERANCE[dtype]} == {}
+    assert [isa for isa in WITH_FMA if not (maps[isa] == maps[WITH_FMA[0]]).all()] == []
+    if pytestconfig.getoption("--isa-times"):
+        with capsys.disabled():
+            print("\n", *(f"{isa} {microseconds(case, arrays, isa):8.1f} " for isa in ISAS), dtype.__name__, case, end="")
+
+
+def microseconds(case: Case, arrays: Any, isa: str) -> float:
+    """The best of five calls."""
+    use_isa(isa)
+    times = []
+    for _ in range(6):
+        start = time.perf_counter()
+        case.convolve(arrays, threads=1)
+        times.append(time.perf_counter() - start)
+    return min(times[1:]) * 1e6
+
+
+@all_dtypes
+@given(data=st.data())
+@settings(max_examples=150)
+def test_drawn_problems_are_exact_on_every_instruction_set(dtype, data):
+    dimensions = {"groups": 3, "group_channels": 40, "filters": 40, "height": 20, "width": 100}
+    groups, channels, filters, height, width = (data.draw(st.integers(1, n), name) for name, n in dimensions.items())
+    kernel = data.draw(st.tuples(st.integers(1, min(height, 9)), st.integers(1, min(width, 9))), "kernel")
+    pairs = st.tuples(st.integers(1, 3), st.integers(1, 3))
+    options = {
+        "stride": data.draw(pairs, "stride"),
+        "padding": data.draw(st.sampled_from(["same", "full", ((0, 9), (5, 1))]), "padding"),
+        "dilation": data.draw(pairs, "dilation"),
+        "groups": groups,
+        "padding_mode": data.draw(st.sampled_from(PADDING_MODES), "padding_mode"),
+        "flip": data.draw(st.booleans(), "flip"),
+        "activation": data.draw(st.sampled_from(EXACT), "activation"),
+    }
+    if options["padding"] not in ("same", "full"):  # room for every kernel
+        height, width = height + 16, width + 16
+    case = Case((2, groups * channels, height, width), (groups * filters, channels, *kernel), options)
+    arrays = case.draw(dtype, integers=True)
+    expected = case.expected(arrays)
+    assert {isa for isa, maps in results(case, arrays).items() if not np.array_equal(maps, expected)} == set()
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_nan_and_infinity_reach_the_outputs_that_see_them_and_no_others(isa):
+    use_isa(isa)
+    for case in CASES[::7]:
+        if case.options.get("activation") or case.options.get("padding_mode"):
+            continue
+        arrays = case.draw(np.float32, integers=True)
+        arrays[1][arrays[1] == 0] = 1
+        arrays[0].flat[:: max(1, arrays[0].size // 3)] = np.nan
+        expected = case.expected(arrays)
+        np.testing.assert_array_equal(case.convolve(arrays), expected, err_msg=str(case))
+        arrays[0][np.isnan(arrays[0])] = np.inf
+        with np.errstate(invalid="ignore"):
+            np.testing.assert_array_equal(case.convolve(arrays), case.expected(arrays), err_msg=str(case))
+
+
+@given(problem=problems(2, [np.float64]))
+@settings(max_examples=20)
+def test_the_quick_definition_is_the_definition(problem):
+    image = np.ones((1, 2, 9, 9)) + problem.input.flat[0]
+    weight = np.asarray(problem.weight).reshape(-1)[:6].repeat(6)[:24].copy()
+    weight = np.resize(weight, (2, 2, 2, 3))
+    options = {name: problem.options[name] for name in ("stride", "dilation", "padding_mode", "flip")}
+    np.testing.assert_allclose(
+        convolve_tap_by_tap(image, weight, padding="full", **options),
+        convolve(image, weight, padding="full", **options),
+        atol=1e-12,
+    )
