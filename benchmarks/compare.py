@@ -92,7 +92,7 @@ def describe(cores: list[int] | None, threads: int, modules: set[str]) -> dict[s
 
 def print_header(peers: list[str]) -> None:
     print("ratio = time / time of fastconv, above 1 fastconv is faster; 'peak' = direct-summation FLOP/s")
-    print("over those of NumPy's float32 matmul in the same rounds (more than 100 % with fewer multiplications)\n")
+    print("over those of a loop of multiply-adds in registers, in the same rounds\n")
     columns = " ".join(f"{name:>{width(name)}}" for name in ["call", *peers])
     print(f"{'case':35} {'time':>9} {'GFLOP/s':>8} {'peak':>5} {'error':>7}  {'best peer':11} {'ratio':>6} | {columns}")
 

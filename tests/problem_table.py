@@ -45,6 +45,10 @@ class Case:
     def expected(self, arrays: Any) -> Any:
         return convolve_tap_by_tap(*arrays, **self.options)
 
+    def largest_sum(self, arrays: Any) -> float:
+        """What rounding errors are measured by: the largest output before the activation."""
+        return float(abs(convolve_tap_by_tap(*arrays, **{**self.options, "activation": None})).max())
+
 
 def use_isa(name: str) -> None:
     _core.use_isa(name)

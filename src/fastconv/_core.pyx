@@ -38,6 +38,7 @@ cdef extern from "kernels/kernels.h" nogil:
         TILE_MAX_VECTORS
         SWEEP_MAX_ROWS
         SWEEP_MAX_VECTORS
+        PROBE_SUMS
     ctypedef struct fc_tile:
         const void *weight
         Py_ssize_t filter_step, tap_step
@@ -80,6 +81,8 @@ cdef extern from "kernels/kernels.h" nogil:
         const Py_ssize_t *tile_vectors
         fc_tile_fn (*tile)[7]
         fc_panel_fn panel
+        void (*deal)(void *even, void *odd, const void *source, Py_ssize_t count) noexcept nogil
+        double (*probe)(Py_ssize_t rounds) noexcept nogil
         const fc_sweep_kind *sweeps
     ctypedef struct fc_isa:
         const char *name
@@ -532,30 +535,44 @@ cdef void fill_strip(real *strip, const real *image, const Job *job, Py_ssize_t 
 cdef void fill_row(real *row, const real *pixels, const Job *job) noexcept nogil:
     """Copy one padded row of the image, slot by slot."""
     cdef const Axis *axis = &job.axis[2]
-    cdef Py_ssize_t slot, index, start, inside, outside, stride = axis.stride, columns = job.size[2]
+    cdef Py_ssize_t slot, index
+    cdef Range inside, other
+    if axis.stride == 2 and axis.slots == 2 and axis.dilation == 1:  # two slots are dealt out at once
+        inside, other = inside_slot(job, 0), inside_slot(job, 1)
+        inside = Range(max(inside.first, other.first), min(inside.last, other.last))
+        if inside.first < inside.last:
+            job.kernels.deal(row + inside.first, row + job.pitch + inside.first,
+                             pixels + slot_position(axis, 0, inside.first), inside.last - inside.first)
+            for slot in range(2):
+                fill_border(row + slot * job.pitch, slot, 0, inside.first, pixels, job)
+                fill_border(row + slot * job.pitch, slot, inside.last, job.pitch, pixels, job)
+            return
     for slot in range(axis.slots):
-        start = slot_position(axis, slot, 0)
-        inside = min(0 if start >= 0 else (-start + stride - 1) // stride, job.pitch)
-        outside = min(max(inside, 0 if start >= columns else (columns - 1 - start) // stride + 1), job.pitch)
-        if stride == 1:
-            memcpy(row + inside, pixels + start + inside, (outside - inside) * sizeof(real))
-        elif stride == 2:
-            for index in range(inside, outside):
-                row[index] = pixels[start + 2 * index]
+        inside = inside_slot(job, slot)
+        if axis.stride == 1:
+            memcpy(row + inside.first, pixels + inside.first - axis.pad, (inside.last - inside.first) * sizeof(real))
         else:
-            for index in range(inside, outside):
-                row[index] = pixels[start + stride * index]
-        fill_border(row, 0, inside, pixels, start, job)
-        fill_border(row, outside, job.pitch, pixels, start, job)
+            for index in range(inside.first, inside.last):
+                row[index] = pixels[slot_position(axis, slot, 0) + axis.stride * index]
+        fill_border(row, slot, 0, inside.first, pixels, job)
+        fill_border(row, slot, inside.last, job.pitch, pixels, job)
         row += job.pitch
 
 
-cdef void fill_border(real *row, Py_ssize_t first, Py_ssize_t last, const real *pixels, Py_ssize_t start,
+cdef Range inside_slot(const Job *job, Py_ssize_t slot) noexcept nogil:
+    """Return which part of a slot of columns lies in the image."""
+    cdef Py_ssize_t start = slot_position(&job.axis[2], slot, 0), stride = job.axis[2].stride
+    cdef Py_ssize_t first = min(0 if start >= 0 else ceiling(-start, stride), job.pitch)
+    cdef Py_ssize_t last = 0 if start >= job.size[2] else (job.size[2] - 1 - start) // stride + 1
+    return Range(first, min(max(first, last), job.pitch))
+
+
+cdef void fill_border(real *row, Py_ssize_t slot, Py_ssize_t first, Py_ssize_t last, const real *pixels,
                       const Job *job) noexcept nogil:
-    """Fill a run of a slot whose positions lie beyond the image."""
+    """Fill a part of a slot, be it in the image or beyond, pixel by pixel."""
     cdef Py_ssize_t index, x
     for index in range(first, last):
-        x = source(start + index * job.axis[2].stride, job.size[2], job.mode)
+        x = source(slot_position(&job.axis[2], slot, index), job.size[2], job.mode)
         row[index] = pixels[x] if x >= 0 else 0
 
 
@@ -1059,6 +1076,13 @@ def use_isa(name=None):
 def available_isas():
     """Return the names of the instruction sets that this machine can run, the best one first."""
     return [name.decode() for name in (b"avx512", b"avx2", b"neon", b"baseline") if fc_find_isa(name) != NULL]
+
+
+def multiply_adds(Py_ssize_t rounds):
+    """Multiply and add float32 as fast as this machine can on one thread; return how many times. For benchmarks."""
+    with nogil:
+        isa.f32.probe(rounds)
+    return rounds * PROBE_SUMS * isa.f32.lanes
 
 
 def current_isa():

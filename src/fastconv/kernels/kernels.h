@@ -5,7 +5,7 @@
 #define FASTCONV_KERNELS_H
 #include <stddef.h>
 
-enum { TILE_MAX_FILTERS = 8, TILE_MAX_VECTORS = 6, SWEEP_MAX_ROWS = 7, SWEEP_MAX_VECTORS = 4 };
+enum { TILE_MAX_FILTERS = 8, TILE_MAX_VECTORS = 6, SWEEP_MAX_ROWS = 7, SWEEP_MAX_VECTORS = 4, PROBE_SUMS = 12 };
 
 /* A tile: some filters times some vectors of output pixels.
    map[j][i * map_step + lane] = sum over taps t of weight[i * filter_step + t * tap_step] * image[j][offset[t] + lane],
@@ -69,6 +69,8 @@ typedef struct {
     ptrdiff_t tile_vectors[TILE_MAX_FILTERS + 1];                 /* of a full tile with so many filters */
     fc_tile_fn *tile[TILE_MAX_FILTERS + 1][TILE_MAX_VECTORS + 1]; /* [filters][vectors] */
     fc_panel_fn *panel;
+    void (*deal)(void *even, void *odd, const void *from, ptrdiff_t count);
+    double (*probe)(ptrdiff_t rounds);
     const fc_sweep_kind *sweeps;                                  /* the best first, an empty one last */
 } fc_kernels;
 

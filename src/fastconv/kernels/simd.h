@@ -60,7 +60,11 @@
 #undef v_add
 #undef v_max
 #undef v_load_mask
+#undef v_even
+#undef v_odd
 #undef LANE_BITS
+#undef LANES_FROM
+#undef IN_ORDER
 #undef v_min
 #if REAL_BITS == 32
 #  define real float
@@ -71,6 +75,7 @@
 #endif
 
 /* v_fma(a, b, c) is a * b + c, rounded once. v_max(a, x) and v_min(a, x) return x if it is a NaN.
+   v_even(a, b) and v_odd(a, b) are every other lane of a followed by b.
    v_load_mask(p, mask) loads the lanes whose bits are set and reads no others; ISAs without it do so lane by lane. */
 #if defined(SIMD_AVX512)
 #  include <immintrin.h>
@@ -89,6 +94,11 @@
 #    define v_max(a, x) _mm512_max_ps(a, x)
 #    define v_min(a, x) _mm512_min_ps(a, x)
 #    define v_load_mask(p, mask) _mm512_maskz_loadu_ps((__mmask16)(mask), p)
+#    define v_even(a, b) _mm512_permutex2var_ps(a, LANES_FROM(0), b)
+#    define v_odd(a, b) _mm512_permutex2var_ps(a, LANES_FROM(1), b)
+#    define LANES_FROM(i) \
+         _mm512_setr_epi32(i, i + 2, i + 4, i + 6, i + 8, i + 10, i + 12, i + 14, \
+                           i + 16, i + 18, i + 20, i + 22, i + 24, i + 26, i + 28, i + 30)
 #  else
 #    define vec __m512d
 #    define v_load(p) _mm512_loadu_pd(p)
@@ -99,6 +109,8 @@
 #    define v_max(a, x) _mm512_max_pd(a, x)
 #    define v_min(a, x) _mm512_min_pd(a, x)
 #    define v_load_mask(p, mask) _mm512_maskz_loadu_pd((__mmask8)(mask), p)
+#    define v_even(a, b) _mm512_permutex2var_pd(a, _mm512_setr_epi64(0, 2, 4, 6, 8, 10, 12, 14), b)
+#    define v_odd(a, b) _mm512_permutex2var_pd(a, _mm512_setr_epi64(1, 3, 5, 7, 9, 11, 13, 15), b)
 #  endif
 #elif defined(SIMD_AVX2)
 #  include <immintrin.h>
@@ -119,6 +131,9 @@
 #    define LANE_BITS _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128)
 #    define v_load_mask(p, mask) \
          _mm256_maskload_ps(p, _mm256_cmpeq_epi32(_mm256_and_si256(_mm256_set1_epi32((int)(mask)), LANE_BITS), LANE_BITS))
+#    define IN_ORDER(v) _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(v), 0xd8))
+#    define v_even(a, b) IN_ORDER(_mm256_shuffle_ps(a, b, 0x88))
+#    define v_odd(a, b) IN_ORDER(_mm256_shuffle_ps(a, b, 0xdd))
 #  else
 #    define vec __m256d
 #    define v_load(p) _mm256_loadu_pd(p)
@@ -131,6 +146,8 @@
 #    define LANE_BITS _mm256_setr_epi64x(1, 2, 4, 8)
 #    define v_load_mask(p, mask) \
          _mm256_maskload_pd(p, _mm256_cmpeq_epi64(_mm256_and_si256(_mm256_set1_epi64x((int)(mask)), LANE_BITS), LANE_BITS))
+#    define v_even(a, b) _mm256_permute4x64_pd(_mm256_unpacklo_pd(a, b), 0xd8)
+#    define v_odd(a, b) _mm256_permute4x64_pd(_mm256_unpackhi_pd(a, b), 0xd8)
 #  endif
 #elif defined(SIMD_NEON)
 #  include <arm_neon.h>
@@ -148,6 +165,8 @@
 #    define v_add(a, b) vaddq_f32(a, b)
 #    define v_max(a, x) vmaxq_f32(a, x)
 #    define v_min(a, x) vminq_f32(a, x)
+#    define v_even(a, b) vuzp1q_f32(a, b)
+#    define v_odd(a, b) vuzp2q_f32(a, b)
 #  else
 #    define vec float64x2_t
 #    define v_load(p) vld1q_f64(p)
@@ -157,6 +176,8 @@
 #    define v_add(a, b) vaddq_f64(a, b)
 #    define v_max(a, x) vmaxq_f64(a, x)
 #    define v_min(a, x) vminq_f64(a, x)
+#    define v_even(a, b) vuzp1q_f64(a, b)
+#    define v_odd(a, b) vuzp2q_f64(a, b)
 #  endif
 #elif defined(__SSE2__) || defined(_M_X64) /* what every x86-64 has: multiply, then add */
 #  include <emmintrin.h>
@@ -174,6 +195,8 @@
 #    define v_add(a, b) _mm_add_ps(a, b)
 #    define v_max(a, x) _mm_max_ps(a, x)
 #    define v_min(a, x) _mm_min_ps(a, x)
+#    define v_even(a, b) _mm_shuffle_ps(a, b, 0x88)
+#    define v_odd(a, b) _mm_shuffle_ps(a, b, 0xdd)
 #  else
 #    define vec __m128d
 #    define v_load(p) _mm_loadu_pd(p)
@@ -183,6 +206,8 @@
 #    define v_add(a, b) _mm_add_pd(a, b)
 #    define v_max(a, x) _mm_max_pd(a, x)
 #    define v_min(a, x) _mm_min_pd(a, x)
+#    define v_even(a, b) _mm_unpacklo_pd(a, b)
+#    define v_odd(a, b) _mm_unpackhi_pd(a, b)
 #  endif
 #else /* any machine, any compiler: vectors of one lane */
 #  define SIMD_NAME baseline
@@ -198,5 +223,7 @@
 #  define v_add(a, b) ((a) + (b))
 #  define v_max(a, x) ((x) < (a) ? (a) : (x))
 #  define v_min(a, x) ((x) > (a) ? (a) : (x))
+#  define v_even(a, b) (a)
+#  define v_odd(a, b) (b)
 #endif
 #define LANES (VECTOR_BYTES * 8 / REAL_BITS)

@@ -55,6 +55,6 @@ static const fc_sweep_kind sweeps_f32[] = {SWEEPS(SWEEP_F32) {0, 0, 0, 0, 0, NUL
 static const fc_sweep_kind sweeps_f64[] = {SWEEPS(SWEEP_F64) {0, 0, 0, 0, 0, NULL}};
 const fc_isa SIMD_CAT(fc_, SIMD_NAME) = {
     STRING(SIMD_NAME),
-    {VECTOR_BYTES / 4, TILE_FILTERS, TILE_VECTORS, {TILES(TILE_F32)}, panel_f32, sweeps_f32},
-    {VECTOR_BYTES / 8, TILE_FILTERS, TILE_VECTORS, {TILES(TILE_F64)}, panel_f64, sweeps_f64},
+    {VECTOR_BYTES / 4, TILE_FILTERS, TILE_VECTORS, {TILES(TILE_F32)}, panel_f32, deal_f32, probe_f32, sweeps_f32},
+    {VECTOR_BYTES / 8, TILE_FILTERS, TILE_VECTORS, {TILES(TILE_F64)}, panel_f64, deal_f64, probe_f64, sweeps_f64},
 };

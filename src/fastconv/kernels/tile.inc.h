@@ -51,3 +51,31 @@ static void NAMED(panel)(const fc_panel *panel) {
         }
     }
 }
+
+/* Deal numbers out: even[i] = from[2 * i], odd[i] = from[2 * i + 1]. */
+static void NAMED(deal)(void *even, void *odd, const void *from, ptrdiff_t count) {
+    real *e = even, *o = odd;
+    const real *f = from;
+    ptrdiff_t i = 0;
+    for (; i + LANES <= count; i += LANES) {
+        const vec a = v_load(f + 2 * i), b = v_load(f + 2 * i + LANES);
+        v_store(e + i, v_even(a, b));
+        v_store(o + i, v_odd(a, b));
+    }
+    for (; i < count; i++) e[i] = f[2 * i], o[i] = f[2 * i + 1];
+}
+
+/* Multiply and add as fast as can be, PROBE_SUMS vectors a round: what benchmarks call the peak. */
+static double NAMED(probe)(ptrdiff_t rounds) {
+    vec sum[PROBE_SUMS];
+    real total[LANES];
+    UNROLLED for (int i = 0; i < PROBE_SUMS; i++) sum[i] = v_splat((real)i);
+    ROLLED for (ptrdiff_t r = 0; r < rounds; r++)
+        UNROLLED for (int i = 0; i < PROBE_SUMS; i++) {
+            sum[i] = v_fma(sum[i], v_splat((real)0.5), v_splat(1));
+            v_keep(sum[i]);
+        }
+    UNROLLED for (int i = 1; i < PROBE_SUMS; i++) sum[0] = v_add(sum[0], sum[i]);
+    v_store(total, sum[0]);
+    return total[0];
+}
