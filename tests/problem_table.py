@@ -103,6 +103,8 @@ def _dense() -> Iterator[Case]:
 def _pointwise() -> Iterator[Case]:
     for height, width in [(1, n) for n in range(1, 41)] + [(7, 7), (14, 14), (5, 13), (28, 29)]:
         yield Case((2, 6, height, width), (1 + 5 * width % 29, 6, 1, 1))
+    for filters, pixels in itertools.product([2, 4], [2, 4, 8, 16, 32, 48, 64, 80, 96]):
+        yield Case((1, 6, 1, pixels), (filters, 6, 1, 1))
     for channels, (height, width), filters in itertools.product(
         [1, 600, 1024], [(1, 1), (3, 3), (4, 4), (7, 7), (9, 15)], [1, 3, 17, 40]
     ):
@@ -139,6 +141,8 @@ def _one_channel() -> Iterator[Case]:
         yield Case((1, 1, height, 37), (3, 1, kernel, kernel), {"padding": kernel // 2})
     for kernel in range(1, 32):  # gray images
         yield Case((1, 1, 40, 33 + kernel), (1, 1, kernel, kernel))
+    for kernel in [3, 5, 7, 9]:  # wide ones
+        yield Case((1, 1, 12, 170), (1, 1, kernel, kernel), {"padding": kernel // 2})
     yield Case((2, 20, 200, 60), (20, 1, 3, 3), {"groups": 20, "padding": 1})  # several strips
     yield Case((2, 1, 40, 300), (5, 1, 3, 3), {"padding": 1, "padding_mode": "reflect"})
 

@@ -188,6 +188,10 @@ cdef Py_ssize_t slot_position(const Axis *axis, Py_ssize_t slot, Py_ssize_t inde
     return index * axis.stride + slot * axis.dilation % axis.stride - axis.pad
 
 
+cdef struct Range:
+    Py_ssize_t first, last
+
+
 cdef enum Lanes:
     # What lies side by side in a vector of sums: neighbouring pixels of a map, or the same pixel of neighbouring maps.
     PIXELS
@@ -221,6 +225,8 @@ cdef struct Job:
     Py_ssize_t vectors         # of a tile, when lanes are pixels
     Py_ssize_t strip_rows, strips, parts, chunk, block_tiles
     Py_ssize_t pitch, row_step, plane_step  # of a strip
+    Range inside               # of the columns of a strip, what lies in the image
+    bint deals                 # the columns out into two slots
     Py_ssize_t width           # of a panel
     const Py_ssize_t *offset   # from a pixel to what each tap sees
     const Py_ssize_t *ramp     # the same within a panel, or within packed weights
@@ -229,10 +235,6 @@ cdef struct Job:
     const unsigned *masks      # of the lanes that see the image, when sweeping
     Py_ssize_t lines           # of a strip, when sweeping
     Py_ssize_t strip_numbers, panel_numbers, sums_numbers
-
-
-cdef struct Range:
-    Py_ssize_t first, last
 
 
 cdef Range share(Py_ssize_t whole, Py_ssize_t parts, Py_ssize_t part) noexcept nogil:
@@ -535,28 +537,33 @@ cdef void fill_strip(real *strip, const real *image, const Job *job, Py_ssize_t 
 cdef void fill_row(real *row, const real *pixels, const Job *job) noexcept nogil:
     """Copy one padded row of the image, slot by slot."""
     cdef const Axis *axis = &job.axis[2]
-    cdef Py_ssize_t slot, index
-    cdef Range inside, other
-    if axis.stride == 2 and axis.slots == 2 and axis.dilation == 1:  # two slots are dealt out at once
-        inside, other = inside_slot(job, 0), inside_slot(job, 1)
-        inside = Range(max(inside.first, other.first), min(inside.last, other.last))
-        if inside.first < inside.last:
-            job.kernels.deal(row + inside.first, row + job.pitch + inside.first,
-                             pixels + slot_position(axis, 0, inside.first), inside.last - inside.first)
-            for slot in range(2):
-                fill_border(row + slot * job.pitch, slot, 0, inside.first, pixels, job)
-                fill_border(row + slot * job.pitch, slot, inside.last, job.pitch, pixels, job)
-            return
+    cdef Py_ssize_t slot, index, start
+    cdef Range inside = job.inside
+    if axis.stride == 1:
+        memcpy(row + inside.first, pixels + inside.first - axis.pad, (inside.last - inside.first) * sizeof(real))
+    elif job.deals:
+        job.kernels.deal(row + inside.first, row + job.pitch + inside.first, pixels + 2 * inside.first - axis.pad,
+                         inside.last - inside.first)
     for slot in range(axis.slots):
-        inside = inside_slot(job, slot)
-        if axis.stride == 1:
-            memcpy(row + inside.first, pixels + inside.first - axis.pad, (inside.last - inside.first) * sizeof(real))
-        else:
+        if axis.stride > 1 and not job.deals:
+            inside = inside_slot(job, slot)
+            start = slot_position(axis, slot, 0)
             for index in range(inside.first, inside.last):
-                row[index] = pixels[slot_position(axis, slot, 0) + axis.stride * index]
+                row[index] = pixels[start + axis.stride * index]
         fill_border(row, slot, 0, inside.first, pixels, job)
         fill_border(row, slot, inside.last, job.pitch, pixels, job)
         row += job.pitch
+
+
+cdef void place_columns(Job *job) noexcept nogil:
+    """Note which columns of a strip lie in the image: in slot 0 or, with stride 2, in both slots that are dealt out."""
+    cdef Range other
+    job.inside = inside_slot(job, 0)
+    job.deals = job.axis[2].stride == 2 and job.axis[2].slots == 2 and job.axis[2].dilation == 1
+    if job.deals:
+        other = inside_slot(job, 1)
+        job.inside = Range(max(job.inside.first, other.first), min(job.inside.last, other.last))
+        job.deals = job.inside.first < job.inside.last
 
 
 cdef Range inside_slot(const Job *job, Py_ssize_t slot) noexcept nogil:
@@ -570,9 +577,11 @@ cdef Range inside_slot(const Job *job, Py_ssize_t slot) noexcept nogil:
 cdef void fill_border(real *row, Py_ssize_t slot, Py_ssize_t first, Py_ssize_t last, const real *pixels,
                       const Job *job) noexcept nogil:
     """Fill a part of a slot, be it in the image or beyond, pixel by pixel."""
-    cdef Py_ssize_t index, x
+    cdef Py_ssize_t index, x, start
+    if first < last:
+        start = slot_position(&job.axis[2], slot, 0)
     for index in range(first, last):
-        x = source(slot_position(&job.axis[2], slot, index), job.size[2], job.mode)
+        x = source(start + index * job.axis[2].stride, job.size[2], job.mode)
         row[index] = pixels[x] if x >= 0 else 0
 
 
@@ -623,15 +632,16 @@ cdef struct Unit:
 
 cdef Unit find_unit(const Job *job, Py_ssize_t index) noexcept nogil:
     cdef Unit unit
+    cdef Range rows
     unit.blocks = share(filter_blocks(job), job.parts, index % job.parts)
     index //= job.parts
-    unit.first_row = index % job.strips * job.strip_rows
+    rows = share(job.map_size[1], job.strips, index % job.strips)
     index //= job.strips
     unit.depth = index % job.map_size[0]
     index //= job.map_size[0]
     unit.group = 0 if job.lines else index % job.groups
     unit.n = index if job.lines else index // job.groups
-    unit.rows = min(job.strip_rows, job.map_size[1] - unit.first_row)
+    unit.first_row, unit.rows = rows.first, rows.last - rows.first
     unit.pixels = unit.rows * job.map_size[2]
     return unit
 
@@ -845,6 +855,7 @@ def tiles(const real[:, :, :, :, :] images, const real[:, ::1] weight, const rea
         job.map_step[axis] = maps.strides[axis] // <Py_ssize_t>sizeof(real)
     for axis in range(4):
         job.image_step[axis] = images.strides[axis] // <Py_ssize_t>sizeof(real)
+    place_columns(&job)
     share_out(&job, maps.shape[0], threads)
     cdef Placing placing = layout.placing
     if placing is None or not placing.fits(&job):
@@ -865,8 +876,6 @@ cdef void share_out(Job *job, Py_ssize_t images, Py_ssize_t threads) noexcept no
     job.strips = ceiling(job.map_size[1], job.strip_rows)
     if job.strips < wanted:
         job.strips = max(job.strips, min(wanted, job.map_size[1] // least))
-    job.strip_rows = ceiling(job.map_size[1], job.strips)
-    job.strips = ceiling(job.map_size[1], job.strip_rows)
     if not job.lines:
         job.parts = min(filter_blocks(job), max(1, wanted // job.strips))
     job.units = others * job.strips * (1 if job.lines else job.parts)

@@ -61,6 +61,7 @@ int fc_run(fc_unit_fn run, const void *job, ptrdiff_t units, size_t workspace_by
 
 #else
 #  include <pthread.h>
+#  include <sched.h>
 #  include <stdatomic.h>
 #  if defined(__x86_64__)
 #    define RELAX() __builtin_ia32_pause()
@@ -86,6 +87,12 @@ static struct {
     _Atomic int helpers; /* workers that may still join */
     _Atomic int status;  /* not 0: let the units left over be */
 } pool = {.busy = ATOMIC_FLAG_INIT, .mutex = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER};
+
+/* Spin at first, then let others have the CPU: they may be what is waited for. */
+static void wait_a_little(int turns) {
+    if (turns < 1000) RELAX();
+    else sched_yield();
+}
 
 static int has_units(void) {
     return (uint32_t)atomic_load_explicit(&pool.state, memory_order_acquire) < atomic_load(&pool.units);
@@ -115,10 +122,10 @@ static void *worker(void *unused) {
     for (;;) {
         const int64_t start = nanoseconds();
         while (!has_units() && nanoseconds() - start < SPIN_NANOSECONDS)
-            for (int i = 0; i < 32 && !has_units(); i++) RELAX();
+            for (int i = 0; i < 100 && !has_units(); i++) RELAX();
         if (has_units()) {
             if (atomic_fetch_sub(&pool.helpers, 1) > 0) work(NULL);
-            while (has_units()) RELAX(); /* as many as were asked for are at work */
+            for (int i = 0; has_units(); i++) wait_a_little(i); /* as many as were asked for are at work */
             continue;
         }
         pthread_mutex_lock(&pool.mutex);
@@ -173,7 +180,7 @@ int fc_run(fc_unit_fn run, const void *job, ptrdiff_t units, size_t workspace_by
         pthread_mutex_unlock(&pool.mutex);
     }
     work(stop);
-    while (atomic_load_explicit(&pool.done, memory_order_acquire) < units) RELAX();
+    for (int i = 0; atomic_load_explicit(&pool.done, memory_order_acquire) < units; i++) wait_a_little(i);
     const int status = atomic_load(&pool.status);
     atomic_flag_clear(&pool.busy);
     return status;
