@@ -261,7 +261,8 @@ def _choose_blocks(problem: Problem, layout: _core.Layout, keeps_packed: bool) -
         panels=panels,
         in_place=in_place,
         chunk=CHUNK_TAPS,
-        block_tiles=8 if panels else 1,
+        # Vectors that lie over their neighbours must not meet again in a later chunk.
+        block_tiles=8 if panels or problem.taps <= CHUNK_TAPS else 1,
     )
     return by_filters, packed
 
