@@ -45,6 +45,7 @@ class Plan:
     weight_shape: tuple[int, ...]  # (K, C / groups, kd, kh, kw)
     maps_shape: tuple[int, ...]  # (N, K, D', H', W')
     whole_maps_shape: tuple[int, ...]
+    filters_shape: tuple[int, ...]  # weight_shape, or (K, taps) for the core's tiles
     core: Callable[..., None]  # the block loops that run, for the accumulator's dtype
     layout: _core.Layout
     pack: Callable[..., Array] | None  # what makes of the weights what core wants
@@ -74,6 +75,7 @@ def make(
     name = CORE_NAMES[problem.accumulator]
     core: Callable[..., None] = _core.direct[name]
     pack: Callable[..., Array] | None = None
+    filters_shape: tuple[int, ...] = (problem.filters, problem.channels // problem.groups, *problem.kernel)
     packing: tuple[object, ...] = (name,)
     size = problem.size
     if problem.is_pointwise:  # an image may as well be one long column of pixels
@@ -90,10 +92,12 @@ def make(
     if problem.accumulator.kind == "f":
         core, packing = _core.tiles[name], (*_core.current_isa(), name, *_choose_blocks(problem, layout, keeps_packed))
         pack = _core.pack[name] if packing[-1] else None
+        filters_shape = (problem.filters, problem.taps)
     return Plan(
         problem=problem,
         images_shape=(batch, problem.channels, *problem.size),
         weight_shape=(problem.filters, problem.channels // problem.groups, *problem.kernel),
+        filters_shape=filters_shape,
         maps_shape=(batch, problem.filters, *problem.output_size),
         whole_images_shape=(batch, problem.channels, *size),
         whole_maps_shape=(batch, problem.filters, *map_size),
@@ -108,16 +112,12 @@ def make(
 
 def prepare(plan: Plan, weight: Array) -> Array:
     """Return weight as the core wants it: in the accumulator's dtype, flipped if that was asked for, and packed."""
-    filters = weight
-    if not _is_plain(weight, plan.problem.accumulator):
-        filters = np.require(weight, plan.problem.accumulator, ["C", "A"])
-    filters = filters.reshape(plan.weight_shape)
+    accumulator = plan.problem.accumulator
+    filters = weight if _is_plain(weight, accumulator) else np.require(weight, accumulator, ["C", "A"])
     if plan.problem.flip:
-        filters = filters[:, :, ::-1, ::-1, ::-1]
-    if plan.core is _core.direct[CORE_NAMES[plan.problem.accumulator]]:
-        return filters
-    rows = np.ascontiguousarray(filters).reshape(len(filters), -1)
-    return rows if plan.pack is None else plan.pack(rows, plan.layout)
+        filters = np.ascontiguousarray(filters.reshape(plan.weight_shape)[:, :, ::-1, ::-1, ::-1])
+    filters = filters.reshape(plan.filters_shape)
+    return filters if plan.pack is None else plan.pack(filters, plan.layout)
 
 
 def run(
