@@ -21,4 +21,6 @@ def rng() -> np.random.Generator:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--isa-times", action="store_true", help="print how long each instruction set takes for each problem")
+    parser.addoption(
+        "--isa-times", action="store_true", help="print how long each instruction set takes for each problem"
+    )

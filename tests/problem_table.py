@@ -179,7 +179,5 @@ def _options() -> Iterator[Case]:
 
 
 CASES = list(
-    itertools.chain(
-        _dense(), _pointwise(), _strided_dilated_grouped(), _one_channel(), _other_ranks(), _options()
-    )
+    itertools.chain(_dense(), _pointwise(), _strided_dilated_grouped(), _one_channel(), _other_ranks(), _options())
 )

@@ -5,6 +5,7 @@ Run as a program, this file convolves arrays that end, or begin, where a protect
 
 import ctypes
 import faulthandler
+import math
 import mmap
 import os
 import subprocess
@@ -13,25 +14,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from problem_table import CASES, Case
+from problem_table import CASES, CONV, Case
 
 import fastconv as fc
 from fastconv import _core, _plan
 
 LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 PREPARE = _plan.prepare
-OPTIONS = {
-    "stride": 1,
-    "padding": 0,
-    "dilation": 1,
-    "groups": 1,
-    "padding_mode": "zeros",
-    "flip": False,
-    "activation": None,
-    "algorithm": "auto",
-    "precision": "default",
-}
-
 # Problems that float16 images pass through in blocks, the last of them narrower than a vector.
 BLOCKS = [Case((1, 16000, w), (3, 16000, taps), {"padding": taps // 2}) for taps in (1, 3) for w in (193, 196, 199)]
 # Images that threads share in strips, the last of them smaller than a vector, for one instruction set or another.
@@ -87,22 +76,24 @@ def run_rounds(reached: Any) -> None:
         reached[0] = index
         try:
             convolve_guarded(*ROUNDS[index])
-        except Exception as error:
-            print(type(error).__name__, error, *ROUNDS[index], flush=True)
+        except AssertionError as error:
+            print(error, *ROUNDS[index], flush=True)
     reached[0] = len(ROUNDS)
 
 
 def main() -> None:
     """Run all rounds in a child; after a crash say so, and go on in another child."""
     faulthandler.disable()
-    reached = np.frombuffer(mmap.mmap(-1, mmap.PAGESIZE), np.int64)  # shared with the children: the round that is running
+    reached = np.frombuffer(
+        mmap.mmap(-1, mmap.PAGESIZE), np.int64
+    )  # shared with the children: the round that is running
     while reached[0] < len(ROUNDS):
         if not os.fork():
             run_rounds(reached)
             os._exit(0)
         _, status = os.wait()
         if status:
-            print(f"killed by signal {status}", *ROUNDS[reached[0]], flush=True)
+            print(f"ended with status {status}", *ROUNDS[reached[0]], flush=True)
             reached[0] += 1
 
 
@@ -110,8 +101,114 @@ def main() -> None:
 @pytest.mark.parametrize("isa", _core.available_isas())
 def test_nothing_beyond_the_arrays_is_touched(isa):
     environment = os.environ | {"FASTCONV_ISA": isa}
-    run = subprocess.run([sys.executable, __file__], env=environment, capture_output=True, text=True, timeout=300)
-    assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
+    command = [sys.executable, __file__]
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    assert (run.stdout + run.stderr).splitlines() == []
+    assert run.returncode == 0
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16])
+def test_only_out_is_written_where_it_lies_in_a_larger_array(dtype):
+    for case in CASES[::6]:
+        arrays = case.draw(dtype, integers=True)
+        count, filters, *size = case.convolve(arrays).shape
+        around = np.full((count, filters + 2, size[0] + 2, *size[1:]), 77, dtype)
+        case.convolve(arrays, out=around[:, 1:-1, 1:-1])
+        np.testing.assert_array_equal(around[:, 1:-1, 1:-1], case.convolve(arrays), err_msg=str(case))
+        around[:, 1:-1, 1:-1] = 77
+        assert (around == 77).all(), case
+
+
+# Memory
+
+LAYERS = [  # image, weight, options
+    ((512, 7, 7), (512, 512, 3, 3), {"padding": 1}),
+    ((64, 224, 224), (64, 64, 3, 3), {"padding": 1}),
+    ((3, 224, 224), (64, 3, 7, 7), {"padding": 3, "stride": 2}),
+    ((2048, 7, 7), (512, 2048, 1, 1), {}),
+    ((4096, 1, 1), (4096, 4096, 1, 1), {}),
+    ((512, 28, 28), (2048, 512, 1, 1), {"stride": 2}),
+    ((1024, 14, 14), (1024, 1024, 3, 3), {"padding": 1}),
+    ((512, 28, 28), (512, 512, 3, 3), {"padding": 1, "stride": 2}),
+    ((256, 56, 56), (256, 256, 3, 3), {"padding": 2, "dilation": 2}),
+    ((144, 56, 56), (144, 1, 3, 3), {"padding": 1, "groups": 144}),
+    ((3, 4096, 4096), (32, 3, 11, 11), {}),
+    ((1, 2048, 2048), (1, 1, 31, 31), {"padding": 15, "padding_mode": "reflect"}),
+    ((1, 4096, 4096), (1, 1, 3, 3), {"stride": (512, 2)}),
+    ((64, 16, 56, 56), (64, 64, 3, 3, 3), {"padding": 1}),
+    ((64, 10**6), (64, 64, 3), {"padding": 1}),
+    ((1, 10**7), (1, 1, 256), {"stride": 2}),
+]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("image", "weight", "options"), LAYERS)
+def test_a_thread_works_in_a_few_megabytes(image, weight, options, dtype, monkeypatch):
+    plans = []
+    monkeypatch.setattr(_plan, "run", lambda plan, *_: plans.append(plan))
+    arrays = (np.broadcast_to(dtype(1), shape) for shape in (image, weight))
+    CONV[len(weight) - 2](*arrays, **options)
+    assert plans[0].layout.workspace <= 4 * 2**20
+
+
+@pytest.mark.parametrize(
+    ("image", "weight", "options"),
+    [
+        ((2**42,), (1,), {}),  # an input and an output of 16 TB
+        ((5,), (3,), {"padding": 2**42}),
+        ((4, 5), (2**42, 4, 3), {}),
+        ((5,), (3,), {"dilation": 2**46, "padding": "same"}),
+        ((4, 5), (4, 4, 3), {"dilation": 2**46, "padding": "same", "padding_mode": "circular"}),
+    ],
+)
+def test_sizes_beyond_memory_raise_memory_error(image, weight, options):
+    arrays = (
+        np.ones(shape, np.float32) if math.prod(shape) < 100 else np.broadcast_to(np.float32(1), shape)
+        for shape in (image, weight)
+    )
+    with pytest.raises(MemoryError):
+        fc.conv1d(*arrays, **options)
+
+
+def zeros(*shape: int, dtype: Any = np.float32) -> Any:
+    """An array of pages that exist only once they are written."""
+    try:
+        return np.zeros(shape, dtype)
+    except MemoryError:
+        pytest.skip("no address space")
+
+
+on_64_bits = pytest.mark.skipif(
+    sys.maxsize < 2**32 or sys.platform != "linux", reason="needs pages that are not there yet"
+)
+
+
+@on_64_bits
+@pytest.mark.parametrize("dtype", [np.float32, np.uint8])
+def test_signals_of_more_than_2_to_the_31_numbers(dtype):
+    signal = zeros(2**31 + 2**20, dtype=dtype)
+    signal[-(2**20) :: 2**10] = 3
+    expected = np.zeros(2**11 + 1)
+    expected[-1] = 6  # 3 from the first tap, at 2**31
+    np.testing.assert_array_equal(fc.conv1d(signal, np.array([2, 1, 5], dtype), stride=2**20), expected)
+
+
+@on_64_bits
+def test_batches_of_more_than_2_to_the_31_numbers():
+    images = zeros(2**11 + 2, 1, 2**10, 2**10)  # (N, C, H, W)
+    images[-1, 0, 512:515, 512:515] = 1
+    maps = fc.conv2d(images, np.ones((5, 1, 3, 3), np.float32), stride=512)  # (N, K, 2, 2)
+    assert (maps[:-1] == 0).all()
+    assert (maps[-1] == [[0, 0], [0, 9]]).all()
+
+
+@on_64_bits
+@pytest.mark.skipif("FASTCONV_TEST_HUGE" not in os.environ, reason="takes 9 GB: set FASTCONV_TEST_HUGE")
+def test_outputs_of_more_than_2_to_the_31_numbers():
+    signal = zeros(1, 2**30 + 5)
+    signal[0, -1] = 1
+    maps = fc.conv1d(signal, np.array([1, 2, 3], np.float32).reshape(3, 1, 1))
+    np.testing.assert_array_equal(maps[:, -2:], [[0, 1], [0, 2], [0, 3]])
 
 
 if __name__ == "__main__":

@@ -62,7 +62,9 @@ def test_rounding_errors_are_small_and_the_same_wherever_there_is_fma(case, dtyp
     assert [isa for isa in WITH_FMA if not (maps[isa] == maps[WITH_FMA[0]]).all()] == []
     if pytestconfig.getoption("--isa-times"):
         with capsys.disabled():
-            print("\n", *(f"{isa} {microseconds(case, arrays, isa):8.1f} " for isa in ISAS), dtype.__name__, case, end="")
+            print(
+                "\n", *(f"{isa} {microseconds(case, arrays, isa):8.1f} " for isa in ISAS), dtype.__name__, case, end=""
+            )
 
 
 def microseconds(case: Case, arrays: Any, isa: str) -> float:

@@ -215,7 +215,7 @@ cdef struct Job:
     Py_ssize_t[3] map_step
     Py_ssize_t[3] map_size
     Axis[3] axis
-    int mode, activation
+    int mode, activation, bits
     double low, high           # what the activation clips to
     Py_ssize_t groups, channels, filters, taps  # channels and filters of a group; taps over all its channels
     Lanes lanes
@@ -345,7 +345,7 @@ cdef class Layout:
         """Choose the instruction set, for numbers of so many bits, and the output rows that are computed at a time."""
         cdef Job *job = &self.job
         job.kernels = &isa.f32 if bits == 32 else &isa.f64
-        job.channels, job.filters = channels, filters
+        job.channels, job.filters, job.bits = channels, filters, bits
         job.taps = job.channels * job.axis[0].taps * job.axis[1].taps * job.axis[2].taps
         job.parts = 1
         job.strip_rows = strip_rows
@@ -406,7 +406,7 @@ cdef class Layout:
     def workspace(self):
         """Bytes that each thread works in."""
         numbers = self.job.strip_numbers + self.job.panel_numbers + self.job.sums_numbers
-        return numbers * 8 + self.job.lines * 2 * sizeof(void *)
+        return numbers * self.job.bits // 8 + self.job.lines * 2 * sizeof(void *)
 
 
 cdef Py_ssize_t seen(const Axis *axis, Py_ssize_t position, Py_ssize_t tap, Py_ssize_t size, int mode) noexcept nogil:

@@ -7,7 +7,7 @@ over whole. Others (other dtypes, byte orders or column strides) pass through bl
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -22,6 +22,8 @@ STRIP_BYTES = 2**18  # of padded input at a time
 SWEEP_BYTES = 2**15
 UNIT_PRODUCTS = 2**18
 THREAD_PRODUCTS = 2**19  # that are worth a thread's while
+STRIP_PRODUCTS = 2**28  # of one unit: a call can be interrupted between units
+WORKSPACE_BYTES = 2**22
 CHUNK_TAPS = 512  # added up by themselves, so that rounding errors stay small and panels in the cache
 CORE_NAMES = {
     np.dtype(np.int32): "int32_t",
@@ -48,6 +50,7 @@ class Plan:
     filters_shape: tuple[int, ...]  # weight_shape, or (K, taps) for the core's tiles
     core: Callable[..., None]  # the block loops that run, for the accumulator's dtype
     layout: _core.Layout
+    fits: bool  # the layout into little memory; else images pass through in blocks
     pack: Callable[..., Array] | None  # what makes of the weights what core wants
     packing: tuple[object, ...]  # plans that agree in this can share packed weights
     integers_may_overflow: bool
@@ -80,15 +83,7 @@ def make(
     size = problem.size
     if problem.is_pointwise:  # an image may as well be one long column of pixels
         size = map_size = (1, math.prod(map_size), 1)
-    layout = _core.Layout(
-        map_size,
-        problem.kernel,
-        problem.stride,
-        problem.dilation,
-        problem.groups,
-        _core.PADDING_MODES[problem.padding_mode],
-        _core.ACTIVATIONS[problem.activation],
-    )
+    layout = _layout(problem, map_size)
     if problem.accumulator.kind == "f":
         core, packing = _core.tiles[name], (*_core.current_isa(), name, *_choose_blocks(problem, layout, keeps_packed))
         pack = _core.pack[name] if packing[-1] else None
@@ -103,6 +98,7 @@ def make(
         whole_maps_shape=(batch, problem.filters, *map_size),
         core=core,
         layout=layout,
+        fits=layout.workspace <= WORKSPACE_BYTES,
         pack=pack,
         packing=packing,
         threads=max(1, math.prod(problem.output_shape) * problem.taps // THREAD_PRODUCTS),
@@ -149,7 +145,7 @@ def run(
         if bias is not None and (bias.ndim != 1 or not _is_plain(bias, problem.accumulator)):
             offsets = np.require(bias, problem.accumulator, ["C", "A"]).reshape(-1)
         threads = min(threads, plan.threads)
-        if _is_plain(input, problem.accumulator) and _is_plain(result, problem.accumulator):
+        if plan.fits and _is_plain(input, problem.accumulator) and _is_plain(result, problem.accumulator):
             images, maps = input.reshape(plan.whole_images_shape), result.reshape(plan.whole_maps_shape)
             plan.core(images, filters, offsets, maps, problem.pad, plan.layout, threads)
         else:
@@ -179,10 +175,17 @@ def _convolve(plan: Plan, images: Array, filters: Array, bias: Array | None, map
     """Convolve images (N, C, D, H, W) into maps (N, K, D', H', W'), block by block if they have to be converted."""
     problem = plan.problem
     accumulator = problem.accumulator
-    if _readable(images, accumulator, problem.is_pointwise) and _readable(maps, accumulator, whole_planes=True):
-        _slide(plan, images, filters, bias, maps, problem.pad, threads)
+    if (
+        plan.fits
+        and _readable(images, accumulator, problem.is_pointwise)
+        and _readable(maps, accumulator, whole_planes=True)
+    ):
+        if problem.is_pointwise:
+            images, maps = (array.reshape(*array.shape[:2], 1, -1, 1) for array in (images, maps))
+        plan.core(images, filters, bias, maps, problem.pad, plan.layout, threads)
         return
     count, size = _block_size(plan)
+    layout = _block_layout(plan, size)
     for first in range(0, maps.shape[0], count):
         for corner in np.ndindex(*(-(-n // step) for n, step in zip(problem.output_size, size, strict=True))):
             target, source, pad = maps[first : first + count], images[first : first + count], []
@@ -195,19 +198,11 @@ def _convolve(plan: Plan, images: Array, filters: Array, bias: Array | None, map
                 pad.append(before)
             source = np.require(source, accumulator, ["C", "A"])
             if _readable(target, accumulator, whole_planes=True):
-                _slide(plan, source, filters, bias, target, tuple(pad), threads)
+                plan.core(source, filters, bias, target, pad, layout, threads)
             else:
                 block = np.empty(target.shape, accumulator)
-                _slide(plan, source, filters, bias, block, tuple(pad), threads)
+                plan.core(source, filters, bias, block, pad, layout, threads)
                 _cast(block, target)
-
-
-def _slide(
-    plan: Plan, images: Array, filters: Array, bias: Array | None, maps: Array, pad: tuple[int, ...], threads: int
-) -> None:
-    if plan.problem.is_pointwise:
-        images, maps = (array.reshape(*array.shape[:2], 1, -1, 1) for array in (images, maps))
-    plan.core(images, filters, bias, maps, pad, plan.layout, threads)
 
 
 def _cast(values: Array, out: Array) -> None:
@@ -227,21 +222,28 @@ def _readable(array: Array, dtype: np.dtype[Any], whole_planes: bool) -> bool:
     return True
 
 
-def _choose_blocks(problem: Problem, layout: _core.Layout, keeps_packed: bool) -> tuple[bool, bool]:
-    """Choose the blocks of `tiles`; return whether lanes are filters and whether weights are packed."""
+def _layout(problem: Problem, map_size: Sequence[int]) -> _core.Layout:
+    return _core.Layout(
+        map_size,
+        problem.kernel,
+        problem.stride,
+        problem.dilation,
+        problem.groups,
+        _core.PADDING_MODES[problem.padding_mode],
+        _core.ACTIVATIONS[problem.activation],
+    )
+
+
+def _choose_blocks(problem: Problem, layout: _core.Layout, keeps_packed: bool) -> tuple[bool, bool, bool]:
+    """Choose what the core works on at a time; return whether it sweeps, has filters in its lanes, and packs weights."""
     itemsize = problem.accumulator.itemsize
     lanes = _core.current_isa()[1] * 4 // itemsize
     channels, filters = problem.channels // problem.groups, problem.filters // problem.groups
     rows, columns = problem.output_size[1:]
     row_bytes = (problem.size[2] + 2 * problem.pad[2]) * itemsize
     if channels * problem.kernel[0] == 1 and filters <= 4 and problem.taps > 1:
-        least = max(problem.kernel[1], 4)
-        strip_rows = min(rows, max(least, SWEEP_BYTES // (row_bytes * problem.stride[1])))
-        in_place = problem.stride[2] == 1 and problem.padding_mode == "zeros"
-        unit_products = problem.taps * filters * strip_rows * columns
-        parts = -(-problem.groups * unit_products // UNIT_PRODUCTS)
-        layout.sweep(channels, filters, 8 * itemsize, strip_rows, in_place=in_place, parts=min(parts, problem.groups))
-        return False, False
+        _choose_sweeps(problem, layout, rows, columns, row_bytes)
+        return True, False, False
     if problem.is_pointwise:
         rows, columns = math.prod(problem.output_size), 1
         row_bytes = itemsize
@@ -251,11 +253,13 @@ def _choose_blocks(problem: Problem, layout: _core.Layout, keeps_packed: bool) -
     panels = not in_place and (by_filters or columns < lanes or _used(columns, lanes) * (1 + 3 / filters) < 1)
     packed = by_filters or keeps_packed or problem.taps * itemsize % 4096 == 0
     strip_rows = STRIP_BYTES // (row_bytes * problem.stride[1] * problem.kernel[0] * channels)
+    if in_place:
+        strip_rows = max(24 * lanes, STRIP_PRODUCTS // (problem.taps * filters))
     layout.tile(
         channels,
         filters,
         8 * itemsize,
-        rows if in_place else max(1, min(rows, strip_rows)),
+        max(1, min(rows, strip_rows)),
         by_filters=by_filters,
         packed=packed,
         panels=panels,
@@ -264,7 +268,47 @@ def _choose_blocks(problem: Problem, layout: _core.Layout, keeps_packed: bool) -
         # Vectors that lie over their neighbours must not meet again in a later chunk.
         block_tiles=8 if panels or problem.taps <= CHUNK_TAPS else 1,
     )
-    return by_filters, packed
+    return False, by_filters, packed
+
+
+def _choose_sweeps(problem: Problem, layout: _core.Layout, rows: int, columns: int, row_bytes: int) -> None:
+    """Choose how many rows and groups are swept at a time."""
+    filters = problem.filters // problem.groups
+    strip_rows = min(rows, max(problem.kernel[1], 4, SWEEP_BYTES // (row_bytes * problem.stride[1])))
+    parts = -(-problem.filters * problem.taps * strip_rows * columns // UNIT_PRODUCTS)
+    layout.sweep(
+        1,
+        filters,
+        8 * problem.accumulator.itemsize,
+        strip_rows,
+        in_place=problem.stride[2] == 1 and problem.padding_mode == "zeros",
+        parts=min(parts, problem.groups),
+    )
+
+
+def _block_layout(plan: Plan, size: Sequence[int]) -> _core.Layout:
+    """Return a layout for maps of up to this size, however small, with the weights that the plan has prepared."""
+    problem = plan.problem
+    layout = _layout(problem, size)
+    if problem.accumulator.kind == "f":
+        sweeps, by_filters, packed = plan.packing[-3:]
+        if sweeps:
+            row_bytes = (size[2] * problem.stride[2] + problem.kernel[2]) * problem.accumulator.itemsize
+            _choose_sweeps(problem, layout, size[1], size[2], row_bytes)
+        else:
+            layout.tile(
+                problem.channels // problem.groups,
+                problem.filters // problem.groups,
+                8 * problem.accumulator.itemsize,
+                size[1],
+                by_filters=bool(by_filters),
+                packed=bool(packed),
+                panels=True,  # which alone do with less than a vector of pixels
+                in_place=False,
+                chunk=CHUNK_TAPS,
+                block_tiles=8,
+            )
+    return layout
 
 
 def _used(count: int, lanes: int) -> float:
@@ -284,8 +328,10 @@ def _block_size(plan: Plan) -> tuple[int, list[int]]:
     size = list(problem.output_size)
     count = max(1, BLOCK_BYTES // block_bytes(size))
     for axis in range(3):
-        while size[axis] > 1 and block_bytes(size) > BLOCK_BYTES:
+        while size[axis] > 1 and (whole := block_bytes(size)) > BLOCK_BYTES:
             size[axis] = (size[axis] + 1) // 2
+            if block_bytes(size) > 0.8 * whole:  # a kernel spread so wide that smaller blocks hardly see less
+                break
     return count, size
 
 
@@ -298,6 +344,8 @@ def _reach(plan: Plan, axis: int, start: int, stop: int) -> tuple[slice | list[i
         (stop - 1) * problem.stride[axis] + (problem.kernel[axis] - 1) * problem.dilation[axis] + 1 - problem.pad[axis]
     )
     if mode != "zeros" and (first < 0 or last > size):
+        if last - first > 2**31:
+            raise MemoryError(f"a kernel that spans {last - first} pixels of padding needs too much memory")
         return _core.sources(first, last, size, _core.PADDING_MODES[mode]), 0
     inside = min(max(first, 0), size)
     return slice(inside, max(inside, min(last, size))), inside - first

@@ -1,0 +1,187 @@
+/* The micro-kernels of every instruction set that this machine can run, against naive loops over small integers, whose sums
+   are exact: tiles, panels, sweeps and what deals numbers out. Exits with 1 after the first kernel that is wrong.
+
+   cc -O2 -ffp-contract=off -Isrc/fastconv/kernels tests/kernels_check.c src/fastconv/kernels/{isa_*,dispatch}.c */
+#include "kernels.h"
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_TAPS = 32, MAX_LINES = 32 };
+
+static const char *isa_name;
+static int is_double; /* what the kernels compute in; here all values are doubles */
+static int checks;
+
+static double get(const void *array, ptrdiff_t i) { return is_double ? ((const double *)array)[i] : ((const float *)array)[i]; }
+
+static void put(void *array, ptrdiff_t i, double value) {
+    if (is_double)
+        ((double *)array)[i] = value;
+    else
+        ((float *)array)[i] = (float)value;
+}
+
+static size_t bytes(ptrdiff_t count) { return (size_t)count * (is_double ? sizeof(double) : sizeof(float)); }
+
+/* A pointer to number i of an array. */
+static void *at(const void *array, ptrdiff_t i) { return (char *)array + bytes(i); }
+
+/* An array of integers from -4 to 4. */
+static void *draw(ptrdiff_t count) {
+    static unsigned state = 1;
+    void *array = malloc(bytes(count));
+    if (!array) exit(2);
+    for (ptrdiff_t i = 0; i < count; i++) {
+        state = state * 1664525 + 1013904223;
+        put(array, i, (double)(state >> 16) - (state >> 16) / 9 * 9.0 - 4);
+    }
+    return array;
+}
+
+static void *copy(const void *array, ptrdiff_t count) { return memcpy(draw(count), array, bytes(count)); }
+
+static double clip(double value, double low, double high) { return value < low ? low : value > high ? high : value; }
+
+/* Compare arrays, all of them, and free both. */
+static void compare(void *found, void *expected, ptrdiff_t count, const char *kernel, ptrdiff_t a, ptrdiff_t b, ptrdiff_t c) {
+    for (ptrdiff_t i = 0; i < count; i++)
+        if (!(get(found, i) == get(expected, i))) {
+            printf("%s float%d %s %td x %td (%td): %g instead of %g at %td\n", isa_name, is_double ? 64 : 32, kernel, a, b, c,
+                   get(found, i), get(expected, i), i);
+            exit(1);
+        }
+    free(found);
+    free(expected);
+    checks++;
+}
+
+/* What is tried of a tile. */
+enum { PACKED = 1, LANES_ARE_FILTERS = 2, ADDS_TO_MAP = 4, CLIPS = 8, VARIANTS = 16 };
+
+static void check_tile(const fc_kernels *kernels, ptrdiff_t filters, ptrdiff_t vectors, ptrdiff_t taps, int variant) {
+    const ptrdiff_t lanes = kernels->lanes, width = vectors * lanes, step = width + 1;
+    const ptrdiff_t filter_step = variant & PACKED ? 1 : taps, tap_step = variant & PACKED ? filters : 1;
+    const double low = variant & CLIPS ? 0 : -INFINITY, high = variant & CLIPS ? 6 : INFINITY;
+    ptrdiff_t offset[MAX_TAPS];
+    void *weight = draw(filters * taps), *image = draw(width + 2 * taps), *bias = draw(filters > width ? filters : width);
+    void *map = draw(filters * step), *expected = copy(map, filters * step);
+    fc_tile tile = {.weight = weight, .filter_step = filter_step, .tap_step = tap_step, .offset = offset, .taps = taps,
+                    .map_step = step, .bias = variant & ADDS_TO_MAP ? NULL : bias,
+                    .lanes_are_filters = (variant & LANES_ARE_FILTERS) != 0, .low = low, .high = high};
+    for (ptrdiff_t t = 0; t < taps; t++) offset[t] = t * 7 % (2 * taps);
+    for (ptrdiff_t j = 0; j < vectors; j++) {
+        /* at the end of a row the last vector lies over its neighbour */
+        const ptrdiff_t first = j * lanes - (j && j == vectors - 1 && !tile.lanes_are_filters);
+        tile.image[j] = at(image, first);
+        tile.map[j] = at(map, first);
+        for (ptrdiff_t i = 0; i < filters; i++)
+            for (ptrdiff_t pixel = first; pixel < first + lanes; pixel++) {
+                double sum = tile.bias ? get(bias, tile.lanes_are_filters ? pixel : i) : get(map, i * step + pixel);
+                for (ptrdiff_t t = 0; t < taps; t++)
+                    sum += get(weight, i * filter_step + t * tap_step) * get(image, pixel + offset[t]);
+                put(expected, i * step + pixel, clip(sum, low, high));
+            }
+    }
+    kernels->tile[filters][vectors](&tile);
+    compare(map, expected, filters * step, "tile", filters, vectors, taps);
+    free(weight), free(image), free(bias);
+}
+
+static void check_panel(const fc_kernels *kernels, ptrdiff_t taps) {
+    const ptrdiff_t lanes = kernels->lanes, length[] = {lanes + 1, 1, 2 * lanes - 1};
+    const ptrdiff_t start[] = {0, lanes + 1, lanes + 2}, seen[] = {2, 3 * lanes, 5 * lanes + 1}, width = 3 * lanes + 1;
+    ptrdiff_t offset[MAX_TAPS];
+    void *image = draw(8 * lanes + taps), *panel = draw(taps * width + lanes), *expected = draw(taps * width);
+    const fc_panel request = {panel, width, image, offset, taps, 3, start, seen, length};
+    for (ptrdiff_t t = 0; t < taps; t++) {
+        offset[t] = t * 5 % taps;
+        for (int s = 0; s < 3; s++)
+            for (ptrdiff_t i = 0; i < length[s]; i++)
+                put(expected, t * width + start[s] + i, get(image, seen[s] + offset[t] + i));
+    }
+    kernels->panel(&request);
+    compare(panel, expected, taps * width, "panel", taps, width, 0);
+    free(image);
+}
+
+static void check_deal(const fc_kernels *kernels, ptrdiff_t count) {
+    void *from = draw(2 * count), *even = draw(count), *odd = draw(count), *evens = draw(count), *odds = draw(count);
+    for (ptrdiff_t i = 0; i < count; i++) {
+        put(evens, i, get(from, 2 * i));
+        put(odds, i, get(from, 2 * i + 1));
+    }
+    kernels->deal(even, odd, from, count);
+    compare(even, evens, count, "deal even", count, 0, 0);
+    compare(odd, odds, count, "deal odd", count, 0, 0);
+    free(from);
+}
+
+/* Pixels that the masks leave out are NaN, so that a sum which saw one would tell. */
+static void check_sweep(const fc_kernels *kernels, const fc_sweep_kind *kind, ptrdiff_t kernel_rows, ptrdiff_t taps, ptrdiff_t stride) {
+    const ptrdiff_t lanes = kernels->lanes, vectors = kind->vectors, column = 3, lines = (kind->rows - 1) * stride + kernel_rows;
+    const ptrdiff_t last = (vectors - 1) * lanes - (kind->edges && vectors > 1);
+    const ptrdiff_t width = column + vectors * lanes, seen = width + taps - 1, step = width + 1;
+    const ptrdiff_t inside = kind->edges ? column + 1 : 0, outside = kind->edges ? seen - 2 : seen;
+    void *image[MAX_LINES], *weight = draw(kernel_rows * taps);
+    void *map = draw(kind->rows * step), *expected = copy(map, kind->rows * step);
+    ptrdiff_t offset[MAX_TAPS];
+    unsigned mask[MAX_TAPS] = {0}, last_mask[MAX_TAPS] = {0};
+    const fc_sweep sweep = {weight, offset, mask, vectors > 1 ? last_mask : mask, kernel_rows, taps,
+                            (const void *const *)image, column, last, map, step, 2, -50, 60};
+    for (ptrdiff_t v = 0; v < taps; v++) {
+        offset[v] = v;
+        for (ptrdiff_t lane = 0; lane < lanes; lane++) {
+            const ptrdiff_t in_first = column + lane + v, in_last = in_first + last;
+            mask[v] |= (unsigned)(inside <= in_first && in_first < outside) << lane;
+            last_mask[v] |= (unsigned)(inside <= in_last && in_last < outside) << lane;
+        }
+    }
+    for (ptrdiff_t r = 0; r < lines; r++) {
+        image[r] = draw(seen);
+        for (ptrdiff_t x = 0; x < seen; x++)
+            if (x < inside || x >= outside) put(image[r], x, NAN);
+    }
+    for (ptrdiff_t i = 0; i < kind->rows; i++)
+        for (ptrdiff_t x = column; x < column + last + lanes; x++) {
+            double sum = sweep.bias;
+            for (ptrdiff_t u = 0; u < kernel_rows; u++)
+                for (ptrdiff_t v = 0; v < taps; v++)
+                    if (inside <= x + v && x + v < outside) sum += get(weight, u * taps + v) * get(image[i * stride + u], x + v);
+            put(expected, i * step + x, clip(sum, sweep.low, sweep.high));
+        }
+    kind->run(&sweep);
+    compare(map, expected, kind->rows * step, "sweep", kind->rows, vectors, kind->kernel);
+    for (ptrdiff_t r = 0; r < lines; r++) free(image[r]);
+    free(weight);
+}
+
+static void check_kernels(const fc_kernels *kernels) {
+    static const ptrdiff_t taps[] = {1, 2, 9, 25};
+    for (int t = 0; t < 4; t++) {
+        for (ptrdiff_t filters = 1; filters <= kernels->tile_filters; filters++)
+            for (ptrdiff_t vectors = 1; vectors <= kernels->tile_vectors[filters]; vectors++)
+                for (int variant = 0; variant < VARIANTS; variant++) check_tile(kernels, filters, vectors, taps[t], variant);
+        check_panel(kernels, taps[t]);
+    }
+    for (ptrdiff_t count = 1; count <= 3 * kernels->lanes; count++) check_deal(kernels, count);
+    for (const fc_sweep_kind *kind = kernels->sweeps; kind->rows; kind++)
+        for (ptrdiff_t more = 0; more < (kind->kernel ? 1 : 3); more++)
+            for (ptrdiff_t taps = kind->kernel ? kind->kernel : 1; taps <= (kind->kernel ? kind->kernel : 4); taps++)
+                for (ptrdiff_t stride = kind->stride ? kind->stride : 1; stride <= (kind->stride ? kind->stride : 3); stride++)
+                    check_sweep(kernels, kind, kind->kernel ? kind->kernel : kind->rows + more, taps, stride);
+}
+
+int main(void) {
+    static const char *const names[] = {"avx512", "avx2", "neon", "baseline"};
+    for (int i = 0; i < 4; i++) {
+        const fc_isa *isa = fc_find_isa(names[i]);
+        if (!isa) continue;
+        isa_name = isa->name;
+        checks = 0;
+        for (is_double = 0; is_double < 2; is_double++) check_kernels(is_double ? &isa->f64 : &isa->f32);
+        printf("%s: %d checks\n", isa_name, checks);
+    }
+    return 0;
+}

@@ -1,0 +1,260 @@
+"""Threads: the same bits however many there are, calls from many threads at once, fork, interruption, and the numbers that choose them."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+from problem_table import Case, use_isa
+
+import fastconv as fc
+from fastconv import _core
+
+# Worth eight threads at the least, for every way over the blocks.
+SHARED = [
+    Case((2, 64, 24, 35), (64, 64, 3, 3), {"padding": 1}),  # rows of pixels
+    Case((2, 64, 30, 9), (64, 64, 3, 3), {"activation": "silu"}),  # panels
+    Case((3, 256, 7, 7), (512, 256, 3, 3), {"padding": 1}),  # maps so small that filters are split
+    Case((2, 512, 3, 3), (500, 512, 3, 3)),  # a single pixel
+    Case((2, 128, 37, 41), (70, 128, 1, 1), {"activation": "relu"}),  # the image in place
+    Case((2, 600, 9, 15), (64, 600, 1, 1), {"stride": 2}),
+    Case((3, 64, 90, 100), (64, 1, 3, 3), {"groups": 64, "padding": 1}),  # sweeps
+    Case((2, 1, 300, 200), (4, 1, 9, 9), {"padding_mode": "reflect", "padding": 4}),
+    Case((2, 32, 30, 30), (128, 8, 3, 3), {"groups": 4, "stride": 2, "padding": 1}),
+    Case((2, 16, 9, 20, 20), (16, 16, 3, 3, 3), {"padding": 1}),
+    Case((2, 8, 5000), (16, 8, 64), {"dilation": 2}),
+]
+
+
+@pytest.fixture(autouse=True)
+def _restore_threads_and_isa():
+    threads, (isa, _) = fc.get_num_threads(), _core.current_isa()
+    yield
+    fc.set_num_threads(threads)
+    use_isa(isa)
+
+
+def run_program(program: str, **environment: str) -> Any:
+    """Run Python code on its own; what it prints is the result."""
+    program = f"import os, signal, sys, threading, time\nimport numpy as np\nimport fastconv as fc\n{program}"
+    return subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+# The same bits
+
+
+@pytest.mark.parametrize("isa", _core.available_isas())
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("case", SHARED, ids=str)
+def test_results_do_not_depend_on_threads_or_batches(case, dtype, isa):
+    use_isa(isa)
+    images, *rest = case.draw(dtype, integers=False)
+    alone = case.convolve((images, *rest), threads=1)
+    for threads in (2, 3, 8):
+        assert (case.convolve((images, *rest), threads=threads) == alone).all(), threads
+        one_by_one = [case.convolve((image[np.newaxis], *rest), threads=threads) for image in images]
+        assert (np.concatenate(one_by_one) == alone).all(), threads
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.float16, np.complex64])
+def test_results_of_other_dtypes_do_not_depend_on_threads(dtype):
+    case = SHARED[0]
+    arrays = case.draw(dtype, integers=True)
+    assert (case.convolve(arrays, threads=8) == case.convolve(arrays, threads=1)).all()
+
+
+def test_banks_and_functions_agree_with_threads():
+    for case in SHARED:
+        image, weight, bias = case.draw(np.float32, integers=False)
+        bank = fc.FilterBank(weight, bias, **case.options)
+        assert (bank(image, threads=3) == case.convolve((image, weight, bias), threads=1)).all(), case
+
+
+# Calls from many threads
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_many_python_threads_may_call_at_once(threads):
+    drawn = [(case, case.draw(np.float32, integers=False)) for case in SHARED]
+    alone = [case.convolve(arrays, threads=1) for case, arrays in drawn]
+    with ThreadPoolExecutor(8) as pool:
+        calls = [pool.submit(case.convolve, arrays, threads=threads) for _ in range(6) for case, arrays in drawn]
+        for index, call in enumerate(calls):
+            assert (call.result() == alone[index % len(alone)]).all(), drawn[index % len(alone)][0]
+
+
+def test_one_bank_may_be_called_by_many_python_threads():
+    case = SHARED[2]
+    images, weight, bias = case.draw(np.float32, integers=False)
+    expected = case.convolve((images, weight, bias), threads=1)
+    bank = fc.FilterBank(weight, bias, **case.options)  # packs its weights in whichever call comes first
+    with ThreadPoolExecutor(8) as pool:
+        for maps in pool.map(lambda _: bank(images, threads=2), range(24)):
+            assert (maps == expected).all()
+
+
+def test_other_python_threads_run_during_a_call():
+    image, weight = np.ones((256, 100, 100), np.float32), np.ones((128, 256, 5, 5), np.float32)
+    turns = 0
+    call = threading.Thread(target=fc.conv2d, args=(image, weight), kwargs={"threads": 1})
+    call.start()
+    while call.is_alive():
+        time.sleep(0.001)
+        turns += 1
+    call.join()
+    assert turns >= 10
+
+
+# Processes
+
+BIG_CALL = """
+image, weight = np.ones((64, 40, 40), np.float32), np.ones((64, 64, 3, 3), np.float32)
+expected = fc.conv2d(image, weight, threads=1)
+def works():
+    return bool((fc.conv2d(image, weight, threads=4) == expected).all())
+"""
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="counts threads in /proc")
+@pytest.mark.parametrize(("threads", "started"), [(1, 0), (2, 1), (4, 3)])
+def test_a_call_starts_one_thread_fewer_than_it_may_use(threads, started):
+    program = BIG_CALL + "before = len(os.listdir('/proc/self/task'))\n"
+    program += f"for _ in range(3): fc.conv2d(image, weight, threads={threads})\n"
+    run = run_program(program + "print(len(os.listdir('/proc/self/task')) - before)")
+    assert (run.stdout, run.stderr) == (f"{started}\n", "")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_a_forked_child_can_use_threads():
+    forks = """
+print(works())
+for busy in (False, True):  # also while another thread is in the middle of a call
+    thread = threading.Thread(target=lambda: [works() for _ in range(100)], daemon=True)
+    if busy:
+        thread.start()
+    for _ in range(10):
+        child = os.fork()
+        if not child:
+            signal.alarm(20)
+            os._exit(0 if works() and works() else 1)
+        print(os.waitpid(child, 0)[1], end=" ")
+print(works())
+"""
+    run = run_program("import warnings\nwarnings.simplefilter('ignore')\n" + BIG_CALL + forks)
+    assert (run.stdout, run.stderr) == ("True\n" + "0 " * 20 + "True\n", "")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_multiprocessing_by_fork_works():
+    pool = """
+import multiprocessing, warnings
+warnings.simplefilter('ignore')
+print(works())
+with multiprocessing.get_context("fork").Pool(2) as pool:
+    print([pool.apply_async(works).get(20) for _ in range(4)])
+"""
+    run = run_program(BIG_CALL + pool)
+    assert (run.stdout, run.stderr) == ("True\n[True, True, True, True]\n", "")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a process cannot send itself an interrupt there")
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize(
+    ("image", "weight"),
+    [
+        ("np.ones((256, 200, 200), np.float32)", "np.ones((64, 256, 7, 7), np.float32)"),
+        ("np.ones((256, 200, 200), np.float16)", "np.ones((64, 256, 7, 7), np.float16)"),
+        ("np.ones((256, 200, 200), np.int16)", "np.ones((64, 256, 7, 7), np.int16)"),
+        ("np.ones((32, 1000, 1000), np.float32)", "np.ones((32, 1, 31, 31), np.float32)"),
+        ("np.ones((64, 120000), np.float32)", "np.ones((64, 64, 256), np.float32)"),
+        ("np.ones((4096, 90, 90), np.float32)", "np.ones((4096, 4096, 1, 1), np.float32)"),
+    ],
+)
+def test_an_interrupt_ends_a_long_call_soon(image, weight, threads):
+    call = f"""
+signal.alarm(40)
+image, weight = {image}, {weight}
+images = np.broadcast_to(image, (100, *image.shape))  # minutes of work
+groups = len(image) // weight.shape[1]
+sent = []
+def interrupt():
+    time.sleep(0.3)
+    sent.append(time.monotonic())
+    os.kill(os.getpid(), signal.SIGINT)
+threading.Thread(target=interrupt).start()
+try:
+    (fc.conv1d if image.ndim == 2 else fc.conv2d)(images, weight, groups=groups, threads={threads})
+except KeyboardInterrupt:
+    print("interrupted", "soon" if time.monotonic() - sent[0] < 2 else time.monotonic() - sent[0])
+print(fc.conv1d(np.ones((64, 9000)), np.ones((64, 64, 5)), threads=2).max())
+"""
+    run = run_program(call)
+    assert (run.stdout, run.stderr) == ("interrupted soon\n320.0\n", "")
+
+
+# Numbers of threads, and the environment
+
+
+def test_the_number_of_threads_is_kept():
+    for n in (3, 1, 2):
+        fc.set_num_threads(n)
+        assert fc.get_num_threads() == n
+
+
+@pytest.mark.parametrize("n", [0, -1, 1.5, "2", None, True])
+def test_a_number_of_threads_is_an_int_of_one_or_more(n):
+    before = fc.get_num_threads()
+    with pytest.raises((ValueError, TypeError), match=r"^n must be"):
+        fc.set_num_threads(n)
+    assert fc.get_num_threads() == before
+    if n is not None:  # which stands for get_num_threads
+        with pytest.raises((ValueError, TypeError), match=r"^threads must be"):
+            fc.conv1d([1, 2, 3], [1, 1], threads=n)
+        with pytest.raises((ValueError, TypeError), match=r"^threads must be"):
+            fc.FilterBank([[[1, 1]]])([[1, 2, 3]], threads=n)
+
+
+@pytest.mark.parametrize("n", ["1", "3", "200"])
+def test_the_environment_sets_the_number_of_threads(n):
+    assert run_program("print(fc.get_num_threads())", FASTCONV_NUM_THREADS=n).stdout == f"{n}\n"
+
+
+def test_an_empty_environment_variable_is_none():
+    run = run_program("print(fc.get_num_threads())", FASTCONV_NUM_THREADS="", FASTCONV_ISA="")
+    assert int(run.stdout) >= 1
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="needs affinities")
+def test_the_number_of_threads_is_at_most_that_of_the_cpus_of_this_process():
+    run = run_program("print(fc.get_num_threads())", FASTCONV_NUM_THREADS="")
+    assert 1 <= int(run.stdout) <= len(os.sched_getaffinity(0))
+
+
+@pytest.mark.parametrize("n", ["0", "-1", "two", "1.5", " ", "²"])
+def test_a_bad_number_of_threads_in_the_environment_is_refused(n):
+    run = run_program("", FASTCONV_NUM_THREADS=n)
+    assert run.stderr.splitlines()[-1].startswith("ValueError: FASTCONV_NUM_THREADS must be an int of 1 or more; got ")
+
+
+@pytest.mark.parametrize("isa", _core.available_isas())
+def test_the_environment_chooses_the_instruction_set(isa):
+    assert run_program("print(fc._core.current_isa()[0])", FASTCONV_ISA=isa).stdout == f"{isa}\n"
+
+
+@pytest.mark.parametrize("isa", ["mmx", "AVX2", "avx2 ", "é"])
+def test_an_unknown_instruction_set_in_the_environment_is_refused(isa):
+    run = run_program("", FASTCONV_ISA=isa)
+    message = f"ValueError: FASTCONV_ISA must be one of {', '.join(_core.available_isas())} on this machine; got "
+    assert run.stderr.splitlines()[-1].startswith(message)
