@@ -148,7 +148,7 @@ def test_a_thread_works_in_a_few_megabytes(image, weight, options, dtype, monkey
     monkeypatch.setattr(_plan, "run", lambda plan, *_: plans.append(plan))
     arrays = (np.broadcast_to(dtype(1), shape) for shape in (image, weight))
     CONV[len(weight) - 2](*arrays, **options)
-    assert plans[0].layout.workspace <= 4 * 2**20
+    assert _plan.workspace(plans[0]) <= 4 * 2**20
 
 
 @pytest.mark.parametrize(

@@ -106,6 +106,11 @@ def make(
     )
 
 
+def workspace(plan: Plan) -> int:
+    """Return in how many bytes each thread works."""
+    return plan.layout.workspace if plan.fits else _block_layout(plan, _block_size(plan)[1]).workspace
+
+
 def prepare(plan: Plan, weight: Array) -> Array:
     """Return weight as the core wants it: in the accumulator's dtype, flipped if that was asked for, and packed."""
     accumulator = plan.problem.accumulator
