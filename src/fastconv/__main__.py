@@ -149,7 +149,8 @@ def run_demo(arguments: argparse.Namespace) -> None:
     first, second = directed_edges(), contours_and_textures()
     stack = fc.Sequential(first, second)
 
-    print(f"{path.name} as {image.dtype} {image.shape}, fastconv {fc.__version__} on 1 thread\n")
+    threads = f"up to {fc.get_num_threads()} threads" if fc.get_num_threads() > 1 else "1 thread"
+    print(f"{path.name} as {image.dtype} {image.shape}, fastconv {fc.__version__} on {threads}\n")
     print(f"{'':13}{'weight':>12}{'feature maps':>16}{'fastconv':>12}{'NumPy':>13}{'ratio':>8}")
     blurred = compare("box blur", lambda photo: fc.conv2d(photo, blur, **SAME), image, blur)
     found = compare("edges", edges, image, edges.weight)

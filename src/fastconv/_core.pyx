@@ -643,6 +643,7 @@ cdef Unit find_unit(const Job *job, Py_ssize_t index) noexcept nogil:
     unit.n = index if job.lines else index // job.groups
     unit.first_row, unit.rows = rows.first, rows.last - rows.first
     unit.pixels = unit.rows * job.map_size[2]
+    unit.tiles = 0 if job.lines else count_tiles(job, &unit)
     return unit
 
 
@@ -715,7 +716,6 @@ cdef void convolve_unit(real *workspace, const Job *job, Py_ssize_t index) noexc
                        + unit.depth * job.map_step[2] + unit.first_row * job.map_size[2])
     cdef Py_ssize_t tile, first_tile, last_tile, block
     cdef Range taps
-    unit.tiles = count_tiles(job, &unit)
     if job.in_place:
         strip = <real *>(image + unit.first_row)
     else:
