@@ -155,7 +155,7 @@ def test_demo_draws_one_picture_and_prints_a_table(folder, capsys):
     printed = capsys.readouterr()
     assert printed.err == ""
     assert max(map(len, printed.out.splitlines())) <= 88
-    for text in ("photo.png", "1 thread", "(8, 3, 7, 7)", "(8, 48, 64)", "NumPy", "ratio", "Wrote picture.png"):
+    for text in ("photo.png", " thread", "(8, 3, 7, 7)", "(8, 48, 64)", "NumPy", "ratio", "Wrote picture.png"):
         assert text in printed.out
     picture = opened("picture.png")
     assert picture.width == 1560
