@@ -35,6 +35,7 @@ SIMD_BEGIN
 #include "tile.inc.h"
 #include "sweep.inc.h"
 SIMD_END
+enum { LANES_F32 = LANES };
 #undef REAL_BITS
 #define REAL_BITS 64
 #include "simd.h"
@@ -42,6 +43,7 @@ SIMD_BEGIN
 #include "tile.inc.h"
 #include "sweep.inc.h"
 SIMD_END
+enum { LANES_F64 = LANES };
 
 #define TILE_F32(filters, vectors) [filters][vectors] = tile_##filters##_##vectors##_f32,
 #define TILE_F64(filters, vectors) [filters][vectors] = tile_##filters##_##vectors##_f64,
@@ -55,6 +57,6 @@ static const fc_sweep_kind sweeps_f32[] = {SWEEPS(SWEEP_F32) {0, 0, 0, 0, 0, NUL
 static const fc_sweep_kind sweeps_f64[] = {SWEEPS(SWEEP_F64) {0, 0, 0, 0, 0, NULL}};
 const fc_isa SIMD_CAT(fc_, SIMD_NAME) = {
     STRING(SIMD_NAME),
-    {VECTOR_BYTES / 4, TILE_FILTERS, TILE_VECTORS, {TILES(TILE_F32)}, panel_f32, deal_f32, probe_f32, sweeps_f32},
-    {VECTOR_BYTES / 8, TILE_FILTERS, TILE_VECTORS, {TILES(TILE_F64)}, panel_f64, deal_f64, probe_f64, sweeps_f64},
+    {LANES_F32, TILE_FILTERS, TILE_VECTORS, {TILES(TILE_F32)}, panel_f32, deal_f32, probe_f32, sweeps_f32},
+    {LANES_F64, TILE_FILTERS, TILE_VECTORS, {TILES(TILE_F64)}, panel_f64, deal_f64, probe_f64, sweeps_f64},
 };
