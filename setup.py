@@ -24,7 +24,7 @@ FLAGS = ["/O2"] if sys.platform == "win32" else ["-O3", "-g0", "-ffp-contract=of
 core = Extension(
     "fastconv._core",
     sources=["src/fastconv/_core.pyx", *sorted(glob("src/fastconv/kernels/*.c"))],
-    depends=sorted(glob("src/fastconv/kernels/*.h")),
+    depends=sorted(glob("src/fastconv/kernels/*.h") + glob("src/fastconv/*.pxi")),
     include_dirs=["src/fastconv"],
     define_macros=MACROS,
     extra_compile_args=FLAGS,

@@ -14,7 +14,7 @@ import os
 import numpy as np
 
 cimport cython
-from libc.math cimport INFINITY, exp, expf, tanh, tanhf
+from libc.math cimport INFINITY, exp, expf, isfinite, tanh, tanhf
 from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memcmp, memcpy, memset
 
@@ -76,6 +76,17 @@ cdef extern from "kernels/kernels.h" nogil:
     ctypedef struct fc_sweep_kind:
         Py_ssize_t rows, vectors, kernel, stride, edges
         fc_sweep_fn run
+    ctypedef struct fc_transform:
+        const void *matrix
+        const void **source "from"
+        Py_ssize_t item_step, run_step
+        void *to
+        Py_ssize_t to_step, to_item_step, to_run_step
+        Py_ssize_t items, runs
+    ctypedef void (*fc_transform_fn)(const fc_transform *) noexcept
+    ctypedef struct fc_form:
+        Py_ssize_t outputs, taps, stride
+        fc_transform_fn forward, inverse
     ctypedef struct fc_kernels:
         Py_ssize_t lanes, tile_filters
         const Py_ssize_t *tile_vectors
@@ -84,6 +95,12 @@ cdef extern from "kernels/kernels.h" nogil:
         void (*deal)(void *even, void *odd, const void *source, Py_ssize_t count) noexcept nogil
         double (*probe)(Py_ssize_t rounds) noexcept nogil
         const fc_sweep_kind *sweeps
+        const fc_form *forms
+        void (*expand)(const fc_transform *, Py_ssize_t results, Py_ssize_t inputs) noexcept nogil
+        void (*gather)(void *to, const void *source, Py_ssize_t step, Py_ssize_t rows, Py_ssize_t count, Py_ssize_t before,
+                       Py_ssize_t room) noexcept nogil
+        int (*scatter)(void *to, Py_ssize_t to_step, Py_ssize_t rows, const void *source, Py_ssize_t count, const void *bias,
+                       double low, double high) noexcept nogil
     ctypedef struct fc_isa:
         const char *name
         fc_kernels f32, f64
@@ -1070,6 +1087,8 @@ cdef void fill_masks(unsigned *masks, const Job *job) noexcept nogil:
 
 
 cdef const fc_isa *isa = NULL
+
+include "winograd.pxi"
 
 
 def use_isa(name=None):

@@ -5,7 +5,8 @@
 #define FASTCONV_KERNELS_H
 #include <stddef.h>
 
-enum { TILE_MAX_FILTERS = 8, TILE_MAX_VECTORS = 6, SWEEP_MAX_ROWS = 7, SWEEP_MAX_VECTORS = 4, PROBE_SUMS = 12 };
+enum { TILE_MAX_FILTERS = 8, TILE_MAX_VECTORS = 6, SWEEP_MAX_ROWS = 7, SWEEP_MAX_VECTORS = 4, PROBE_SUMS = 12,
+       TRANSFORM_MAX_POSITIONS = 9 };
 
 /* A tile: some filters times some vectors of output pixels.
    map[j][i * map_step + lane] = sum over taps t of weight[i * filter_step + t * tap_step] * image[j][offset[t] + lane],
@@ -63,6 +64,24 @@ typedef struct {
     fc_sweep_fn *run;
 } fc_sweep_kind;
 
+/* A transform along one axis, of runs of items, each made of vectors: by the matrix B of a form forward, by its A inversely.
+   to[run * to_run_step + item * to_item_step + i * to_step] comes from from[j][run * run_step + item * item_step] for all j. */
+typedef struct {
+    const void *matrix;
+    const void *from[TRANSFORM_MAX_POSITIONS];
+    ptrdiff_t item_step, run_step;
+    void *to;
+    ptrdiff_t to_step, to_item_step, to_run_step;
+    ptrdiff_t items, runs;
+} fc_transform;
+typedef void fc_transform_fn(const fc_transform *transform);
+
+/* The transforms of one form: so many outputs, taps and inputs from one output to the next. */
+typedef struct {
+    ptrdiff_t outputs, taps, stride;
+    fc_transform_fn *forward, *inverse;
+} fc_form;
+
 typedef struct {
     ptrdiff_t lanes;
     ptrdiff_t tile_filters;                                       /* of a full tile */
@@ -72,6 +91,12 @@ typedef struct {
     void (*deal)(void *even, void *odd, const void *from, ptrdiff_t count);
     double (*probe)(ptrdiff_t rounds);
     const fc_sweep_kind *sweeps;                                  /* the best first, an empty one last */
+    const fc_form *forms;                                         /* an empty one last */
+    void (*expand)(const fc_transform *transform, ptrdiff_t results, ptrdiff_t inputs);
+    void (*gather)(void *to, const void *from, ptrdiff_t from_step, ptrdiff_t rows, ptrdiff_t count, ptrdiff_t before,
+                   ptrdiff_t room);
+    int (*scatter)(void *to, ptrdiff_t to_step, ptrdiff_t rows, const void *from, ptrdiff_t count, const void *bias, double low,
+                   double high);
 } fc_kernels;
 
 typedef struct {

@@ -31,9 +31,15 @@
       X(1, 2, 0, 0, 1) X(1, 1, 0, 0, 1)
 #endif
 
+/* Outputs, taps and stride of the forms; one tap is no transform at all. */
+#define FORMS(X) \
+    X(1, 1, 1) X(2, 3, 1) X(3, 3, 1) X(4, 3, 1) X(2, 5, 1) X(3, 5, 1) X(3, 4, 1) X(4, 4, 1) X(2, 7, 1) \
+    X(2, 3, 2) X(4, 3, 2) X(2, 5, 2)
+
 SIMD_BEGIN
 #include "tile.inc.h"
 #include "sweep.inc.h"
+#include "winograd.inc.h"
 SIMD_END
 enum { LANES_F32 = LANES };
 #undef REAL_BITS
@@ -42,6 +48,7 @@ enum { LANES_F32 = LANES };
 SIMD_BEGIN
 #include "tile.inc.h"
 #include "sweep.inc.h"
+#include "winograd.inc.h"
 SIMD_END
 enum { LANES_F64 = LANES };
 
@@ -51,12 +58,20 @@ enum { LANES_F64 = LANES };
     {rows, vectors, kernel, stride, edges, sweep_##rows##_##vectors##_##kernel##_##stride##_##edges##_f32},
 #define SWEEP_F64(rows, vectors, kernel, stride, edges) \
     {rows, vectors, kernel, stride, edges, sweep_##rows##_##vectors##_##kernel##_##stride##_##edges##_f64},
+#define FORM_F32(outputs, taps, stride) \
+    {outputs, taps, stride, forward_##outputs##_##taps##_##stride##_f32, inverse_##outputs##_##taps##_##stride##_f32},
+#define FORM_F64(outputs, taps, stride) \
+    {outputs, taps, stride, forward_##outputs##_##taps##_##stride##_f64, inverse_##outputs##_##taps##_##stride##_f64},
 #define STRING_(x) #x
 #define STRING(x) STRING_(x)
 static const fc_sweep_kind sweeps_f32[] = {SWEEPS(SWEEP_F32) {0, 0, 0, 0, 0, NULL}};
 static const fc_sweep_kind sweeps_f64[] = {SWEEPS(SWEEP_F64) {0, 0, 0, 0, 0, NULL}};
+static const fc_form forms_f32[] = {FORMS(FORM_F32) {0, 0, 0, NULL, NULL}};
+static const fc_form forms_f64[] = {FORMS(FORM_F64) {0, 0, 0, NULL, NULL}};
 const fc_isa SIMD_CAT(fc_, SIMD_NAME) = {
     STRING(SIMD_NAME),
-    {LANES_F32, TILE_FILTERS, TILE_VECTORS, {TILES(TILE_F32)}, panel_f32, deal_f32, probe_f32, sweeps_f32},
-    {LANES_F64, TILE_FILTERS, TILE_VECTORS, {TILES(TILE_F64)}, panel_f64, deal_f64, probe_f64, sweeps_f64},
+    {LANES_F32, TILE_FILTERS, TILE_VECTORS, {TILES(TILE_F32)}, panel_f32, deal_f32, probe_f32, sweeps_f32,
+     forms_f32, expand_f32, gather_f32, scatter_f32},
+    {LANES_F64, TILE_FILTERS, TILE_VECTORS, {TILES(TILE_F64)}, panel_f64, deal_f64, probe_f64, sweeps_f64,
+     forms_f64, expand_f64, gather_f64, scatter_f64},
 };

@@ -1,0 +1,179 @@
+/* The pieces of a Winograd convolution: transforms of runs of vectors along one axis, and the way between an image's channels
+   and vectors that hold one pixel of LANES channels.
+
+   A form computes `outputs` sums of `taps` products, `stride` inputs apart, with one product per position instead:
+   sums = A ((G taps) * (B inputs)). Its points are 0 (if there is an even number of positions), pairs of a and -a, and infinity,
+   so rows of B that belong to a pair share their even and their odd inputs, and half of the rest is zero. With stride 2 every
+   other input belongs to a form of its own, for every other tap. */
+
+/* out[i] = sum over j of B[i, j] in[j], for a form of so many positions; B has rows of row_step, inputs of every column_step. */
+INLINE void NAMED(forward_phase)(const int positions, const int taps, const real *B, const int row_step, const int column_step,
+                                 const vec *in, vec *out) {
+    const int zero = positions % 2 == 0, last = positions - 1;
+    if (taps == 1) {
+        UNROLLED for (int i = 0; i < positions; i++) out[i] = in[i * column_step];
+        return;
+    }
+    UNROLLED for (int i = zero; i < last; i += 2) {
+        const real *b = B + i * row_step;
+        vec same = v_splat(0), opposite = v_splat(0);
+        UNROLLED for (int j = zero; j < last; j += 2) {
+            opposite = v_fma(v_splat(b[j * column_step]), in[j * column_step], opposite);
+            if (j + 1 < last) same = v_fma(v_splat(b[(j + 1) * column_step]), in[(j + 1) * column_step], same);
+        }
+        out[i] = v_add(same, opposite);
+        out[i + 1] = v_fma(v_splat(-1), opposite, same);
+    }
+    vec origin = v_splat(0), infinity = v_splat(0);
+    UNROLLED for (int j = 0; j < positions; j++) {
+        if (j % 2 == 0 && zero) origin = v_fma(v_splat(B[j * column_step]), in[j * column_step], origin);
+        if (j % 2 == zero) infinity = v_fma(v_splat(B[last * row_step + j * column_step]), in[j * column_step], infinity);
+    }
+    if (zero) out[0] = origin;
+    out[last] = infinity;
+}
+
+/* out[k] += sum over i of A[k, i] in[i], for a form of so many positions. */
+INLINE void NAMED(inverse_phase)(const int positions, const int outputs, const int taps, const real *A, const int row_step,
+                                 const vec *in, vec *out) {
+    const int zero = positions % 2 == 0, last = positions - 1;
+    if (taps == 1) {
+        UNROLLED for (int k = 0; k < outputs; k++) out[k] = v_add(out[k], in[k]);
+        return;
+    }
+    if (zero) out[0] = v_add(out[0], in[0]);
+    UNROLLED for (int i = zero; i < last; i += 2) {
+        const vec sum = v_add(in[i], in[i + 1]), difference = v_fma(v_splat(-1), in[i + 1], in[i]);
+        out[0] = v_add(out[0], sum);
+        UNROLLED for (int k = 1; k < outputs; k++)
+            out[k] = v_fma(v_splat(A[k * row_step + i]), k % 2 ? difference : sum, out[k]);
+    }
+    out[outputs - 1] = v_add(out[outputs - 1], in[last]);
+}
+
+#define POSITIONS(outputs, taps, stride) ((stride) * ((outputs) - 1) + (taps))
+
+INLINE void NAMED(forward)(const int outputs, const int taps, const int stride, const real *B, const vec *in, vec *out) {
+    const int positions = POSITIONS(outputs, taps, stride), first_taps = (taps + stride - 1) / stride;
+    const int first = outputs + first_taps - 1;
+    NAMED(forward_phase)(first, first_taps, B, positions, stride, in, out);
+    if (stride == 2)
+        NAMED(forward_phase)(positions - first, taps - first_taps, B + first * positions + 1, positions, 2, in + 1, out + first);
+}
+
+INLINE void NAMED(inverse)(const int outputs, const int taps, const int stride, const real *A, const vec *in, vec *out) {
+    const int positions = POSITIONS(outputs, taps, stride), first_taps = (taps + stride - 1) / stride;
+    const int first = outputs + first_taps - 1;
+    UNROLLED for (int k = 0; k < outputs; k++) out[k] = v_splat(0);
+    NAMED(inverse_phase)(first, outputs, first_taps, A, positions, in, out);
+    if (stride == 2)
+        NAMED(inverse_phase)(positions - first, outputs, taps - first_taps, A + first, positions, in + first, out);
+}
+
+/* Transform `items` vectors of every run: to[run, item, i] from from[run, item, j]. */
+INLINE void NAMED(transform)(const int outputs, const int taps, const int stride, const int inverse, const fc_transform *t) {
+    const int positions = POSITIONS(outputs, taps, stride), results = inverse ? outputs : positions;
+    for (ptrdiff_t run = 0; run < t->runs; run++) {
+        const ptrdiff_t item_step = t->item_step, to_item_step = t->to_item_step, to_step = t->to_step;
+        const real *from[TRANSFORM_MAX_POSITIONS];
+        real *to = (real *)t->to + run * t->to_run_step;
+        UNROLLED for (int j = 0; j < positions; j++) from[j] = (const real *)t->from[j] + run * t->run_step;
+        ROLLED for (ptrdiff_t item = 0; item < t->items; item++) {
+            vec in[TRANSFORM_MAX_POSITIONS];
+            vec out[TRANSFORM_MAX_POSITIONS];
+            UNROLLED for (int j = 0; j < positions; j++) in[j] = v_load(from[j] + item * item_step);
+            if (inverse)
+                NAMED(inverse)(outputs, taps, stride, t->matrix, in, out);
+            else
+                NAMED(forward)(outputs, taps, stride, t->matrix, in, out);
+            UNROLLED for (int i = 0; i < results; i++) v_store(to + item * to_item_step + i * to_step, out[i]);
+        }
+    }
+}
+
+#define FORM(outputs, taps, stride) \
+    NOINLINE void NAMED(forward_##outputs##_##taps##_##stride)(const fc_transform *transform) { \
+        NAMED(transform)(outputs, taps, stride, 0, transform); \
+    } \
+    NOINLINE void NAMED(inverse_##outputs##_##taps##_##stride)(const fc_transform *transform) { \
+        NAMED(transform)(outputs, taps, stride, 1, transform); \
+    }
+FORMS(FORM)
+#undef FORM
+#undef POSITIONS
+
+/* Transpose LANES vectors of LANES numbers: in every round the even and the odd lanes part. */
+INLINE void NAMED(transpose)(vec *rows) {
+    UNROLLED for (int step = 1; step < LANES; step *= 2) {
+        vec parted[LANES];
+        UNROLLED for (int i = 0; i < LANES / 2; i++) {
+            parted[i] = v_even(rows[2 * i], rows[2 * i + 1]);
+            parted[LANES / 2 + i] = v_odd(rows[2 * i], rows[2 * i + 1]);
+        }
+        UNROLLED for (int i = 0; i < LANES; i++) rows[i] = parted[i];
+    }
+}
+
+/* Lay rows of numbers side by side: to[p * LANES + i] = from[i * from_step + p], zero for i of `rows` and more.
+   from + p can be read for `before` numbers in front of 0 and `room` from there on; to + p * LANES can be written
+   for LANES numbers p on either side. */
+static void NAMED(gather)(void *to, const void *from, ptrdiff_t from_step, ptrdiff_t rows, ptrdiff_t count, ptrdiff_t before,
+                          ptrdiff_t room) {
+    real *out = to;
+    const real *in = from;
+    if (before + room < LANES) {
+        for (ptrdiff_t p = 0; p < count; p++)
+            for (ptrdiff_t i = 0; i < LANES; i++) out[p * LANES + i] = i < rows ? in[i * from_step + p] : 0;
+        return;
+    }
+    for (ptrdiff_t p = 0; p < count; p += LANES) {
+        const ptrdiff_t at = p < room - LANES ? p : room - LANES; /* the last vector moves back */
+        vec pixels[LANES];
+        UNROLLED for (int i = 0; i < LANES; i++) pixels[i] = i < rows ? v_load(in + i * from_step + at) : v_splat(0);
+        NAMED(transpose)(pixels);
+        UNROLLED for (int i = 0; i < LANES; i++) v_store(out + (at + i) * LANES, pixels[i]);
+    }
+}
+
+/* The way back: to[i * to_step + p] = from[p * LANES + i] + bias[i], kept between low and high, for i of fewer than `rows`.
+   Returns 1 if a number was NaN or infinite, else 0. */
+static int NAMED(scatter)(void *to, ptrdiff_t to_step, ptrdiff_t rows, const void *from, ptrdiff_t count, const void *bias,
+                          double low_, double high_) {
+    const vec low = v_splat((real)low_), high = v_splat((real)high_);
+    vec finite = v_splat(0); /* NaN as soon as something is not */
+    for (ptrdiff_t p = 0; p < count; p += LANES) {
+        const ptrdiff_t inside = count - p;
+        vec maps[LANES];
+        UNROLLED for (int i = 0; i < LANES; i++) {
+            maps[i] = i < inside ? v_load((const real *)from + (p + i) * LANES) : v_splat(0);
+            finite = v_fma(maps[i], v_splat(0), finite);
+        }
+        NAMED(transpose)(maps);
+        UNROLLED for (int i = 0; i < LANES; i++) {
+            if (i >= rows) break;
+            const vec map = v_min(high, v_max(low, v_add(maps[i], v_splat(((const real *)bias)[i]))));
+            real *out = (real *)to + i * to_step + p;
+            if (inside >= LANES)
+                v_store(out, map);
+            else
+                v_store_first(out, map, inside);
+        }
+    }
+    real lanes[LANES];
+    int all_finite = 1;
+    v_store(lanes, finite);
+    for (int i = 0; i < LANES; i++) all_finite &= lanes[i] == 0;
+    return !all_finite;
+}
+
+/* Transform weights by any matrix: to[run, i] = sum over j of matrix[i, j] from[j][run]. */
+static void NAMED(expand)(const fc_transform *t, ptrdiff_t results, ptrdiff_t inputs) {
+    for (ptrdiff_t run = 0; run < t->runs; run++)
+        for (ptrdiff_t i = 0; i < results; i++) {
+            const real *row = (const real *)t->matrix + i * inputs;
+            vec sum = v_splat(0);
+            for (ptrdiff_t j = 0; j < inputs; j++)
+                sum = v_fma(v_splat(row[j]), v_load((const real *)t->from[j] + run * t->run_step), sum);
+            v_store((real *)t->to + run * t->to_run_step + i * t->to_step, sum);
+        }
+}

@@ -1,0 +1,470 @@
+# Winograd convolution, part of _core.pyx: tiles of outputs from fewer multiplications, by the forms of _winograd.py.
+#
+# A block of tiles is transformed for all channels, pixels of `lanes` channels side by side; at every position of a transformed
+# tile a bank of filters, transformed likewise, meets all tiles; what they add up to is transformed back.
+# Dilated kernels see every d-th pixel: outputs with the same remainder by d make tiles of their own.
+
+cdef enum:
+    RUN_TILES = 4        # transformed at a time, so that they are in the cache from one axis to the other
+    CHUNK_CHANNELS = 64  # added up by themselves, so that rounding errors stay small
+
+cdef struct Nest:
+    # The forms of rows and columns as the kernels take them, for outputs of `axis[1]` and `axis[2]`.
+    const fc_form *form
+    const void *B
+    const void *A
+    const void *G
+    const Py_ssize_t *row  # of G, for every position
+    Py_ssize_t positions, rows, outputs, step  # inputs from one tile to the next
+
+cdef struct Winograd:
+    Job job
+    Nest y, x
+    Py_ssize_t tile_rows, tile_columns        # of a block at most
+    Py_ssize_t row_blocks, column_blocks      # of a map
+    Py_ssize_t strip_step, between_columns, out_columns
+    Py_ssize_t tile_step, position_step, sums_step
+    const Py_ssize_t *ramp                    # from one channel to the next, for blocks of one and more vectors of filters
+    Py_ssize_t strip_numbers, between_numbers, tiles_numbers, sums_numbers, out_numbers
+
+cdef struct Block:
+    # Some rows and columns of tiles of one image, and some of the filters.
+    Py_ssize_t n, group, depth, phase
+    Range rows, columns, blocks
+    Py_ssize_t tiles
+
+
+cdef Py_ssize_t count_tiles_of(const Job *job, const Nest *nest, int axis) noexcept nogil:
+    """Return how many tiles an axis of the maps has, for every remainder by the dilation."""
+    return ceiling(ceiling(job.map_size[axis], job.axis[axis].dilation), nest.outputs)
+
+
+cdef Py_ssize_t input_columns(const Winograd *w) noexcept nogil:
+    """Return how many columns of the padded image a block of tiles sees."""
+    cdef const Axis *axis = &w.job.axis[2]
+    return (((w.tile_columns - 1) * w.x.step + w.x.positions - 1) * axis.dilation
+            + (axis.dilation - 1) * axis.stride + 1)
+
+
+@cython.final
+cdef class WinogradLayout:
+    """How to compute a convolution with the forms of rows and columns, in blocks of so many tiles."""
+
+    cdef Winograd w
+    cdef list matrices
+    cdef Py_ssize_t[::1] numbers
+
+    def __init__(self, kernel, stride, dilation, groups, padding_mode, activation, channels, filters, bits, forms,
+                 tile_rows, tile_columns):
+        cdef Winograd *w = &self.w
+        cdef Job *job = &w.job
+        cdef Py_ssize_t axis, lanes
+        for axis in range(3):
+            job.axis[axis] = make_axis(kernel[axis], stride[axis], dilation[axis])
+        job.groups, job.mode, job.activation = groups, padding_mode, activation
+        job.low = 0 if activation == RELU or activation == RELU6 else -INFINITY
+        job.high = 6 if activation == RELU6 else INFINITY
+        job.kernels = &isa.f32 if bits == 32 else &isa.f64
+        job.channels, job.filters, job.bits = channels, filters, bits
+        job.taps = job.channels * job.axis[1].taps * job.axis[2].taps
+        job.lanes = FILTERS
+        job.parts = 1
+        lanes = job.kernels.lanes
+        self.matrices = []
+        self.numbers = np.concatenate([
+            np.array(forms[0].row), np.array(forms[1].row),
+            np.outer(np.arange(1, BLOCK_VECTORS + 1) * lanes, np.arange(CHUNK_CHANNELS)).ravel()]).astype(np.intp)
+        self.nest(&w.y, forms[0], &self.numbers[0])
+        self.nest(&w.x, forms[1], w.y.row + w.y.positions)
+        w.ramp = w.x.row + w.x.positions
+        w.tile_rows, w.tile_columns = tile_rows, tile_columns
+        tiles = w.tile_rows * w.tile_columns * job.axis[2].dilation
+        w.strip_step = (input_columns(w) + 2 * lanes) * lanes
+        w.between_columns = max((RUN_TILES - 1) * w.x.step + w.x.positions, RUN_TILES * w.x.positions)
+        w.out_columns = w.tile_columns * w.x.outputs * job.axis[2].dilation
+        # An odd number of lines, so that what lies at the same place of neighbours does not share its place in the cache.
+        w.tile_step = (ceiling(job.channels, lanes) // 2 * 2 + 1) * lanes
+        w.position_step = (tiles * w.tile_step // lanes // 2 * 2 + 1) * lanes
+        w.sums_step = (tiles * BLOCK_VECTORS // 2 * 2 + 1) * lanes
+        w.strip_numbers = w.y.positions * w.strip_step
+        w.between_numbers = max(w.y.positions, w.y.outputs) * w.between_columns * lanes
+        w.tiles_numbers = w.y.positions * w.x.positions * w.position_step
+        w.sums_numbers = w.y.positions * w.x.positions * w.sums_step
+        w.out_numbers = w.y.outputs * w.out_columns * lanes
+
+    cdef nest(self, Nest *nest, form, const Py_ssize_t *row):
+        cdef const fc_form *known = self.w.job.kernels.forms
+        while (known.outputs, known.taps, known.stride) != (form.outputs, form.taps, form.stride):
+            known += 1
+        nest.form, nest.row = known, row
+        nest.positions, nest.rows, nest.outputs = form.positions, len(form.G), form.outputs
+        nest.step = nest.outputs * form.stride
+        nest.B, nest.A, nest.G = self.matrix(form.B), self.matrix(form.A), self.matrix(form.G)
+
+    cdef const void *matrix(self, values) except NULL:
+        cdef bytes numbers = values.astype(f"f{self.w.job.bits // 8}").tobytes()
+        self.matrices.append(numbers)
+        return <const char *>numbers
+
+    @property
+    def workspace(self):
+        """Bytes that each thread works in."""
+        cdef Winograd *w = &self.w
+        numbers = w.strip_numbers + w.between_numbers + w.tiles_numbers + w.sums_numbers + w.out_numbers
+        return (numbers + BLOCK_VECTORS * w.job.kernels.lanes) * w.job.bits // 8
+
+
+cdef Py_ssize_t packed_numbers(const Winograd *w) noexcept nogil:
+    """Return how many numbers the transformed filters of a group are."""
+    return ceiling(w.job.filters, w.job.kernels.lanes) * w.job.kernels.lanes * w.job.channels * w.y.rows * w.x.rows
+
+
+def pack_winograd(const real[:, ::1] weight, WinogradLayout layout):
+    """Return weight (K, C / groups * taps), and behind it what `winograd` makes of it: (group, block, row of G, channel, filter)."""
+    cdef Winograd *w = &layout.w
+    cdef Py_ssize_t group, size = weight.shape[0] * weight.shape[1]
+    dtype = np.float32 if real is float else np.float64
+    result = np.empty(size + w.job.groups * packed_numbers(w), dtype)
+    cdef real[::1] packed = result
+    cdef Py_ssize_t lanes = w.job.kernels.lanes, kernel = w.job.axis[1].taps * w.job.axis[2].taps
+    cdef real[::1] workspace = np.empty((2 * lanes + lanes * kernel + w.y.rows * w.job.axis[2].taps) * lanes, dtype)
+    with nogil:
+        memcpy(&packed[0], &weight[0, 0], size * sizeof(real))
+        for group in range(w.job.groups):
+            pack_group(&packed[size + group * packed_numbers(w)], &weight[group * w.job.filters, 0], w, &workspace[0])
+    return result
+
+
+cdef void pack_group(real *packed, const real *weight, const Winograd *w, real *workspace) noexcept nogil:
+    """Transform the filters (K / groups, C / groups, kh, kw) of a group, `lanes` filters and channels at a time."""
+    cdef const Job *job = &w.job
+    cdef Py_ssize_t lanes = job.kernels.lanes, kernel = job.axis[1].taps * job.axis[2].taps
+    cdef real *strip = workspace + lanes * lanes  # (channels, kh, kw, filters)
+    cdef real *between = strip + (lanes * kernel + lanes) * lanes
+    cdef Py_ssize_t block, vector, group, first, c, channels, i
+    cdef Range filters
+    for block in range(filter_blocks(job)):
+        filters = filter_block(job, block)
+        for vector in range((filters.last - filters.first) // lanes):
+            first = filters.first + vector * lanes
+            for group in range(ceiling(job.channels, lanes)):
+                c = group * lanes
+                channels = min(lanes, job.channels - c)
+                job.kernels.gather(strip, weight + first * job.taps + c * kernel, job.taps, min(lanes, job.filters - first),
+                                   channels * kernel, c * kernel, (job.channels - c) * kernel)
+                for i in range(channels):
+                    expand_kernel(packed + (c + i) * (filters.last - filters.first) + first - filters.first,
+                                  strip + i * kernel * lanes, between, w, filters.last - filters.first)
+        packed += (filters.last - filters.first) * job.channels * w.y.rows * w.x.rows
+
+
+cdef void expand_kernel(real *packed, const real *kernel, real *between, const Winograd *w, Py_ssize_t width) noexcept nogil:
+    """Transform one channel's kernels (kh, kw, filters) to (rows of G for both axes, filters)."""
+    cdef fc_transform request
+    cdef Py_ssize_t lanes = w.job.kernels.lanes, rows = w.job.axis[1].taps, columns = w.job.axis[2].taps, i
+    request.matrix, request.runs, request.run_step = w.y.G, columns, lanes
+    request.to, request.to_run_step, request.to_step = between, lanes, columns * lanes
+    for i in range(rows):
+        request.source[i] = kernel + i * columns * lanes
+    w.job.kernels.expand(&request, w.y.rows, rows)
+    request.matrix, request.runs, request.run_step = w.x.G, w.y.rows, columns * lanes
+    request.to, request.to_step = packed, w.job.channels * width
+    request.to_run_step = w.x.rows * request.to_step
+    for i in range(columns):
+        request.source[i] = between + i * lanes
+    w.job.kernels.expand(&request, w.x.rows, columns)
+
+
+def winograd(const real[:, :, :, :, :] images, const real[::1] packed, const real[:] bias, real[:, :, :, :, :] maps,
+             pads, WinogradLayout layout, Py_ssize_t threads):
+    """Convolve images with a filter bank by Winograd's forms.
+
+    images and maps as for `tiles`; packed as `pack_winograd` returned it.
+    """
+    cdef Winograd w = layout.w
+    cdef Job *job = &w.job
+    cdef Py_ssize_t axis
+    cdef real[::1] biases
+    job.images, job.weight, job.maps = &images[0, 0, 0, 0, 0], &packed[0], &maps[0, 0, 0, 0, 0]
+    if bias is None:
+        biases = np.zeros(maps.shape[1], np.float32 if real is float else np.float64)
+        job.bias = &biases[0]
+    else:
+        job.bias = &bias[0]
+    for axis in range(3):
+        job.axis[axis].pad = pads[axis]
+        job.size[axis] = images.shape[axis + 2]
+        job.map_size[axis] = maps.shape[axis + 2]
+        job.map_step[axis] = maps.strides[axis] // <Py_ssize_t>sizeof(real)
+    for axis in range(4):
+        job.image_step[axis] = images.strides[axis] // <Py_ssize_t>sizeof(real)
+    share_out_tiles(&w, maps.shape[0], threads)
+    run(<fc_unit_fn>winograd_unit[real], job, layout.workspace, threads)
+
+
+cdef void share_out_tiles(Winograd *w, Py_ssize_t images, Py_ssize_t threads) noexcept nogil:
+    """Make blocks of the tiles; for several threads smaller ones if need be, and parts of the filters."""
+    cdef Job *job = &w.job
+    cdef Py_ssize_t rows = count_tiles_of(job, &w.y, 1)
+    cdef Py_ssize_t others = images * job.map_size[0] * job.groups * job.axis[1].dilation
+    cdef Py_ssize_t wanted
+    w.column_blocks = ceiling(count_tiles_of(job, &w.x, 2), w.tile_columns)
+    w.row_blocks = ceiling(rows, w.tile_rows)
+    wanted = ceiling(4 * threads, others * w.column_blocks) if threads > 1 else 1
+    w.row_blocks = min(max(w.row_blocks, wanted), rows)
+    job.parts = min(filter_blocks(job), max(1, wanted // w.row_blocks))
+    job.units = others * w.column_blocks * w.row_blocks * job.parts
+
+
+cdef Block find_tiles(const Winograd *w, Py_ssize_t index) noexcept nogil:
+    cdef const Job *job = &w.job
+    cdef Block block
+    block.blocks = share(filter_blocks(job), job.parts, index % job.parts)
+    index //= job.parts
+    block.columns = share(count_tiles_of(job, &w.x, 2), w.column_blocks, index % w.column_blocks)
+    index //= w.column_blocks
+    block.rows = share(count_tiles_of(job, &w.y, 1), w.row_blocks, index % w.row_blocks)
+    index //= w.row_blocks
+    block.phase = index % job.axis[1].dilation
+    index //= job.axis[1].dilation
+    block.depth = index % job.map_size[0]
+    index //= job.map_size[0]
+    block.group, block.n = index % job.groups, index // job.groups
+    block.tiles = (block.rows.last - block.rows.first) * (block.columns.last - block.columns.first) * job.axis[2].dilation
+    return block
+
+
+cdef void winograd_unit(real *workspace, const Winograd *w, Py_ssize_t index) noexcept nogil:
+    """Compute some filters' maps over one block of tiles."""
+    cdef const Job *job = &w.job
+    cdef Block block = find_tiles(w, index)
+    cdef real *zeros = workspace
+    cdef real *strip = zeros + BLOCK_VECTORS * job.kernels.lanes
+    cdef real *between = strip + w.strip_numbers
+    cdef real *tiles = between + w.between_numbers
+    cdef real *sums = tiles + w.tiles_numbers
+    cdef real *out = sums + w.sums_numbers
+    cdef Py_ssize_t b, row
+    cdef Range filters
+    memset(zeros, 0, BLOCK_VECTORS * job.kernels.lanes * sizeof(real))
+    transform_images(tiles, strip, between, w, &block)
+    for b in range(block.blocks.first, block.blocks.last):
+        filters = filter_block(job, b)
+        multiply_tiles(sums, tiles, zeros, w, &block, filters)
+        for row in range(block.rows.first, block.rows.last):
+            finish_tiles(out, sums, between, w, &block, filters, row)
+
+
+cdef void transform_images(real *tiles, real *strip, real *between, const Winograd *w, const Block *block) noexcept nogil:
+    """Transform the tiles that a block sees, all channels: (positions, tiles, channels)."""
+    cdef const Job *job = &w.job
+    cdef Py_ssize_t group, c, row, line, run, first, count, remainder, lines = w.y.positions
+    cdef Py_ssize_t columns = block.columns.last - block.columns.first
+    cdef real *to
+    for group in range(ceiling(job.channels, job.kernels.lanes)):
+        c = group * job.kernels.lanes
+        to = tiles + c
+        line = block.rows.first * w.y.step
+        for row in range(block.rows.first, block.rows.last):
+            while line < row * w.y.step + lines:  # a row of tiles shares its first lines with the one before it
+                fill_line(strip + line % lines * w.strip_step, w, block, c, line)
+                line += 1
+            for remainder in range(job.axis[2].dilation):
+                for run in range(ceiling(columns, RUN_TILES)):
+                    first = run * RUN_TILES
+                    count = min(columns - first, RUN_TILES)
+                    transform_run(to, strip, between, w, row * w.y.step, remainder, first, count)
+                    to += count * w.tile_step
+
+
+cdef void fill_line(real *line, const Winograd *w, const Block *block, Py_ssize_t c, Py_ssize_t index) noexcept nogil:
+    """Copy what tiles see of one row of the padded image, for `lanes` channels from c on: (columns, channels)."""
+    cdef const Job *job = &w.job
+    cdef const Axis *axis = &job.axis[2]
+    cdef Py_ssize_t lanes = job.kernels.lanes, channels = min(lanes, job.channels - c)
+    cdef Py_ssize_t y = source(index * job.axis[1].dilation + block.phase * job.axis[1].stride - job.axis[1].pad,
+                               job.size[1], job.mode)
+    cdef Py_ssize_t z = source(block.depth * job.axis[0].stride - job.axis[0].pad, job.size[0], job.mode)
+    cdef Py_ssize_t start = block.columns.first * w.x.step * axis.dilation - axis.pad, columns = input_columns(w)
+    cdef Range inside
+    cdef Py_ssize_t before, room
+    cdef const real *pixels
+    line += lanes * lanes
+    if y < 0 or z < 0:
+        memset(line, 0, columns * lanes * sizeof(real))
+        return
+    pixels = (<const real *>job.images + block.n * job.image_step[0] + z * job.image_step[2] + y * job.image_step[3]
+              + (block.group * job.channels + c) * job.image_step[1])
+    inside.first = min(max(0, -start), columns)
+    inside.last = max(inside.first, min(columns, job.size[2] - start))
+    if inside.first < inside.last:
+        before, room = start + inside.first, job.size[2] - start - inside.first
+        if job.image_step[3] == job.size[2]:  # there is more to read beyond the row
+            before += y * job.size[2]
+            room += (job.size[1] - 1 - y) * job.size[2]
+        job.kernels.gather(line + inside.first * lanes, pixels + start + inside.first, job.image_step[1], channels,
+                           inside.last - inside.first, before, room)
+    fill_columns(line, pixels, w, channels, start, Range(0, inside.first))
+    fill_columns(line, pixels, w, channels, start, Range(inside.last, columns))
+
+
+cdef void fill_columns(real *line, const real *pixels, const Winograd *w, Py_ssize_t channels, Py_ssize_t start,
+                       Range columns) noexcept nogil:
+    """Fill the columns of a line that lie beyond the image."""
+    cdef Py_ssize_t lanes = w.job.kernels.lanes, column, x, c
+    memset(line + columns.first * lanes, 0, (columns.last - columns.first) * lanes * sizeof(real))
+    if w.job.mode == ZEROS:
+        return
+    for column in range(columns.first, columns.last):
+        x = source(start + column, w.job.size[2], w.job.mode)
+        for c in range(channels):
+            line[column * lanes + c] = pixels[c * w.job.image_step[1] + x]
+
+
+cdef void transform_run(real *to, const real *strip, real *between, const Winograd *w, Py_ssize_t first_line,
+                        Py_ssize_t remainder, Py_ssize_t first, Py_ssize_t count) noexcept nogil:
+    """Transform some neighbouring tiles of `lanes` channels: first along the columns, then along the rows."""
+    cdef const Axis *axis = &w.job.axis[2]
+    cdef Py_ssize_t lanes = w.job.kernels.lanes, columns = (count - 1) * w.x.step + w.x.positions, i
+    cdef Py_ssize_t column = lanes + first * w.x.step * axis.dilation + remainder * axis.stride
+    cdef fc_transform request
+    request.matrix, request.runs, request.items, request.item_step = w.y.B, 1, columns, axis.dilation * lanes
+    request.run_step = request.to_run_step = 0
+    request.to, request.to_step, request.to_item_step = between, columns * lanes, lanes
+    for i in range(w.y.positions):
+        request.source[i] = strip + (first_line + i) % w.y.positions * w.strip_step + column * lanes
+    w.y.form.forward(&request)
+    request.matrix, request.items, request.item_step = w.x.B, count, w.x.step * lanes
+    request.runs, request.run_step = w.y.positions, columns * lanes
+    request.to, request.to_step, request.to_item_step = to, w.position_step, w.tile_step
+    request.to_run_step = w.x.positions * w.position_step
+    for i in range(w.x.positions):
+        request.source[i] = between + i * lanes
+    w.x.form.forward(&request)
+
+
+cdef void multiply_tiles(real *sums, const real *tiles, const real *zeros, const Winograd *w, const Block *block,
+                         Range filters) noexcept nogil:
+    """Add up all channels at every position: sums (positions, tiles, filters)."""
+    cdef const Job *job = &w.job
+    cdef Py_ssize_t lanes = job.kernels.lanes, width = filters.last - filters.first, vectors = width // lanes
+    cdef Py_ssize_t groups = ceiling(block.tiles, job.kernels.tile_filters), group, i, j, position, chunk, c
+    cdef const real *bank = (<const real *>job.weight + job.groups * job.filters * job.taps + block.group * packed_numbers(w)
+                             + filters.first * job.channels * w.y.rows * w.x.rows)
+    cdef const real *weight
+    cdef Range some
+    cdef fc_tile request
+    request.filter_step, request.tap_step, request.map_step = w.tile_step, 1, width
+    request.offset = w.ramp + (vectors - 1) * CHUNK_CHANNELS
+    request.lanes_are_filters, request.low, request.high = True, -INFINITY, INFINITY
+    for i in range(w.y.positions):
+        for j in range(w.x.positions):
+            position = i * w.x.positions + j
+            weight = bank + (w.y.row[i] * w.x.rows + w.x.row[j]) * job.channels * width
+            for chunk in range(ceiling(job.channels, CHUNK_CHANNELS)):
+                c = chunk * CHUNK_CHANNELS
+                request.taps = min(CHUNK_CHANNELS, job.channels - c)
+                request.bias = zeros if c == 0 else NULL
+                for group in range(groups):
+                    some = share(block.tiles, groups, group)
+                    request.weight = tiles + position * w.position_step + some.first * w.tile_step + c
+                    aim(&request, weight + c * width, sums + position * w.sums_step + some.first * width, vectors, lanes)
+                    job.kernels.tile[some.last - some.first][vectors](&request)
+
+
+cdef inline void aim(fc_tile *request, const real *image, real *map, Py_ssize_t vectors, Py_ssize_t lanes) noexcept nogil:
+    """Point a tile at vectors that lie side by side."""
+    cdef Py_ssize_t j
+    for j in range(vectors):
+        request.image[j] = image + j * lanes
+        request.map[j] = map + j * lanes
+
+
+cdef void finish_tiles(real *out, const real *sums, real *between, const Winograd *w, const Block *block, Range filters,
+                       Py_ssize_t row) noexcept nogil:
+    """Transform one row of tiles back, and write it to the maps."""
+    cdef const Job *job = &w.job
+    cdef Py_ssize_t lanes = job.kernels.lanes, columns = block.columns.last - block.columns.first
+    cdef Py_ssize_t dilation = job.axis[2].dilation, width = filters.last - filters.first
+    cdef Py_ssize_t first_column = block.columns.first * w.x.outputs * dilation
+    cdef Py_ssize_t count = min(columns * w.x.outputs * dilation, job.map_size[2] - first_column)
+    cdef Py_ssize_t vector, filter, k, remainder, run, first, map_row, tile, some
+    cdef real *maps = (<real *>job.maps + block.n * job.map_step[0] + block.group * job.filters * job.map_step[1]
+                       + block.depth * job.map_step[2] + first_column)
+    for vector in range(ceiling(min(filters.last, job.filters) - filters.first, lanes)):
+        filter = filters.first + vector * lanes
+        tile = (row - block.rows.first) * columns * dilation
+        for remainder in range(dilation):
+            for run in range(ceiling(columns, RUN_TILES)):
+                first = run * RUN_TILES
+                some = min(columns - first, RUN_TILES)
+                transform_back(out + (first * w.x.outputs * dilation + remainder) * lanes,
+                               sums + tile * width + filter - filters.first, between, w, width, some)
+                tile += some
+        for k in range(w.y.outputs):
+            map_row = (row * w.y.outputs + k) * job.axis[1].dilation + block.phase
+            if map_row < job.map_size[1]:
+                write_row(maps + filter * job.map_step[1] + map_row * job.map_size[2], out + k * w.out_columns * lanes, w,
+                          block, filter, map_row, first_column, count)
+
+
+cdef void transform_back(real *out, const real *sums, real *between, const Winograd *w, Py_ssize_t width,
+                         Py_ssize_t count) noexcept nogil:
+    """Transform the sums of some neighbouring tiles, for `lanes` filters, into outputs: rows of pixels of filters."""
+    cdef Py_ssize_t lanes = w.job.kernels.lanes, dilation = w.job.axis[2].dilation, i
+    cdef fc_transform request
+    request.matrix, request.items, request.item_step = w.y.A, count, width
+    request.runs, request.run_step = w.x.positions, w.sums_step
+    request.to, request.to_step = between, count * w.x.positions * lanes
+    request.to_item_step, request.to_run_step = w.x.positions * lanes, lanes
+    for i in range(w.y.positions):
+        request.source[i] = sums + i * w.x.positions * w.sums_step
+    w.y.form.inverse(&request)
+    request.matrix, request.items, request.item_step = w.x.A, count, w.x.positions * lanes
+    request.runs, request.run_step = w.y.outputs, count * w.x.positions * lanes
+    request.to, request.to_step = out, dilation * lanes
+    request.to_item_step, request.to_run_step = w.x.outputs * dilation * lanes, w.out_columns * lanes
+    for i in range(w.x.positions):
+        request.source[i] = between + i * lanes
+    w.x.form.inverse(&request)
+
+
+cdef void write_row(real *map, const real *out, const Winograd *w, const Block *block, Py_ssize_t filter, Py_ssize_t row,
+                    Py_ssize_t column, Py_ssize_t count) noexcept nogil:
+    """Write one row of outputs (pixels, filters) to the maps of up to `lanes` filters."""
+    cdef const Job *job = &w.job
+    cdef Py_ssize_t i, lanes = job.kernels.lanes, filters = min(lanes, job.filters - filter)
+    cdef const real *bias = <const real *>job.bias + block.group * job.filters + filter
+    if job.kernels.scatter(map, job.map_step[1], filters, out, count, bias, job.low, job.high):
+        for i in range(filters):
+            sum_again(map + i * job.map_step[1], out + i, w, block, filter + i, row, column, count)
+    if job.activation > RELU6:
+        for i in range(filters):
+            activate(map + i * job.map_step[1], count, job.activation)
+
+
+cdef void sum_again(real *map, const real *out, const Winograd *w, const Block *block, Py_ssize_t filter, Py_ssize_t row,
+                    Py_ssize_t column, Py_ssize_t count) noexcept nogil:
+    """Sum directly where an output is not finite: a transform spreads NaN and infinity over its tile."""
+    cdef const Job *job = &w.job
+    cdef Py_ssize_t p, c, i, j, x, y, z = source(block.depth * job.axis[0].stride - job.axis[0].pad, job.size[0], job.mode)
+    cdef const real *image = (<const real *>job.images + block.n * job.image_step[0] + z * job.image_step[2]
+                              + block.group * job.channels * job.image_step[1])
+    cdef const real *weight
+    cdef real total
+    for p in range(count):
+        if isfinite(out[p * job.kernels.lanes]):
+            continue
+        weight = <const real *>job.weight + (block.group * job.filters + filter) * job.taps
+        total = (<const real *>job.bias)[block.group * job.filters + filter]
+        for c in range(job.channels):
+            for i in range(job.axis[1].taps):
+                y = seen(&job.axis[1], row, i, job.size[1], job.mode)
+                for j in range(job.axis[2].taps):
+                    x = seen(&job.axis[2], column + p, j, job.size[2], job.mode)
+                    if y >= 0 and x >= 0 and z >= 0:
+                        total += weight[0] * image[c * job.image_step[1] + y * job.image_step[3] + x]
+                    else:
+                        total += weight[0] * 0
+                    weight += 1
+        map[p] = job.low if total < job.low else job.high if total > job.high else total
