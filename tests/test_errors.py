@@ -139,7 +139,7 @@ OPTIONS = [
         for value, shown in ((3, "3"), (True, "True"), (["relu"], "'relu'"), (np.ones(2), "1."))
     ],
     *[refused((ValueError, TypeError), (n, "None"), **{n: None}) for n in ("padding_mode", "algorithm", "precision")],
-    refused(ValueError, ("algorithm", "'winograd'"), algorithm="winograd"),
+    refused(ValueError, ("algorithm", "'winograd'"), algorithm="strassen"),
     *[refused(TypeError, ("flip", repr(value)), flip=value) for value in ("yes", 1, None, (True, False))],
 ]
 

@@ -30,7 +30,7 @@ PADDING_MODES: dict[object, str] = {
     "edge": "replicate",
     "wrap": "circular",
 }
-ALGORITHMS = ("auto", "direct")
+ALGORITHMS = ("auto", "direct", "winograd")
 PRECISIONS = ("default", "highest")
 AXIS_NAMES = ("depth", "height", "width")
 
@@ -54,6 +54,7 @@ class Problem:
     flip: bool
     activation: str | None
     algorithm: str
+    precision: str
     dtype: np.dtype[Any]  # of the result
     accumulator: np.dtype[Any]
 
@@ -202,6 +203,7 @@ def problem(
         flip=flip,
         activation=cast("str | None", activation),
         algorithm=cast(str, algorithm),
+        precision=cast(str, precision),
         dtype=dtype,
         accumulator=accumulator,
     )

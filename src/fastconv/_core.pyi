@@ -8,6 +8,8 @@ ACTIVATIONS: Final[dict[str | None, int]]
 direct: Final[dict[str, Callable[..., None]]]
 tiles: Final[dict[str, Callable[..., None]]]
 pack: Final[dict[str, Callable[..., NDArray[Any]]]]
+winograd: Final[dict[str, Callable[..., None]]]
+pack_winograd: Final[dict[str, Callable[..., NDArray[Any]]]]
 
 @final
 class Layout:
@@ -41,6 +43,28 @@ class Layout:
 
 @final
 class Placing: ...
+
+@final
+class WinogradLayout:
+    def __init__(
+        self,
+        kernel: Sequence[int],
+        stride: Sequence[int],
+        dilation: Sequence[int],
+        groups: int,
+        padding_mode: int,
+        activation: int,
+        channels: int,
+        filters: int,
+        bits: int,
+        forms: Sequence[Any],
+        tile_rows: int,
+        tile_columns: int,
+    ) -> None: ...
+    @property
+    def tile_size(self) -> tuple[int, int, int]: ...
+    @property
+    def workspace(self) -> int: ...
 
 def sources(start: int, stop: int, size: int, mode: int) -> list[int]: ...
 def use_isa(name: str | None = None) -> None: ...

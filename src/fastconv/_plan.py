@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from fastconv import _check, _core
+from fastconv import _check, _core, _winograd
 from fastconv._check import Array, Problem
 
 BLOCK_BYTES = 2**20  # of converted input or output at a time
@@ -49,7 +49,7 @@ class Plan:
     whole_maps_shape: tuple[int, ...]
     filters_shape: tuple[int, ...]  # weight_shape, or (K, taps) for the core's tiles
     core: Callable[..., None]  # the block loops that run, for the accumulator's dtype
-    layout: _core.Layout
+    layout: _core.Layout | _core.WinogradLayout
     fits: bool  # the layout into little memory; else images pass through in blocks
     pack: Callable[..., Array] | None  # what makes of the weights what core wants
     packing: tuple[object, ...]  # plans that agree in this can share packed weights
@@ -83,8 +83,15 @@ def make(
     size = problem.size
     if problem.is_pointwise:  # an image may as well be one long column of pixels
         size = map_size = (1, math.prod(map_size), 1)
+    layout: _core.Layout | _core.WinogradLayout
     layout = _layout(problem, map_size)
-    if problem.accumulator.kind == "f":
+    if winograd := _winograd.choose(problem, keeps_packed):
+        core, pack, layout = _core.winograd[name], _core.pack_winograd[name], _winograd_layout(problem, winograd)
+        packing = (*_core.current_isa(), name, *(tuple(form[:3]) for form in winograd.forms))
+        filters_shape = (problem.filters, problem.taps)
+    elif problem.algorithm == "winograd":
+        raise ValueError(f"algorithm 'winograd' cannot do this: {_winograd.DOMAIN}")
+    elif problem.accumulator.kind == "f":
         core, packing = _core.tiles[name], (*_core.current_isa(), name, *_choose_blocks(problem, layout, keeps_packed))
         pack = _core.pack[name] if packing[-1] else None
         filters_shape = (problem.filters, problem.taps)
@@ -239,6 +246,21 @@ def _layout(problem: Problem, map_size: Sequence[int]) -> _core.Layout:
     )
 
 
+def _winograd_layout(problem: Problem, winograd: _winograd.Choice) -> _core.WinogradLayout:
+    return _core.WinogradLayout(
+        problem.kernel,
+        problem.stride,
+        problem.dilation,
+        problem.groups,
+        _core.PADDING_MODES[problem.padding_mode],
+        _core.ACTIVATIONS[problem.activation],
+        problem.channels // problem.groups,
+        problem.filters // problem.groups,
+        8 * problem.accumulator.itemsize,
+        *winograd,
+    )
+
+
 def _choose_blocks(problem: Problem, layout: _core.Layout, keeps_packed: bool) -> tuple[bool, bool, bool]:
     """Choose what the core works on at a time; return whether it sweeps, has filters in its lanes, and packs weights."""
     itemsize = problem.accumulator.itemsize
@@ -291,9 +313,11 @@ def _choose_sweeps(problem: Problem, layout: _core.Layout, rows: int, columns: i
     )
 
 
-def _block_layout(plan: Plan, size: Sequence[int]) -> _core.Layout:
+def _block_layout(plan: Plan, size: Sequence[int]) -> _core.Layout | _core.WinogradLayout:
     """Return a layout for maps of up to this size, however small, with the weights that the plan has prepared."""
     problem = plan.problem
+    if isinstance(plan.layout, _core.WinogradLayout):
+        return plan.layout
     layout = _layout(problem, size)
     if problem.accumulator.kind == "f":
         sweeps, by_filters, packed = plan.packing[-3:]
@@ -337,6 +361,9 @@ def _block_size(plan: Plan) -> tuple[int, list[int]]:
             size[axis] = (size[axis] + 1) // 2
             if block_bytes(size) > 0.8 * whole:  # a kernel spread so wide that smaller blocks hardly see less
                 break
+    if isinstance(plan.layout, _core.WinogradLayout):  # tiles lie where they lie in the whole map
+        for axis, step in enumerate(plan.layout.tile_size):
+            size[axis] = -(-size[axis] // step) * step
     return count, size
 
 

@@ -8,11 +8,14 @@ Neural Networks", 2016). Forms of the two image axes nest.
 
 from __future__ import annotations
 
+import itertools
 from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from fastconv._check import Problem
 
 Matrix = NDArray[np.float64]
 
@@ -27,6 +30,31 @@ POINTS: dict[int, tuple[float, ...]] = {
     7: (0.3087, 0.832, 1.854),
     8: (0.4908, 1.0086, 1.9163),
 }
+
+
+# For so many taps and so large a stride: outputs that there are kernels for, and how many times larger than with direct summation
+# errors become (as measured; along both axes the product counts).
+KNOWN: dict[tuple[int, int], dict[int, float]] = {
+    (1, 1): {1: 1},
+    (3, 1): {4: 2.6, 3: 1.55, 2: 1.2},
+    (4, 1): {4: 3.5, 3: 2.4},
+    (5, 1): {3: 3.5, 2: 2.1},
+    (7, 1): {2: 6.5},
+    (3, 2): {4: 1.6, 2: 1.1},
+    (5, 2): {2: 1.9},
+}
+GROWTH = {"default": 7.0, "highest": 1.5}  # of errors, that a precision allows
+DOMAIN = "it takes float32 or float64, kernels of depth 1 with 3, 4, 5 or 7 taps a row or a column and a stride of 1 (3 or 5: of 2)"
+
+# What things cost, in products of the best direct kernel.
+DIRECT = 1.2  # a product of an ordinary one
+TRANSFORM = 18.0  # a number of a transformed tile, once for a channel and once for a filter
+FETCH = 6.0  # a transformed weight, for every block of tiles that meets it
+EXPAND = 2.5  # a product in the transform of the weights
+
+LANES = 16  # that channels and filters are counted in, whatever the vectors hold
+BLOCK_BYTES = 2**19  # of transformed tiles
+BLOCK_TILES = 32
 
 
 class Form(NamedTuple):
@@ -84,3 +112,72 @@ def _toom_cook(outputs: int, taps: int) -> tuple[Matrix, Matrix, Matrix]:
     return B, A, G
 
 
+class Choice(NamedTuple):
+    """The forms of rows and columns, and how many rows and columns of tiles are worked on at a time."""
+
+    forms: tuple[Form, Form]
+    tile_rows: int
+    tile_columns: int
+
+
+def choose(problem: Problem, keeps_packed: bool) -> Choice | None:
+    """Return the cheapest forms that are accurate enough, None if direct summation is cheaper or none fits."""
+    if problem.accumulator.kind != "f" or problem.kernel[0] > 1 or problem.algorithm == "direct":
+        return None
+    axes = [KNOWN.get((problem.kernel[axis], problem.stride[axis]), {}) for axis in (1, 2)]
+    best, least = None, direct_cost(problem)
+    if problem.algorithm == "winograd":
+        least = float("inf")
+    for rows, columns in itertools.product(*axes):
+        if (
+            axes[0][rows] * axes[1][columns] > GROWTH[problem.precision]
+            or problem.taps == problem.channels // problem.groups
+        ):
+            continue
+        forms = form(rows, problem.kernel[1], problem.stride[1]), form(columns, problem.kernel[2], problem.stride[2])
+        choice = Choice(forms, *_block(problem, forms))
+        if (expected := cost(problem, choice, keeps_packed)) < least:
+            best, least = choice, expected
+    return best
+
+
+def direct_cost(problem: Problem) -> float:
+    """Return how long direct summation takes on one image, in products at full speed."""
+    rows, columns = problem.output_size[1:]
+    return DIRECT * problem.output_size[0] * rows * columns * problem.filters * problem.taps
+
+
+def cost(problem: Problem, choice: Choice, keeps_packed: bool) -> float:
+    """Return how long these forms take on one image, in products at full speed."""
+    y, x = choice.forms
+    groups, channels, filters = problem.groups, problem.channels // problem.groups, problem.filters // problem.groups
+    tile_rows, tile_columns = _tiles(problem, choice.forms)
+    tiles = tile_rows * tile_columns * problem.dilation[1] * problem.dilation[2]
+    blocks = problem.dilation[1] * -(-tile_rows // choice.tile_rows) * -(-tile_columns // choice.tile_columns)
+    lanes = _whole_vectors(filters)
+    weights = channels * lanes * len(y.G) * len(x.G)
+    once = 0.0 if keeps_packed else EXPAND * channels * lanes * (len(y.G) * (len(x.G) + y.taps) * x.taps)
+    products = tiles * y.positions * x.positions * (channels * lanes + TRANSFORM * (_whole_vectors(channels) + lanes))
+    return problem.output_size[0] * groups * (products + FETCH * weights * blocks) + groups * once
+
+
+def _tiles(problem: Problem, forms: tuple[Form, Form]) -> tuple[int, int]:
+    """Return how many rows and columns of tiles the outputs with one remainder by the dilation make."""
+    rows, columns = (
+        -(-(-(-problem.output_size[axis] // problem.dilation[axis])) // forms[axis - 1].outputs) for axis in (1, 2)
+    )
+    return rows, columns
+
+
+def _block(problem: Problem, forms: tuple[Form, Form]) -> tuple[int, int]:
+    """Return how many rows and columns of tiles fit into the cache, as evenly as can be."""
+    rows, columns = _tiles(problem, forms)
+    tile = forms[0].positions * forms[1].positions * problem.channels // problem.groups * problem.accumulator.itemsize
+    most = max(1, min(BLOCK_TILES, BLOCK_BYTES // tile) // problem.dilation[2])
+    some_columns = -(-columns // -(-columns // most))
+    some_rows = max(1, most // some_columns)
+    return -(-rows // -(-rows // some_rows)), some_columns
+
+
+def _whole_vectors(count: int) -> int:
+    return -(-count // LANES) * LANES

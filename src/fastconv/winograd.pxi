@@ -39,10 +39,10 @@ cdef Py_ssize_t count_tiles_of(const Job *job, const Nest *nest, int axis) noexc
     return ceiling(ceiling(job.map_size[axis], job.axis[axis].dilation), nest.outputs)
 
 
-cdef Py_ssize_t input_columns(const Winograd *w) noexcept nogil:
-    """Return how many columns of the padded image a block of tiles sees."""
+cdef Py_ssize_t input_columns(const Winograd *w, Py_ssize_t tile_columns) noexcept nogil:
+    """Return how many columns of the padded image so many tiles side by side see."""
     cdef const Axis *axis = &w.job.axis[2]
-    return (((w.tile_columns - 1) * w.x.step + w.x.positions - 1) * axis.dilation
+    return (((tile_columns - 1) * w.x.step + w.x.positions - 1) * axis.dilation
             + (axis.dilation - 1) * axis.stride + 1)
 
 
@@ -79,7 +79,7 @@ cdef class WinogradLayout:
         w.ramp = w.x.row + w.x.positions
         w.tile_rows, w.tile_columns = tile_rows, tile_columns
         tiles = w.tile_rows * w.tile_columns * job.axis[2].dilation
-        w.strip_step = (input_columns(w) + 2 * lanes) * lanes
+        w.strip_step = (input_columns(w, tile_columns) + 2 * lanes) * lanes
         w.between_columns = max((RUN_TILES - 1) * w.x.step + w.x.positions, RUN_TILES * w.x.positions)
         w.out_columns = w.tile_columns * w.x.outputs * job.axis[2].dilation
         # An odd number of lines, so that what lies at the same place of neighbours does not share its place in the cache.
@@ -105,6 +105,11 @@ cdef class WinogradLayout:
         cdef bytes numbers = values.astype(f"f{self.w.job.bits // 8}").tobytes()
         self.matrices.append(numbers)
         return <const char *>numbers
+
+    @property
+    def tile_size(self):
+        """How many outputs lie from one tile to the next that begins at the same remainder by the dilation, per axis."""
+        return 1, self.w.y.outputs * self.w.job.axis[1].dilation, self.w.x.outputs * self.w.job.axis[2].dilation
 
     @property
     def workspace(self):
@@ -285,7 +290,7 @@ cdef void fill_line(real *line, const Winograd *w, const Block *block, Py_ssize_
     cdef Py_ssize_t y = source(index * job.axis[1].dilation + block.phase * job.axis[1].stride - job.axis[1].pad,
                                job.size[1], job.mode)
     cdef Py_ssize_t z = source(block.depth * job.axis[0].stride - job.axis[0].pad, job.size[0], job.mode)
-    cdef Py_ssize_t start = block.columns.first * w.x.step * axis.dilation - axis.pad, columns = input_columns(w)
+    cdef Py_ssize_t start = block.columns.first * w.x.step * axis.dilation - axis.pad, columns = input_columns(w, block.columns.last - block.columns.first)
     cdef Range inside
     cdef Py_ssize_t before, room
     cdef const real *pixels
