@@ -39,6 +39,7 @@ cdef extern from "kernels/kernels.h" nogil:
         SWEEP_MAX_ROWS
         SWEEP_MAX_VECTORS
         PROBE_SUMS
+        TRANSFORM_MAX_POSITIONS
     ctypedef struct fc_tile:
         const void *weight
         Py_ssize_t filter_step, tap_step
@@ -84,9 +85,21 @@ cdef extern from "kernels/kernels.h" nogil:
         Py_ssize_t to_step, to_item_step, to_run_step
         Py_ssize_t items, runs
     ctypedef void (*fc_transform_fn)(const fc_transform *) noexcept
+    ctypedef struct fc_blend:
+        const void *matrix
+        const void **weight
+        const Py_ssize_t *weight_run
+        Py_ssize_t weight_step
+        const void *tiles
+        Py_ssize_t position_step, row_step, item_step
+        void *to
+        Py_ssize_t to_step, to_item_step, to_run_step
+        Py_ssize_t channels, items, runs
+    ctypedef void (*fc_blend_fn)(const fc_blend *) noexcept
     ctypedef struct fc_form:
         Py_ssize_t outputs, taps, stride
         fc_transform_fn forward, inverse
+        fc_blend_fn blend
     ctypedef struct fc_kernels:
         Py_ssize_t lanes, tile_filters
         const Py_ssize_t *tile_vectors

@@ -2,10 +2,12 @@
 #
 # A block of tiles is transformed for all channels, pixels of `lanes` channels side by side; at every position of a transformed
 # tile a bank of filters, transformed likewise, meets all tiles; what they add up to is transformed back.
-# Dilated kernels see every d-th pixel: outputs with the same remainder by d make tiles of their own.
+# Dilated kernels see every d-th pixel: outputs with the same remainder by d make tiles of their own. Strided kernels have forms
+# of their own, or else the pixels with one remainder by the stride are a channel of its own (`phases`), and the stride is 1.
 
 cdef enum:
     RUN_TILES = 4        # transformed at a time, so that they are in the cache from one axis to the other
+    BLEND_CHANNELS = 16  # at most, that are added up and transformed back in one go
     CHUNK_CHANNELS = 64  # added up by themselves, so that rounding errors stay small
 
 cdef struct Nest:
@@ -15,17 +17,20 @@ cdef struct Nest:
     const void *A
     const void *G
     const Py_ssize_t *row  # of G, for every position
+    Py_ssize_t taps
     Py_ssize_t positions, rows, outputs, step  # inputs from one tile to the next
 
 cdef struct Winograd:
     Job job
     Nest y, x
+    Py_ssize_t channels                       # of a group, phases counted
+    bint phases, blends
     Py_ssize_t tile_rows, tile_columns        # of a block at most
     Py_ssize_t row_blocks, column_blocks      # of a map
     Py_ssize_t strip_step, between_columns, out_columns
     Py_ssize_t tile_step, position_step, sums_step
     const Py_ssize_t *ramp                    # from one channel to the next, for blocks of one and more vectors of filters
-    Py_ssize_t strip_numbers, between_numbers, tiles_numbers, sums_numbers, out_numbers
+    Py_ssize_t phase_numbers, strip_numbers, between_numbers, tiles_numbers, sums_numbers, out_numbers
 
 cdef struct Block:
     # Some rows and columns of tiles of one image, and some of the filters.
@@ -42,8 +47,7 @@ cdef Py_ssize_t count_tiles_of(const Job *job, const Nest *nest, int axis) noexc
 cdef Py_ssize_t input_columns(const Winograd *w, Py_ssize_t tile_columns) noexcept nogil:
     """Return how many columns of the padded image so many tiles side by side see."""
     cdef const Axis *axis = &w.job.axis[2]
-    return (((tile_columns - 1) * w.x.step + w.x.positions - 1) * axis.dilation
-            + (axis.dilation - 1) * axis.stride + 1)
+    return ((tile_columns - 1) * w.x.step + w.x.positions - 1) * axis.dilation + (axis.dilation - 1) * axis.stride + 1
 
 
 @cython.final
@@ -69,6 +73,9 @@ cdef class WinogradLayout:
         job.taps = job.channels * job.axis[1].taps * job.axis[2].taps
         job.lanes = FILTERS
         job.parts = 1
+        w.phases = forms[0].stride < stride[1]
+        w.channels = job.channels * (stride[1] * stride[2] if w.phases else 1)
+        w.blends = w.channels <= BLEND_CHANNELS
         lanes = job.kernels.lanes
         self.matrices = []
         self.numbers = np.concatenate([
@@ -80,16 +87,20 @@ cdef class WinogradLayout:
         w.tile_rows, w.tile_columns = tile_rows, tile_columns
         tiles = w.tile_rows * w.tile_columns * job.axis[2].dilation
         w.strip_step = (input_columns(w, tile_columns) + 2 * lanes) * lanes
-        w.between_columns = max((RUN_TILES - 1) * w.x.step + w.x.positions, RUN_TILES * w.x.positions)
+        w.between_columns = RUN_TILES * w.x.step + w.x.positions
         w.out_columns = w.tile_columns * w.x.outputs * job.axis[2].dilation
         # An odd number of lines, so that what lies at the same place of neighbours does not share its place in the cache.
-        w.tile_step = (ceiling(job.channels, lanes) // 2 * 2 + 1) * lanes
+        w.tile_step = (ceiling(w.channels, lanes) // 2 * 2 + 1) * lanes
         w.position_step = (tiles * w.tile_step // lanes // 2 * 2 + 1) * lanes
+        if w.blends:
+            w.position_step = ceiling(w.channels, lanes) * lanes
+            w.tile_step = w.y.positions * w.x.positions * w.position_step
         w.sums_step = (tiles * BLOCK_VECTORS // 2 * 2 + 1) * lanes
+        w.phase_numbers = (lanes + stride[2]) * input_columns(w, tile_columns) + SLACK if w.phases else 0
         w.strip_numbers = w.y.positions * w.strip_step
-        w.between_numbers = max(w.y.positions, w.y.outputs) * w.between_columns * lanes
-        w.tiles_numbers = w.y.positions * w.x.positions * w.position_step
-        w.sums_numbers = w.y.positions * w.x.positions * w.sums_step
+        w.between_numbers = (max(w.y.positions * w.between_columns, w.y.outputs * RUN_TILES * w.x.positions)) * lanes
+        w.tiles_numbers = tiles * w.tile_step if w.blends else w.y.positions * w.x.positions * w.position_step
+        w.sums_numbers = 0 if w.blends else w.y.positions * w.x.positions * w.sums_step
         w.out_numbers = w.y.outputs * w.out_columns * lanes
 
     cdef nest(self, Nest *nest, form, const Py_ssize_t *row):
@@ -97,7 +108,7 @@ cdef class WinogradLayout:
         while (known.outputs, known.taps, known.stride) != (form.outputs, form.taps, form.stride):
             known += 1
         nest.form, nest.row = known, row
-        nest.positions, nest.rows, nest.outputs = form.positions, len(form.G), form.outputs
+        nest.positions, nest.rows, nest.outputs, nest.taps = form.positions, len(form.G), form.outputs, form.taps
         nest.step = nest.outputs * form.stride
         nest.B, nest.A, nest.G = self.matrix(form.B), self.matrix(form.A), self.matrix(form.G)
 
@@ -115,13 +126,13 @@ cdef class WinogradLayout:
     def workspace(self):
         """Bytes that each thread works in."""
         cdef Winograd *w = &self.w
-        numbers = w.strip_numbers + w.between_numbers + w.tiles_numbers + w.sums_numbers + w.out_numbers
+        numbers = w.phase_numbers + w.strip_numbers + w.between_numbers + w.tiles_numbers + w.sums_numbers + w.out_numbers
         return (numbers + BLOCK_VECTORS * w.job.kernels.lanes) * w.job.bits // 8
 
 
 cdef Py_ssize_t packed_numbers(const Winograd *w) noexcept nogil:
     """Return how many numbers the transformed filters of a group are."""
-    return ceiling(w.job.filters, w.job.kernels.lanes) * w.job.kernels.lanes * w.job.channels * w.y.rows * w.x.rows
+    return ceiling(w.job.filters, w.job.kernels.lanes) * w.job.kernels.lanes * w.channels * w.y.rows * w.x.rows
 
 
 def pack_winograd(const real[:, ::1] weight, WinogradLayout layout):
@@ -131,19 +142,31 @@ def pack_winograd(const real[:, ::1] weight, WinogradLayout layout):
     dtype = np.float32 if real is float else np.float64
     result = np.empty(size + w.job.groups * packed_numbers(w), dtype)
     cdef real[::1] packed = result
-    cdef Py_ssize_t lanes = w.job.kernels.lanes, kernel = w.job.axis[1].taps * w.job.axis[2].taps
-    cdef real[::1] workspace = np.empty((2 * lanes + lanes * kernel + w.y.rows * w.job.axis[2].taps) * lanes, dtype)
+    cdef Py_ssize_t lanes = w.job.kernels.lanes, kernel = w.y.taps * w.x.taps
+    cdef real[::1] workspace = np.empty((2 * lanes + lanes * kernel + w.y.rows * w.x.taps) * lanes, dtype)
+    cdef const real[:, ::1] kernels = split_phases(np.asarray(weight), layout) if w.phases else weight
     with nogil:
         memcpy(&packed[0], &weight[0, 0], size * sizeof(real))
         for group in range(w.job.groups):
-            pack_group(&packed[size + group * packed_numbers(w)], &weight[group * w.job.filters, 0], w, &workspace[0])
+            pack_group(&packed[size + group * packed_numbers(w)], &kernels[group * w.job.filters, 0], w, &workspace[0])
     return result
+
+
+def split_phases(weight, WinogradLayout layout):
+    """Return kernels of stride 1 for channels that are phases, (K, phase row * channel * phase column * taps)."""
+    cdef Winograd *w = &layout.w
+    cdef Axis *y = &w.job.axis[1]
+    cdef Axis *x = &w.job.axis[2]
+    kernels = np.zeros((weight.shape[0], w.job.channels, w.y.taps * y.stride, w.x.taps * x.stride), weight.dtype)
+    kernels[:, :, : y.taps, : x.taps] = weight.reshape(-1, w.job.channels, y.taps, x.taps)
+    kernels = kernels.reshape(-1, w.job.channels, w.y.taps, y.stride, w.x.taps, x.stride)
+    return np.ascontiguousarray(kernels.transpose(0, 3, 1, 5, 2, 4)).reshape(weight.shape[0], -1)
 
 
 cdef void pack_group(real *packed, const real *weight, const Winograd *w, real *workspace) noexcept nogil:
     """Transform the filters (K / groups, C / groups, kh, kw) of a group, `lanes` filters and channels at a time."""
     cdef const Job *job = &w.job
-    cdef Py_ssize_t lanes = job.kernels.lanes, kernel = job.axis[1].taps * job.axis[2].taps
+    cdef Py_ssize_t lanes = job.kernels.lanes, kernel = w.y.taps * w.x.taps, taps = w.channels * kernel
     cdef real *strip = workspace + lanes * lanes  # (channels, kh, kw, filters)
     cdef real *between = strip + (lanes * kernel + lanes) * lanes
     cdef Py_ssize_t block, vector, group, first, c, channels, i
@@ -152,28 +175,28 @@ cdef void pack_group(real *packed, const real *weight, const Winograd *w, real *
         filters = filter_block(job, block)
         for vector in range((filters.last - filters.first) // lanes):
             first = filters.first + vector * lanes
-            for group in range(ceiling(job.channels, lanes)):
+            for group in range(ceiling(w.channels, lanes)):
                 c = group * lanes
-                channels = min(lanes, job.channels - c)
-                job.kernels.gather(strip, weight + first * job.taps + c * kernel, job.taps, min(lanes, job.filters - first),
-                                   channels * kernel, c * kernel, (job.channels - c) * kernel)
+                channels = min(lanes, w.channels - c)
+                job.kernels.gather(strip, weight + first * taps + c * kernel, taps, min(lanes, job.filters - first),
+                                   channels * kernel, c * kernel, taps - c * kernel)
                 for i in range(channels):
                     expand_kernel(packed + (c + i) * (filters.last - filters.first) + first - filters.first,
                                   strip + i * kernel * lanes, between, w, filters.last - filters.first)
-        packed += (filters.last - filters.first) * job.channels * w.y.rows * w.x.rows
+        packed += (filters.last - filters.first) * w.channels * w.y.rows * w.x.rows
 
 
 cdef void expand_kernel(real *packed, const real *kernel, real *between, const Winograd *w, Py_ssize_t width) noexcept nogil:
     """Transform one channel's kernels (kh, kw, filters) to (rows of G for both axes, filters)."""
     cdef fc_transform request
-    cdef Py_ssize_t lanes = w.job.kernels.lanes, rows = w.job.axis[1].taps, columns = w.job.axis[2].taps, i
+    cdef Py_ssize_t lanes = w.job.kernels.lanes, rows = w.y.taps, columns = w.x.taps, i
     request.matrix, request.runs, request.run_step = w.y.G, columns, lanes
     request.to, request.to_run_step, request.to_step = between, lanes, columns * lanes
     for i in range(rows):
         request.source[i] = kernel + i * columns * lanes
     w.job.kernels.expand(&request, w.y.rows, rows)
     request.matrix, request.runs, request.run_step = w.x.G, w.y.rows, columns * lanes
-    request.to, request.to_step = packed, w.job.channels * width
+    request.to, request.to_step = packed, w.channels * width
     request.to_run_step = w.x.rows * request.to_step
     for i in range(columns):
         request.source[i] = between + i * lanes
@@ -244,7 +267,8 @@ cdef void winograd_unit(real *workspace, const Winograd *w, Py_ssize_t index) no
     cdef const Job *job = &w.job
     cdef Block block = find_tiles(w, index)
     cdef real *zeros = workspace
-    cdef real *strip = zeros + BLOCK_VECTORS * job.kernels.lanes
+    cdef real *phases = zeros + BLOCK_VECTORS * job.kernels.lanes
+    cdef real *strip = phases + w.phase_numbers
     cdef real *between = strip + w.strip_numbers
     cdef real *tiles = between + w.between_numbers
     cdef real *sums = tiles + w.tiles_numbers
@@ -252,27 +276,31 @@ cdef void winograd_unit(real *workspace, const Winograd *w, Py_ssize_t index) no
     cdef Py_ssize_t b, row
     cdef Range filters
     memset(zeros, 0, BLOCK_VECTORS * job.kernels.lanes * sizeof(real))
-    transform_images(tiles, strip, between, w, &block)
+    transform_images(tiles, strip, phases, between, w, &block)
     for b in range(block.blocks.first, block.blocks.last):
         filters = filter_block(job, b)
-        multiply_tiles(sums, tiles, zeros, w, &block, filters)
+        if not w.blends:
+            multiply_tiles(sums, tiles, zeros, w, &block, filters)
         for row in range(block.rows.first, block.rows.last):
-            finish_tiles(out, sums, between, w, &block, filters, row)
+            finish_tiles(out, tiles, sums, between, w, &block, filters, row)
 
 
-cdef void transform_images(real *tiles, real *strip, real *between, const Winograd *w, const Block *block) noexcept nogil:
+cdef void transform_images(real *tiles, real *strip, real *phases, real *between, const Winograd *w, const Block *block) noexcept nogil:
     """Transform the tiles that a block sees, all channels: (positions, tiles, channels)."""
     cdef const Job *job = &w.job
     cdef Py_ssize_t group, c, row, line, run, first, count, remainder, lines = w.y.positions
     cdef Py_ssize_t columns = block.columns.last - block.columns.first
     cdef real *to
-    for group in range(ceiling(job.channels, job.kernels.lanes)):
+    for group in range(ceiling(w.channels, job.kernels.lanes)):
         c = group * job.kernels.lanes
         to = tiles + c
         line = block.rows.first * w.y.step
         for row in range(block.rows.first, block.rows.last):
             while line < row * w.y.step + lines:  # a row of tiles shares its first lines with the one before it
-                fill_line(strip + line % lines * w.strip_step, w, block, c, line)
+                if w.phases:
+                    fill_phases(strip + line % lines * w.strip_step, phases, w, block, c, line)
+                else:
+                    fill_line(strip + line % lines * w.strip_step, w, block, c, line)
                 line += 1
             for remainder in range(job.axis[2].dilation):
                 for run in range(ceiling(columns, RUN_TILES)):
@@ -311,6 +339,29 @@ cdef void fill_line(real *line, const Winograd *w, const Block *block, Py_ssize_
                            inside.last - inside.first, before, room)
     fill_columns(line, pixels, w, channels, start, Range(0, inside.first))
     fill_columns(line, pixels, w, channels, start, Range(inside.last, columns))
+
+
+cdef void fill_phases(real *line, real *phases, const Winograd *w, const Block *block, Py_ssize_t c,
+                      Py_ssize_t index) noexcept nogil:
+    """Do the same for channels that are phases: (phase row, channel, phase column)."""
+    cdef Job job = w.job
+    cdef Py_ssize_t lanes = job.kernels.lanes, columns = input_columns(w, block.columns.last - block.columns.first)
+    cdef Py_ssize_t first = c // job.axis[2].stride, last = ceiling(min(c + lanes, w.channels), job.axis[2].stride), row, y
+    cdef Py_ssize_t z = source(block.depth * job.axis[0].stride - job.axis[0].pad, job.size[0], job.mode)
+    cdef const real *image = (<const real *>job.images + block.n * job.image_step[0] + z * job.image_step[2]
+                              + block.group * job.channels * job.image_step[1])
+    job.axis[2].pad -= block.columns.first * w.x.step * job.axis[2].stride
+    job.pitch = columns
+    place_columns(&job)
+    for row in range(first, last):
+        y = source(index * job.axis[1].stride + row // job.channels - job.axis[1].pad, job.size[1], job.mode)
+        if y < 0 or z < 0:
+            memset(phases, 0, job.axis[2].stride * columns * sizeof(real))
+        else:
+            fill_row(phases, image + row % job.channels * job.image_step[1] + y * job.image_step[3], &job)
+        phases += job.axis[2].stride * columns
+    phases -= (last * job.axis[2].stride - c) * columns
+    job.kernels.gather(line + lanes * lanes, phases, columns, min(lanes, w.channels - c), columns, 0, columns)
 
 
 cdef void fill_columns(real *line, const real *pixels, const Winograd *w, Py_ssize_t channels, Py_ssize_t start,
@@ -355,7 +406,7 @@ cdef void multiply_tiles(real *sums, const real *tiles, const real *zeros, const
     cdef Py_ssize_t lanes = job.kernels.lanes, width = filters.last - filters.first, vectors = width // lanes
     cdef Py_ssize_t groups = ceiling(block.tiles, job.kernels.tile_filters), group, i, j, position, chunk, c
     cdef const real *bank = (<const real *>job.weight + job.groups * job.filters * job.taps + block.group * packed_numbers(w)
-                             + filters.first * job.channels * w.y.rows * w.x.rows)
+                             + filters.first * w.channels * w.y.rows * w.x.rows)
     cdef const real *weight
     cdef Range some
     cdef fc_tile request
@@ -365,10 +416,10 @@ cdef void multiply_tiles(real *sums, const real *tiles, const real *zeros, const
     for i in range(w.y.positions):
         for j in range(w.x.positions):
             position = i * w.x.positions + j
-            weight = bank + (w.y.row[i] * w.x.rows + w.x.row[j]) * job.channels * width
-            for chunk in range(ceiling(job.channels, CHUNK_CHANNELS)):
+            weight = bank + (w.y.row[i] * w.x.rows + w.x.row[j]) * w.channels * width
+            for chunk in range(ceiling(w.channels, CHUNK_CHANNELS)):
                 c = chunk * CHUNK_CHANNELS
-                request.taps = min(CHUNK_CHANNELS, job.channels - c)
+                request.taps = min(CHUNK_CHANNELS, w.channels - c)
                 request.bias = zeros if c == 0 else NULL
                 for group in range(groups):
                     some = share(block.tiles, groups, group)
@@ -385,7 +436,7 @@ cdef inline void aim(fc_tile *request, const real *image, real *map, Py_ssize_t 
         request.map[j] = map + j * lanes
 
 
-cdef void finish_tiles(real *out, const real *sums, real *between, const Winograd *w, const Block *block, Range filters,
+cdef void finish_tiles(real *out, const real *tiles, const real *sums, real *between, const Winograd *w, const Block *block, Range filters,
                        Py_ssize_t row) noexcept nogil:
     """Transform one row of tiles back, and write it to the maps."""
     cdef const Job *job = &w.job
@@ -403,8 +454,11 @@ cdef void finish_tiles(real *out, const real *sums, real *between, const Winogra
             for run in range(ceiling(columns, RUN_TILES)):
                 first = run * RUN_TILES
                 some = min(columns - first, RUN_TILES)
-                transform_back(out + (first * w.x.outputs * dilation + remainder) * lanes,
-                               sums + tile * width + filter - filters.first, between, w, width, some)
+                if w.blends:
+                    blend_tiles(between, tiles + tile * w.tile_step, w, block, filters, filter, some)
+                else:
+                    transform_columns(between, sums + tile * width + filter - filters.first, w, width, some)
+                transform_rows(out + (first * w.x.outputs * dilation + remainder) * lanes, between, w, some)
                 tile += some
         for k in range(w.y.outputs):
             map_row = (row * w.y.outputs + k) * job.axis[1].dilation + block.phase
@@ -413,10 +467,32 @@ cdef void finish_tiles(real *out, const real *sums, real *between, const Winogra
                           block, filter, map_row, first_column, count)
 
 
-cdef void transform_back(real *out, const real *sums, real *between, const Winograd *w, Py_ssize_t width,
-                         Py_ssize_t count) noexcept nogil:
-    """Transform the sums of some neighbouring tiles, for `lanes` filters, into outputs: rows of pixels of filters."""
-    cdef Py_ssize_t lanes = w.job.kernels.lanes, dilation = w.job.axis[2].dilation, i
+cdef void blend_tiles(real *between, const real *tiles, const Winograd *w, const Block *block, Range filters,
+                      Py_ssize_t filter, Py_ssize_t count) noexcept nogil:
+    """Add up the few channels of some neighbouring tiles, for `lanes` filters, and transform the sums back along columns."""
+    cdef Py_ssize_t lanes = w.job.kernels.lanes, width = filters.last - filters.first, i
+    cdef const real *weight = (<const real *>w.job.weight + w.job.groups * w.job.filters * w.job.taps
+                               + block.group * packed_numbers(w) + filters.first * w.channels * w.y.rows * w.x.rows
+                               + filter - filters.first)
+    cdef Py_ssize_t[TRANSFORM_MAX_POSITIONS] places
+    cdef fc_blend request
+    request.matrix, request.weight_run, request.weight_step = w.y.A, places, width
+    for i in range(w.x.positions):
+        places[i] = w.x.row[i] * w.channels * width
+    for i in range(w.y.positions):
+        request.weight[i] = weight + w.y.row[i] * w.x.rows * w.channels * width
+    request.tiles, request.item_step, request.position_step = tiles, w.tile_step, w.position_step
+    request.row_step = w.x.positions * w.position_step
+    request.channels, request.items, request.runs = w.channels, count, w.x.positions
+    request.to, request.to_step = between, count * w.x.positions * lanes
+    request.to_item_step, request.to_run_step = w.x.positions * lanes, lanes
+    w.y.form.blend(&request)
+
+
+cdef void transform_columns(real *between, const real *sums, const Winograd *w, Py_ssize_t width,
+                            Py_ssize_t count) noexcept nogil:
+    """Transform the sums of some neighbouring tiles back along columns, for `lanes` filters: (outputs, tiles, positions)."""
+    cdef Py_ssize_t lanes = w.job.kernels.lanes, i
     cdef fc_transform request
     request.matrix, request.items, request.item_step = w.y.A, count, width
     request.runs, request.run_step = w.x.positions, w.sums_step
@@ -425,6 +501,12 @@ cdef void transform_back(real *out, const real *sums, real *between, const Winog
     for i in range(w.y.positions):
         request.source[i] = sums + i * w.x.positions * w.sums_step
     w.y.form.inverse(&request)
+
+
+cdef void transform_rows(real *out, const real *between, const Winograd *w, Py_ssize_t count) noexcept nogil:
+    """Transform the same back along rows: rows of pixels of filters."""
+    cdef Py_ssize_t lanes = w.job.kernels.lanes, dilation = w.job.axis[2].dilation, i
+    cdef fc_transform request
     request.matrix, request.items, request.item_step = w.x.A, count, w.x.positions * lanes
     request.runs, request.run_step = w.y.outputs, count * w.x.positions * lanes
     request.to, request.to_step = out, dilation * lanes

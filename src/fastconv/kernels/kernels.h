@@ -76,10 +76,27 @@ typedef struct {
 } fc_transform;
 typedef void fc_transform_fn(const fc_transform *transform);
 
-/* The transforms of one form: so many outputs, taps and inputs from one output to the next. */
+/* A blend: the sums of a few channels, transformed back along the columns without a stop in memory. For run b, with
+   sum[i] = sum over c of weight[i][weight_run[b] + c * weight_step] * tiles[b * position_step + i * row_step + item * item_step + c],
+   to[k * to_step + item * to_item_step + b * to_run_step] = sum over i of matrix[k, i] sum[i]. */
+typedef struct {
+    const void *matrix;
+    const void *weight[TRANSFORM_MAX_POSITIONS];
+    const ptrdiff_t *weight_run;
+    ptrdiff_t weight_step;
+    const void *tiles;
+    ptrdiff_t position_step, row_step, item_step;
+    void *to;
+    ptrdiff_t to_step, to_item_step, to_run_step;
+    ptrdiff_t channels, items, runs;
+} fc_blend;
+typedef void fc_blend_fn(const fc_blend *blend);
+
+/* What is made for one form: so many outputs, taps and inputs from one output to the next. */
 typedef struct {
     ptrdiff_t outputs, taps, stride;
     fc_transform_fn *forward, *inverse;
+    fc_blend_fn *blend;
 } fc_form;
 
 typedef struct {

@@ -91,12 +91,35 @@ INLINE void NAMED(transform)(const int outputs, const int taps, const int stride
     }
 }
 
+INLINE void NAMED(blend)(const int outputs, const int taps, const int stride, const fc_blend *blend) {
+    const int positions = POSITIONS(outputs, taps, stride);
+    const ptrdiff_t row_step = blend->row_step, weight_step = blend->weight_step, channels = blend->channels;
+    for (ptrdiff_t b = 0; b < blend->runs; b++) {
+        const real *first[TRANSFORM_MAX_POSITIONS];
+        UNROLLED for (int i = 0; i < positions; i++) first[i] = (const real *)blend->weight[i] + blend->weight_run[b];
+        for (ptrdiff_t item = 0; item < blend->items; item++) {
+            const real *tile = (const real *)blend->tiles + b * blend->position_step + item * blend->item_step;
+            real *to = (real *)blend->to + b * blend->to_run_step + item * blend->to_item_step;
+            vec sum[TRANSFORM_MAX_POSITIONS], out[TRANSFORM_MAX_POSITIONS];
+            UNROLLED for (int i = 0; i < positions; i++) sum[i] = v_splat(0);
+            ROLLED for (ptrdiff_t c = 0; c < channels; c++)
+                UNROLLED for (int i = 0; i < positions; i++)
+                    sum[i] = v_fma(v_splat(tile[i * row_step + c]), v_load(first[i] + c * weight_step), sum[i]);
+            NAMED(inverse)(outputs, taps, stride, blend->matrix, sum, out);
+            UNROLLED for (int k = 0; k < outputs; k++) v_store(to + k * blend->to_step, out[k]);
+        }
+    }
+}
+
 #define FORM(outputs, taps, stride) \
     NOINLINE void NAMED(forward_##outputs##_##taps##_##stride)(const fc_transform *transform) { \
         NAMED(transform)(outputs, taps, stride, 0, transform); \
     } \
     NOINLINE void NAMED(inverse_##outputs##_##taps##_##stride)(const fc_transform *transform) { \
         NAMED(transform)(outputs, taps, stride, 1, transform); \
+    } \
+    NOINLINE void NAMED(blend_##outputs##_##taps##_##stride)(const fc_blend *blend) { \
+        NAMED(blend)(outputs, taps, stride, blend); \
     }
 FORMS(FORM)
 #undef FORM
@@ -167,13 +190,26 @@ static int NAMED(scatter)(void *to, ptrdiff_t to_step, ptrdiff_t rows, const voi
 }
 
 /* Transform weights by any matrix: to[run, i] = sum over j of matrix[i, j] from[j][run]. */
-static void NAMED(expand)(const fc_transform *t, ptrdiff_t results, ptrdiff_t inputs) {
-    for (ptrdiff_t run = 0; run < t->runs; run++)
-        for (ptrdiff_t i = 0; i < results; i++) {
-            const real *row = (const real *)t->matrix + i * inputs;
+INLINE void NAMED(expand_taps)(const int taps, const fc_transform *t, const ptrdiff_t results) {
+    for (ptrdiff_t run = 0; run < t->runs; run++) {
+        real *to = (real *)t->to + run * t->to_run_step;
+        const real *row = t->matrix;
+        vec in[TRANSFORM_MAX_POSITIONS];
+        UNROLLED for (int j = 0; j < taps; j++) in[j] = v_load((const real *)t->from[j] + run * t->run_step);
+        ROLLED for (ptrdiff_t i = 0; i < results; i++, row += taps, to += t->to_step) {
             vec sum = v_splat(0);
-            for (ptrdiff_t j = 0; j < inputs; j++)
-                sum = v_fma(v_splat(row[j]), v_load((const real *)t->from[j] + run * t->run_step), sum);
-            v_store((real *)t->to + run * t->to_run_step + i * t->to_step, sum);
+            UNROLLED for (int j = 0; j < taps; j++) sum = v_fma(v_splat(row[j]), in[j], sum);
+            v_store(to, sum);
         }
+    }
+}
+
+static void NAMED(expand)(const fc_transform *t, ptrdiff_t results, ptrdiff_t taps) {
+    switch (taps) {
+    case 1: NAMED(expand_taps)(1, t, results); break;
+    case 3: NAMED(expand_taps)(3, t, results); break;
+    case 4: NAMED(expand_taps)(4, t, results); break;
+    case 5: NAMED(expand_taps)(5, t, results); break;
+    case 7: NAMED(expand_taps)(7, t, results); break;
+    }
 }
