@@ -87,9 +87,7 @@ cdef extern from "kernels/kernels.h" nogil:
     ctypedef void (*fc_transform_fn)(const fc_transform *) noexcept
     ctypedef struct fc_blend:
         const void *matrix
-        const void **weight
-        const Py_ssize_t *weight_run
-        Py_ssize_t weight_step
+        const void *weight
         const void *tiles
         Py_ssize_t position_step, row_step, item_step
         void *to

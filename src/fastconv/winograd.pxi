@@ -75,7 +75,7 @@ cdef class WinogradLayout:
         job.parts = 1
         w.phases = forms[0].stride < stride[1]
         w.channels = job.channels * (stride[1] * stride[2] if w.phases else 1)
-        w.blends = w.channels <= BLEND_CHANNELS
+        w.blends = w.channels <= BLEND_CHANNELS and forms[0].stride == 1
         lanes = job.kernels.lanes
         self.matrices = []
         self.numbers = np.concatenate([
@@ -181,13 +181,17 @@ cdef void pack_group(real *packed, const real *weight, const Winograd *w, real *
                 job.kernels.gather(strip, weight + first * taps + c * kernel, taps, min(lanes, job.filters - first),
                                    channels * kernel, c * kernel, taps - c * kernel)
                 for i in range(channels):
-                    expand_kernel(packed + (c + i) * (filters.last - filters.first) + first - filters.first,
-                                  strip + i * kernel * lanes, between, w, filters.last - filters.first)
+                    expand_kernel(packed, strip + i * kernel * lanes, between, w, c + i, first - filters.first,
+                                  filters.last - filters.first)
         packed += (filters.last - filters.first) * w.channels * w.y.rows * w.x.rows
 
 
-cdef void expand_kernel(real *packed, const real *kernel, real *between, const Winograd *w, Py_ssize_t width) noexcept nogil:
-    """Transform one channel's kernels (kh, kw, filters) to (rows of G for both axes, filters)."""
+cdef void expand_kernel(real *packed, const real *kernel, real *between, const Winograd *w, Py_ssize_t channel,
+                        Py_ssize_t filter, Py_ssize_t width) noexcept nogil:
+    """Transform one channel's kernels (kh, kw, filters), `lanes` of a block of `width` from `filter` on.
+
+    They go to (row of G for y, for x, channel, block), and for blends to (vector, row for x, channel, row for y, lanes).
+    """
     cdef fc_transform request
     cdef Py_ssize_t lanes = w.job.kernels.lanes, rows = w.y.taps, columns = w.x.taps, i
     request.matrix, request.runs, request.run_step = w.y.G, columns, lanes
@@ -196,8 +200,12 @@ cdef void expand_kernel(real *packed, const real *kernel, real *between, const W
         request.source[i] = kernel + i * columns * lanes
     w.job.kernels.expand(&request, w.y.rows, rows)
     request.matrix, request.runs, request.run_step = w.x.G, w.y.rows, columns * lanes
-    request.to, request.to_step = packed, w.channels * width
-    request.to_run_step = w.x.rows * request.to_step
+    if w.blends:
+        request.to = packed + filter * w.channels * w.y.rows * w.x.rows + channel * w.y.rows * lanes
+        request.to_step, request.to_run_step = w.channels * w.y.rows * lanes, lanes
+    else:
+        request.to = packed + channel * width + filter
+        request.to_step, request.to_run_step = w.channels * width, w.x.rows * w.channels * width
     for i in range(columns):
         request.source[i] = between + i * lanes
     w.job.kernels.expand(&request, w.x.rows, columns)
@@ -455,7 +463,7 @@ cdef void finish_tiles(real *out, const real *tiles, const real *sums, real *bet
                 first = run * RUN_TILES
                 some = min(columns - first, RUN_TILES)
                 if w.blends:
-                    blend_tiles(between, tiles + tile * w.tile_step, w, block, filters, filter, some)
+                    blend_tiles(between, tiles + tile * w.tile_step, w, block, filter, some)
                 else:
                     transform_columns(between, sums + tile * width + filter - filters.first, w, width, some)
                 transform_rows(out + (first * w.x.outputs * dilation + remainder) * lanes, between, w, some)
@@ -467,20 +475,14 @@ cdef void finish_tiles(real *out, const real *tiles, const real *sums, real *bet
                           block, filter, map_row, first_column, count)
 
 
-cdef void blend_tiles(real *between, const real *tiles, const Winograd *w, const Block *block, Range filters,
-                      Py_ssize_t filter, Py_ssize_t count) noexcept nogil:
+cdef void blend_tiles(real *between, const real *tiles, const Winograd *w, const Block *block, Py_ssize_t filter,
+                      Py_ssize_t count) noexcept nogil:
     """Add up the few channels of some neighbouring tiles, for `lanes` filters, and transform the sums back along columns."""
-    cdef Py_ssize_t lanes = w.job.kernels.lanes, width = filters.last - filters.first, i
-    cdef const real *weight = (<const real *>w.job.weight + w.job.groups * w.job.filters * w.job.taps
-                               + block.group * packed_numbers(w) + filters.first * w.channels * w.y.rows * w.x.rows
-                               + filter - filters.first)
-    cdef Py_ssize_t[TRANSFORM_MAX_POSITIONS] places
+    cdef Py_ssize_t lanes = w.job.kernels.lanes
     cdef fc_blend request
-    request.matrix, request.weight_run, request.weight_step = w.y.A, places, width
-    for i in range(w.x.positions):
-        places[i] = w.x.row[i] * w.channels * width
-    for i in range(w.y.positions):
-        request.weight[i] = weight + w.y.row[i] * w.x.rows * w.channels * width
+    request.matrix = w.y.A
+    request.weight = (<const real *>w.job.weight + w.job.groups * w.job.filters * w.job.taps
+                      + block.group * packed_numbers(w) + filter * w.channels * w.y.rows * w.x.rows)
     request.tiles, request.item_step, request.position_step = tiles, w.tile_step, w.position_step
     request.row_step = w.x.positions * w.position_step
     request.channels, request.items, request.runs = w.channels, count, w.x.positions

@@ -6,7 +6,7 @@
 #include <stddef.h>
 
 enum { TILE_MAX_FILTERS = 8, TILE_MAX_VECTORS = 6, SWEEP_MAX_ROWS = 7, SWEEP_MAX_VECTORS = 4, PROBE_SUMS = 12,
-       TRANSFORM_MAX_POSITIONS = 9 };
+       TRANSFORM_MAX_POSITIONS = 9, BLEND_MAX_TILES = 4 };
 
 /* A tile: some filters times some vectors of output pixels.
    map[j][i * map_step + lane] = sum over taps t of weight[i * filter_step + t * tap_step] * image[j][offset[t] + lane],
@@ -77,14 +77,11 @@ typedef struct {
 typedef void fc_transform_fn(const fc_transform *transform);
 
 /* A blend: the sums of a few channels, transformed back along the columns without a stop in memory. For run b, with
-   sum[i] = sum over c of weight[i][weight_run[b] + c * weight_step] * tiles[b * position_step + i * row_step + item * item_step + c],
+   sum[i] = sum over c of weight[((b * channels + c) * positions + i) * lanes] * tiles[b * position_step + i * row_step + item * item_step + c],
    to[k * to_step + item * to_item_step + b * to_run_step] = sum over i of matrix[k, i] sum[i]. */
 typedef struct {
     const void *matrix;
-    const void *weight[TRANSFORM_MAX_POSITIONS];
-    const ptrdiff_t *weight_run;
-    ptrdiff_t weight_step;
-    const void *tiles;
+    const void *weight, *tiles;
     ptrdiff_t position_step, row_step, item_step;
     void *to;
     ptrdiff_t to_step, to_item_step, to_run_step;

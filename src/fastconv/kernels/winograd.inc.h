@@ -91,23 +91,36 @@ INLINE void NAMED(transform)(const int outputs, const int taps, const int stride
     }
 }
 
-INLINE void NAMED(blend)(const int outputs, const int taps, const int stride, const fc_blend *blend) {
+/* Blend so many tiles at a time, which share what is loaded of the weights. */
+INLINE void NAMED(blend_tiles)(const int outputs, const int taps, const int stride, const int tiles, const fc_blend *blend,
+                               const ptrdiff_t b, const ptrdiff_t item) {
     const int positions = POSITIONS(outputs, taps, stride);
-    const ptrdiff_t row_step = blend->row_step, weight_step = blend->weight_step, channels = blend->channels;
-    for (ptrdiff_t b = 0; b < blend->runs; b++) {
-        const real *first[TRANSFORM_MAX_POSITIONS];
-        UNROLLED for (int i = 0; i < positions; i++) first[i] = (const real *)blend->weight[i] + blend->weight_run[b];
-        for (ptrdiff_t item = 0; item < blend->items; item++) {
-            const real *tile = (const real *)blend->tiles + b * blend->position_step + item * blend->item_step;
-            real *to = (real *)blend->to + b * blend->to_run_step + item * blend->to_item_step;
-            vec sum[TRANSFORM_MAX_POSITIONS], out[TRANSFORM_MAX_POSITIONS];
-            UNROLLED for (int i = 0; i < positions; i++) sum[i] = v_splat(0);
-            ROLLED for (ptrdiff_t c = 0; c < channels; c++)
-                UNROLLED for (int i = 0; i < positions; i++)
-                    sum[i] = v_fma(v_splat(tile[i * row_step + c]), v_load(first[i] + c * weight_step), sum[i]);
-            NAMED(inverse)(outputs, taps, stride, blend->matrix, sum, out);
-            UNROLLED for (int k = 0; k < outputs; k++) v_store(to + k * blend->to_step, out[k]);
+    const ptrdiff_t row_step = blend->row_step, item_step = blend->item_step, channels = blend->channels;
+    const real *weight = (const real *)blend->weight + b * channels * positions * LANES;
+    const real *tile = (const real *)blend->tiles + b * blend->position_step + item * item_step;
+    vec sum[BLEND_MAX_TILES][TRANSFORM_MAX_POSITIONS];
+    UNROLLED for (int i = 0; i < positions; i++)
+        UNROLLED for (int t = 0; t < tiles; t++) sum[t][i] = v_splat(0);
+    ROLLED for (ptrdiff_t c = 0; c < channels; c++, tile++, weight += positions * LANES)
+        UNROLLED for (int i = 0; i < positions; i++) {
+            const vec w = v_load(weight + i * LANES);
+            UNROLLED for (int t = 0; t < tiles; t++) sum[t][i] = v_fma(v_splat(tile[i * row_step + t * item_step]), w, sum[t][i]);
         }
+    real *to = (real *)blend->to + b * blend->to_run_step + item * blend->to_item_step;
+    UNROLLED for (int t = 0; t < tiles; t++) {
+        vec out[TRANSFORM_MAX_POSITIONS];
+        NAMED(inverse)(outputs, taps, stride, blend->matrix, sum[t], out);
+        UNROLLED for (int k = 0; k < outputs; k++) v_store(to + t * blend->to_item_step + k * blend->to_step, out[k]);
+    }
+}
+
+INLINE void NAMED(blend)(const int outputs, const int taps, const int stride, const fc_blend *blend) {
+    const int most = (REGISTERS - 4) / POSITIONS(outputs, taps, stride);
+    const int tiles = most < BLEND_MAX_TILES ? most : BLEND_MAX_TILES;
+    for (ptrdiff_t b = 0; b < blend->runs; b++) {
+        ptrdiff_t item = 0;
+        for (; item + tiles <= blend->items; item += tiles) NAMED(blend_tiles)(outputs, taps, stride, tiles, blend, b, item);
+        for (; item < blend->items; item++) NAMED(blend_tiles)(outputs, taps, stride, 1, blend, b, item);
     }
 }
 
@@ -159,27 +172,33 @@ static void NAMED(gather)(void *to, const void *from, ptrdiff_t from_step, ptrdi
 }
 
 /* The way back: to[i * to_step + p] = from[p * LANES + i] + bias[i], kept between low and high, for i of fewer than `rows`.
-   Returns 1 if a number was NaN or infinite, else 0. */
+   Rows are written one after the other, some vectors of each: rows that lie a multiple of 4096 bytes apart would drive one
+   another out of the cache. Returns 1 if a number was NaN or infinite, else 0. */
 static int NAMED(scatter)(void *to, ptrdiff_t to_step, ptrdiff_t rows, const void *from, ptrdiff_t count, const void *bias,
                           double low_, double high_) {
     const vec low = v_splat((real)low_), high = v_splat((real)high_);
     vec finite = v_splat(0); /* NaN as soon as something is not */
-    for (ptrdiff_t p = 0; p < count; p += LANES) {
-        const ptrdiff_t inside = count - p;
-        vec maps[LANES];
-        UNROLLED for (int i = 0; i < LANES; i++) {
-            maps[i] = i < inside ? v_load((const real *)from + (p + i) * LANES) : v_splat(0);
-            finite = v_fma(maps[i], v_splat(0), finite);
+    enum { VECTORS = 16, WIDTH = VECTORS * LANES };
+    real transposed[LANES * WIDTH];
+    for (ptrdiff_t first = 0; first < count; first += WIDTH) {
+        const ptrdiff_t width = count - first < WIDTH ? count - first : WIDTH;
+        for (ptrdiff_t p = 0; p < width; p += LANES) {
+            vec maps[LANES];
+            UNROLLED for (int i = 0; i < LANES; i++) {
+                maps[i] = p + i < width ? v_load((const real *)from + (first + p + i) * LANES) : v_splat(0);
+                finite = v_fma(maps[i], v_splat(0), finite);
+            }
+            NAMED(transpose)(maps);
+            UNROLLED for (int i = 0; i < LANES; i++) v_store(transposed + i * WIDTH + p, maps[i]);
         }
-        NAMED(transpose)(maps);
-        UNROLLED for (int i = 0; i < LANES; i++) {
-            if (i >= rows) break;
-            const vec map = v_min(high, v_max(low, v_add(maps[i], v_splat(((const real *)bias)[i]))));
-            real *out = (real *)to + i * to_step + p;
-            if (inside >= LANES)
-                v_store(out, map);
-            else
-                v_store_first(out, map, inside);
+        for (ptrdiff_t i = 0; i < rows; i++) {
+            const vec offset = v_splat(((const real *)bias)[i]);
+            real *out = (real *)to + i * to_step + first;
+            ptrdiff_t p = 0;
+            for (; p + LANES <= width; p += LANES)
+                v_store(out + p, v_min(high, v_max(low, v_add(v_load(transposed + i * WIDTH + p), offset))));
+            const vec last = v_min(high, v_max(low, v_add(v_load(transposed + i * WIDTH + (p < width ? p : 0)), offset)));
+            if (p < width) v_store_first(out + p, last, width - p);
         }
     }
     real lanes[LANES];
