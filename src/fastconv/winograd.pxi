@@ -6,7 +6,8 @@
 # of their own, or else the pixels with one remainder by the stride are a channel of its own (`phases`), and the stride is 1.
 
 cdef enum:
-    RUN_TILES = 4        # transformed at a time, so that they are in the cache from one axis to the other
+    MOST_RUN_TILES = 8
+    RUN_NUMBERS = 6144   # that are in the cache on the way from one axis to the other
     BLEND_CHANNELS = 16  # at most, that are added up and transformed back in one go
     CHUNK_CHANNELS = 64  # added up by themselves, so that rounding errors stay small
 
@@ -27,6 +28,7 @@ cdef struct Winograd:
     bint phases, blends
     Py_ssize_t tile_rows, tile_columns        # of a block at most
     Py_ssize_t row_blocks, column_blocks      # of a map
+    Py_ssize_t run_tiles                      # transformed at a time
     Py_ssize_t strip_step, between_columns, out_columns
     Py_ssize_t tile_step, position_step, sums_step
     const Py_ssize_t *ramp                    # from one channel to the next, for blocks of one and more vectors of filters
@@ -87,8 +89,9 @@ cdef class WinogradLayout:
         w.tile_rows, w.tile_columns = tile_rows, tile_columns
         tiles = w.tile_rows * w.tile_columns * job.axis[2].dilation
         w.strip_step = (input_columns(w, tile_columns) + 2 * lanes) * lanes
-        w.between_columns = RUN_TILES * w.x.step + w.x.positions
-        w.out_columns = w.tile_columns * w.x.outputs * job.axis[2].dilation
+        w.run_tiles = min(max(2, RUN_NUMBERS // (w.y.positions * w.x.step * lanes)), MOST_RUN_TILES)
+        w.between_columns = w.run_tiles * w.x.step + w.x.positions
+        w.out_columns = w.run_tiles * w.x.outputs * job.axis[2].dilation
         # An odd number of lines, so that what lies at the same place of neighbours does not share its place in the cache.
         w.tile_step = (ceiling(w.channels, lanes) // 2 * 2 + 1) * lanes
         w.position_step = (tiles * w.tile_step // lanes // 2 * 2 + 1) * lanes
@@ -98,7 +101,7 @@ cdef class WinogradLayout:
         w.sums_step = (tiles * BLOCK_VECTORS // 2 * 2 + 1) * lanes
         w.phase_numbers = (lanes + stride[2]) * input_columns(w, tile_columns) + SLACK if w.phases else 0
         w.strip_numbers = w.y.positions * w.strip_step
-        w.between_numbers = (max(w.y.positions * w.between_columns, w.y.outputs * RUN_TILES * w.x.positions)) * lanes
+        w.between_numbers = (max(w.y.positions * w.between_columns, w.y.outputs * w.run_tiles * w.x.positions)) * lanes
         w.tiles_numbers = tiles * w.tile_step if w.blends else w.y.positions * w.x.positions * w.position_step
         w.sums_numbers = 0 if w.blends else w.y.positions * w.x.positions * w.sums_step
         w.out_numbers = w.y.outputs * w.out_columns * lanes
@@ -311,9 +314,9 @@ cdef void transform_images(real *tiles, real *strip, real *phases, real *between
                     fill_line(strip + line % lines * w.strip_step, w, block, c, line)
                 line += 1
             for remainder in range(job.axis[2].dilation):
-                for run in range(ceiling(columns, RUN_TILES)):
-                    first = run * RUN_TILES
-                    count = min(columns - first, RUN_TILES)
+                for run in range(ceiling(columns, w.run_tiles)):
+                    first = run * w.run_tiles
+                    count = min(columns - first, w.run_tiles)
                     transform_run(to, strip, between, w, row * w.y.step, remainder, first, count)
                     to += count * w.tile_step
 
@@ -444,35 +447,27 @@ cdef inline void aim(fc_tile *request, const real *image, real *map, Py_ssize_t 
         request.map[j] = map + j * lanes
 
 
-cdef void finish_tiles(real *out, const real *tiles, const real *sums, real *between, const Winograd *w, const Block *block, Range filters,
-                       Py_ssize_t row) noexcept nogil:
-    """Transform one row of tiles back, and write it to the maps."""
-    cdef const Job *job = &w.job
-    cdef Py_ssize_t lanes = job.kernels.lanes, columns = block.columns.last - block.columns.first
-    cdef Py_ssize_t dilation = job.axis[2].dilation, width = filters.last - filters.first
-    cdef Py_ssize_t first_column = block.columns.first * w.x.outputs * dilation
-    cdef Py_ssize_t count = min(columns * w.x.outputs * dilation, job.map_size[2] - first_column)
-    cdef Py_ssize_t vector, filter, k, remainder, run, first, map_row, tile, some
-    cdef real *maps = (<real *>job.maps + block.n * job.map_step[0] + block.group * job.filters * job.map_step[1]
-                       + block.depth * job.map_step[2] + first_column)
-    for vector in range(ceiling(min(filters.last, job.filters) - filters.first, lanes)):
+cdef void finish_tiles(real *out, const real *tiles, const real *sums, real *between, const Winograd *w, const Block *block,
+                       Range filters, Py_ssize_t row) noexcept nogil:
+    """Transform one row of tiles back, and write it to the maps, some tiles and `lanes` filters at a time."""
+    cdef Py_ssize_t lanes = w.job.kernels.lanes, columns = block.columns.last - block.columns.first
+    cdef Py_ssize_t dilation = w.job.axis[2].dilation, width = filters.last - filters.first
+    cdef Py_ssize_t vector, filter, remainder, run, first, tile, count
+    for vector in range(ceiling(min(filters.last, w.job.filters) - filters.first, lanes)):
         filter = filters.first + vector * lanes
-        tile = (row - block.rows.first) * columns * dilation
-        for remainder in range(dilation):
-            for run in range(ceiling(columns, RUN_TILES)):
-                first = run * RUN_TILES
-                some = min(columns - first, RUN_TILES)
+        for run in range(ceiling(columns, w.run_tiles)):
+            first = run * w.run_tiles
+            count = min(columns - first, w.run_tiles)
+            if w.blends:
+                write_run(<real *>NULL, w, block, filter, row, block.columns.first + first, count)
+            for remainder in range(dilation):
+                tile = ((row - block.rows.first) * dilation + remainder) * columns + first
                 if w.blends:
-                    blend_tiles(between, tiles + tile * w.tile_step, w, block, filter, some)
+                    blend_tiles(between, tiles + tile * w.tile_step, w, block, filter, count)
                 else:
-                    transform_columns(between, sums + tile * width + filter - filters.first, w, width, some)
-                transform_rows(out + (first * w.x.outputs * dilation + remainder) * lanes, between, w, some)
-                tile += some
-        for k in range(w.y.outputs):
-            map_row = (row * w.y.outputs + k) * job.axis[1].dilation + block.phase
-            if map_row < job.map_size[1]:
-                write_row(maps + filter * job.map_step[1] + map_row * job.map_size[2], out + k * w.out_columns * lanes, w,
-                          block, filter, map_row, first_column, count)
+                    transform_columns(between, sums + tile * width + vector * lanes, w, width, count)
+                transform_rows(out + remainder * lanes, between, w, count)
+            write_run(out, w, block, filter, row, block.columns.first + first, count)
 
 
 cdef void blend_tiles(real *between, const real *tiles, const Winograd *w, const Block *block, Py_ssize_t filter,
@@ -518,18 +513,35 @@ cdef void transform_rows(real *out, const real *between, const Winograd *w, Py_s
     w.x.form.inverse(&request)
 
 
-cdef void write_row(real *map, const real *out, const Winograd *w, const Block *block, Py_ssize_t filter, Py_ssize_t row,
-                    Py_ssize_t column, Py_ssize_t count) noexcept nogil:
-    """Write one row of outputs (pixels, filters) to the maps of up to `lanes` filters."""
+cdef void write_run(const real *out, const Winograd *w, const Block *block, Py_ssize_t filter, Py_ssize_t tile_row,
+                    Py_ssize_t tile, Py_ssize_t tiles) noexcept nogil:
+    """Write the outputs (rows, pixels, filters) of some tiles to the maps of up to `lanes` filters.
+
+    Without outputs, have the cache get the places where they will be written.
+    """
     cdef const Job *job = &w.job
-    cdef Py_ssize_t i, lanes = job.kernels.lanes, filters = min(lanes, job.filters - filter)
+    cdef Py_ssize_t k, i, row, filters = min(job.kernels.lanes, job.filters - filter)
+    cdef Py_ssize_t column = tile * w.x.outputs * job.axis[2].dilation
+    cdef Py_ssize_t count = min(tiles * w.x.outputs * job.axis[2].dilation, job.map_size[2] - column)
     cdef const real *bias = <const real *>job.bias + block.group * job.filters + filter
-    if job.kernels.scatter(map, job.map_step[1], filters, out, count, bias, job.low, job.high):
-        for i in range(filters):
-            sum_again(map + i * job.map_step[1], out + i, w, block, filter + i, row, column, count)
-    if job.activation > RELU6:
-        for i in range(filters):
-            activate(map + i * job.map_step[1], count, job.activation)
+    cdef real *map
+    for k in range(w.y.outputs):
+        row = (tile_row * w.y.outputs + k) * job.axis[1].dilation + block.phase
+        if row >= job.map_size[1]:
+            break
+        map = (<real *>job.maps + block.n * job.map_step[0] + (block.group * job.filters + filter) * job.map_step[1]
+               + block.depth * job.map_step[2] + row * job.map_size[2] + column)
+        if out == NULL:
+            for i in range(filters):
+                fc_expect(map + i * job.map_step[1], count * sizeof(real))
+            continue
+        if job.kernels.scatter(map, job.map_step[1], filters, out, count, bias, job.low, job.high):
+            for i in range(filters):
+                sum_again(map + i * job.map_step[1], out + i, w, block, filter + i, row, column, count)
+        if job.activation > RELU6:
+            for i in range(filters):
+                activate(map + i * job.map_step[1], count, job.activation)
+        out += w.out_columns * job.kernels.lanes
 
 
 cdef void sum_again(real *map, const real *out, const Winograd *w, const Block *block, Py_ssize_t filter, Py_ssize_t row,

@@ -172,33 +172,27 @@ static void NAMED(gather)(void *to, const void *from, ptrdiff_t from_step, ptrdi
 }
 
 /* The way back: to[i * to_step + p] = from[p * LANES + i] + bias[i], kept between low and high, for i of fewer than `rows`.
-   Rows are written one after the other, some vectors of each: rows that lie a multiple of 4096 bytes apart would drive one
-   another out of the cache. Returns 1 if a number was NaN or infinite, else 0. */
+   Returns 1 if a number was NaN or infinite, else 0. */
 static int NAMED(scatter)(void *to, ptrdiff_t to_step, ptrdiff_t rows, const void *from, ptrdiff_t count, const void *bias,
                           double low_, double high_) {
     const vec low = v_splat((real)low_), high = v_splat((real)high_);
     vec finite = v_splat(0); /* NaN as soon as something is not */
-    enum { VECTORS = 16, WIDTH = VECTORS * LANES };
-    real transposed[LANES * WIDTH];
-    for (ptrdiff_t first = 0; first < count; first += WIDTH) {
-        const ptrdiff_t width = count - first < WIDTH ? count - first : WIDTH;
-        for (ptrdiff_t p = 0; p < width; p += LANES) {
-            vec maps[LANES];
-            UNROLLED for (int i = 0; i < LANES; i++) {
-                maps[i] = p + i < width ? v_load((const real *)from + (first + p + i) * LANES) : v_splat(0);
-                finite = v_fma(maps[i], v_splat(0), finite);
-            }
-            NAMED(transpose)(maps);
-            UNROLLED for (int i = 0; i < LANES; i++) v_store(transposed + i * WIDTH + p, maps[i]);
+    for (ptrdiff_t p = 0; p < count; p += LANES) {
+        const ptrdiff_t inside = count - p;
+        vec maps[LANES];
+        UNROLLED for (int i = 0; i < LANES; i++) {
+            maps[i] = i < inside ? v_load((const real *)from + (p + i) * LANES) : v_splat(0);
+            finite = v_fma(maps[i], v_splat(0), finite);
         }
-        for (ptrdiff_t i = 0; i < rows; i++) {
-            const vec offset = v_splat(((const real *)bias)[i]);
-            real *out = (real *)to + i * to_step + first;
-            ptrdiff_t p = 0;
-            for (; p + LANES <= width; p += LANES)
-                v_store(out + p, v_min(high, v_max(low, v_add(v_load(transposed + i * WIDTH + p), offset))));
-            const vec last = v_min(high, v_max(low, v_add(v_load(transposed + i * WIDTH + (p < width ? p : 0)), offset)));
-            if (p < width) v_store_first(out + p, last, width - p);
+        NAMED(transpose)(maps);
+        UNROLLED for (int i = 0; i < LANES; i++) {
+            if (i >= rows) break;
+            const vec map = v_min(high, v_max(low, v_add(maps[i], v_splat(((const real *)bias)[i]))));
+            real *out = (real *)to + i * to_step + p;
+            if (inside >= LANES)
+                v_store(out, map);
+            else
+                v_store_first(out, map, inside);
         }
     }
     real lanes[LANES];
