@@ -50,6 +50,7 @@ cdef extern from "kernels/kernels.h" nogil:
         Py_ssize_t map_step
         const void *bias
         int lanes_are_filters
+        const void *ahead
         double low, high
     ctypedef struct fc_panel:
         void *panel
@@ -795,6 +796,7 @@ cdef void multiply_pixels(real *maps, const real *strip, const real *panel, real
     request.lanes_are_filters = False
     request.low = job.low if taps.last == job.taps else -INFINITY
     request.high = job.high if taps.last == job.taps else INFINITY
+    request.ahead = request.weight
     request.map_step = job.map_step[1]
     if job.panels:
         request.offset = job.ramp
@@ -841,6 +843,7 @@ cdef void multiply_filters(real *sums, const real *panel, const Job *job, const 
     request.lanes_are_filters = True
     request.low = job.low if taps.last == job.taps else -INFINITY
     request.high = job.high if taps.last == job.taps else INFINITY
+    request.ahead = weight + request.taps * job.width
     request.map_step = sums_step(job)
     for j in range(vectors):
         request.image[j] = weight + j * lanes

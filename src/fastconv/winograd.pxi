@@ -435,6 +435,7 @@ cdef void multiply_tiles(real *sums, const real *tiles, const real *zeros, const
                 for group in range(groups):
                     some = share(block.tiles, groups, group)
                     request.weight = tiles + position * w.position_step + some.first * w.tile_step + c
+                    request.ahead = weight + (c + CHUNK_CHANNELS) * width
                     aim(&request, weight + c * width, sums + position * w.sums_step + some.first * width, vectors, lanes)
                     job.kernels.tile[some.last - some.first][vectors](&request)
 

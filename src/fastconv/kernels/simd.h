@@ -42,6 +42,13 @@
 #else
 #  define v_keep(x) ((void)0)
 #endif
+
+/* v_fetch(p): the cache may fetch what lies there, readable or not. */
+#if defined(__GNUC__)
+#  define v_fetch(p) __builtin_prefetch(p, 0, 2)
+#else
+#  define v_fetch(p) ((void)(p))
+#endif
 #endif
 
 #undef real

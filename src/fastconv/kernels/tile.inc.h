@@ -10,6 +10,7 @@ INLINE void NAMED(tile)(const int filters, const int vectors, const fc_tile *til
     const real *weight = tile->weight, *bias = tile->bias;
     const ptrdiff_t filter_step = tile->filter_step, tap_step = tile->tap_step, taps = tile->taps;
     const ptrdiff_t *offset = tile->offset;
+    const real *ahead = tile->ahead;
     UNROLLED for (int j = 0; j < vectors; j++) image[j] = tile->image[j];
     UNROLLED for (int i = 0; i < filters; i++)
         UNROLLED for (int j = 0; j < vectors; j++)
@@ -17,6 +18,7 @@ INLINE void NAMED(tile)(const int filters, const int vectors, const fc_tile *til
     ROLLED for (ptrdiff_t t = 0; t < taps; t++) {
         vec pixels[TILE_MAX_VECTORS];
         UNROLLED for (int j = 0; j < vectors; j++) pixels[j] = v_load(image[j] + offset[t]);
+        UNROLLED for (int j = 0; j < vectors; j++) v_fetch(ahead + offset[t] + j * LANES);
         UNROLLED for (int i = 0; i < filters; i++) {
             const vec w = v_splat(weight[i * filter_step]);
             UNROLLED for (int j = 0; j < vectors; j++) sum[i][j] = v_fma(w, pixels[j], sum[i][j]);
