@@ -24,7 +24,10 @@ UNIT_PRODUCTS = 2**18
 THREAD_PRODUCTS = 2**19  # that are worth a thread's while
 STRIP_PRODUCTS = 2**28  # of one unit: a call can be interrupted between units
 WORKSPACE_BYTES = 2**22
-CHUNK_TAPS = 512  # added up by themselves, so that rounding errors stay small and panels in the cache
+CHUNK_TAPS = {
+    "default": 512,
+    "highest": 128,
+}  # added up by themselves: rounding errors stay small, and panels in the cache
 CORE_NAMES = {
     np.dtype(np.int32): "int32_t",
     np.dtype(np.int64): "int64_t",
@@ -268,7 +271,13 @@ def _choose_blocks(problem: Problem, layout: _core.Layout, keeps_packed: bool) -
     channels, filters = problem.channels // problem.groups, problem.filters // problem.groups
     rows, columns = problem.output_size[1:]
     row_bytes = (problem.size[2] + 2 * problem.pad[2]) * itemsize
-    if channels * problem.kernel[0] == 1 and filters <= 4 and problem.taps > 1:
+    chunk = CHUNK_TAPS[problem.precision]
+    if (
+        channels * problem.kernel[0] == 1
+        and filters <= 4
+        and 1 < problem.taps
+        and (problem.precision == "default" or problem.taps <= chunk)
+    ):
         _choose_sweeps(problem, layout, rows, columns, row_bytes)
         return True, False, False
     if problem.is_pointwise:
@@ -291,9 +300,9 @@ def _choose_blocks(problem: Problem, layout: _core.Layout, keeps_packed: bool) -
         packed=packed,
         panels=panels,
         in_place=in_place,
-        chunk=CHUNK_TAPS,
+        chunk=chunk,
         # Vectors that lie over their neighbours must not meet again in a later chunk.
-        block_tiles=8 if panels or problem.taps <= CHUNK_TAPS else 1,
+        block_tiles=8 if panels or problem.taps <= chunk else 1,
     )
     return False, by_filters, packed
 
@@ -334,7 +343,7 @@ def _block_layout(plan: Plan, size: Sequence[int]) -> _core.Layout | _core.Winog
                 packed=bool(packed),
                 panels=True,  # which alone do with less than a vector of pixels
                 in_place=False,
-                chunk=CHUNK_TAPS,
+                chunk=CHUNK_TAPS[problem.precision],
                 block_tiles=8,
             )
     return layout

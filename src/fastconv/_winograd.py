@@ -9,6 +9,8 @@ Neural Networks", 2016). Forms of the two image axes nest.
 from __future__ import annotations
 
 import itertools
+import math
+from collections.abc import Iterator
 from functools import cache
 from typing import NamedTuple
 
@@ -31,20 +33,19 @@ POINTS: dict[int, tuple[float, ...]] = {
     8: (0.4908, 1.0086, 1.9163),
 }
 
-
 # For so many taps and so large a stride: outputs that there are kernels for, and how many times larger than with direct summation
 # errors become (as measured; along both axes the product counts).
 KNOWN: dict[tuple[int, int], dict[int, float]] = {
     (1, 1): {1: 1},
     (3, 1): {4: 2.6, 3: 1.55, 2: 1.2},
-    (4, 1): {4: 3.5, 3: 2.4},
+    (4, 1): {4: 2.7, 3: 1.65},
     (5, 1): {3: 3.5, 2: 2.1},
     (7, 1): {2: 6.5},
     (3, 2): {4: 1.6, 2: 1.1},
     (5, 2): {2: 1.9},
 }
 GROWTH = {"default": 7.0, "highest": 1.5}  # of errors, that a precision allows
-DOMAIN = "it takes float32 or float64, kernels of depth 1 with 3, 4, 5 or 7 taps a row or a column and a stride of 1 (3 or 5: of 2)"
+DOMAIN = "it takes float32 or float64, and kernels of depth 1 whose rows and columns have 3, 4, 5 or 7 taps (or one)"
 
 # What things cost, in products of the best direct kernel.
 DIRECT = 1.2  # a product of an ordinary one
@@ -124,21 +125,33 @@ def choose(problem: Problem, keeps_packed: bool) -> Choice | None:
     """Return the cheapest forms that are accurate enough, None if direct summation is cheaper or none fits."""
     if problem.accumulator.kind != "f" or problem.kernel[0] > 1 or problem.algorithm == "direct":
         return None
-    axes = [KNOWN.get((problem.kernel[axis], problem.stride[axis]), {}) for axis in (1, 2)]
-    best, least = None, direct_cost(problem)
-    if problem.algorithm == "winograd":
-        least = float("inf")
-    for rows, columns in itertools.product(*axes):
-        if (
-            axes[0][rows] * axes[1][columns] > GROWTH[problem.precision]
-            or problem.taps == problem.channels // problem.groups
-        ):
-            continue
-        forms = form(rows, problem.kernel[1], problem.stride[1]), form(columns, problem.kernel[2], problem.stride[2])
+    best, least = None, direct_cost(problem) if problem.algorithm == "auto" else math.inf
+    for forms in _candidates(problem):
         choice = Choice(forms, *_block(problem, forms))
         if (expected := cost(problem, choice, keeps_packed)) < least:
             best, least = choice, expected
     return best
+
+
+def _candidates(problem: Problem) -> Iterator[tuple[Form, Form]]:
+    """Yield forms of rows and columns that are accurate enough: with their stride, or for the phases of a strided kernel."""
+    for split in (False, True):
+        if split and (problem.stride == (1, 1, 1) or problem.dilation != (1, 1, 1)):
+            return
+        taps = [-(-k // s) if split else k for k, s in zip(problem.kernel, problem.stride, strict=True)][1:]
+        strides = [1 if split else s for s in problem.stride][1:]
+        if taps == [1, 1]:
+            continue
+        rows, columns = (KNOWN.get(axis, {}) for axis in zip(taps, strides, strict=True))
+        for m, n in itertools.product(rows, columns):
+            if rows[m] * columns[n] <= GROWTH[problem.precision]:
+                yield form(m, taps[0], strides[0]), form(n, taps[1], strides[1])
+
+
+def _channels(problem: Problem, forms: tuple[Form, Form]) -> int:
+    """Return the channels of a group, or the phases that a stride makes of them."""
+    split = forms[0].stride < problem.stride[1] or forms[1].stride < problem.stride[2]
+    return problem.channels // problem.groups * (math.prod(problem.stride[1:]) if split else 1)
 
 
 def direct_cost(problem: Problem) -> float:
@@ -150,7 +163,7 @@ def direct_cost(problem: Problem) -> float:
 def cost(problem: Problem, choice: Choice, keeps_packed: bool) -> float:
     """Return how long these forms take on one image, in products at full speed."""
     y, x = choice.forms
-    groups, channels, filters = problem.groups, problem.channels // problem.groups, problem.filters // problem.groups
+    groups, channels, filters = problem.groups, _channels(problem, choice.forms), problem.filters // problem.groups
     tile_rows, tile_columns = _tiles(problem, choice.forms)
     tiles = tile_rows * tile_columns * problem.dilation[1] * problem.dilation[2]
     blocks = problem.dilation[1] * -(-tile_rows // choice.tile_rows) * -(-tile_columns // choice.tile_columns)
@@ -172,7 +185,7 @@ def _tiles(problem: Problem, forms: tuple[Form, Form]) -> tuple[int, int]:
 def _block(problem: Problem, forms: tuple[Form, Form]) -> tuple[int, int]:
     """Return how many rows and columns of tiles fit into the cache, as evenly as can be."""
     rows, columns = _tiles(problem, forms)
-    tile = forms[0].positions * forms[1].positions * problem.channels // problem.groups * problem.accumulator.itemsize
+    tile = forms[0].positions * forms[1].positions * _channels(problem, forms) * problem.accumulator.itemsize
     most = max(1, min(BLOCK_TILES, BLOCK_BYTES // tile) // problem.dilation[2])
     some_columns = -(-columns // -(-columns // most))
     some_rows = max(1, most // some_columns)

@@ -75,9 +75,9 @@ cdef class WinogradLayout:
         job.taps = job.channels * job.axis[1].taps * job.axis[2].taps
         job.lanes = FILTERS
         job.parts = 1
-        w.phases = forms[0].stride < stride[1]
+        w.phases = forms[0].stride < stride[1] or forms[1].stride < stride[2]
         w.channels = job.channels * (stride[1] * stride[2] if w.phases else 1)
-        w.blends = w.channels <= BLEND_CHANNELS and forms[0].stride == 1
+        w.blends = w.channels <= BLEND_CHANNELS and forms[0].stride == forms[1].stride == 1
         lanes = job.kernels.lanes
         self.matrices = []
         self.numbers = np.concatenate([
