@@ -9,8 +9,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -35,8 +34,7 @@ PRECISIONS = ("default", "highest")
 AXIS_NAMES = ("depth", "height", "width")
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(NamedTuple):
     """One convolution: everything but the data."""
 
     output_shape: tuple[int, ...]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastconv import _check, _plan, config, plot
+from fastconv import _check, _plan, config
 from fastconv._check import Array, Padding, PerAxis
 
 if TYPE_CHECKING:
@@ -217,6 +217,8 @@ class FilterBank:
         """Draw the filters of a bank for signals or images; see `plot.filter_bank`. Needs matplotlib."""
         if self._axes == 3:
             raise ValueError(f"weight must be of rank 3 or 4 to be drawn; got shape {self._weight.shape}")
+        from fastconv import plot
+
         return plot.filter_bank(self._weight[:, :, np.newaxis] if self._axes == 1 else self._weight, **options)
 
     def __repr__(self) -> str:
