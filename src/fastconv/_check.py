@@ -62,6 +62,11 @@ class Problem(NamedTuple):
         return self.channels // self.groups * math.prod(self.kernel)
 
     @property
+    def products(self) -> int:
+        """Products of all outputs together."""
+        return math.prod(self.output_shape) * self.taps
+
+    @property
     def is_pointwise(self) -> bool:
         """Whether every output sees just the pixel at its own place, so that an image may as well be one long row."""
         return self.kernel == self.stride == (1, 1, 1) and self.size == self.output_size
