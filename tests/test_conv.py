@@ -24,6 +24,7 @@ from strategies import (
 )
 
 import fastconv as fc
+from fastconv import conv
 
 SMALL_INTEGERS = [np.bool_, np.int8, np.uint8, np.int16, np.int32]
 
@@ -393,6 +394,14 @@ def test_calls_from_many_threads_do_not_disturb_each_other(rng):
         results = list(pool.map(lambda image: fc.conv2d(image, weight, padding=1), images))
     for result, one in zip(results, expected, strict=True):
         assert np.array_equal(result, one)
+
+
+def test_what_is_remembered_of_calls_is_bounded(monkeypatch):
+    monkeypatch.setattr(conv, "MOST_PLANS", 5)
+    conv._plans.clear()
+    for n in [*range(2, 20), *range(2, 20)]:
+        assert fc.conv1d(np.arange(n), [-1, 1]).tolist() == [1] * (n - 1)
+        assert len(conv._plans) <= 5
 
 
 def test_arguments_are_left_as_they_were(rng):

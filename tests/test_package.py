@@ -28,6 +28,22 @@ def test_import_needs_numpy_alone() -> None:
     assert loaded.stdout.split() == []
 
 
+def test_import_loads_no_more_than_it_needs() -> None:
+    program = "import numpy, sys; before = set(sys.modules); import fastconv; print(*sys.modules.keys() - before)"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    late = {"fastconv.filters", "fastconv.plot", "fastconv.__main__"}
+    slow = {"argparse", "dataclasses", "importlib.metadata", "inspect", "pathlib", "re", "subprocess", "urllib.parse"}
+    assert set(loaded) & (late | slow) == set()
+
+
+def test_modules_are_imported_when_they_are_first_used() -> None:
+    program = "import fastconv as fc; print(fc.filters.__name__, fc.plot.__name__, {'filters', 'plot'} <= set(dir(fc)))"
+    printed = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert printed.split() == ["fastconv.filters", "fastconv.plot", "True"]
+    with pytest.raises(AttributeError, match="module 'fastconv' has no attribute 'filter'"):
+        fc.filter  # noqa: B018
+
+
 @pytest.mark.parametrize("name", ["py.typed", "_core.pyi"])
 def test_types_are_shipped(name: str) -> None:
     assert files("fastconv").joinpath(name).is_file()

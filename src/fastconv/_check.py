@@ -9,8 +9,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -35,8 +34,7 @@ PRECISIONS = ("default", "highest")
 AXIS_NAMES = ("depth", "height", "width")
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(NamedTuple):
     """One convolution: everything but the data."""
 
     output_shape: tuple[int, ...]
@@ -62,6 +60,11 @@ class Problem:
     def taps(self) -> int:
         """Products that an output adds up."""
         return self.channels // self.groups * math.prod(self.kernel)
+
+    @property
+    def products(self) -> int:
+        """Products of all outputs together."""
+        return math.prod(self.output_shape) * self.taps
 
     @property
     def is_pointwise(self) -> bool:

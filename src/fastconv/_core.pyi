@@ -1,6 +1,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any, Final, final
 
+import numpy as np
 from numpy.typing import NDArray
 
 PADDING_MODES: Final[dict[str, int]]
@@ -43,6 +44,26 @@ class Layout:
 
 @final
 class Placing: ...
+
+@final
+class Call:
+    def __init__(
+        self,
+        images_shape: Sequence[int],
+        maps_shape: Sequence[int],
+        output: tuple[tuple[int, ...], np.dtype[Any]],
+        pads: Sequence[int],
+        layout: Layout,
+        threads: int,
+        keeps_gil: bool,
+    ) -> None: ...
+    def run(
+        self,
+        images: NDArray[Any],
+        weight: NDArray[Any],
+        bias: NDArray[Any] | None,
+        threads: int,
+    ) -> NDArray[Any] | None: ...
 
 @final
 class WinogradLayout:

@@ -14,6 +14,7 @@ import os
 import numpy as np
 
 cimport cython
+from cpython.buffer cimport PyBUF_STRIDES, PyBuffer_IsContiguous, PyBuffer_Release, PyObject_GetBuffer
 from libc.math cimport INFINITY, exp, expf, isfinite, tanh, tanhf
 from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memcmp, memcpy, memset
@@ -435,8 +436,12 @@ cdef class Layout:
     @property
     def workspace(self):
         """Bytes that each thread works in."""
-        numbers = self.job.strip_numbers + self.job.panel_numbers + self.job.sums_numbers
-        return numbers * self.job.bits // 8 + self.job.lines * 2 * sizeof(void *)
+        return workspace_bytes(&self.job)
+
+
+cdef Py_ssize_t workspace_bytes(const Job *job) noexcept nogil:
+    cdef Py_ssize_t numbers = job.strip_numbers + job.panel_numbers + job.sums_numbers
+    return numbers * job.bits // 8 + job.lines * 2 * sizeof(void *)
 
 
 cdef Py_ssize_t seen(const Axis *axis, Py_ssize_t position, Py_ssize_t tap, Py_ssize_t size, int mode) noexcept nogil:
@@ -534,11 +539,14 @@ cdef int check_signals() noexcept with gil:
     return PyErr_CheckSignals()
 
 
-cdef run(fc_unit_fn unit, const Job *job, size_t workspace, Py_ssize_t threads):
-    """Run all units of a job, without the GIL, until a signal handler raises an exception."""
+cdef run(fc_unit_fn unit, const Job *job, size_t workspace, Py_ssize_t threads, bint keep_gil=False):
+    """Run all units of a job, without the GIL as a rule, until a signal handler raises an exception."""
     cdef int status
-    with nogil:
+    if keep_gil:
         status = fc_run(unit, job, job.units, workspace, threads, check_signals)
+    else:
+        with nogil:
+            status = fc_run(unit, job, job.units, workspace, threads, check_signals)
     if status == -1:
         raise MemoryError(f"no memory for a workspace of {workspace} bytes")
     if status == -2:
@@ -913,11 +921,87 @@ cdef void share_out(Job *job, Py_ssize_t images, Py_ssize_t threads) noexcept no
     job.units = others * job.strips * (1 if job.lines else job.parts)
 
 
+@cython.final
+cdef class Call:
+    """A call of `tiles` on contiguous arrays of known shapes: all is ready but their addresses."""
+
+    cdef Job job
+    cdef fc_unit_fn unit
+    cdef Layout layout  # which owns what the job points into, as does placing
+    cdef Placing placing
+    cdef bytes no_bias
+    cdef Py_ssize_t images, threads, itemsize, image_numbers, map_numbers
+    cdef bint keeps_gil
+    cdef object output_shape, dtype
+
+    def __init__(self, images_shape, maps_shape, output, pads, Layout layout, threads, keeps_gil):
+        """images (N, C, D, H, W) and maps (N, K, D', H', W'); up to so many threads are worth their while."""
+        cdef Job *job = &self.job
+        cdef Py_ssize_t axis
+        job[0] = layout.job
+        self.layout, self.threads, self.keeps_gil = layout, threads, keeps_gil
+        self.images, self.itemsize = images_shape[0], job.bits // 8
+        self.output_shape, self.dtype = output
+        self.no_bias = bytes(maps_shape[1] * self.itemsize)
+        self.image_numbers = self.map_numbers = 1
+        for axis in range(4, -1, -1):
+            if axis < 4:
+                job.image_step[axis] = self.image_numbers
+            if axis < 3:
+                job.map_step[axis] = self.map_numbers
+            if axis > 1:
+                job.axis[axis - 2].pad = pads[axis - 2]
+                job.size[axis - 2], job.map_size[axis - 2] = images_shape[axis], maps_shape[axis]
+            self.image_numbers *= images_shape[axis]
+            self.map_numbers *= maps_shape[axis]
+        place_columns(job)
+        share_out(job, self.images, 1)
+        self.placing = Placing()
+        self.placing.fill(job)
+        self.placing.apply(job)
+        if job.bits == 32:
+            self.unit = <fc_unit_fn>(sweep_unit[float] if job.lines else convolve_unit[float])
+        else:
+            self.unit = <fc_unit_fn>(sweep_unit[double] if job.lines else convolve_unit[double])
+
+    def run(self, images, weight, bias, Py_ssize_t threads):
+        """Return the maps, or None if an array is not contiguous or not aligned."""
+        cdef Job job = self.job
+        cdef Py_ssize_t filters = job.groups * job.filters
+        job.images = address(images, self.image_numbers, self.itemsize)
+        job.weight = address(weight, weight_rows(&job) * job.taps, self.itemsize)
+        job.bias = <const char *>self.no_bias if bias is None else address(bias, filters, self.itemsize)
+        if job.images == NULL or job.weight == NULL or job.bias == NULL:
+            return None
+        maps = np.empty(self.output_shape, self.dtype)
+        job.maps = <void *>address(maps, self.map_numbers, self.itemsize)
+        threads = min(threads, self.threads)
+        if threads > 1:
+            share_out(&job, self.images, threads)
+        run(self.unit, &job, workspace_bytes(&job), threads, self.keeps_gil)
+        return maps
+
+
+cdef const void *address(array, Py_ssize_t numbers, Py_ssize_t itemsize) except? NULL:
+    """Return where a contiguous array of so many numbers begins, NULL if it is not contiguous or not aligned."""
+    cdef Py_buffer view
+    cdef const void *first = NULL
+    PyObject_GetBuffer(array, &view, PyBUF_STRIDES)
+    if view.len == numbers * itemsize and <size_t>view.buf % itemsize == 0 and PyBuffer_IsContiguous(&view, b"C"):
+        first = view.buf
+    PyBuffer_Release(&view)  # the array stays where it is as long as somebody holds it
+    return first
+
+
+cdef Py_ssize_t weight_rows(const Job *job) noexcept nogil:
+    """Return how many rows the weights (K, taps) have as `tiles` reads them: more than K if filters fill up vectors."""
+    return job.groups * (job.filters if job.lanes == PIXELS else filter_blocks(job) * job.width)
+
+
 def pack(const real[:, ::1] weight, Layout layout):
     """Return weight (K, C / groups * taps) in the order in which `tiles` reads it with this layout."""
     cdef Job *job = &layout.job
-    rows = job.groups * (job.filters if job.lanes == PIXELS else filter_blocks(job) * job.width)
-    result = np.empty((rows, weight.shape[1]), np.float32 if real is float else np.float64)
+    result = np.empty((weight_rows(job), weight.shape[1]), np.float32 if real is float else np.float64)
     cdef real[:, ::1] packed = result
     with nogil:
         pack_blocks(&packed[0, 0], &weight[0, 0], job)

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,6 +21,7 @@ STRIP_BYTES = 2**18  # of padded input at a time
 SWEEP_BYTES = 2**15
 UNIT_PRODUCTS = 2**18
 THREAD_PRODUCTS = 2**19  # that are worth a thread's while
+GIL_PRODUCTS = 2**16  # for which other threads are not let in
 STRIP_PRODUCTS = 2**28  # of one unit: a call can be interrupted between units
 WORKSPACE_BYTES = 2**22
 CHUNK_TAPS = {
@@ -38,8 +38,7 @@ CORE_NAMES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """What to do in every call with the same shapes, dtypes and options."""
 
     problem: Problem
@@ -58,6 +57,8 @@ class Plan:
     packing: tuple[object, ...]  # plans that agree in this can share packed weights
     integers_may_overflow: bool
     threads: int  # that are worth waking
+    call: _core.Call | None  # for contiguous arrays whose dtypes are the accumulator's
+    takes_weight: bool  # as it is given, if it is such an array
 
 
 @lru_cache(maxsize=1024, typed=True)
@@ -98,22 +99,47 @@ def make(
         core, packing = _core.tiles[name], (*_core.current_isa(), name, *_choose_blocks(problem, layout, keeps_packed))
         pack = _core.pack[name] if packing[-1] else None
         filters_shape = (problem.filters, problem.taps)
+    whole_images_shape, whole_maps_shape = (batch, problem.channels, *size), (batch, problem.filters, *map_size)
     return Plan(
         problem=problem,
         images_shape=(batch, problem.channels, *problem.size),
         weight_shape=(problem.filters, problem.channels // problem.groups, *problem.kernel),
         filters_shape=filters_shape,
         maps_shape=(batch, problem.filters, *problem.output_size),
-        whole_images_shape=(batch, problem.channels, *size),
-        whole_maps_shape=(batch, problem.filters, *map_size),
+        whole_images_shape=whole_images_shape,
+        whole_maps_shape=whole_maps_shape,
         core=core,
         layout=layout,
         fits=layout.workspace <= WORKSPACE_BYTES,
         pack=pack,
         packing=packing,
-        threads=max(1, math.prod(problem.output_shape) * problem.taps // THREAD_PRODUCTS),
+        threads=_threads(problem),
         integers_may_overflow=_check.may_overflow(dtypes, problem.taps, problem.accumulator),
+        call=_call(problem, dtypes, layout, whole_images_shape, whole_maps_shape),
+        takes_weight=pack is None and not problem.flip and dtypes[1] == problem.accumulator,
     )
+
+
+def _threads(problem: Problem) -> int:
+    return max(1, problem.products // THREAD_PRODUCTS)
+
+
+def _call(
+    problem: Problem,
+    dtypes: tuple[np.dtype[Any], ...],
+    layout: _core.Layout | _core.WinogradLayout,
+    images_shape: tuple[int, ...],
+    maps_shape: tuple[int, ...],
+) -> _core.Call | None:
+    """Make the core ready for whole arrays, if it takes arrays of these dtypes as they are."""
+    as_they_are = all(dtype == problem.accumulator for dtype in (problem.dtype, dtypes[0], *dtypes[2:]))
+    if not as_they_are or problem.accumulator.kind != "f" or not isinstance(layout, _core.Layout):
+        return None
+    if not problem.products or layout.workspace > WORKSPACE_BYTES:
+        return None
+    keeps_gil = problem.products <= GIL_PRODUCTS
+    output = problem.output_shape, problem.dtype
+    return _core.Call(images_shape, maps_shape, output, problem.pad, layout, _threads(problem), keeps_gil)
 
 
 def workspace(plan: Plan) -> int:
@@ -142,6 +168,11 @@ def run(
 ) -> Array:
     """Convolve input with weight as planned and return the result, in out if there is one; packed is prepared weight."""
     problem = plan.problem
+    if out is None and plan.call is not None:
+        filters = packed if packed is not None else weight if plan.takes_weight else prepare(plan, weight)
+        maps = plan.call.run(input, filters, bias, threads)
+        if maps is not None:
+            return maps
     if out is not None:
         _check.check_out(out, problem)
     if out is not None and out.dtype.kind == "i" and out.dtype != problem.dtype:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastconv import _check, _plan, config, plot
+from fastconv import _check, _plan, config
 from fastconv._check import Array, Padding, PerAxis
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class FilterBank:
         self._bias = None if bias is None else _frozen_copy(_check.as_array("bias", bias))
         options = (stride, padding, dilation, groups, padding_mode, flip, activation, algorithm, precision)
         self._options = dict(zip(DEFAULTS, map(_check.hashable, DEFAULTS, options), strict=True))
-        self._plans: dict[object, _plan.Plan] = {}  # by shape and dtype of the image
+        self._ready: dict[object, tuple[_plan.Plan, Array]] = {}  # by shape and dtype of the image: with packed weights
         self._packed: dict[tuple[object, ...], Array] = {}  # the weights as each kind of plan wants them
         self._axes = self._weight.ndim - 2
         if self._axes not in (1, 2, 3):
@@ -157,13 +157,11 @@ class FilterBank:
 
     def __call__(self, image: ArrayLike, *, out: Array | None = None, threads: int | None = None) -> Array:
         """Return the feature maps ``(..., K, H', W')`` of an image ``(..., C, H, W)``; see `conv2d`."""
-        array = _check.as_array("input", image)
-        plan = self._plans.get((array.shape, array.dtype))
-        if plan is None:
-            plan = self._plans[array.shape, array.dtype] = self._plan_for(array.shape, array.dtype)
-        packed = self._packed.get(plan.packing)
-        if packed is None:
-            packed = self._packed[plan.packing] = _plan.prepare(plan, self._weight)
+        array = image if type(image) is np.ndarray else _check.as_array("input", image)
+        ready = self._ready.get((array.shape, array.dtype))
+        if ready is None:
+            ready = self._ready[array.shape, array.dtype] = self._prepare(array.shape, array.dtype)
+        plan, packed = ready
         return _plan.run(plan, array, self._weight, self._bias, out, config.num_threads(threads), packed)
 
     @property
@@ -217,6 +215,8 @@ class FilterBank:
         """Draw the filters of a bank for signals or images; see `plot.filter_bank`. Needs matplotlib."""
         if self._axes == 3:
             raise ValueError(f"weight must be of rank 3 or 4 to be drawn; got shape {self._weight.shape}")
+        from fastconv import plot
+
         return plot.filter_bank(self._weight[:, :, np.newaxis] if self._axes == 1 else self._weight, **options)
 
     def __repr__(self) -> str:
@@ -246,6 +246,12 @@ class FilterBank:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (self._weight, self._bias, self._options)
+
+    def _prepare(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[_plan.Plan, Array]:
+        plan = self._plan_for(shape, dtype)
+        if plan.packing not in self._packed:
+            self._packed[plan.packing] = _plan.prepare(plan, self._weight)
+        return plan, self._packed[plan.packing]
 
     def _plan_for(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> _plan.Plan:
         arrays = (self._weight,) if self._bias is None else (self._weight, self._bias)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import platform
-from pathlib import Path
 
 import numpy as np
 
@@ -102,7 +101,8 @@ def _default_threads() -> int:
 def _quota() -> int:
     """Return how many CPUs the control group of this process may use at a time, rounded up."""
     try:  # "max 100000", or microseconds of CPU time in every so many
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
+        with open("/sys/fs/cgroup/cpu.max", encoding="ascii") as file:
+            quota, period = file.read().split()
         return math.ceil(int(quota) / int(period))
     except (OSError, ValueError):
         return 2**31

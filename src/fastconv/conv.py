@@ -5,12 +5,17 @@ The road of a call: here -> _plan.py (what to do for these shapes) -> _core.pyx 
 
 from __future__ import annotations
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from fastconv import _check, _plan, config
 from fastconv._check import Array, Padding, PerAxis
 
 __all__ = ["conv1d", "conv2d", "conv3d"]
+
+# What was checked once need not be checked again: plans by shapes, dtypes and options.
+_plans: dict[object, _plan.Plan] = {}
+MOST_PLANS = 1024
 
 
 def conv2d(
@@ -116,6 +121,7 @@ def conv2d(
         out,
         threads,
         (stride, padding, dilation, groups, padding_mode, flip, activation, algorithm, precision),
+        (type(stride), type(padding), type(dilation), type(groups), type(flip)),
     )
 
 
@@ -179,6 +185,7 @@ def conv1d(
         out,
         threads,
         (stride, padding, dilation, groups, padding_mode, flip, activation, algorithm, precision),
+        (type(stride), type(padding), type(dilation), type(groups), type(flip)),
     )
 
 
@@ -241,6 +248,7 @@ def conv3d(
         out,
         threads,
         (stride, padding, dilation, groups, padding_mode, flip, activation, algorithm, precision),
+        (type(stride), type(padding), type(dilation), type(groups), type(flip)),
     )
 
 
@@ -252,17 +260,35 @@ def _convolve(
     out: Array | None,
     threads: int | None,
     options: tuple[object, ...],
+    types: tuple[type, ...],
 ) -> Array:
-    image = _check.as_array("input", input)
-    filters = _check.as_array("weight", weight)
-    offset = None if bias is None else _check.as_array("bias", bias)
-    plan = _plan.make(
-        axes,
-        image.shape,
-        filters.shape,
-        None if offset is None else offset.shape,
-        (image.dtype, filters.dtype) if offset is None else (image.dtype, filters.dtype, offset.dtype),
-        False,
-        *map(_check.hashable, _check.OPTIONS, options),
-    )
+    """Convolve with the options of `_check.OPTIONS`; types are those of the numbers among them, for 1 == 1.0 == True."""
+    image = input if type(input) is np.ndarray else _check.as_array("input", input)
+    filters = weight if type(weight) is np.ndarray else _check.as_array("weight", weight)
+    offset = bias if bias is None or type(bias) is np.ndarray else _check.as_array("bias", bias)
+    offset_key = None if offset is None else (offset.shape, offset.dtype)
+    key: object = (axes, image.shape, image.dtype, filters.shape, filters.dtype, offset_key, options, types)
+    try:
+        plan = _plans.get(key)
+    except TypeError:  # there is a list among the options
+        key, plan = None, None
+    if plan is None:
+        arrays = (image, filters) if offset is None else (image, filters, offset)
+        plan = _plan.make(
+            axes,
+            image.shape,
+            filters.shape,
+            None if offset is None else offset.shape,
+            tuple(array.dtype for array in arrays),
+            False,
+            *map(_check.hashable, _check.OPTIONS, options),
+        )
+        if key is not None:
+            _remember(key, plan)
     return _plan.run(plan, image, filters, offset, out, config.num_threads(threads))
+
+
+def _remember(key: object, plan: _plan.Plan) -> None:
+    if len(_plans) == MOST_PLANS:
+        _plans.clear()
+    _plans[key] = plan

@@ -42,12 +42,12 @@ static int is_stopped(fc_stop_fn stop, int64_t *asked) {
 }
 
 static int run_alone(fc_unit_fn run, const void *job, ptrdiff_t units, size_t workspace_bytes, fc_stop_fn stop) {
-    int64_t asked = nanoseconds();
+    int64_t asked = units > 1 ? nanoseconds() : 0;
     void *workspace = own_workspace(workspace_bytes);
     if (!workspace) return -1;
     for (ptrdiff_t unit = 0; unit < units; unit++) {
         run(workspace, job, unit);
-        if (is_stopped(stop, &asked)) return -2;
+        if (unit + 1 < units && is_stopped(stop, &asked)) return -2;
     }
     return 0;
 }
