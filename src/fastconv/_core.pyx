@@ -82,6 +82,8 @@ cdef extern from "kernels/kernels.h" nogil:
         fc_tile_fn (*tile)[7]
         fc_panel_fn panel
         void (*deal)(void *even, void *odd, const void *source, Py_ssize_t count) noexcept nogil
+        void (*transpose)(void *to, Py_ssize_t to_step, const void *source, Py_ssize_t source_step, Py_ssize_t rows,
+                          Py_ssize_t columns) noexcept nogil
         double (*probe)(Py_ssize_t rounds) noexcept nogil
         const fc_sweep_kind *sweeps
     ctypedef struct fc_isa:
@@ -603,19 +605,17 @@ cdef Range filter_block(const Job *job, Py_ssize_t block) noexcept nogil:
 
 cdef void pack_blocks(real *packed, const real *weight, const Job *job) noexcept nogil:
     """Lay the weights (K, taps) of every block out in the order in which its tiles read them."""
-    cdef Py_ssize_t block, i, t, width
+    cdef Py_ssize_t block, t, width, count
     cdef Range filters
     for _ in range(job.groups):
         for block in range(filter_blocks(job)):
             filters = filter_block(job, block)
             width = filters.last - filters.first if job.lanes == PIXELS else job.width
-            for i in range(filters.last - filters.first):
-                if filters.first + i < job.filters:
-                    for t in range(job.taps):
-                        packed[t * width + i] = weight[(filters.first + i) * job.taps + t]
-                else:
-                    for t in range(job.taps):
-                        packed[t * width + i] = 0
+            count = min(filters.last, job.filters) - filters.first
+            job.kernels.transpose(packed, width, weight + filters.first * job.taps, job.taps, count, job.taps)
+            if count < width:
+                for t in range(job.taps):
+                    memset(packed + t * width + count, 0, (width - count) * sizeof(real))
             packed += width * job.taps
         weight += job.filters * job.taps
 
@@ -738,7 +738,7 @@ cdef void convolve_unit(real *workspace, const Job *job, Py_ssize_t index) noexc
                     if job.lanes == PIXELS:
                         multiply_pixels(maps, strip, panel, sums, job, &unit, tile, block, taps)
                     else:
-                        multiply_filters(sums, panel, job, &unit, tile, block, taps)
+                        multiply_filters(sums, strip, panel, job, &unit, tile, block, taps)
     if job.lanes == FILTERS:
         finish_sums(maps, sums + sums_step(job), job, &unit)
     if job.activation > RELU6:
@@ -795,7 +795,7 @@ cdef void multiply_pixels(real *maps, const real *strip, const real *panel, real
                    (unit.pixels - pixels.first) * sizeof(real))
 
 
-cdef void multiply_filters(real *sums, const real *panel, const Job *job, const Unit *unit,
+cdef void multiply_filters(real *sums, const real *strip, const real *panel, const Job *job, const Unit *unit,
                            Py_ssize_t tile, Py_ssize_t block, Range taps) noexcept nogil:
     """Add to the sums of a tile what some taps of a block of filters see; lanes are filters, pixels the weights."""
     cdef fc_tile request
@@ -803,9 +803,13 @@ cdef void multiply_filters(real *sums, const real *panel, const Job *job, const 
     cdef Py_ssize_t j, lanes = job.kernels.lanes, vectors = (filters.last - filters.first) // lanes
     cdef const real *weight = <const real *>job.weight + (
         (unit.group * filter_blocks(job) + block) * job.taps + taps.first) * job.width
-    request.weight = panel
+    if job.in_place:
+        request.weight = strip + pixels.first + taps.first * job.image_step[1]
+        request.tap_step = job.image_step[1]
+    else:
+        request.weight = panel
+        request.tap_step = job.kernels.tile_filters
     request.filter_step = 1
-    request.tap_step = job.kernels.tile_filters
     request.taps = taps.last - taps.first
     request.offset = job.ramp
     request.bias = sums + filters.first if taps.first == 0 else NULL
@@ -825,11 +829,10 @@ cdef Py_ssize_t sums_step(const Job *job) noexcept nogil:
 
 cdef void finish_sums(real *maps, const real *sums, const Job *job, const Unit *unit) noexcept nogil:
     """Write the sums (pixels, K) of a unit's filters to their maps."""
-    cdef Py_ssize_t pixel, filter, step = sums_step(job)
-    for filter in range(filter_block(job, unit.blocks.first).first,
-                        min(filter_block(job, unit.blocks.last - 1).last, job.filters)):
-        for pixel in range(unit.pixels):
-            maps[filter * job.map_step[1] + pixel] = sums[pixel * step + filter]
+    cdef Py_ssize_t first = filter_block(job, unit.blocks.first).first
+    cdef Py_ssize_t last = min(filter_block(job, unit.blocks.last - 1).last, job.filters)
+    job.kernels.transpose(maps + first * job.map_step[1], job.map_step[1], sums + first, sums_step(job),
+                          unit.pixels, last - first)
 
 
 def tiles(const real[:, :, :, :, :] images, const real[:, ::1] weight, const real[:] bias, real[:, :, :, :, :] maps,

@@ -57,6 +57,6 @@ static const fc_sweep_kind sweeps_f32[] = {SWEEPS(SWEEP_F32) {0, 0, 0, 0, 0, NUL
 static const fc_sweep_kind sweeps_f64[] = {SWEEPS(SWEEP_F64) {0, 0, 0, 0, 0, NULL}};
 const fc_isa SIMD_CAT(fc_, SIMD_NAME) = {
     STRING(SIMD_NAME),
-    {LANES_F32, TILE_FILTERS, TILE_VECTORS, {TILES(TILE_F32)}, panel_f32, deal_f32, probe_f32, sweeps_f32},
-    {LANES_F64, TILE_FILTERS, TILE_VECTORS, {TILES(TILE_F64)}, panel_f64, deal_f64, probe_f64, sweeps_f64},
+    {LANES_F32, TILE_FILTERS, TILE_VECTORS, {TILES(TILE_F32)}, panel_f32, deal_f32, transpose_f32, probe_f32, sweeps_f32},
+    {LANES_F64, TILE_FILTERS, TILE_VECTORS, {TILES(TILE_F64)}, panel_f64, deal_f64, transpose_f64, probe_f64, sweeps_f64},
 };

@@ -65,6 +65,38 @@ static void NAMED(deal)(void *even, void *odd, const void *from, ptrdiff_t count
     for (; i < count; i++) e[i] = f[2 * i], o[i] = f[2 * i + 1];
 }
 
+/* Transpose a square of LANES by LANES. Dealing the pairs of rows out, even lanes to the first half, rotates the bits of
+   (row, lane) by one: done once for every bit of a lane, rows and lanes have changed places. */
+INLINE void NAMED(transpose_square)(real *to, const ptrdiff_t to_step, const real *from, const ptrdiff_t from_step) {
+    vec row[LANES], dealt[LANES];
+    UNROLLED for (int i = 0; i < LANES; i++) row[i] = v_load(from + i * from_step);
+    UNROLLED for (int bit = 1; bit < LANES; bit *= 2) {
+        UNROLLED for (int i = 0; i < LANES / 2; i++) {
+            dealt[i] = v_even(row[2 * i], row[2 * i + 1]);
+            dealt[i + LANES / 2] = v_odd(row[2 * i], row[2 * i + 1]);
+        }
+        UNROLLED for (int i = 0; i < LANES; i++) row[i] = dealt[i];
+    }
+    UNROLLED for (int i = 0; i < LANES; i++) v_store(to + i * to_step, row[i]);
+}
+
+/* Transpose a matrix square by square; the last ones move back over their neighbours. */
+static void NAMED(transpose)(void *to, ptrdiff_t to_step, const void *from, ptrdiff_t from_step, ptrdiff_t rows,
+                             ptrdiff_t columns) {
+    real *target = to;
+    const real *source = from;
+    if (rows < LANES || columns < LANES) {
+        for (ptrdiff_t r = 0; r < rows; r++)
+            for (ptrdiff_t c = 0; c < columns; c++) target[c * to_step + r] = source[r * from_step + c];
+        return;
+    }
+    for (ptrdiff_t r = 0; r < rows; r += LANES)
+        for (ptrdiff_t c = 0; c < columns; c += LANES) {
+            const ptrdiff_t row = r + LANES < rows ? r : rows - LANES, column = c + LANES < columns ? c : columns - LANES;
+            NAMED(transpose_square)(target + column * to_step + row, to_step, source + row * from_step + column, from_step);
+        }
+}
+
 /* Multiply and add as fast as can be, PROBE_SUMS vectors a round: what benchmarks call the peak. */
 static double NAMED(probe)(ptrdiff_t rounds) {
     vec sum[PROBE_SUMS];
