@@ -1,5 +1,5 @@
 /* The micro-kernels of every instruction set that this machine can run, against naive loops over small integers, whose sums
-   are exact: tiles, panels, sweeps and what deals numbers out. Exits with 1 after the first kernel that is wrong.
+   are exact: tiles, panels, sweeps, and what deals numbers out or transposes them. Exits with 1 after the first kernel that is wrong.
 
    cc -O2 -ffp-contract=off -Isrc/fastconv/kernels tests/kernels_check.c src/fastconv/kernels/{isa_*,dispatch}.c */
 #include "kernels.h"
@@ -118,6 +118,16 @@ static void check_deal(const fc_kernels *kernels, ptrdiff_t count) {
     free(from);
 }
 
+static void check_transpose(const fc_kernels *kernels, ptrdiff_t rows, ptrdiff_t columns) {
+    const ptrdiff_t from_step = columns + 2, to_step = rows + 1;
+    void *from = draw(rows * from_step), *to = draw(columns * to_step), *expected = copy(to, columns * to_step);
+    for (ptrdiff_t r = 0; r < rows; r++)
+        for (ptrdiff_t c = 0; c < columns; c++) put(expected, c * to_step + r, get(from, r * from_step + c));
+    kernels->transpose(to, to_step, from, from_step, rows, columns);
+    compare(to, expected, columns * to_step, "transpose", rows, columns, 0);
+    free(from);
+}
+
 /* Pixels that the masks leave out are NaN, so that a sum which saw one would tell. */
 static void check_sweep(const fc_kernels *kernels, const fc_sweep_kind *kind, ptrdiff_t kernel_rows, ptrdiff_t taps, ptrdiff_t stride) {
     const ptrdiff_t lanes = kernels->lanes, vectors = kind->vectors, column = 3, lines = (kind->rows - 1) * stride + kernel_rows;
@@ -166,6 +176,8 @@ static void check_kernels(const fc_kernels *kernels) {
         check_panel(kernels, taps[t]);
     }
     for (ptrdiff_t count = 1; count <= 3 * kernels->lanes; count++) check_deal(kernels, count);
+    for (ptrdiff_t rows = 1; rows <= 2 * kernels->lanes + 1; rows++)
+        for (ptrdiff_t columns = 1; columns <= 2 * kernels->lanes + 1; columns++) check_transpose(kernels, rows, columns);
     for (const fc_sweep_kind *kind = kernels->sweeps; kind->rows; kind++)
         for (ptrdiff_t more = 0; more < (kind->kernel ? 1 : 3); more++)
             for (ptrdiff_t taps = kind->kernel ? kind->kernel : 1; taps <= (kind->kernel ? kind->kernel : 4); taps++)

@@ -106,6 +106,8 @@ cdef extern from "kernels/kernels.h" nogil:
         fc_tile_fn (*tile)[7]
         fc_panel_fn panel
         void (*deal)(void *even, void *odd, const void *source, Py_ssize_t count) noexcept nogil
+        void (*transpose)(void *to, Py_ssize_t to_step, const void *source, Py_ssize_t source_step, Py_ssize_t rows,
+                          Py_ssize_t columns) noexcept nogil
         double (*probe)(Py_ssize_t rounds) noexcept nogil
         const fc_sweep_kind *sweeps
         const fc_form *forms
@@ -231,6 +233,7 @@ cdef enum Lanes:
 cdef enum:
     BLOCK_VECTORS = 3  # of filters, when lanes are filters
     SLACK = 64         # numbers behind a strip or a panel that vectors may touch
+    BLOCK_TILES = 8    # at most, that meet one block of filters after the other
     STRIP_COLUMNS = 256  # that `direct` computes at a time
 
 cdef struct Job:
@@ -403,7 +406,7 @@ cdef class Layout:
         job.lanes = FILTERS if by_filters else PIXELS
         job.packed, job.panels, job.in_place = packed, panels, in_place
         job.vectors = job.kernels.tile_vectors[min(job.filters, job.kernels.tile_filters)]
-        job.block_tiles = block_tiles
+        job.block_tiles = min(<Py_ssize_t>block_tiles, BLOCK_TILES)
         job.chunk = min(<Py_ssize_t>chunk, job.taps)
         job.width = (BLOCK_VECTORS if job.lanes == FILTERS else job.vectors) * job.kernels.lanes
         if not job.in_place:
@@ -641,19 +644,17 @@ cdef Range filter_block(const Job *job, Py_ssize_t block) noexcept nogil:
 
 cdef void pack_blocks(real *packed, const real *weight, const Job *job) noexcept nogil:
     """Lay the weights (K, taps) of every block out in the order in which its tiles read them."""
-    cdef Py_ssize_t block, i, t, width
+    cdef Py_ssize_t block, t, width, count
     cdef Range filters
     for _ in range(job.groups):
         for block in range(filter_blocks(job)):
             filters = filter_block(job, block)
             width = filters.last - filters.first if job.lanes == PIXELS else job.width
-            for i in range(filters.last - filters.first):
-                if filters.first + i < job.filters:
-                    for t in range(job.taps):
-                        packed[t * width + i] = weight[(filters.first + i) * job.taps + t]
-                else:
-                    for t in range(job.taps):
-                        packed[t * width + i] = 0
+            count = min(filters.last, job.filters) - filters.first
+            job.kernels.transpose(packed, width, weight + filters.first * job.taps, job.taps, count, job.taps)
+            if count < width:
+                for t in range(job.taps):
+                    memset(packed + t * width + count, 0, (width - count) * sizeof(real))
             packed += width * job.taps
         weight += job.filters * job.taps
 
@@ -664,8 +665,10 @@ cdef Py_ssize_t panel_step(const Job *job) noexcept nogil:
 
 cdef struct Unit:
     # One strip of output rows of one image, and some of the filters.
-    Py_ssize_t n, group, depth, first_row, rows, pixels, tiles
+    Py_ssize_t n, group, depth, first_row, rows, pixels
     Range blocks
+    Py_ssize_t columns, row_vectors  # of what vectors of pixels must not reach beyond: a row where it lies, or all rows
+    Py_ssize_t vectors, tiles
 
 
 cdef Unit find_unit(const Job *job, Py_ssize_t index) noexcept nogil:
@@ -681,38 +684,43 @@ cdef Unit find_unit(const Job *job, Py_ssize_t index) noexcept nogil:
     unit.n = index if job.lines else index // job.groups
     unit.first_row, unit.rows = rows.first, rows.last - rows.first
     unit.pixels = unit.rows * job.map_size[2]
-    unit.tiles = 0 if job.lines else count_tiles(job, &unit)
+    unit.columns = unit.pixels if job.panels or job.in_place else job.map_size[2]
+    unit.row_vectors = ceiling(unit.columns, job.kernels.lanes)
+    unit.vectors = unit.row_vectors * (1 if job.panels or job.in_place else unit.rows)
+    if job.lanes == FILTERS:
+        unit.tiles = ceiling(unit.pixels, job.kernels.tile_filters)
+    else:
+        unit.tiles = 0 if job.lines else ceiling(unit.vectors, job.vectors)
     return unit
 
 
-cdef Py_ssize_t tile_vectors(const Job *job, const Unit *unit) noexcept nogil:
-    """Return how many vectors of pixels a unit has, when lanes are pixels."""
-    if job.panels or job.in_place:
-        return ceiling(unit.pixels, job.kernels.lanes)
-    return unit.rows * ceiling(job.map_size[2], job.kernels.lanes)
+cdef struct Tile:
+    # Some neighbouring pixels of a unit, and where their vectors begin in what is read (image, strip or panels) and in a
+    # map; when lanes are filters, only where the first pixel is read.
+    Range pixels
+    Py_ssize_t vectors
+    Py_ssize_t[TILE_MAX_VECTORS] seen
+    Py_ssize_t[TILE_MAX_VECTORS] place
 
 
-cdef Py_ssize_t count_tiles(const Job *job, const Unit *unit) noexcept nogil:
-    """Return into how many tiles the pixels of a unit fall."""
-    cdef Py_ssize_t vectors = job.vectors
+cdef void find_tile(Tile *tile, const Job *job, const Unit *unit, Py_ssize_t index, Py_ssize_t panel) noexcept nogil:
+    """Find a tile; its last vector may reach beyond the unit in the tile's panel, and moves back elsewhere."""
+    cdef Range vectors = share(unit.vectors, unit.tiles, index)
+    cdef Py_ssize_t j, row, column, lanes = job.kernels.lanes
     if job.lanes == FILTERS:
-        return ceiling(unit.pixels, job.kernels.tile_filters)
-    if job.in_place:
-        vectors = min(vectors, unit.pixels // job.kernels.lanes)
-    return ceiling(tile_vectors(job, unit), vectors)
-
-
-cdef Range tile_pixels(const Job *job, const Unit *unit, Py_ssize_t tile) noexcept nogil:
-    """Return the pixels of a tile; the last vector may reach beyond the unit in a panel, and moves back in an image."""
-    cdef Range vectors
-    cdef Py_ssize_t first, count
-    if job.lanes == FILTERS:
-        return share(unit.pixels, unit.tiles, tile)
-    vectors = share(tile_vectors(job, unit), unit.tiles, tile)
-    first, count = vectors.first * job.kernels.lanes, (vectors.last - vectors.first) * job.kernels.lanes
-    if job.in_place:
-        first = min(first, unit.pixels - count)
-    return Range(first, first + count)
+        tile.pixels = share(unit.pixels, unit.tiles, index)
+        tile.seen[0] = panel if job.panels else tile.pixels.first
+        return
+    tile.pixels = Range(vectors.first * lanes, vectors.last * lanes)
+    tile.vectors = vectors.last - vectors.first
+    for j in range(tile.vectors):
+        row, column = (vectors.first + j) // unit.row_vectors, (vectors.first + j) % unit.row_vectors * lanes
+        if job.panels:
+            tile.seen[j] = panel + j * lanes
+        else:
+            column = min(column, unit.columns - lanes)
+            tile.seen[j] = row * job.row_step + column
+        tile.place[j] = row * unit.columns + column
 
 
 cdef void fill_panel(real *panel, const real *strip, const Job *job, Range pixels, Py_ssize_t unit_pixels, Range taps,
@@ -746,13 +754,13 @@ cdef void convolve_unit(real *workspace, const Job *job, Py_ssize_t index) noexc
     cdef Py_ssize_t[3 * TILE_MAX_VECTORS * 16] runs
     cdef real *strip = workspace
     cdef real *panels = strip + job.strip_numbers
-    cdef real *panel
     cdef real *sums = panels + job.panel_numbers
     cdef const real *image = (<const real *>job.images + unit.n * job.image_step[0]
                               + unit.group * job.channels * job.image_step[1])
     cdef real *maps = (<real *>job.maps + unit.n * job.map_step[0] + unit.group * job.filters * job.map_step[1]
                        + unit.depth * job.map_step[2] + unit.first_row * job.map_size[2])
-    cdef Py_ssize_t tile, first_tile, last_tile, block
+    cdef Tile[BLOCK_TILES] tiles
+    cdef Py_ssize_t tile, first_tile, count, block
     cdef Range taps
     if job.in_place:
         strip = <real *>(image + unit.first_row)
@@ -762,21 +770,20 @@ cdef void convolve_unit(real *workspace, const Job *job, Py_ssize_t index) noexc
         memcpy(sums, <const real *>job.bias + unit.group * job.filters, job.filters * sizeof(real))
     for first_tile in range(ceiling(unit.tiles, job.block_tiles)):
         first_tile *= job.block_tiles
-        last_tile = min(first_tile + job.block_tiles, unit.tiles)
+        count = min(job.block_tiles, unit.tiles - first_tile)
+        for tile in range(count):
+            find_tile(tiles + tile, job, &unit, first_tile + tile, tile * panel_step(job))
         taps = Range(0, 0)
         while taps.last < job.taps:
             taps = Range(taps.last, min(taps.last + job.chunk, job.taps))
             if job.panels:
-                for tile in range(first_tile, last_tile):
-                    panel = panels + (tile - first_tile) * panel_step(job)
-                    fill_panel(panel, strip, job, tile_pixels(job, &unit, tile), unit.pixels, taps, runs)
+                for tile in range(count):
+                    fill_panel(panels + tile * panel_step(job), strip, job, tiles[tile].pixels, unit.pixels, taps, runs)
             for block in range(unit.blocks.first, unit.blocks.last):
-                for tile in range(first_tile, last_tile):
-                    panel = panels + (tile - first_tile) * panel_step(job)
-                    if job.lanes == PIXELS:
-                        multiply_pixels(maps, strip, panel, sums, job, &unit, tile, block, taps)
-                    else:
-                        multiply_filters(sums, panel, job, &unit, tile, block, taps)
+                if job.lanes == PIXELS:
+                    multiply_pixels(maps, panels if job.panels else strip, sums, job, &unit, tiles, count, block, taps)
+                else:
+                    multiply_filters(sums, panels if job.panels else strip, job, &unit, tiles, count, block, taps)
     if job.lanes == FILTERS:
         finish_sums(maps, sums + sums_step(job), job, &unit)
     if job.activation > RELU6:
@@ -785,66 +792,52 @@ cdef void convolve_unit(real *workspace, const Job *job, Py_ssize_t index) noexc
             activate(maps + block * job.map_step[1], unit.pixels, job.activation)
 
 
-cdef void multiply_pixels(real *maps, const real *strip, const real *panel, real *sums, const Job *job,
-                          const Unit *unit, Py_ssize_t tile, Py_ssize_t block, Range taps) noexcept nogil:
-    """Add to a tile of maps what some taps of a block of filters see; lanes are pixels."""
+cdef void multiply_pixels(real *maps, const real *seen, real *sums, const Job *job, const Unit *unit, const Tile *tiles,
+                          Py_ssize_t count, Py_ssize_t block, Range taps) noexcept nogil:
+    """Add to some tiles of maps what some taps of a block of filters see; lanes are pixels."""
     cdef fc_tile request
-    cdef Range filters = filter_block(job, block), pixels = tile_pixels(job, unit, tile), vectors
-    cdef Py_ssize_t lanes = job.kernels.lanes, count = filters.last - filters.first
-    cdef Py_ssize_t filter = unit.group * job.filters + filters.first
-    cdef Py_ssize_t j, i, row, column, per_row, width = (pixels.last - pixels.first) // lanes
-    cdef bint ragged = job.panels and pixels.last > unit.pixels  # sums wait in the workspace until they are whole
+    cdef Range filters = filter_block(job, block)
+    cdef Py_ssize_t i, j, rows = filters.last - filters.first, filter = unit.group * job.filters + filters.first
+    cdef const Tile *tile
+    cdef bint ragged
     maps += filters.first * job.map_step[1]
     sums += filters.first * job.width
-    request.weight = <const real *>job.weight + filter * job.taps + taps.first * (count if job.packed else 1)
+    request.weight = <const real *>job.weight + filter * job.taps + taps.first * (rows if job.packed else 1)
     request.filter_step = 1 if job.packed else job.taps
-    request.tap_step = count if job.packed else 1
+    request.tap_step = rows if job.packed else 1
     request.taps = taps.last - taps.first
+    request.offset = job.ramp if job.panels else job.offset + taps.first
     request.bias = <const real *>job.bias + filter if taps.first == 0 else NULL
     request.lanes_are_filters = False
     request.low = job.low if taps.last == job.taps else -INFINITY
     request.high = job.high if taps.last == job.taps else INFINITY
     request.ahead = request.weight
-    request.map_step = job.map_step[1]
-    if job.panels:
-        request.offset = job.ramp
-        if ragged:
-            request.map_step = job.width
-        for j in range(width):
-            request.image[j] = panel + j * lanes
-            request.map[j] = (sums if ragged else maps + pixels.first) + j * lanes
-    elif job.in_place:
-        request.offset = job.offset + taps.first
-        for j in range(width):
-            request.image[j] = strip + pixels.first + j * lanes
-            request.map[j] = maps + pixels.first + j * lanes
-    else:
-        request.offset = job.offset + taps.first
-        per_row = ceiling(job.map_size[2], lanes)
-        vectors = share(tile_vectors(job, unit), unit.tiles, tile)
-        for j in range(width):
-            row = (vectors.first + j) // per_row
-            column = min((vectors.first + j) % per_row * lanes, job.map_size[2] - lanes)
-            request.image[j] = strip + row * job.row_step + column
-            request.map[j] = maps + row * job.map_size[2] + column
-    job.kernels.tile[count][width](&request)
-    if ragged and taps.last == job.taps:
-        for i in range(count):
-            memcpy(maps + i * job.map_step[1] + pixels.first, sums + i * job.width,
-                   (unit.pixels - pixels.first) * sizeof(real))
+    for tile in tiles[:count]:
+        ragged = job.panels and tile.pixels.last > unit.pixels  # sums wait in the workspace until they are whole
+        request.map_step = job.width if ragged else job.map_step[1]
+        for j in range(tile.vectors):
+            request.image[j] = seen + tile.seen[j]
+            request.map[j] = sums + j * job.kernels.lanes if ragged else maps + tile.place[j]
+        job.kernels.tile[rows][tile.vectors](&request)
+        if ragged and taps.last == job.taps:
+            for i in range(rows):
+                memcpy(maps + i * job.map_step[1] + tile.pixels.first, sums + i * job.width,
+                       (unit.pixels - tile.pixels.first) * sizeof(real))
 
 
-cdef void multiply_filters(real *sums, const real *panel, const Job *job, const Unit *unit,
-                           Py_ssize_t tile, Py_ssize_t block, Range taps) noexcept nogil:
-    """Add to the sums of a tile what some taps of a block of filters see; lanes are filters, pixels the weights."""
+cdef void multiply_filters(real *sums, const real *seen, const Job *job, const Unit *unit, const Tile *tiles,
+                           Py_ssize_t count, Py_ssize_t block, Range taps) noexcept nogil:
+    """Add to the sums of some tiles what some taps of a block of filters see; lanes are filters, pixels the weights."""
     cdef fc_tile request
-    cdef Range filters = filter_block(job, block), pixels = tile_pixels(job, unit, tile)
+    cdef Range filters = filter_block(job, block)
     cdef Py_ssize_t j, lanes = job.kernels.lanes, vectors = (filters.last - filters.first) // lanes
     cdef const real *weight = <const real *>job.weight + (
         (unit.group * filter_blocks(job) + block) * job.taps + taps.first) * job.width
-    request.weight = panel
+    cdef const Tile *tile
+    if job.in_place:
+        seen += taps.first * job.image_step[1]
     request.filter_step = 1
-    request.tap_step = job.kernels.tile_filters
+    request.tap_step = job.image_step[1] if job.in_place else job.kernels.tile_filters
     request.taps = taps.last - taps.first
     request.offset = job.ramp
     request.bias = sums + filters.first if taps.first == 0 else NULL
@@ -855,8 +848,11 @@ cdef void multiply_filters(real *sums, const real *panel, const Job *job, const 
     request.map_step = sums_step(job)
     for j in range(vectors):
         request.image[j] = weight + j * lanes
-        request.map[j] = sums + (1 + pixels.first) * request.map_step + filters.first + j * lanes
-    job.kernels.tile[pixels.last - pixels.first][vectors](&request)
+    for tile in tiles[:count]:
+        request.weight = seen + tile.seen[0]
+        for j in range(vectors):
+            request.map[j] = sums + (1 + tile.pixels.first) * request.map_step + filters.first + j * lanes
+        job.kernels.tile[tile.pixels.last - tile.pixels.first][vectors](&request)
 
 
 cdef Py_ssize_t sums_step(const Job *job) noexcept nogil:
@@ -865,11 +861,10 @@ cdef Py_ssize_t sums_step(const Job *job) noexcept nogil:
 
 cdef void finish_sums(real *maps, const real *sums, const Job *job, const Unit *unit) noexcept nogil:
     """Write the sums (pixels, K) of a unit's filters to their maps."""
-    cdef Py_ssize_t pixel, filter, step = sums_step(job)
-    for filter in range(filter_block(job, unit.blocks.first).first,
-                        min(filter_block(job, unit.blocks.last - 1).last, job.filters)):
-        for pixel in range(unit.pixels):
-            maps[filter * job.map_step[1] + pixel] = sums[pixel * step + filter]
+    cdef Py_ssize_t first = filter_block(job, unit.blocks.first).first
+    cdef Py_ssize_t last = min(filter_block(job, unit.blocks.last - 1).last, job.filters)
+    job.kernels.transpose(maps + first * job.map_step[1], job.map_step[1], sums + first, sums_step(job),
+                          unit.pixels, last - first)
 
 
 def tiles(const real[:, :, :, :, :] images, const real[:, ::1] weight, const real[:] bias, real[:, :, :, :, :] maps,

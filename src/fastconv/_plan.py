@@ -315,7 +315,7 @@ def _choose_blocks(problem: Problem, layout: _core.Layout, keeps_packed: bool) -
         rows, columns = math.prod(problem.output_size), 1
         row_bytes = itemsize
     by_filters = rows * columns <= 8 * lanes and _used(filters, lanes) > 1.15 * _used(rows * columns, lanes)
-    in_place = problem.is_pointwise and rows >= lanes and not by_filters
+    in_place = problem.is_pointwise and (by_filters or rows >= lanes)
     # Copying pixels into panels costs a few products for each; reading them where they are, the end of every row.
     panels = not in_place and (by_filters or columns < lanes or _used(columns, lanes) * (1 + 3 / filters) < 1)
     packed = by_filters or keeps_packed or problem.taps * itemsize % 4096 == 0

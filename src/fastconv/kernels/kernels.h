@@ -104,6 +104,8 @@ typedef struct {
     fc_tile_fn *tile[TILE_MAX_FILTERS + 1][TILE_MAX_VECTORS + 1]; /* [filters][vectors] */
     fc_panel_fn *panel;
     void (*deal)(void *even, void *odd, const void *from, ptrdiff_t count);
+    /* to[c * to_step + r] = from[r * from_step + c] */
+    void (*transpose)(void *to, ptrdiff_t to_step, const void *from, ptrdiff_t from_step, ptrdiff_t rows, ptrdiff_t columns);
     double (*probe)(ptrdiff_t rounds);
     const fc_sweep_kind *sweeps;                                  /* the best first, an empty one last */
     const fc_form *forms;                                         /* an empty one last */

@@ -67,6 +67,39 @@ static void NAMED(deal)(void *even, void *odd, const void *from, ptrdiff_t count
     for (; i < count; i++) e[i] = f[2 * i], o[i] = f[2 * i + 1];
 }
 
+/* Transpose LANES vectors. Dealing the pairs of rows out, even lanes to the first half, rotates the bits of (row, lane) by one:
+   done once for every bit of a lane, rows and lanes have changed places. */
+INLINE void NAMED(transpose_vectors)(vec *row) {
+    vec dealt[LANES];
+    UNROLLED for (int bit = 1; bit < LANES; bit *= 2) {
+        UNROLLED for (int i = 0; i < LANES / 2; i++) {
+            dealt[i] = v_even(row[2 * i], row[2 * i + 1]);
+            dealt[i + LANES / 2] = v_odd(row[2 * i], row[2 * i + 1]);
+        }
+        UNROLLED for (int i = 0; i < LANES; i++) row[i] = dealt[i];
+    }
+}
+
+/* Transpose a matrix square by square; the last ones move back over their neighbours. */
+static void NAMED(transpose)(void *to, ptrdiff_t to_step, const void *from, ptrdiff_t from_step, ptrdiff_t rows,
+                             ptrdiff_t columns) {
+    real *target = to;
+    const real *source = from;
+    if (rows < LANES || columns < LANES) {
+        for (ptrdiff_t r = 0; r < rows; r++)
+            for (ptrdiff_t c = 0; c < columns; c++) target[c * to_step + r] = source[r * from_step + c];
+        return;
+    }
+    for (ptrdiff_t r = 0; r < rows; r += LANES)
+        for (ptrdiff_t c = 0; c < columns; c += LANES) {
+            const ptrdiff_t row = r + LANES < rows ? r : rows - LANES, column = c + LANES < columns ? c : columns - LANES;
+            vec square[LANES];
+            UNROLLED for (int i = 0; i < LANES; i++) square[i] = v_load(source + (row + i) * from_step + column);
+            NAMED(transpose_vectors)(square);
+            UNROLLED for (int i = 0; i < LANES; i++) v_store(target + (column + i) * to_step + row, square[i]);
+        }
+}
+
 /* Multiply and add as fast as can be, PROBE_SUMS vectors a round: what benchmarks call the peak. */
 static double NAMED(probe)(ptrdiff_t rounds) {
     vec sum[PROBE_SUMS];

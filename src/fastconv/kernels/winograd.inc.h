@@ -138,18 +138,6 @@ FORMS(FORM)
 #undef FORM
 #undef POSITIONS
 
-/* Transpose LANES vectors of LANES numbers: in every round the even and the odd lanes part. */
-INLINE void NAMED(transpose)(vec *rows) {
-    UNROLLED for (int step = 1; step < LANES; step *= 2) {
-        vec parted[LANES];
-        UNROLLED for (int i = 0; i < LANES / 2; i++) {
-            parted[i] = v_even(rows[2 * i], rows[2 * i + 1]);
-            parted[LANES / 2 + i] = v_odd(rows[2 * i], rows[2 * i + 1]);
-        }
-        UNROLLED for (int i = 0; i < LANES; i++) rows[i] = parted[i];
-    }
-}
-
 /* Lay rows of numbers side by side: to[p * LANES + i] = from[i * from_step + p], zero for i of `rows` and more.
    from + p can be read for `before` numbers in front of 0 and `room` from there on; to + p * LANES can be written
    for LANES numbers p on either side. */
@@ -166,7 +154,7 @@ static void NAMED(gather)(void *to, const void *from, ptrdiff_t from_step, ptrdi
         const ptrdiff_t at = p < room - LANES ? p : room - LANES; /* the last vector moves back */
         vec pixels[LANES];
         UNROLLED for (int i = 0; i < LANES; i++) pixels[i] = i < rows ? v_load(in + i * from_step + at) : v_splat(0);
-        NAMED(transpose)(pixels);
+        NAMED(transpose_vectors)(pixels);
         UNROLLED for (int i = 0; i < LANES; i++) v_store(out + (at + i) * LANES, pixels[i]);
     }
 }
@@ -184,7 +172,7 @@ static int NAMED(scatter)(void *to, ptrdiff_t to_step, ptrdiff_t rows, const voi
             maps[i] = i < inside ? v_load((const real *)from + (p + i) * LANES) : v_splat(0);
             finite = v_fma(maps[i], v_splat(0), finite);
         }
-        NAMED(transpose)(maps);
+        NAMED(transpose_vectors)(maps);
         UNROLLED for (int i = 0; i < LANES; i++) {
             if (i >= rows) break;
             const vec map = v_min(high, v_max(low, v_add(maps[i], v_splat(((const real *)bias)[i]))));
