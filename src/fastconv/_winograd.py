@@ -123,7 +123,7 @@ class Choice(NamedTuple):
 
 def choose(problem: Problem, keeps_packed: bool) -> Choice | None:
     """Return the cheapest forms that are accurate enough, None if direct summation is cheaper or none fits."""
-    if problem.accumulator.kind != "f" or problem.kernel[0] > 1 or problem.algorithm == "direct":
+    if problem.accumulator.kind != "f" or problem.kernel[0] > 1 or problem.algorithm not in ("auto", "winograd"):
         return None
     best, least = None, direct_cost(problem) if problem.algorithm == "auto" else math.inf
     for forms in _candidates(problem):
