@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 def main() -> None:
     args = parse_arguments()
     cores = pin(args.threads)  # before NumPy and the peers are imported: their thread pools look at it once
+    if args.isa:
+        os.environ["FASTCONV_ISA"] = args.isa
 
     from cases import CASES
     from measure import measure
@@ -56,6 +58,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="a small subset of the cases")
     parser.add_argument("--peers", nargs="+", metavar="NAME", help="only these competitors")
     parser.add_argument("--threads", type=int, default=1, help="threads of fastconv and of every peer (default 1)")
+    parser.add_argument("--isa", metavar="NAME", help="fastconv's instruction set (default: the best), the peak's too")
     parser.add_argument("--seconds", type=float, default=5, help="time for one case, roughly (default 5)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all medians here")
     parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the ratios here (needs matplotlib)")
@@ -80,6 +83,7 @@ def describe(cores: list[int] | None, threads: int, modules: set[str]) -> dict[s
         "date": datetime.date.today().isoformat(),
         "cpu": models[0] if models else platform.processor(),
         "system": platform.platform(terse=True),
+        "instruction set": import_module("fastconv._core").current_isa()[0],
         "threads": threads,
         "cores": cores or "not pinned",
         "python": platform.python_version(),

@@ -46,8 +46,9 @@ def measure(case: Case, peers: list[str], seconds: float, threads: int) -> Row:
     """Check and time fastconv and the named peers on one case, in about `seconds` (very slow peers take longer)."""
     row = Row(case)
     x, w = case.arrays()
-    bank = fc.FilterBank(w, **case.options)
-    calls: dict[str, Call] = {OURS: lambda: bank(x), OUR_CALL: lambda: fc.conv2d(x, w, **case.options)}
+    options = case.options
+    bank = fc.FilterBank(w, **options)
+    calls: dict[str, Call] = {OURS: lambda: bank(x), OUR_CALL: lambda: fc.conv2d(x, w, **options)}
     result = bank(x)  # (N, K, H', W')
     row.error = error_of(case, x, w, result)
     if not row.error <= TOLERANCE:

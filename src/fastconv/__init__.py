@@ -3,12 +3,12 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from fastconv.bank import FilterBank, Sequential
 from fastconv.config import get_num_threads, set_num_threads, show_config
 from fastconv.conv import conv1d, conv2d, conv3d
 
 if TYPE_CHECKING:
     from fastconv import filters, plot
+    from fastconv.bank import FilterBank, Sequential
 
 __version__ = "0.1.0"
 __all__ = [
@@ -27,9 +27,12 @@ __all__ = [
 if not TYPE_CHECKING:
 
     def __getattr__(name):
-        """Import `filters` and `plot` when they are first used: what does without them starts sooner."""
+        """Import these when they are first used: programs that do without them start sooner."""
         if name in ("filters", "plot"):
             return import_module(f"fastconv.{name}")
+        if name in ("FilterBank", "Sequential"):
+            globals()[name] = found = getattr(import_module("fastconv.bank"), name)
+            return found
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

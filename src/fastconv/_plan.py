@@ -169,8 +169,9 @@ def run(
     """Convolve input with weight as planned and return the result, in out if there is one; packed is prepared weight."""
     problem = plan.problem
     if out is None and plan.call is not None:
-        filters = packed if packed is not None else weight if plan.takes_weight else prepare(plan, weight)
-        maps = plan.call.run(input, filters, bias, threads)
+        if packed is None and not plan.takes_weight:
+            packed = prepare(plan, weight)
+        maps = plan.call.run(input, weight if packed is None else packed, bias, threads)
         if maps is not None:
             return maps
     if out is not None:
