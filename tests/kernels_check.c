@@ -131,19 +131,21 @@ static void check_transpose(const fc_kernels *kernels, ptrdiff_t rows, ptrdiff_t
 /* Pixels that the masks leave out are NaN, so that a sum which saw one would tell. */
 static void check_sweep(const fc_kernels *kernels, const fc_sweep_kind *kind, ptrdiff_t kernel_rows, ptrdiff_t taps, ptrdiff_t stride) {
     const ptrdiff_t lanes = kernels->lanes, vectors = kind->vectors, column = 3, lines = (kind->rows - 1) * stride + kernel_rows;
-    const ptrdiff_t last = (vectors - 1) * lanes - (kind->edges && vectors > 1);
-    const ptrdiff_t width = column + vectors * lanes, seen = width + taps - 1, step = width + 1;
-    const ptrdiff_t inside = kind->edges ? column + 1 : 0, outside = kind->edges ? seen - 2 : seen;
+    const ptrdiff_t last = (vectors - 1) * lanes - (kind->edges && vectors > 1), across = kind->across;
+    const ptrdiff_t width = column + vectors * lanes, seen = across * width + taps, step = width + 1;
+    const ptrdiff_t inside = kind->edges ? across * column + 1 : 0, outside = kind->edges ? seen - 3 : seen;
+    const unsigned all = lanes < 32 ? (1u << lanes) - 1 : ~0u, written = kind->edges && vectors == 1 && lanes > 1 ? all >> 1 : all;
     void *image[MAX_LINES], *weight = draw(kernel_rows * taps);
     void *map = draw(kind->rows * step), *expected = copy(map, kind->rows * step);
     ptrdiff_t offset[MAX_TAPS];
-    unsigned mask[MAX_TAPS] = {0}, last_mask[MAX_TAPS] = {0};
-    const fc_sweep sweep = {weight, offset, mask, vectors > 1 ? last_mask : mask, kernel_rows, taps,
+    unsigned mask[MAX_TAPS + 1] = {0}, last_mask[MAX_TAPS + 1] = {0};
+    const fc_sweep sweep = {weight, offset, mask, vectors > 1 ? last_mask : mask, written, kernel_rows, taps,
                             (const void *const *)image, column, last, map, step, 2, -50, 60};
-    for (ptrdiff_t v = 0; v < taps; v++) {
+    for (ptrdiff_t v = 0; v < taps + (across == 2 ? taps % 2 : 0); v++) {
+        const ptrdiff_t first = across == 1 ? v : v - v % 2 + v % 2 * lanes;
         offset[v] = v;
         for (ptrdiff_t lane = 0; lane < lanes; lane++) {
-            const ptrdiff_t in_first = column + lane + v, in_last = in_first + last;
+            const ptrdiff_t in_first = across * column + first + lane, in_last = in_first + across * last;
             mask[v] |= (unsigned)(inside <= in_first && in_first < outside) << lane;
             last_mask[v] |= (unsigned)(inside <= in_last && in_last < outside) << lane;
         }
@@ -157,9 +159,12 @@ static void check_sweep(const fc_kernels *kernels, const fc_sweep_kind *kind, pt
         for (ptrdiff_t x = column; x < column + last + lanes; x++) {
             double sum = sweep.bias;
             for (ptrdiff_t u = 0; u < kernel_rows; u++)
-                for (ptrdiff_t v = 0; v < taps; v++)
-                    if (inside <= x + v && x + v < outside) sum += get(weight, u * taps + v) * get(image[i * stride + u], x + v);
-            put(expected, i * step + x, clip(sum, sweep.low, sweep.high));
+                for (ptrdiff_t v = 0; v < taps; v++) {
+                    const ptrdiff_t pixel = across * x + v;
+                    if (inside <= pixel && pixel < outside) sum += get(weight, u * taps + v) * get(image[i * stride + u], pixel);
+                }
+            if (x - column >= lanes || written >> (x - column) & 1)
+                put(expected, i * step + x, clip(sum, sweep.low, sweep.high));
         }
     kind->run(&sweep);
     compare(map, expected, kind->rows * step, "sweep", kind->rows, vectors, kind->kernel);

@@ -144,6 +144,8 @@ def _one_channel() -> Iterator[Case]:
         yield Case((1, 1, 40, 33 + kernel), (1, 1, kernel, kernel))
     for kernel in [3, 5, 7, 9]:  # wide ones
         yield Case((1, 1, 12, 170), (1, 1, kernel, kernel), {"padding": kernel // 2})
+        yield Case((1, 1, 16, 340), (1, 1, kernel, kernel), {"padding": kernel // 2, "stride": 2})
+        yield Case((1, 2, 16, 20), (2, 1, kernel, kernel), {"padding": kernel // 2, "stride": 2, "groups": 2})
     yield Case((2, 20, 200, 60), (20, 1, 3, 3), {"groups": 20, "padding": 1})  # several strips
     yield Case((2, 1, 40, 300), (5, 1, 3, 3), {"padding": 1, "padding_mode": "reflect"})
 

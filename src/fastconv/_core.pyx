@@ -67,6 +67,7 @@ cdef extern from "kernels/kernels.h" nogil:
         const Py_ssize_t *offset
         const unsigned *mask
         const unsigned *last_mask
+        unsigned written
         Py_ssize_t kernel_rows, taps
         const void *const *image_row
         Py_ssize_t column, last
@@ -77,7 +78,7 @@ cdef extern from "kernels/kernels.h" nogil:
     ctypedef void (*fc_panel_fn)(const fc_panel *) noexcept
     ctypedef void (*fc_sweep_fn)(const fc_sweep *) noexcept
     ctypedef struct fc_sweep_kind:
-        Py_ssize_t rows, vectors, kernel, stride, edges
+        Py_ssize_t rows, vectors, kernel, stride, across, edges
         fc_sweep_fn run
     ctypedef struct fc_transform:
         const void *matrix
@@ -256,7 +257,7 @@ cdef struct Job:
     bint packed                # the weights
     bint panels                # copy the pixels of a tile tap by tap, or read them where they are
     bint in_place              # read the image, not a strip
-    Py_ssize_t vectors         # of a tile, when lanes are pixels
+    Py_ssize_t vectors         # of a tile, when lanes are pixels; of a row of a map, when sweeping
     Py_ssize_t strip_rows, strips, parts, chunk, block_tiles
     Py_ssize_t pitch, row_step, plane_step  # of a strip
     Range inside               # of the columns of a strip, what lies in the image
@@ -268,6 +269,8 @@ cdef struct Job:
     const fc_sweep_kind **kinds  # for so many rows, from every vector of the columns on
     const unsigned *masks      # of the lanes that see the image, when sweeping
     Py_ssize_t lines           # of a strip, when sweeping
+    Py_ssize_t across          # stride of the columns that sweeps see, 1 in a strip
+    Py_ssize_t apart           # output rows whose kernels see the same lines
     Py_ssize_t strip_numbers, panel_numbers, sums_numbers
 
 
@@ -388,15 +391,17 @@ cdef class Layout:
         job.plane_step = (job.strip_rows + job.axis[1].reach) * job.row_step
 
     def sweep(self, channels, filters, bits, strip_rows, *, in_place, parts):
-        """Choose sweeps, for filters that see one channel; in place is for stride 1 and zero-padding."""
+        """Choose sweeps, for filters that see one channel; in place is for zero-padding and, across
+        the columns, stride 1, or stride 2 without dilation."""
         cdef Job *job = &self.job
         self.choose(channels, filters, bits, strip_rows)
         job.in_place, job.parts = in_place, parts
+        job.across = job.axis[2].stride if in_place else 1
+        job.apart = job.axis[1].dilation * job.axis[1].period // job.axis[1].stride
         job.lines = (job.strip_rows - 1) * job.axis[1].stride + job.axis[1].span
         job.strip_numbers = max(job.row_step, job.map_size[2] + job.axis[2].span) + SLACK
         if not in_place:
             job.strip_numbers += job.lines * job.row_step + SLACK
-        job.sums_numbers = SWEEP_MAX_ROWS * job.kernels.lanes
         self.place_taps()
 
     def tile(self, channels, filters, bits, strip_rows, *, by_filters, packed, panels, in_place, chunk, block_tiles):
@@ -890,6 +895,8 @@ def tiles(const real[:, :, :, :, :] images, const real[:, ::1] weight, const rea
         job.map_step[axis] = maps.strides[axis] // <Py_ssize_t>sizeof(real)
     for axis in range(4):
         job.image_step[axis] = images.strides[axis] // <Py_ssize_t>sizeof(real)
+    if job.lines:
+        job.vectors = ceiling(job.map_size[2], job.kernels.lanes)
     place_columns(&job)
     share_out(&job, maps.shape[0], threads)
     cdef Placing placing = layout.placing
@@ -1017,7 +1024,6 @@ cdef void sweep_unit(real *workspace, const Job *job, Py_ssize_t index) noexcept
     cdef Py_ssize_t margin = max(job.row_step, job.map_size[2] + job.axis[2].span) + SLACK
     cdef real *zeros = workspace + 2 * job.lines * (sizeof(void *) // sizeof(real))
     cdef real *strip = zeros + margin
-    cdef real *sums = strip + (0 if job.in_place else job.lines * job.row_step + SLACK)
     cdef const real *image = <const real *>job.images + unit.n * job.image_step[0] + groups.first * job.image_step[1]
     cdef real *maps = (<real *>job.maps + unit.n * job.map_step[0] + groups.first * job.filters * job.map_step[1]
                        + unit.depth * job.map_step[2] + unit.first_row * job.map_size[2])
@@ -1027,7 +1033,7 @@ cdef void sweep_unit(real *workspace, const Job *job, Py_ssize_t index) noexcept
     memset(zeros, 0, margin * sizeof(real))
     for group in range(groups.first, groups.last):
         see_lines(&lines, image, zeros, strip, job, &unit)
-        sweep_group(maps, sums, &lines, job, &unit, group)
+        sweep_group(maps, &lines, job, &unit, group)
         image += job.image_step[1]
         maps += job.filters * job.map_step[1]
 
@@ -1052,54 +1058,54 @@ cdef void see_lines(Lines *lines, const real *image, const real *zeros, real *st
             strip += job.row_step
 
 
-cdef void sweep_group(real *map, real *sums, const Lines *lines, const Job *job, const Unit *unit,
+cdef void sweep_group(real *map, const Lines *lines, const Job *job, const Unit *unit,
                       Py_ssize_t group) noexcept nogil:
     """Compute the maps of one group from its channel's lines."""
     cdef fc_sweep request
-    cdef const Axis *axis = &job.axis[1]
-    cdef Py_ssize_t k, turn, apart = axis.dilation * axis.period // axis.stride  # rows whose kernels see the same lines
-    request.taps, request.offset, request.kernel_rows = job.axis[2].taps, job.offset, axis.taps
+    cdef Py_ssize_t k, turn
+    request.taps, request.offset, request.kernel_rows = job.axis[2].taps, job.offset, job.axis[1].taps
     request.low, request.high = job.low, job.high
     for k in range(group * job.filters, (group + 1) * job.filters):
         request.weight = <const real *>job.weight + k * job.taps
         request.bias = (<const real *>job.bias)[k]
-        for turn in range(min(apart, unit.rows)):
-            sweep_rows(map, sums, lines, job, &request, turn, apart, ceiling(unit.rows - turn, apart))
+        for turn in range(min(job.apart, unit.rows)):
+            sweep_rows(map, lines, job, &request, turn,
+                       unit.rows if job.apart == 1 else ceiling(unit.rows - turn, job.apart))
         if job.activation > RELU6:
             activate(map, unit.pixels, job.activation)
         map += job.map_step[1]
 
 
-cdef void sweep_rows(real *map, real *sums, const Lines *lines, const Job *job, fc_sweep *request,
-                     Py_ssize_t turn, Py_ssize_t apart, Py_ssize_t rows) noexcept nogil:
+cdef void sweep_rows(real *map, const Lines *lines, const Job *job, fc_sweep *request,
+                     Py_ssize_t turn, Py_ssize_t rows) noexcept nogil:
     """Compute rows turn, turn + apart, ... of a map, several at a time; the last ones move back over neighbours."""
     cdef const fc_sweep_kind *kind
-    cdef Py_ssize_t columns = job.map_size[2], lanes = job.kernels.lanes, vectors = ceiling(columns, lanes)
-    cdef Py_ssize_t block, row, line, i, first = 0, dilation = job.axis[1].dilation
-    request.map_step = apart * columns if columns >= lanes else lanes
-    while first < vectors:
-        kind = job.kinds[(min(rows, SWEEP_MAX_ROWS) - 1) * vectors + first]
-        request.mask = job.masks + first * (job.axis[2].taps + 1)
-        request.last_mask = request.mask + (kind.vectors - 1) * (job.axis[2].taps + 1)
+    cdef Py_ssize_t columns = job.map_size[2], lanes = job.kernels.lanes, steps = mask_step(job)
+    cdef Py_ssize_t block, row, line, first = 0, dilation = job.axis[1].dilation
+    request.map_step = job.apart * columns
+    request.written = (<unsigned>1 << min(columns, lanes)) - 1
+    while first < job.vectors:
+        kind = job.kinds[(min(rows, SWEEP_MAX_ROWS) - 1) * job.vectors + first]
+        request.mask = job.masks + first * steps
+        request.last_mask = request.mask + (kind.vectors - 1) * steps
         request.column = max(0, min(first * lanes, columns - lanes))
         request.last = max(0, min((first + kind.vectors - 1) * lanes, columns - lanes)) - request.column
-        for block in range(ceiling(rows, kind.rows)):
-            row = turn + min(block * kind.rows, rows - kind.rows) * apart
+        block = 0
+        while block < rows:
+            row = turn + min(block, rows - kind.rows) * job.apart
             line = row * job.axis[1].stride
             if dilation > 1:
                 line = line % dilation * lines.apart + line // dilation
             request.image_row = lines.row + line
-            request.map = map + row * columns if columns >= lanes else sums
+            request.map = map + row * columns
             kind.run(request)
-            if columns < lanes:
-                for i in range(kind.rows):
-                    memcpy(map + (row + i * apart) * columns, sums + i * lanes, columns * sizeof(real))
+            block += kind.rows
         first += kind.vectors
 
 
 cdef void choose_sweeps(const fc_sweep_kind **kinds, const Job *job, Py_ssize_t rows) noexcept nogil:
     """Choose the sweep of most vectors for up to so many rows, at every vector of the columns where one begins."""
-    cdef Py_ssize_t vectors = ceiling(job.map_size[2], job.kernels.lanes), first = 0, fitting, plain
+    cdef Py_ssize_t vectors = job.vectors, first = 0, fitting, plain
     cdef const Axis *axis = &job.axis[1]
     cdef const fc_sweep_kind *kind
     while first < vectors:
@@ -1107,12 +1113,12 @@ cdef void choose_sweeps(const fc_sweep_kind **kinds, const Job *job, Py_ssize_t 
         kind = job.kernels.sweeps
         while kind.rows:
             if (kind.rows <= rows and first + kind.vectors <= vectors
-                    and (kind.stride == 0 or kind.stride == axis.period)
+                    and kind.across == job.across and (kind.stride == 0 or kind.stride == axis.period)
                     and (kind.kernel == axis.taps == job.axis[2].taps or kind.kernel == 0 and kind.rows <= axis.taps)
                     and (kinds[first] == NULL or kind.vectors > kinds[first].vectors)):
                 plain = 0  # vectors all of whose lanes see the image, and that lie one behind the other
                 for fitting in range(first, first + kind.vectors):
-                    if fitting < vectors - 1 and job.masks[(fitting + 1) * (job.axis[2].taps + 1) - 1]:
+                    if fitting < vectors - 1 and job.masks[(fitting + 1) * mask_step(job) - 1]:
                         plain += 1
                     elif kind.edges and (fitting == first or fitting == first + kind.vectors - 1):
                         plain += 1
@@ -1139,7 +1145,7 @@ cdef class Placing:
                 and self.job.axis[2].pad == job.axis[2].pad)
 
     cdef fill(self, Job *job):
-        cdef Py_ssize_t index, rows, vectors = ceiling(job.map_size[2], job.kernels.lanes)
+        cdef Py_ssize_t index, rows
         self.job = job[0]
         if job.in_place:
             self.places = np.empty(job.axis[2].taps if job.lines else job.channels, np.intp)
@@ -1148,12 +1154,12 @@ cdef class Placing:
                 if job.lines:
                     self.places[index] = index * job.axis[2].dilation - job.axis[2].pad
         if job.lines:
-            self.masks = np.empty(vectors * (job.axis[2].taps + 1), np.uintc)
-            self.kinds = np.empty(SWEEP_MAX_ROWS * vectors, np.intp)
+            self.masks = np.empty(job.vectors * mask_step(job), np.uintc)
+            self.kinds = np.empty(SWEEP_MAX_ROWS * job.vectors, np.intp)
             fill_masks(&self.masks[0], job)
             self.apply(job)
             for rows in range(SWEEP_MAX_ROWS):
-                choose_sweeps(job.kinds + rows * vectors, job, rows + 1)
+                choose_sweeps(job.kinds + rows * job.vectors, job, rows + 1)
 
     cdef void apply(self, Job *job) noexcept:
         if job.in_place:
@@ -1162,22 +1168,31 @@ cdef class Placing:
             job.masks, job.kinds = &self.masks[0], <const fc_sweep_kind **>&self.kinds[0]
 
 
+cdef Py_ssize_t mask_step(const Job *job) noexcept nogil:
+    """Return how many numbers `fill_masks` notes of a vector."""
+    return job.axis[2].taps + 2
+
+
 cdef void fill_masks(unsigned *masks, const Job *job) noexcept nogil:
-    """Note which lanes of every vector of columns see the image, for every tap of a row; and whether all of them do."""
+    """Note which lanes of every vector of columns see the image, for every tap of a row; and whether all of them do.
+
+    With stride 2, an even tap and the next one see every other lane of two vectors, the second one behind the first.
+    """
     cdef const Axis *axis = &job.axis[2]
     cdef Py_ssize_t lanes = job.kernels.lanes, first, last, tap, vector, start
-    for vector in range(ceiling(job.map_size[2], lanes)):
-        start = max(0, min(vector * lanes, job.map_size[2] - lanes)) - axis.pad
-        masks[axis.taps] = True
-        for tap in range(axis.taps):
+    for vector in range(job.vectors):
+        masks[axis.taps + 1] = True
+        for tap in range(axis.taps + (axis.taps % 2 if job.across == 2 else 0)):
+            start = max(0, min(vector * lanes, job.map_size[2] - lanes)) * job.across - axis.pad
+            start += tap * axis.dilation if job.across == 1 else tap - tap % 2 + tap % 2 * lanes
             first, last = 0, lanes
             if job.in_place:
-                first = min(max(0, -start - tap * axis.dilation), lanes)
-                last = max(min(lanes, job.size[2] - start - tap * axis.dilation), first)
+                first = min(max(0, -start), lanes)
+                last = max(min(lanes, job.size[2] - start), first)
             masks[tap] = (<unsigned>1 << last) - (<unsigned>1 << first)
             if last - first < lanes:
-                masks[axis.taps] = False
-        masks += axis.taps + 1
+                masks[axis.taps + 1] = False
+        masks += mask_step(job)
 
 
 cdef const fc_isa *isa = NULL

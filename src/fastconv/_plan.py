@@ -349,7 +349,8 @@ def _choose_sweeps(problem: Problem, layout: _core.Layout, rows: int, columns: i
         filters,
         8 * problem.accumulator.itemsize,
         strip_rows,
-        in_place=problem.stride[2] == 1 and problem.padding_mode == "zeros",
+        in_place=problem.padding_mode == "zeros"
+        and (problem.stride[2] == 1 or (problem.stride[2] == 2 and problem.dilation[2] == 1)),
         parts=min(parts, problem.groups),
     )
 

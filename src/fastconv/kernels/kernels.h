@@ -43,12 +43,15 @@ typedef void fc_panel_fn(const fc_panel *panel);
 /* A sweep: some rows times some vectors of one output map, from one image.
    Vector j lies at column + j * lanes, the last one at column + last; with `at` for that and all the lanes,
    map[i * map_step + at] = bias + sum over kernel rows u and taps v of
-   weight[u * taps + v] * image_row[i * stride + u][offset[v] + at]; kept between low and high.
-   Where the tile has edges, only lanes with their bit set in mask[v] (of vector 0) and last_mask[v] are read, others are zero. */
+   weight[u * taps + v] * image_row[i * stride + u][offset[v] + at * across]; kept between low and high.
+   Where the tile has edges, only lanes with their bit set in mask[v] (of vector 0) and last_mask[v] are read, others are zero;
+   and a single vector writes only the lanes in `written`. If across is 2, tap v + 1 sees the pixel behind that of an even tap v,
+   mask[v] belongs to the vector at offset[v], and mask[v + 1] to the next one. */
 typedef struct {
     const void *weight;
     const ptrdiff_t *offset;
     const unsigned *mask, *last_mask;
+    unsigned written;
     ptrdiff_t kernel_rows, taps;
     const void *const *image_row;
     ptrdiff_t column, last;
@@ -58,10 +61,10 @@ typedef struct {
 } fc_sweep;
 typedef void fc_sweep_fn(const fc_sweep *sweep);
 
-/* What a sweep is made for: so many output rows and vectors, kernels of so many rows and taps, a stride.
-   Kernel 0 is any of at least as many rows as are computed, stride 0 any. */
+/* What a sweep is made for: so many output rows and vectors, kernels of so many rows and taps, a stride down the rows, and one
+   across the columns. Kernel 0 is any of at least as many rows as are computed, stride 0 any. */
 typedef struct {
-    ptrdiff_t rows, vectors, kernel, stride, edges;
+    ptrdiff_t rows, vectors, kernel, stride, across, edges;
     fc_sweep_fn *run;
 } fc_sweep_kind;
 

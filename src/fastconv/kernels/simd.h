@@ -67,7 +67,7 @@
 #undef v_add
 #undef v_max
 #undef v_load_mask
-#undef v_store_first
+#undef v_store_mask
 #undef v_even
 #undef v_odd
 #undef LANE_BITS
@@ -84,8 +84,8 @@
 
 /* v_fma(a, b, c) is a * b + c, rounded once. v_max(a, x) and v_min(a, x) return x if it is a NaN.
    v_even(a, b) and v_odd(a, b) are every other lane of a followed by b.
-   v_store_first(p, x, count) stores so many lanes, fewer than all.
-   v_load_mask(p, mask) loads the lanes whose bits are set and reads no others; ISAs without it do so lane by lane. */
+   v_load_mask(p, mask) loads the lanes whose bits are set and reads no others; ISAs without it do so lane by lane.
+   v_store_mask(p, mask, x) stores these lanes only. */
 #if defined(SIMD_AVX512)
 #  include <immintrin.h>
 #  define SIMD_NAME avx512
@@ -103,7 +103,7 @@
 #    define v_max(a, x) _mm512_max_ps(a, x)
 #    define v_min(a, x) _mm512_min_ps(a, x)
 #    define v_load_mask(p, mask) _mm512_maskz_loadu_ps((__mmask16)(mask), p)
-#    define v_store_first(p, x, count) _mm512_mask_storeu_ps(p, (__mmask16)((1u << (count)) - 1), x)
+#    define v_store_mask(p, mask, x) _mm512_mask_storeu_ps(p, (__mmask16)(mask), x)
 #    define v_even(a, b) _mm512_permutex2var_ps(a, LANES_FROM(0), b)
 #    define v_odd(a, b) _mm512_permutex2var_ps(a, LANES_FROM(1), b)
 #    define LANES_FROM(i) \
@@ -119,7 +119,7 @@
 #    define v_max(a, x) _mm512_max_pd(a, x)
 #    define v_min(a, x) _mm512_min_pd(a, x)
 #    define v_load_mask(p, mask) _mm512_maskz_loadu_pd((__mmask8)(mask), p)
-#    define v_store_first(p, x, count) _mm512_mask_storeu_pd(p, (__mmask8)((1u << (count)) - 1), x)
+#    define v_store_mask(p, mask, x) _mm512_mask_storeu_pd(p, (__mmask8)(mask), x)
 #    define v_even(a, b) _mm512_permutex2var_pd(a, _mm512_setr_epi64(0, 2, 4, 6, 8, 10, 12, 14), b)
 #    define v_odd(a, b) _mm512_permutex2var_pd(a, _mm512_setr_epi64(1, 3, 5, 7, 9, 11, 13, 15), b)
 #  endif
@@ -238,11 +238,3 @@
 #  define v_odd(a, b) (b)
 #endif
 #define LANES (VECTOR_BYTES * 8 / REAL_BITS)
-#ifndef v_store_first
-#  define v_store_first(p, x, count) \
-       do { \
-           real lanes_[LANES]; \
-           v_store(lanes_, x); \
-           for (int lane_ = 0; lane_ < (count); lane_++) (p)[lane_] = lanes_[lane_]; \
-       } while (0)
-#endif

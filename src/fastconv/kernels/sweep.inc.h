@@ -1,7 +1,7 @@
 /* The sweep kernel: slide one kernel down some rows of one image, for filters that see a single channel.
 
-   map[i, pixel] = bias + sum over kernel rows u and taps v of weight[u, v] * image_row[i * stride + u][pixel + offset[v]], in order.
-   Input row r feeds output rows i with 0 <= r - i * stride < kernel_rows: its pixels are loaded once for all of them.
+   map[i, pixel] = bias + sum over kernel rows u and taps v of weight[u, v] * image_row[i * stride + u][pixel * across + offset[v]],
+   in order. Input row r feeds output rows i with 0 <= r - i * stride < kernel_rows: its pixels are loaded once for all of them.
    At the edges of an image masks leave out lanes, which count as zero and are not read. */
 
 INLINE vec NAMED(load_part)(const real *pixels, const unsigned mask) {
@@ -19,39 +19,76 @@ INLINE vec NAMED(load_part)(const real *pixels, const unsigned mask) {
 #endif
 }
 
-/* What is known of a sweep when it is compiled: rows and vectors of the tile, taps in a row of the kernel and its stride
+INLINE void NAMED(store_part)(real *map, const unsigned mask, const vec sum) {
+#ifdef v_store_mask
+    v_store_mask(map, mask, sum);
+#else
+    real lanes[LANES];
+    if (mask == (1u << LANES) - 1) {
+        v_store(map, sum);
+        return;
+    }
+    v_store(lanes, sum);
+    for (int i = 0; i < LANES; i++)
+        if (mask >> i & 1) map[i] = lanes[i];
+#endif
+}
+
+/* What is known of a sweep when it is compiled: rows and vectors of the tile, taps in a row of the kernel and its strides
    (0: not known), and whether the tile has edges. */
-#define SWEEP_SHAPE const int rows, const int vectors, const int taps, const int stride, const int edges
+#define SWEEP_SHAPE const int rows, const int vectors, const int taps, const int stride, const int across, const int edges
+#define SWEEP_GIVEN rows, vectors, taps, stride, across, edges
 #define SWEEP_SUMS vec (*sum)[SWEEP_MAX_VECTORS]
 
-/* Add what output rows first..last see of tap v in input row r. */
-INLINE void NAMED(sweep_tap)(SWEEP_SHAPE, SWEEP_SUMS, const int first, const int last, const ptrdiff_t v,
-                             const real *image, const real *weight, const fc_sweep *sweep) {
-    vec pixels[SWEEP_MAX_VECTORS];
-    const ptrdiff_t weight_step = taps ? taps : sweep->taps;
-    (void)rows;
-    UNROLLED for (int j = 0; j < vectors; j++) {
-        const real *at = image + sweep->offset[v] + (edges && j == vectors - 1 ? sweep->last : j * LANES);
-        pixels[j] = edges && j == 0             ? NAMED(load_part)(at, sweep->mask[v])
-                    : edges && j == vectors - 1 ? NAMED(load_part)(at, sweep->last_mask[v])
-                                                : v_load(at);
-        v_keep(pixels[j]);
-    }
+/* Load vector j of what taps see from `pixels` on; v says which mask applies. */
+INLINE vec NAMED(sweep_load)(SWEEP_SHAPE, const real *pixels, const int j, const ptrdiff_t v, const fc_sweep *sweep) {
+    (void)rows, (void)taps, (void)stride;
+    pixels += across * (edges && j == vectors - 1 ? sweep->last : j * LANES);
+    return edges && j == 0             ? NAMED(load_part)(pixels, sweep->mask[v])
+           : edges && j == vectors - 1 ? NAMED(load_part)(pixels, sweep->last_mask[v])
+                                       : v_load(pixels);
+}
+
+/* Add what output rows first..last see of one tap, whose pixels are at hand. */
+INLINE void NAMED(sweep_tap)(SWEEP_SHAPE, SWEEP_SUMS, const int first, const int last, const vec *pixels, const real *weight,
+                             const ptrdiff_t weight_step) {
+    (void)rows, (void)taps, (void)across, (void)edges;
     UNROLLED for (int i = first; i <= last; i++) {
-        const vec w = v_splat(weight[v - i * stride * weight_step]);
+        const vec w = v_splat(weight[-i * stride * weight_step]);
         UNROLLED for (int j = 0; j < vectors; j++) sum[i][j] = v_fma(w, pixels[j], sum[i][j]);
     }
 }
 
+/* Add what output rows first..last see of tap v in an input row, and of the next tap if `across` is 2 and there is one. */
+INLINE void NAMED(sweep_taps)(SWEEP_SHAPE, SWEEP_SUMS, const int first, const int last, const ptrdiff_t v, const int single,
+                              const real *image, const real *weight, const fc_sweep *sweep) {
+    vec pixels[SWEEP_MAX_VECTORS], next[SWEEP_MAX_VECTORS];
+    const ptrdiff_t weight_step = taps ? taps : sweep->taps;
+    image += sweep->offset[v];
+    UNROLLED for (int j = 0; j < vectors; j++) {
+        pixels[j] = NAMED(sweep_load)(SWEEP_GIVEN, image, j, v, sweep);
+        if (across == 2) {
+            const vec a = pixels[j], b = NAMED(sweep_load)(SWEEP_GIVEN, image + LANES, j, v + 1, sweep);
+            pixels[j] = v_even(a, b);
+            next[j] = v_odd(a, b);
+        }
+        v_keep(pixels[j]);
+    }
+    NAMED(sweep_tap)(SWEEP_GIVEN, sum, first, last, pixels, weight + v, weight_step);
+    if (across == 2 && !single) NAMED(sweep_tap)(SWEEP_GIVEN, sum, first, last, next, weight + v + 1, weight_step);
+}
+
 INLINE void NAMED(sweep_row)(SWEEP_SHAPE, SWEEP_SUMS, const int first, const int last, const ptrdiff_t r, const fc_sweep *sweep) {
-    const real *image = (const real *)sweep->image_row[r] + sweep->column;
+    const real *image = (const real *)sweep->image_row[r] + across * sweep->column;
     const real *weight = (const real *)sweep->weight + r * (taps ? taps : sweep->taps);
     if (taps == 3) {
-        UNROLLED for (int v = 0; v < 3; v++)
-            NAMED(sweep_tap)(rows, vectors, taps, stride, edges, sum, first, last, v, image, weight, sweep);
+        UNROLLED for (int v = 0; v < 3; v += across)
+            NAMED(sweep_taps)(SWEEP_GIVEN, sum, first, last, v, v == 2, image, weight, sweep);
     } else {
-        ROLLED for (ptrdiff_t v = 0; v < sweep->taps; v++)
-            NAMED(sweep_tap)(rows, vectors, taps, stride, edges, sum, first, last, v, image, weight, sweep);
+        ptrdiff_t v = 0;
+        ROLLED for (; v <= sweep->taps - across; v += across)
+            NAMED(sweep_taps)(SWEEP_GIVEN, sum, first, last, v, 0, image, weight, sweep);
+        if (across == 2 && v < sweep->taps) NAMED(sweep_taps)(SWEEP_GIVEN, sum, first, last, v, 1, image, weight, sweep);
     }
 }
 
@@ -61,29 +98,35 @@ INLINE void NAMED(sweep)(SWEEP_SHAPE, const int kernel_rows, const fc_sweep *swe
         UNROLLED for (int j = 0; j < vectors; j++) sum[i][j] = v_splat((real)sweep->bias);
     if (kernel_rows) { /* every input row is a piece of code of its own */
         UNROLLED for (int r = 0; r < (rows - 1) * stride + kernel_rows; r++)
-            NAMED(sweep_row)(rows, vectors, taps, stride, edges, sum, r < kernel_rows ? 0 : (r - kernel_rows) / stride + 1,
+            NAMED(sweep_row)(SWEEP_GIVEN, sum, r < kernel_rows ? 0 : (r - kernel_rows) / stride + 1,
                              r / stride < rows ? r / stride : rows - 1, r, sweep);
     } else { /* input rows that all output rows see, and before and after them those that only some see */
         UNROLLED for (int r = 0; r < rows - 1; r++)
-            NAMED(sweep_row)(rows, vectors, taps, stride, edges, sum, 0, r, r, sweep);
+            NAMED(sweep_row)(SWEEP_GIVEN, sum, 0, r, r, sweep);
         ROLLED for (ptrdiff_t r = rows - 1; r < sweep->kernel_rows; r++)
-            NAMED(sweep_row)(rows, vectors, taps, stride, edges, sum, 0, rows - 1, r, sweep);
+            NAMED(sweep_row)(SWEEP_GIVEN, sum, 0, rows - 1, r, sweep);
         UNROLLED for (int r = 0; r < rows - 1; r++)
-            NAMED(sweep_row)(rows, vectors, taps, stride, edges, sum, r + 1, rows - 1, sweep->kernel_rows + r, sweep);
+            NAMED(sweep_row)(SWEEP_GIVEN, sum, r + 1, rows - 1, sweep->kernel_rows + r, sweep);
     }
     const vec low = v_splat((real)sweep->low), high = v_splat((real)sweep->high);
     const ptrdiff_t map_step = sweep->map_step, last = edges ? sweep->last : (vectors - 1) * LANES;
     real *map = (real *)sweep->map + sweep->column;
     UNROLLED for (int i = 0; i < rows; i++, map += map_step)
-        UNROLLED for (int j = 0; j < vectors; j++)
-            v_store(map + (j == vectors - 1 ? last : j * LANES), v_min(high, v_max(low, sum[i][j])));
+        UNROLLED for (int j = 0; j < vectors; j++) {
+            const vec clipped = v_min(high, v_max(low, sum[i][j]));
+            if (edges && vectors == 1)
+                NAMED(store_part)(map, sweep->written, clipped);
+            else
+                v_store(map + (j == vectors - 1 ? last : j * LANES), clipped);
+        }
 }
 
-#define SWEEP(rows, vectors, kernel, stride, edges) \
-    NOINLINE void NAMED(sweep_##rows##_##vectors##_##kernel##_##stride##_##edges)(const fc_sweep *sweep) { \
-        NAMED(sweep)(rows, vectors, kernel, stride, edges, kernel, sweep); \
+#define SWEEP(rows, vectors, kernel, stride, across, edges) \
+    NOINLINE void NAMED(sweep_##rows##_##vectors##_##kernel##_##stride##_##across##_##edges)(const fc_sweep *sweep) { \
+        NAMED(sweep)(rows, vectors, kernel, stride, across, edges, kernel, sweep); \
     }
 SWEEPS(SWEEP)
 #undef SWEEP
 #undef SWEEP_SHAPE
+#undef SWEEP_GIVEN
 #undef SWEEP_SUMS

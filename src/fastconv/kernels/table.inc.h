@@ -13,22 +13,26 @@
       TILES_TO_6(X, 1) TILES_TO_6(X, 2) TILES_TO_6(X, 3) TILES_TO_6(X, 4) \
       TILES_TO_3(X, 5) X(5, 4) TILES_TO_3(X, 6) X(6, 4) TILES_TO_3(X, 7) TILES_TO_3(X, 8)
 #  define SWEEPS_OF(X, kernel) \
-      X(4, 4, kernel, 1, 0) X(4, 4, kernel, 1, 1) X(7, 2, kernel, 1, 1) X(7, 1, kernel, 1, 1) \
-      X(4, 4, kernel, 2, 1) X(4, 2, kernel, 2, 1) X(4, 1, kernel, 2, 1)
+      X(4, 4, kernel, 1, 1, 0) X(4, 4, kernel, 1, 1, 1) X(7, 2, kernel, 1, 1, 1) X(7, 1, kernel, 1, 1, 1) \
+      X(4, 4, kernel, 2, 1, 1) X(4, 2, kernel, 2, 1, 1) X(4, 1, kernel, 2, 1, 1) \
+      X(4, 4, kernel, 2, 2, 1) X(4, 2, kernel, 2, 2, 1) X(7, 1, kernel, 2, 2, 1) X(4, 1, kernel, 2, 2, 1)
 #  define SWEEPS(X) \
-      SWEEPS_OF(X, 3) SWEEPS_OF(X, 5) SWEEPS_OF(X, 7) \
-      X(6, 4, 0, 1, 0) X(6, 4, 0, 1, 1) X(7, 2, 0, 1, 1) X(7, 1, 0, 1, 1) X(4, 2, 0, 1, 1) X(4, 1, 0, 1, 1) \
-      X(1, 4, 0, 0, 1) X(1, 2, 0, 0, 1) X(1, 1, 0, 0, 1)
+      SWEEPS_OF(X, 3) SWEEPS_OF(X, 5) SWEEPS_OF(X, 7) X(4, 2, 3, 1, 2, 1) \
+      X(6, 4, 0, 1, 1, 0) X(6, 4, 0, 1, 1, 1) X(7, 2, 0, 1, 1, 1) X(7, 1, 0, 1, 1, 1) X(4, 2, 0, 1, 1, 1) X(4, 1, 0, 1, 1, 1) \
+      X(4, 2, 0, 1, 2, 1) X(4, 1, 0, 1, 2, 1) \
+      X(1, 4, 0, 0, 1, 1) X(1, 2, 0, 0, 1, 1) X(1, 1, 0, 0, 1, 1) X(1, 2, 0, 0, 2, 1) X(1, 1, 0, 0, 2, 1)
 #else /* 12 sums */
 #  define TILE_FILTERS 4
 #  define TILE_VECTORS {0, 6, 6, 4, 3}
 #  define TILES(X) TILES_TO_6(X, 1) TILES_TO_6(X, 2) TILES_TO_3(X, 3) X(3, 4) TILES_TO_3(X, 4)
 #  define SWEEPS_OF(X, kernel) \
-      X(4, 2, kernel, 1, 0) X(4, 2, kernel, 1, 1) X(7, 1, kernel, 1, 1) X(4, 2, kernel, 2, 1) X(4, 1, kernel, 2, 1)
+      X(4, 2, kernel, 1, 1, 0) X(4, 2, kernel, 1, 1, 1) X(7, 1, kernel, 1, 1, 1) \
+      X(4, 2, kernel, 2, 1, 1) X(4, 1, kernel, 2, 1, 1) X(4, 2, kernel, 2, 2, 1) X(4, 1, kernel, 2, 2, 1)
 #  define SWEEPS(X) \
       SWEEPS_OF(X, 3) SWEEPS_OF(X, 5) SWEEPS_OF(X, 7) \
-      X(6, 2, 0, 1, 0) X(6, 2, 0, 1, 1) X(7, 1, 0, 1, 1) X(4, 2, 0, 1, 1) X(4, 1, 0, 1, 1) \
-      X(1, 2, 0, 0, 1) X(1, 1, 0, 0, 1)
+      X(6, 2, 0, 1, 1, 0) X(6, 2, 0, 1, 1, 1) X(7, 1, 0, 1, 1, 1) X(4, 2, 0, 1, 1, 1) X(4, 1, 0, 1, 1, 1) \
+      X(4, 2, 0, 1, 2, 1) X(4, 1, 0, 1, 2, 1) \
+      X(1, 2, 0, 0, 1, 1) X(1, 1, 0, 0, 1, 1) X(1, 2, 0, 0, 2, 1) X(1, 1, 0, 0, 2, 1)
 #endif
 
 /* Outputs, taps and stride of the forms; one tap is no transform at all. */
@@ -54,10 +58,10 @@ enum { LANES_F64 = LANES };
 
 #define TILE_F32(filters, vectors) [filters][vectors] = tile_##filters##_##vectors##_f32,
 #define TILE_F64(filters, vectors) [filters][vectors] = tile_##filters##_##vectors##_f64,
-#define SWEEP_F32(rows, vectors, kernel, stride, edges) \
-    {rows, vectors, kernel, stride, edges, sweep_##rows##_##vectors##_##kernel##_##stride##_##edges##_f32},
-#define SWEEP_F64(rows, vectors, kernel, stride, edges) \
-    {rows, vectors, kernel, stride, edges, sweep_##rows##_##vectors##_##kernel##_##stride##_##edges##_f64},
+#define SWEEP_F32(rows, vectors, kernel, stride, across, edges) \
+    {rows, vectors, kernel, stride, across, edges, sweep_##rows##_##vectors##_##kernel##_##stride##_##across##_##edges##_f32},
+#define SWEEP_F64(rows, vectors, kernel, stride, across, edges) \
+    {rows, vectors, kernel, stride, across, edges, sweep_##rows##_##vectors##_##kernel##_##stride##_##across##_##edges##_f64},
 #define FORM_F32(outputs, taps, stride) \
     {outputs, taps, stride, forward_##outputs##_##taps##_##stride##_f32, inverse_##outputs##_##taps##_##stride##_f32, \
      blend_##outputs##_##taps##_##stride##_f32},
@@ -66,8 +70,8 @@ enum { LANES_F64 = LANES };
      blend_##outputs##_##taps##_##stride##_f64},
 #define STRING_(x) #x
 #define STRING(x) STRING_(x)
-static const fc_sweep_kind sweeps_f32[] = {SWEEPS(SWEEP_F32) {0, 0, 0, 0, 0, NULL}};
-static const fc_sweep_kind sweeps_f64[] = {SWEEPS(SWEEP_F64) {0, 0, 0, 0, 0, NULL}};
+static const fc_sweep_kind sweeps_f32[] = {SWEEPS(SWEEP_F32) {0, 0, 0, 0, 0, 0, NULL}};
+static const fc_sweep_kind sweeps_f64[] = {SWEEPS(SWEEP_F64) {0, 0, 0, 0, 0, 0, NULL}};
 static const fc_form forms_f32[] = {FORMS(FORM_F32) {0, 0, 0, NULL, NULL, NULL}};
 static const fc_form forms_f64[] = {FORMS(FORM_F64) {0, 0, 0, NULL, NULL, NULL}};
 const fc_isa SIMD_CAT(fc_, SIMD_NAME) = {

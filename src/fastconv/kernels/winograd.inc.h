@@ -176,11 +176,7 @@ static int NAMED(scatter)(void *to, ptrdiff_t to_step, ptrdiff_t rows, const voi
         UNROLLED for (int i = 0; i < LANES; i++) {
             if (i >= rows) break;
             const vec map = v_min(high, v_max(low, v_add(maps[i], v_splat(((const real *)bias)[i]))));
-            real *out = (real *)to + i * to_step + p;
-            if (inside >= LANES)
-                v_store(out, map);
-            else
-                v_store_first(out, map, inside);
+            NAMED(store_part)((real *)to + i * to_step + p, inside < LANES ? (1u << inside) - 1 : (1u << LANES) - 1, map);
         }
     }
     real lanes[LANES];
