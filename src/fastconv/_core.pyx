@@ -604,6 +604,8 @@ cdef void fill_row(real *row, const real *pixels, const Job *job) noexcept nogil
 cdef void place_columns(Job *job) noexcept nogil:
     """Note which columns of a strip lie in the image: in slot 0 or, with stride 2, in both slots that are dealt out."""
     cdef Range other
+    if job.lines:
+        job.vectors = ceiling(job.map_size[2], job.kernels.lanes)
     job.inside = inside_slot(job, 0)
     job.deals = job.axis[2].stride == 2 and job.axis[2].slots == 2 and job.axis[2].dilation == 1
     if job.deals:
@@ -895,8 +897,6 @@ def tiles(const real[:, :, :, :, :] images, const real[:, ::1] weight, const rea
         job.map_step[axis] = maps.strides[axis] // <Py_ssize_t>sizeof(real)
     for axis in range(4):
         job.image_step[axis] = images.strides[axis] // <Py_ssize_t>sizeof(real)
-    if job.lines:
-        job.vectors = ceiling(job.map_size[2], job.kernels.lanes)
     place_columns(&job)
     share_out(&job, maps.shape[0], threads)
     cdef Placing placing = layout.placing
