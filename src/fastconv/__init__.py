@@ -8,6 +8,7 @@ from fastconv.conv import conv1d, conv2d, conv3d
 
 if TYPE_CHECKING:
     from fastconv import filters, plot
+    from fastconv._explain import explain
     from fastconv.bank import FilterBank, Sequential
 
 __version__ = "0.1.0"
@@ -17,6 +18,7 @@ __all__ = [
     "conv1d",
     "conv2d",
     "conv3d",
+    "explain",
     "filters",
     "get_num_threads",
     "plot",
@@ -30,8 +32,9 @@ if not TYPE_CHECKING:
         """Import these when they are first used: programs that do without them start sooner."""
         if name in ("filters", "plot"):
             return import_module(f"fastconv.{name}")
-        if name in ("FilterBank", "Sequential"):
-            globals()[name] = found = getattr(import_module("fastconv.bank"), name)
+        rooms = {"FilterBank": "bank", "Sequential": "bank", "explain": "_explain"}
+        if name in rooms:
+            globals()[name] = found = getattr(import_module(f"fastconv.{rooms[name]}"), name)
             return found
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

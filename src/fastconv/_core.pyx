@@ -441,6 +441,15 @@ cdef class Layout:
         for t in range(job.chunk):
             self.offsets[job.taps + t] = t * job.width
 
+    def describe(self):
+        """Say in words what was chosen."""
+        cdef Job *job = &self.job
+        where = "the image in place" if job.in_place else f"strips of {job.strip_rows} rows"
+        if job.lines:
+            return f"sweeps down {where}"
+        lanes = "filters" if job.lanes == FILTERS else "pixels"
+        return f"{lanes} in the lanes, {where}{', panels' if job.panels else ''}, chunks of {job.chunk} taps"
+
     @property
     def workspace(self):
         """Bytes that each thread works in."""

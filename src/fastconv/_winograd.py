@@ -148,10 +148,15 @@ def _candidates(problem: Problem) -> Iterator[tuple[Form, Form]]:
                 yield form(m, taps[0], strides[0]), form(n, taps[1], strides[1])
 
 
-def _channels(problem: Problem, forms: tuple[Form, Form]) -> int:
+def virtual_channels(problem: Problem, forms: tuple[Form, Form]) -> int:
     """Return the channels of a group, or the phases that a stride makes of them."""
     split = forms[0].stride < problem.stride[1] or forms[1].stride < problem.stride[2]
     return problem.channels // problem.groups * (math.prod(problem.stride[1:]) if split else 1)
+
+
+def growth(forms: tuple[Form, Form]) -> float:
+    """Return how many times larger than with direct summation errors are expected to be."""
+    return math.prod(KNOWN[form.taps, form.stride][form.outputs] for form in forms)
 
 
 def direct_cost(problem: Problem) -> float:
@@ -163,7 +168,7 @@ def direct_cost(problem: Problem) -> float:
 def cost(problem: Problem, choice: Choice, keeps_packed: bool) -> float:
     """Return how long these forms take on one image, in products at full speed."""
     y, x = choice.forms
-    groups, channels, filters = problem.groups, _channels(problem, choice.forms), problem.filters // problem.groups
+    groups, channels, filters = problem.groups, virtual_channels(problem, choice.forms), problem.filters // problem.groups
     tile_rows, tile_columns = _tiles(problem, choice.forms)
     tiles = tile_rows * tile_columns * problem.dilation[1] * problem.dilation[2]
     blocks = problem.dilation[1] * -(-tile_rows // choice.tile_rows) * -(-tile_columns // choice.tile_columns)
@@ -185,7 +190,7 @@ def _tiles(problem: Problem, forms: tuple[Form, Form]) -> tuple[int, int]:
 def _block(problem: Problem, forms: tuple[Form, Form]) -> tuple[int, int]:
     """Return how many rows and columns of tiles fit into the cache, as evenly as can be."""
     rows, columns = _tiles(problem, forms)
-    tile = forms[0].positions * forms[1].positions * _channels(problem, forms) * problem.accumulator.itemsize
+    tile = forms[0].positions * forms[1].positions * virtual_channels(problem, forms) * problem.accumulator.itemsize
     most = max(1, min(BLOCK_TILES, BLOCK_BYTES // tile) // problem.dilation[2])
     some_columns = -(-columns // -(-columns // most))
     some_rows = max(1, most // some_columns)

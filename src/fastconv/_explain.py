@@ -1,0 +1,155 @@
+"""explain: what a convolution would run, what else could run, and what each was expected to cost."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+from fastconv import _check, _core, _plan, _winograd
+from fastconv._check import Padding, PerAxis, Problem
+
+ROUNDING = {4: 3e-7, 8: 6e-16}  # of direct summation: its largest error, of the largest output, for numbers of so many bytes
+
+
+class Candidate(NamedTuple):
+    """One algorithm, as the plan sees it."""
+
+    algorithm: str
+    cost: float  # relative to direct summation
+    products: float  # multiplications for one output
+    workspace: int  # bytes for each thread
+    error: float  # expected, of max|output|
+    how: str
+
+
+class Explanation(NamedTuple):
+    """What `explain` returns; as a string it is a table."""
+
+    problem: str
+    algorithm: str  # that runs
+    candidates: tuple[Candidate, ...]
+
+    def __str__(self) -> str:
+        lines = [self.problem, "    algorithm   cost  products  workspace    error  how"]
+        for c in self.candidates:
+            mark = "->" if c.algorithm == self.algorithm else "  "
+            lines.append(
+                f" {mark} {c.algorithm:9} {c.cost:6.2f} {c.products:9.1f} {c.workspace / 2**10:7.0f} KB {c.error:8.0e}  {c.how}"
+            )
+        return "\n".join(lines)
+
+
+def explain(
+    input_shape: tuple[int, ...],
+    weight: ArrayLike,
+    *,
+    stride: PerAxis = 1,
+    padding: Padding = 0,
+    dilation: PerAxis = 1,
+    groups: int = 1,
+    padding_mode: str = "zeros",
+    flip: bool = False,
+    activation: str | None = None,
+    algorithm: str = "auto",
+    precision: str = "default",
+    dtype: DTypeLike | None = None,
+    packed: bool = True,
+) -> Explanation:
+    """Print and return what would run for an input of this shape, and why.
+
+    Parameters
+    ----------
+    input_shape : tuple of int
+        As of `conv2d`'s input: (..., C, H, W), or with one or three spatial axes as the weight's rank says.
+    weight : array_like, shape (K, C/groups, kh, kw)
+        The filter bank; rank 3 or 5 for signals or volumes.
+    stride, padding, dilation, groups, padding_mode, flip, activation, algorithm, precision
+        As for `conv2d`.
+    dtype : dtype, optional
+        Of the input; by default that of the weight.
+    packed : bool
+        Whether the weights are prepared once for many calls, as by `FilterBank`, or in the call.
+
+    Returns
+    -------
+    Explanation
+        ``algorithm`` is what runs; ``candidates`` hold for every algorithm that can do it the predicted ``cost`` relative to
+        direct summation, the ``products`` of one output, the ``workspace`` of a thread in bytes, the expected largest ``error``
+        relative to the largest output, and ``how`` it would go about it.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As for `conv2d`.
+
+    Notes
+    -----
+    The choice depends on the shape of one image, the weights' shape and the options alone: results are the same for every batch size,
+    number of threads and instruction set.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastconv as fc
+    >>> why = fc.explain((64, 56, 56), np.ones((64, 64, 3, 3), np.float32), padding=1)  # doctest: +ELLIPSIS
+    3x3 64->64, 56x56 -> 56x56, float32
+        algorithm   cost  products  workspace    error  how
+    ...
+    >>> why.algorithm
+    'winograd'
+    """
+    bank = _check.as_array("weight", weight)
+    axes = bank.ndim - 2
+    if axes not in (1, 2, 3):
+        raise ValueError(f"weight must be a bank of rank 3, 4 or 5; got shape {bank.shape}")
+    given = (stride, padding, dilation, groups, padding_mode, flip, activation, algorithm, precision)
+    options = [_check.hashable(name, value) for name, value in zip(_check.OPTIONS, given, strict=True)]
+    dtypes = (np.dtype(bank.dtype if dtype is None else dtype), bank.dtype)
+    shape, place = tuple(input_shape), _check.OPTIONS.index("algorithm")
+    chosen = _plan.make(axes, shape, bank.shape, None, dtypes, packed, *options)
+    candidates = []
+    for name in _check.ALGORITHMS[1:]:
+        try:
+            plan = _plan.make(axes, shape, bank.shape, None, dtypes, packed, *options[:place], name, *options[place + 1 :])
+        except ValueError:
+            continue
+        candidates.append(_candidate(plan, name, packed))
+    result = Explanation(_headline(chosen.problem), _algorithm(chosen), tuple(sorted(candidates, key=lambda c: c.cost)))
+    print(result)
+    return result
+
+
+def _algorithm(plan: _plan.Plan) -> str:
+    return "winograd" if isinstance(plan.layout, _core.WinogradLayout) else "direct"
+
+
+def _candidate(plan: _plan.Plan, name: str, packed: bool) -> Candidate:
+    problem = plan.problem
+    error = ROUNDING.get(problem.accumulator.itemsize, 0.0) if problem.accumulator.kind in "fc" else 0.0
+    direct = _winograd.direct_cost(problem)
+    if choice := _winograd.choose(problem, packed):
+        y, x = choice.forms
+        products = y.positions * x.positions / (y.outputs * x.outputs) * _winograd.virtual_channels(problem, choice.forms)
+        how = (
+            f"F({y.outputs}, {y.taps}) x F({x.outputs}, {x.taps}) with stride {y.stride}x{x.stride}, "
+            f"blocks of {choice.tile_rows}x{choice.tile_columns} tiles"
+        )
+        cost = _winograd.cost(problem, choice, packed) / direct
+        return Candidate(name, cost, products, _plan.workspace(plan), error * _winograd.growth(choice.forms), how)
+    how = plan.layout.describe() if isinstance(plan.layout, _core.Layout) and problem.accumulator.kind == "f" else "rows"
+    return Candidate(name, 1.0, problem.taps, _plan.workspace(plan), error, how)
+
+
+def _headline(problem: Problem) -> str:
+    def by(size: tuple[int, ...]) -> str:
+        return "x".join(str(n) for axis, n in enumerate(size) if axis or n > 1)
+
+    groups = f" in {problem.groups} groups" if problem.groups > 1 else ""
+    batch = f"{math.prod(problem.batch_shape)} x " if math.prod(problem.batch_shape) != 1 else ""
+    return (
+        f"{by(problem.kernel)} {problem.channels}->{problem.filters}{groups}, {batch}{by(problem.size)} -> "
+        f"{by(problem.output_size)}, {problem.accumulator}"
+    )
