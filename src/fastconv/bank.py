@@ -88,7 +88,7 @@ class FilterBank:
         options = (stride, padding, dilation, groups, padding_mode, flip, activation, algorithm, precision)
         self._options = dict(zip(DEFAULTS, map(_check.hashable, DEFAULTS, options), strict=True))
         self._plans: dict[object, _plan.Plan] = {}  # by shape and dtype of the image
-        self._packed: dict[tuple[object, ...], Array] = {}  # the weights as each kind of plan wants them
+        self._packed: dict[tuple[object, ...], Any] = {}  # the weights as each kind of plan wants them
         self._axes = self._weight.ndim - 2
         if self._axes not in (1, 2, 3):
             raise ValueError(
