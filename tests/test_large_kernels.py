@@ -1,4 +1,4 @@
-"""Large kernels: transforms of blocks, against the definition and against direct summation."""
+"""Large kernels: transforms of blocks and, for kernels of rank 1, two passes, against the definition and against direct summation."""
 
 import subprocess
 import sys
@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from problem_table import Case
-from strategies import ACTIVATIONS, FLOATS, assert_agrees, problems
+from problem_table import Case, convolve_tap_by_tap
+from strategies import ACTIVATIONS, FLOATS, PADDING_MODES, assert_agrees, problems
 
 import fastconv as fc
-from fastconv import _fft, _plan
+from fastconv import _fft, _plan, _separable
 
 TOLERANCE = {np.float32: 2e-6, np.float64: 1e-14}  # of the largest sum
 all_dtypes = pytest.mark.parametrize("dtype", TOLERANCE, ids=lambda dtype: dtype.__name__)
@@ -32,6 +32,12 @@ LARGE = [
     Case((1, 2, 40, 50, 60), (2, 2, 7, 9, 11), {"padding": 3, "padding_mode": "reflect"}),
 ]  # fmt: skip
 GRAY = Case((1, 1, 300, 410), (1, 1, 31, 31), {"padding": 15})
+
+
+def kernels_of_rank_1(shape: Any, dtype: Any, rng: Any) -> Any:
+    """A bank (K, 1, kh, kw), in float64 before it is rounded."""
+    filters, _, kh, kw = shape
+    return (rng.standard_normal((filters, 1, kh, 1)) * rng.standard_normal((filters, 1, 1, kw))).astype(dtype)
 
 
 def plan_of(image: Any, weight: Any, bank: bool = True, **options: Any) -> Any:
@@ -174,6 +180,99 @@ def test_transforms_are_refused_where_they_cannot(dtype):
         fc.conv2d(image, kernel, algorithm="fft")
 
 
+# Two passes
+
+
+@all_dtypes
+@pytest.mark.parametrize("padding_mode", PADDING_MODES)
+@pytest.mark.parametrize(
+    ("image", "weight", "options"),
+    [
+        ((2, 1, 130, 257), (1, 1, 31, 31), {}),
+        ((1, 3, 150, 140), (6, 1, 15, 33), {"groups": 3, "activation": "silu"}),
+        ((1, 1, 200, 151), (2, 1, 21, 17), {"stride": (2, 3), "padding": ((5, 20), (0, 16))}),
+        ((1, 1, 150, 201), (1, 1, 11, 13), {"dilation": (3, 2), "flip": True, "activation": "relu6"}),
+        ((1, 2, 2100, 40), (2, 1, 9, 31), {"groups": 2}),
+    ],
+)
+def test_kernels_of_rank_1_take_two_passes(image, weight, options, padding_mode, dtype):
+    case = Case(image, weight, {"padding": "same", "padding_mode": padding_mode, **options})
+    image, weight, bias = case.draw(dtype, integers=False)
+    weight = kernels_of_rank_1(weight.shape, dtype, np.random.default_rng(3))
+    bank = fc.FilterBank(weight, bias, **case.options)
+    result = bank(image)
+    assert [type(packed) for packed in bank._packed.values()] == [_separable.Passes]
+    arrays = image, weight, bias
+    assert abs(result - case.expected(arrays)).max() <= TOLERANCE[dtype] * case.largest_sum(arrays)
+    assert np.array_equal(bank(image, threads=3), result)
+    strided, out = np.repeat(image, 2, -1)[..., ::2], np.zeros((*result.shape, 2), dtype)
+    assert np.array_equal(bank(strided, out=out[..., 0]), result)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("padding_mode", PADDING_MODES)
+def test_nan_and_infinity_in_two_passes(padding_mode, value):
+    image = np.random.default_rng(5).standard_normal((1, 300, 200)).astype(np.float32)
+    image[0, 2, 3] = image[0, 120, 130] = image[0, 125, 120] = image[0, -1, 90] = value
+    image[0, 122, 125] = np.inf
+    rows = np.float32([1, -2, 0, 0.5, 3, 1, 1, -1, 2, 0, 1])
+    weight = np.stack([np.outer(rows, abs(rows)), np.outer(abs(rows), abs(rows)), np.outer(rows, rows[::-1])])
+    options = {"padding": 5, "padding_mode": padding_mode}
+    passes, direct = (fc.FilterBank(weight[:, np.newaxis], **options, algorithm=a) for a in ("auto", "direct"))
+    assert_equal_where_not_finite(passes(image), direct(image))
+    assert [type(packed) for packed in passes._packed.values()] == [_separable.Passes]
+
+
+def test_the_sums_of_the_first_pass_do_not_overflow():
+    image = np.full((200, 200), 3e38, np.float32)
+    bank = fc.FilterBank(np.full((1, 1, 16, 16), 2**-8, np.float32))
+    np.testing.assert_allclose(bank(image), np.full((1, 185, 185), 3e38, np.float32), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "kernel",
+    [
+        fc.filters.box(9),
+        fc.filters.gaussian(31),
+        fc.filters.gaussian((5, 63)),
+        fc.filters.sobel("x"),
+        fc.filters.scharr("y"),
+        np.outer(np.hanning(33)[1:-1], np.hanning(17)[1:-1]),
+    ],
+)
+def test_kernels_of_rank_1_are_split(kernel):
+    columns, rows = _separable.split(kernel[np.newaxis])
+    np.testing.assert_allclose(np.outer(columns[0], rows[0]), kernel, rtol=2 * np.finfo(kernel.dtype).eps)
+    assert abs(columns).sum() <= 1
+
+
+def test_kernels_that_are_not_of_rank_1_are_not_split():
+    gaussian = fc.filters.gaussian(9)
+    changed = gaussian.copy()
+    changed[2, 3] *= 1 + 1e-6
+    unlike = [
+        changed,
+        fc.filters.laplacian_of_gaussian(9, 1.4),
+        np.zeros((9, 9), np.float32),
+        gaussian * np.float32(np.nan),
+    ]
+    for kernel in unlike:
+        assert _separable.split(np.stack([gaussian, kernel])) is None
+    image = np.random.default_rng(1).standard_normal((1, 200, 200)).astype(np.float32)
+    result = fc.FilterBank(changed[np.newaxis, np.newaxis])(image)
+    expected = fc.conv2d(image, changed[np.newaxis, np.newaxis], algorithm="direct")
+    assert np.array_equal(result, expected)
+
+
+def test_one_bank_takes_small_and_large_images():
+    bank = fc.FilterBank(fc.filters.gaussian(11)[np.newaxis, np.newaxis], padding="same")
+    rng = np.random.default_rng(2)
+    for size in (3, 300, 5, 300):
+        image = rng.standard_normal((1, 1, size, size)).astype(np.float32)
+        expected = convolve_tap_by_tap(image, bank.weight, padding="same")
+        assert abs(bank(image) - expected).max() <= 2e-6 * abs(expected).max()
+
+
 # Which algorithm
 
 
@@ -181,9 +280,11 @@ def test_the_rule():
     """What a plan chooses for gray images of 2048 x 2048: sweeps for small kernels, transforms for large ones."""
     image = (1, 1, 2048, 2048)
     for bank in (True, False):
-        for k, transforms in [(3, False), (11, False), (15, False), (31, True)]:
+        for k, transforms, passes in [(3, False, False), (11, False, True), (15, False, True), (31, True, True)]:
             plan = plan_of(image, (1, 1, k, k), bank, padding=k // 2)
             assert isinstance(plan.layout, _fft.Layout) == transforms, k
+            assert (plan.separable is not None) == passes, k
+    assert plan_of(image, (1, 1, 31, 31), algorithm="direct").separable is None
     assert not isinstance(plan_of((1, 1, 28, 28), (1, 1, 9, 9)).layout, _fft.Layout)
 
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from fastconv import _check, _core, _fft, _winograd
+from fastconv import _check, _core, _fft, _separable, _winograd
 from fastconv._check import Array, Problem
 
 BLOCK_BYTES = 2**20  # of converted input or output at a time
@@ -25,7 +25,7 @@ THREAD_PRODUCTS = 2**19  # that are worth a thread's while
 STRIP_PRODUCTS = 2**28  # of one unit: a call can be interrupted between units
 WORKSPACE_BYTES = 2**22
 CHUNK_TAPS = 512  # added up by themselves, so that rounding errors stay small and panels in the cache
-Layout = _core.Layout | _core.WinogradLayout | _fft.Layout
+Layout = _core.Layout | _core.WinogradLayout | _fft.Layout | _separable.Layout
 CORE_NAMES = {
     np.dtype(np.int32): "int32_t",
     np.dtype(np.int64): "int64_t",
@@ -56,6 +56,7 @@ class Plan:
     packing: tuple[object, ...]  # plans that agree in this can share packed weights
     integers_may_overflow: bool
     threads: int  # that are worth waking
+    separable: Plan | None = None  # what to do instead if all kernels turn out to be of rank 1
 
 
 @lru_cache(maxsize=1024, typed=True)
@@ -89,12 +90,14 @@ def make(
     least = _winograd.direct_cost(problem)
     if winograd := _winograd.choose(problem, keeps_packed):
         core, pack, layout = _core.winograd[name], _core.pack_winograd[name], _winograd_layout(problem, winograd)
+        least = _winograd.cost(problem, winograd, keeps_packed)
         packing = (*_core.current_isa(), name, *(tuple(form[:3]) for form in winograd.forms))
         filters_shape = (problem.filters, problem.taps)
     elif problem.algorithm == "winograd":
         raise ValueError(f"algorithm 'winograd' cannot do this: {_winograd.DOMAIN}")
     elif fft := _fft.choose(problem, keeps_packed, least, _convolve_directly):
         core, pack, layout = _fft.convolve, _fft.pack, fft
+        least = _fft.cost(fft, keeps_packed)
         packing = ("fft", name, *fft.axes, *fft.length)
         filters_shape = (problem.filters, problem.taps)
     elif problem.algorithm == "fft":
@@ -103,7 +106,7 @@ def make(
         core, packing = _core.tiles[name], (*_core.current_isa(), name, *_choose_blocks(problem, direct, keeps_packed))
         pack = _core.pack[name] if packing[-1] else None
         filters_shape = (problem.filters, problem.taps)
-    return Plan(
+    plan = Plan(
         problem=problem,
         images_shape=(batch, problem.channels, *problem.size),
         weight_shape=(problem.filters, problem.channels // problem.groups, *problem.kernel),
@@ -119,6 +122,11 @@ def make(
         threads=max(1, math.prod(problem.output_shape) * problem.taps // THREAD_PRODUCTS),
         integers_may_overflow=_check.may_overflow(dtypes, problem.taps, problem.accumulator),
     )
+    if strip_rows := _separable.choose(problem, keeps_packed, least):
+        passes = _separable.layout(problem, strip_rows, _core.tiles[name])
+        separable = replace(plan, core=_separable.convolve, layout=passes, fits=True)
+        plan = replace(plan, separable=separable, packing=("separable", *packing))
+    return plan
 
 
 def workspace(plan: Plan) -> int:
@@ -127,11 +135,13 @@ def workspace(plan: Plan) -> int:
 
 
 def prepare(plan: Plan, weight: Array) -> Any:
-    """Return weight as the core wants it: in the accumulator's dtype, flipped if that was asked for, and packed."""
+    """Return weight as the core wants it: in the accumulator's dtype, flipped if that was asked for, and packed or split."""
     accumulator = plan.problem.accumulator
     filters = weight if _is_plain(weight, accumulator) else np.require(weight, accumulator, ["C", "A"])
     if plan.problem.flip:
         filters = np.ascontiguousarray(filters.reshape(plan.weight_shape)[:, :, ::-1, ::-1, ::-1])
+    if plan.separable and (passes := _separable.split(filters.reshape(-1, *plan.problem.kernel[1:]))):
+        return passes
     filters = filters.reshape(plan.filters_shape)
     return filters if plan.pack is None else plan.pack(filters, plan.layout)
 
@@ -161,6 +171,8 @@ def run(
         result = out
     if result.size:
         filters = prepare(plan, weight) if packed is None else packed
+        if plan.separable and isinstance(filters, _separable.Passes):
+            plan = plan.separable
         offsets = bias
         if bias is not None and (bias.ndim != 1 or not _is_plain(bias, problem.accumulator)):
             offsets = np.require(bias, problem.accumulator, ["C", "A"]).reshape(-1)

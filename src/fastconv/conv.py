@@ -65,7 +65,8 @@ def conv2d(
     algorithm : {"auto", "direct", "winograd", "fft"}
         How to compute it; one that cannot do the problem is refused. ``"direct"`` adds up every product.
         ``"winograd"`` multiplies less, for kernels of 3 to 7 taps a side; ``"fft"`` transforms blocks of the image,
-        for large kernels, by scipy if it is installed. ``"auto"`` takes the fastest.
+        for large kernels, by scipy if it is installed. ``"auto"`` takes the fastest, and two passes where every kernel
+        that sees one channel is the product of a column and a row.
     precision : {"default", "highest"}
         ``"highest"`` allows no algorithm less accurate than direct summation.
     out : ndarray, optional
