@@ -29,7 +29,7 @@ PADDING_MODES: dict[object, str] = {
     "edge": "replicate",
     "wrap": "circular",
 }
-ALGORITHMS = ("auto", "direct", "winograd")
+ALGORITHMS = ("auto", "direct", "winograd", "fft")
 PRECISIONS = ("default", "highest")
 AXIS_NAMES = ("depth", "height", "width")
 
@@ -70,6 +70,18 @@ class Problem(NamedTuple):
     def is_pointwise(self) -> bool:
         """Whether every output sees just the pixel at its own place, so that an image may as well be one long row."""
         return self.kernel == self.stride == (1, 1, 1) and self.size == self.output_size
+
+    def reach(self, axis: int, start: int, stop: int) -> tuple[slice | list[int], int]:
+        """Return what outputs start..stop of an axis see of the image, and how much zero-padding comes before it."""
+        size, mode = self.size[axis], self.padding_mode
+        first = start * self.stride[axis] - self.pad[axis]
+        last = (stop - 1) * self.stride[axis] + (self.kernel[axis] - 1) * self.dilation[axis] + 1 - self.pad[axis]
+        if mode != "zeros" and (first < 0 or last > size):
+            if last - first > 2**31:
+                raise MemoryError(f"a kernel that spans {last - first} pixels of padding needs too much memory")
+            return _core.sources(first, last, size, _core.PADDING_MODES[mode]), 0
+        inside = min(max(first, 0), size)
+        return slice(inside, max(inside, min(last, size))), inside - first
 
 
 def as_array(name: str, value: ArrayLike) -> Array:

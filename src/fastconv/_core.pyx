@@ -827,7 +827,6 @@ cdef void multiply_pixels(real *maps, const real *seen, real *sums, const Job *j
     request.lanes_are_filters = False
     request.low = job.low if taps.last == job.taps else -INFINITY
     request.high = job.high if taps.last == job.taps else INFINITY
-    request.ahead = request.weight
     for tile in tiles[:count]:
         ragged = job.panels and tile.pixels.last > unit.pixels  # sums wait in the workspace until they are whole
         request.map_step = job.width if ragged else job.map_step[1]

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastconv import _check, _core, _winograd
+from fastconv import _check, _core, _fft, _separable, _winograd
 from fastconv._check import Array, Problem
 
 BLOCK_BYTES = 2**20  # of converted input or output at a time
@@ -24,10 +24,8 @@ THREAD_PRODUCTS = 2**19  # that are worth a thread's while
 GIL_PRODUCTS = 2**16  # for which other threads are not let in
 STRIP_PRODUCTS = 2**28  # of one unit: a call can be interrupted between units
 WORKSPACE_BYTES = 2**22
-CHUNK_TAPS = {
-    "default": 512,
-    "highest": 128,
-}  # added up by themselves: rounding errors stay small, and panels in the cache
+CHUNK_TAPS = {"default": 512, "highest": 128}  # added up by themselves: rounding errors stay small, panels in the cache
+Layout = _core.Layout | _core.WinogradLayout | _fft.Layout | _separable.Layout
 CORE_NAMES = {
     np.dtype(np.int32): "int32_t",
     np.dtype(np.int64): "int64_t",
@@ -51,14 +49,15 @@ class Plan(NamedTuple):
     whole_maps_shape: tuple[int, ...]
     filters_shape: tuple[int, ...]  # weight_shape, or (K, taps) for the core's tiles
     core: Callable[..., None]  # the block loops that run, for the accumulator's dtype
-    layout: _core.Layout | _core.WinogradLayout
+    layout: Layout
     fits: bool  # the layout into little memory; else images pass through in blocks
-    pack: Callable[..., Array] | None  # what makes of the weights what core wants
+    pack: Callable[..., Any] | None  # what makes of the weights what core wants
     packing: tuple[object, ...]  # plans that agree in this can share packed weights
     integers_may_overflow: bool
     threads: int  # that are worth waking
     call: _core.Call | None  # for contiguous arrays whose dtypes are the accumulator's
     takes_weight: bool  # as it is given, if it is such an array
+    separable: Plan | None = None  # what to do instead if all kernels turn out to be of rank 1
 
 
 @lru_cache(maxsize=1024, typed=True)
@@ -81,26 +80,35 @@ def make(
     map_size = problem.output_size
     name = CORE_NAMES[problem.accumulator]
     core: Callable[..., None] = _core.direct[name]
-    pack: Callable[..., Array] | None = None
+    pack: Callable[..., Any] | None = None
     filters_shape: tuple[int, ...] = (problem.filters, problem.channels // problem.groups, *problem.kernel)
     packing: tuple[object, ...] = (name,)
     size = problem.size
     if problem.is_pointwise:  # an image may as well be one long column of pixels
         size = map_size = (1, math.prod(map_size), 1)
-    layout: _core.Layout | _core.WinogradLayout
-    layout = _layout(problem, map_size)
+    direct = _layout(problem, map_size)
+    layout: Layout = direct
+    least = _winograd.direct_cost(problem)
     if winograd := _winograd.choose(problem, keeps_packed):
         core, pack, layout = _core.winograd[name], _core.pack_winograd[name], _winograd_layout(problem, winograd)
+        least = _winograd.cost(problem, winograd, keeps_packed)
         packing = (*_core.current_isa(), name, *(tuple(form[:3]) for form in winograd.forms))
         filters_shape = (problem.filters, problem.taps)
     elif problem.algorithm == "winograd":
         raise ValueError(f"algorithm 'winograd' cannot do this: {_winograd.DOMAIN}")
+    elif fft := _fft.choose(problem, keeps_packed, least, _convolve_directly):
+        core, pack, layout = _fft.convolve, _fft.pack, fft
+        least = _fft.cost(fft, keeps_packed)
+        packing = ("fft", name, *fft.axes, *fft.length)
+        filters_shape = (problem.filters, problem.taps)
+    elif problem.algorithm == "fft":
+        raise ValueError(f"algorithm 'fft' cannot do this: {_fft.DOMAIN}")
     elif problem.accumulator.kind == "f":
-        core, packing = _core.tiles[name], (*_core.current_isa(), name, *_choose_blocks(problem, layout, keeps_packed))
+        core, packing = _core.tiles[name], (*_core.current_isa(), name, *_choose_blocks(problem, direct, keeps_packed))
         pack = _core.pack[name] if packing[-1] else None
         filters_shape = (problem.filters, problem.taps)
     whole_images_shape, whole_maps_shape = (batch, problem.channels, *size), (batch, problem.filters, *map_size)
-    return Plan(
+    plan = Plan(
         problem=problem,
         images_shape=(batch, problem.channels, *problem.size),
         weight_shape=(problem.filters, problem.channels // problem.groups, *problem.kernel),
@@ -118,6 +126,11 @@ def make(
         call=_call(problem, dtypes, layout, whole_images_shape, whole_maps_shape),
         takes_weight=pack is None and not problem.flip and dtypes[1] == problem.accumulator,
     )
+    if strip_rows := _separable.choose(problem, keeps_packed, least):
+        passes = _separable.layout(problem, strip_rows, _core.tiles[name])
+        separable = plan._replace(core=_separable.convolve, layout=passes, fits=True, call=None)
+        plan = plan._replace(separable=separable, packing=("separable", *packing), call=None, takes_weight=False)
+    return plan
 
 
 def _threads(problem: Problem) -> int:
@@ -127,7 +140,7 @@ def _threads(problem: Problem) -> int:
 def _call(
     problem: Problem,
     dtypes: tuple[np.dtype[Any], ...],
-    layout: _core.Layout | _core.WinogradLayout,
+    layout: Layout,
     images_shape: tuple[int, ...],
     maps_shape: tuple[int, ...],
 ) -> _core.Call | None:
@@ -147,12 +160,14 @@ def workspace(plan: Plan) -> int:
     return plan.layout.workspace if plan.fits else _block_layout(plan, _block_size(plan)[1]).workspace
 
 
-def prepare(plan: Plan, weight: Array) -> Array:
-    """Return weight as the core wants it: in the accumulator's dtype, flipped if that was asked for, and packed."""
+def prepare(plan: Plan, weight: Array) -> Any:
+    """Return weight as the core wants it: in the accumulator's dtype, flipped if that was asked for, and packed or split."""
     accumulator = plan.problem.accumulator
     filters = weight if _is_plain(weight, accumulator) else np.require(weight, accumulator, ["C", "A"])
     if plan.problem.flip:
         filters = np.ascontiguousarray(filters.reshape(plan.weight_shape)[:, :, ::-1, ::-1, ::-1])
+    if plan.separable and (passes := _separable.split(filters.reshape(-1, *plan.problem.kernel[1:]))):
+        return passes
     filters = filters.reshape(plan.filters_shape)
     return filters if plan.pack is None else plan.pack(filters, plan.layout)
 
@@ -164,7 +179,7 @@ def run(
     bias: Array | None,
     out: Array | None,
     threads: int,
-    packed: Array | None = None,
+    packed: Any = None,
 ) -> Array:
     """Convolve input with weight as planned and return the result, in out if there is one; packed is prepared weight."""
     problem = plan.problem
@@ -188,6 +203,8 @@ def run(
         result = out
     if result.size:
         filters = prepare(plan, weight) if packed is None else packed
+        if plan.separable and isinstance(filters, _separable.Passes):
+            plan = plan.separable
         offsets = bias
         if bias is not None and (bias.ndim != 1 or not _is_plain(bias, problem.accumulator)):
             offsets = np.require(bias, problem.accumulator, ["C", "A"]).reshape(-1)
@@ -218,10 +235,13 @@ def _batches(plan: Plan, input: Array, result: Array) -> Iterator[tuple[Array, A
         yield input[index].reshape(count, *plan.images_shape[1:]), result[index].reshape(count, *plan.maps_shape[1:])
 
 
-def _convolve(plan: Plan, images: Array, filters: Array, bias: Array | None, maps: Array, threads: int) -> None:
+def _convolve(plan: Plan, images: Array, filters: Any, bias: Array | None, maps: Array, threads: int) -> None:
     """Convolve images (N, C, D, H, W) into maps (N, K, D', H', W'), block by block if they have to be converted."""
     problem = plan.problem
     accumulator = problem.accumulator
+    if isinstance(plan.layout, _fft.Layout):  # it cuts blocks of its own out of any array
+        plan.core(images, filters, bias, maps, problem.pad, plan.layout, threads)
+        return
     if (
         plan.fits
         and _readable(images, accumulator, problem.is_pointwise)
@@ -239,7 +259,7 @@ def _convolve(plan: Plan, images: Array, filters: Array, bias: Array | None, map
             for axis in range(3):
                 start = corner[axis] * size[axis]
                 stop = min(start + size[axis], problem.output_size[axis])
-                here, before = _reach(plan, axis, start, stop)
+                here, before = problem.reach(axis, start, stop)
                 index = (slice(None),) * (axis + 2)
                 source, target = source[(*index, here)], target[(*index, slice(start, stop))]
                 pad.append(before)
@@ -250,6 +270,15 @@ def _convolve(plan: Plan, images: Array, filters: Array, bias: Array | None, map
                 block = np.empty(target.shape, accumulator)
                 plan.core(source, filters, bias, block, pad, layout, threads)
                 _cast(block, target)
+
+
+def _convolve_directly(problem: Problem, block: Array, filters: Array, bias: Array | None) -> Array:
+    """Convolve one block (C, D, H, W) with filters (K, C, kd, kh, kw), without padding, by direct summation."""
+    arrays = (block, filters) if bias is None else (block, filters, bias)
+    dtypes = tuple(array.dtype for array in arrays)
+    options = (problem.stride, 0, problem.dilation, 1, "zeros", False, problem.activation, "direct", problem.precision)
+    plan = make(3, block.shape, filters.shape, None if bias is None else bias.shape, dtypes, False, *options)
+    return run(plan, block, filters, bias, None, 1)
 
 
 def _cast(values: Array, out: Array) -> None:
@@ -355,10 +384,10 @@ def _choose_sweeps(problem: Problem, layout: _core.Layout, rows: int, columns: i
     )
 
 
-def _block_layout(plan: Plan, size: Sequence[int]) -> _core.Layout | _core.WinogradLayout:
+def _block_layout(plan: Plan, size: Sequence[int]) -> Layout:
     """Return a layout for maps of up to this size, however small, with the weights that the plan has prepared."""
     problem = plan.problem
-    if isinstance(plan.layout, _core.WinogradLayout):
+    if not isinstance(plan.layout, _core.Layout):
         return plan.layout
     layout = _layout(problem, size)
     if problem.accumulator.kind == "f":
@@ -407,19 +436,3 @@ def _block_size(plan: Plan) -> tuple[int, list[int]]:
         for axis, step in enumerate(plan.layout.tile_size):
             size[axis] = -(-size[axis] // step) * step
     return count, size
-
-
-def _reach(plan: Plan, axis: int, start: int, stop: int) -> tuple[slice | list[int], int]:
-    """Return what outputs start..stop of an axis see of the image, and how much zero-padding comes before it."""
-    problem = plan.problem
-    size, mode = problem.size[axis], problem.padding_mode
-    first = start * problem.stride[axis] - problem.pad[axis]
-    last = (
-        (stop - 1) * problem.stride[axis] + (problem.kernel[axis] - 1) * problem.dilation[axis] + 1 - problem.pad[axis]
-    )
-    if mode != "zeros" and (first < 0 or last > size):
-        if last - first > 2**31:
-            raise MemoryError(f"a kernel that spans {last - first} pixels of padding needs too much memory")
-        return _core.sources(first, last, size, _core.PADDING_MODES[mode]), 0
-    inside = min(max(first, 0), size)
-    return slice(inside, max(inside, min(last, size))), inside - first

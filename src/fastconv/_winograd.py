@@ -85,7 +85,7 @@ def form(outputs: int, taps: int, stride: int = 1) -> Form:
         B, A, G = _toom_cook(outputs, taps)
         return Form(outputs, taps, 1, B, A, G, tuple(min(i, len(G) - 1) for i in range(len(B))))
     phases = [form(outputs, (taps + 1) // 2), form(outputs, taps // 2)]
-    positions, rows = (sum(len(matrix) for matrix in matrices) for matrices in zip(*((f.B, f.G) for f in phases)))
+    positions, rows = sum(len(f.B) for f in phases), sum(len(f.G) for f in phases)
     B, A, G = np.zeros((positions, positions)), np.hstack([f.A for f in phases]), np.zeros((rows, taps))
     start, row, first_row = 0, [], 0
     for phase, f in enumerate(phases):
@@ -182,7 +182,8 @@ def cost(problem: Problem, choice: Choice, keeps_packed: bool) -> float:
 def _tiles(problem: Problem, forms: tuple[Form, Form]) -> tuple[int, int]:
     """Return how many rows and columns of tiles the outputs with one remainder by the dilation make."""
     rows, columns = (
-        -(-(-(-problem.output_size[axis] // problem.dilation[axis])) // forms[axis - 1].outputs) for axis in (1, 2)
+        math.ceil(math.ceil(problem.output_size[axis] / problem.dilation[axis]) / forms[axis - 1].outputs)
+        for axis in (1, 2)
     )
     return rows, columns
 

@@ -87,8 +87,8 @@ class FilterBank:
         self._bias = None if bias is None else _frozen_copy(_check.as_array("bias", bias))
         options = (stride, padding, dilation, groups, padding_mode, flip, activation, algorithm, precision)
         self._options = dict(zip(DEFAULTS, map(_check.hashable, DEFAULTS, options), strict=True))
-        self._ready: dict[object, tuple[_plan.Plan, Array]] = {}  # by shape and dtype of the image: with packed weights
-        self._packed: dict[tuple[object, ...], Array] = {}  # the weights as each kind of plan wants them
+        self._ready: dict[object, tuple[_plan.Plan, Any]] = {}  # by shape and dtype of the image: with packed weights
+        self._packed: dict[tuple[object, ...], Any] = {}  # the weights as each kind of plan wants them
         self._axes = self._weight.ndim - 2
         if self._axes not in (1, 2, 3):
             raise ValueError(

@@ -67,8 +67,11 @@ def conv2d(
         Rotate every kernel by 180 degrees first.
     activation : {None, "relu", "relu6", "leaky_relu", "sigmoid", "silu", "hardswish", "tanh"}
         Applied to every output; ``leaky_relu`` has slope 0.01. Integers know ``relu`` and ``relu6``, complex numbers none.
-    algorithm : {"auto", "direct"}
-        How to compute it; ``"direct"`` adds up every product.
+    algorithm : {"auto", "direct", "winograd", "fft"}
+        How to compute it; one that cannot do the problem is refused. ``"direct"`` adds up every product.
+        ``"winograd"`` multiplies less, for kernels of 3 to 7 taps a side; ``"fft"`` transforms blocks of the image,
+        for large kernels, by scipy if it is installed. ``"auto"`` takes the fastest, and two passes where every kernel
+        that sees one channel is the product of a column and a row.
     precision : {"default", "highest"}
         ``"highest"`` allows no algorithm less accurate than direct summation.
     out : ndarray, optional

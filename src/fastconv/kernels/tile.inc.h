@@ -4,7 +4,7 @@
    each step loads the pixels of one tap and spreads one weight per filter over a vector. Later chunks of taps are added up
    by themselves and then added to the map, which keeps rounding errors small. */
 
-INLINE void NAMED(tile)(const int filters, const int vectors, const fc_tile *tile) {
+INLINE void NAMED(tile)(const int filters, const int vectors, const int fetches, const fc_tile *tile) {
     vec sum[TILE_MAX_FILTERS][TILE_MAX_VECTORS];
     const real *image[TILE_MAX_VECTORS];
     const real *weight = tile->weight, *bias = tile->bias;
@@ -18,7 +18,8 @@ INLINE void NAMED(tile)(const int filters, const int vectors, const fc_tile *til
     ROLLED for (ptrdiff_t t = 0; t < taps; t++) {
         vec pixels[TILE_MAX_VECTORS];
         UNROLLED for (int j = 0; j < vectors; j++) pixels[j] = v_load(image[j] + offset[t]);
-        UNROLLED for (int j = 0; j < vectors; j++) v_fetch(ahead + offset[t] + j * LANES);
+        if (fetches)
+            UNROLLED for (int j = 0; j < vectors; j++) v_fetch(ahead + offset[t] + j * LANES);
         UNROLLED for (int i = 0; i < filters; i++) {
             const vec w = v_splat(weight[i * filter_step]);
             UNROLLED for (int j = 0; j < vectors; j++) sum[i][j] = v_fma(w, pixels[j], sum[i][j]);
@@ -37,7 +38,12 @@ INLINE void NAMED(tile)(const int filters, const int vectors, const fc_tile *til
 }
 
 #define TILE(filters, vectors) \
-    NOINLINE void NAMED(tile_##filters##_##vectors)(const fc_tile *tile) { NAMED(tile)(filters, vectors, tile); }
+    NOINLINE void NAMED(tile_##filters##_##vectors)(const fc_tile *tile) { \
+        if (tile->lanes_are_filters) /* then weights pass by once, and from afar */ \
+            NAMED(tile)(filters, vectors, 1, tile); \
+        else \
+            NAMED(tile)(filters, vectors, 0, tile); \
+    }
 TILES(TILE)
 #undef TILE
 

@@ -1,0 +1,142 @@
+"""Kernels of rank 1, such as box, Gaussian and Sobel, in two passes: kw + kh products an output instead of kw * kh.
+
+    weight[k] = columns[k] rows[k]^T:   map[k] = activation(bias[k] + rows[k] * (columns[k] * image)),   * being convolution
+
+The first pass slides columns down some rows of output, over the whole width of the image; the second slides rows along them while
+they are in the cache. NaN and infinity reach the outputs that direct summation would give them, and no sum on the way overflows
+unless direct summation might.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from fastconv import _core
+from fastconv._check import Array, Problem
+
+ROUNDINGS = 4  # of a weight, each by half a unit in its last place, up to which a kernel passes as one of rank 1
+STRIP_BYTES = 2**19  # of the first pass's sums
+WORKSPACE_BYTES = 2**22
+
+# What things cost, in products of the best direct kernel.
+COLUMN, ROW = 1.8, 2.7  # a product of either pass
+PIXEL = 13.0  # a sum of either pass, whatever it adds up
+CALL = 1.5e6  # the passes over one strip
+SPLIT = 1e8  # a problem so large that trying to split its kernels does not matter, if the result is used but once
+
+
+class Passes(NamedTuple):
+    """Kernels, split."""
+
+    columns: Array  # (K, kh)
+    rows: Array  # (K, kw)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How to go over images in two passes, for kernels that turn out to be of rank 1."""
+
+    tiles: Callable[..., None]
+    columns: _core.Layout
+    rows: _core.Layout
+    stride: tuple[int, ...]
+    strip_rows: int
+    workspace: int
+
+
+def choose(problem: Problem, keeps_packed: bool, most: float) -> int | None:
+    """Return how many rows to compute at a time, None if two passes cannot do this or cost more than `most`."""
+    if problem.channels != problem.groups or problem.accumulator.kind != "f" or problem.algorithm != "auto":
+        return None
+    if problem.kernel[0] > 1 or 1 in problem.kernel[1:] or (most < SPLIT and not keeps_packed):
+        return None
+    row_bytes = problem.filters // problem.groups * problem.size[2] * problem.accumulator.itemsize
+    if 4 * row_bytes > WORKSPACE_BYTES or not row_bytes:
+        return None
+    strips = -(-problem.output_size[1] // max(4, STRIP_BYTES // row_bytes))
+    return -(-problem.output_size[1] // strips) if cost(problem, strips) < most else None
+
+
+def cost(problem: Problem, strips: int) -> float:
+    """Return how long two passes take on one image, in products at full speed."""
+    depth, rows, columns = problem.output_size
+    _, kh, kw = problem.kernel
+    pixels = problem.size[2] * (COLUMN * kh + PIXEL) + columns * (ROW * kw + PIXEL)
+    return depth * (problem.filters * rows * pixels + problem.groups * strips * CALL)
+
+
+def layout(problem: Problem, strip_rows: int, tiles: Callable[..., None]) -> Layout:
+    """Return the layout that computes so many rows at a time by sweeps of the core's `tiles`."""
+    filters, bits, mode = problem.filters // problem.groups, 8 * problem.accumulator.itemsize, problem.padding_mode
+    stride, dilation = problem.stride, problem.dilation
+    _, kh, kw = problem.kernel
+    columns = _core.Layout(
+        (1, strip_rows, problem.size[2]),
+        (1, kh, 1),
+        (1, stride[1], 1),
+        (1, dilation[1], 1),
+        1,
+        _core.PADDING_MODES[mode],
+        _core.ACTIVATIONS[None],
+    )
+    columns.sweep(1, filters, bits, strip_rows, in_place=True, parts=1)
+    rows = _core.Layout(
+        (1, strip_rows, problem.output_size[2]),
+        (1, 1, kw),
+        (1, 1, stride[2]),
+        (1, 1, dilation[2]),
+        filters,
+        _core.PADDING_MODES[mode],
+        _core.ACTIVATIONS[problem.activation],
+    )
+    some_rows = min(strip_rows, 4)
+    rows.sweep(1, 1, bits, some_rows, in_place=stride[2] == 1 and mode == "zeros", parts=filters)
+    workspace = filters * strip_rows * problem.size[2] * bits // 8 + max(columns.workspace, rows.workspace)
+    return Layout(tiles, columns, rows, stride, strip_rows, workspace)
+
+
+def split(kernels: Array) -> Passes | None:
+    """Return kernels (K, kh, kw) split into columns and rows, None unless all of them are of rank 1 up to rounding.
+
+    A kernel of rank 1 is the product of any of its columns and any of its rows, divided by the weight where they cross.
+    """
+    count, _, kw = kernels.shape
+    exact = kernels.astype(np.float64)
+    every = np.arange(count)
+    y, x = np.divmod(np.abs(exact).reshape(count, -1).argmax(axis=1), kw)
+    columns, rows, crossing = exact[every, :, x], exact[every, y], exact[every, y, x]
+    if not crossing.all():
+        return None
+    # With columns that add up to no more than 1, sums of the first pass are not larger than the pixels.
+    scale = np.exp2(np.ceil(np.log2(np.abs(columns).sum(axis=1))))
+    with np.errstate(all="ignore"):
+        passes = Passes(
+            (columns / scale[:, np.newaxis]).astype(kernels.dtype),
+            (rows * (scale / crossing)[:, np.newaxis]).astype(kernels.dtype),
+        )
+        products = passes.columns[:, :, np.newaxis].astype(np.float64) * passes.rows[:, np.newaxis]
+        tolerance = ROUNDINGS / 2 * float(np.finfo(kernels.dtype).eps)
+        return passes if (np.abs(exact - products) <= tolerance * np.abs(exact)).all() else None
+
+
+def convolve(
+    images: Array, passes: Passes, bias: Array | None, maps: Array, pads: Sequence[int], layout: Layout, threads: int
+) -> None:
+    """Convolve images (N, C, D, H, W) into maps (N, K, D', H', W'), which the core can read and write."""
+    filters = maps.shape[1] // images.shape[1]
+    strip = np.empty((1, filters, 1, layout.strip_rows, images.shape[4]), maps.dtype)
+    for n, channel, depth in np.ndindex(*images.shape[:2], maps.shape[2]):
+        image = images[n : n + 1, channel : channel + 1]
+        some = slice(channel * filters, (channel + 1) * filters)
+        offsets = None if bias is None else bias[some]
+        for first in range(0, maps.shape[3], layout.strip_rows):
+            out = maps[n : n + 1, some, depth : depth + 1, first : first + layout.strip_rows]
+            between = strip[:, :, :, : out.shape[3]]
+            # To the core, rows further down the image are those of less padding.
+            before = (pads[0] - depth * layout.stride[0], pads[1] - first * layout.stride[1], 0)
+            layout.tiles(image, passes.columns[some], None, between, before, layout.columns, threads)
+            layout.tiles(between, passes.rows[some], offsets, out, (0, 0, pads[2]), layout.rows, threads)

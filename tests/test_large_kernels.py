@@ -1,0 +1,314 @@
+"""Large kernels: transforms of blocks and, for kernels of rank 1, two passes, against the definition and against direct summation."""
+
+import subprocess
+import sys
+import tracemalloc
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from problem_table import Case, convolve_tap_by_tap
+from strategies import ACTIVATIONS, FLOATS, PADDING_MODES, assert_agrees, problems
+
+import fastconv as fc
+from fastconv import _fft, _plan, _separable
+
+TOLERANCE = {np.float32: 2e-6, np.float64: 1e-14}  # of the largest sum
+all_dtypes = pytest.mark.parametrize("dtype", TOLERANCE, ids=lambda dtype: dtype.__name__)
+
+# Several blocks along every axis, several groups and channels, ends that fall into the middle of a block.
+LARGE = [
+    Case((2, 1, 200, 250), (1, 1, 31, 31), {"padding": 15}),
+    Case((2, 3, 200, 333), (5, 3, 15, 21), {"padding": "same", "padding_mode": "reflect", "activation": "silu"}),
+    Case((1, 4, 150, 190), (6, 2, 25, 13), {"padding": "full", "groups": 2, "padding_mode": "circular", "flip": True}),
+    Case((2, 6, 90, 400), (6, 1, 19, 23), {"groups": 6, "padding": 9, "stride": (2, 3)}),
+    Case((1, 2, 300, 250), (3, 2, 9, 7), {"dilation": (5, 6), "padding": ((40, 3), (0, 70)), "padding_mode": "symmetric"}),
+    Case((1, 2, 40, 300), (3, 2, 1, 101), {"padding": "same"}),
+    Case((1, 2, 900, 30), (2, 2, 65, 1), {"padding": "same", "padding_mode": "replicate"}),
+    Case((2, 2, 30000), (3, 2, 256), {"stride": 3}),
+    Case((1, 1, 50000), (1, 1, 1000), {"padding": "same"}),
+    Case((1, 2, 40, 50, 60), (2, 2, 7, 9, 11), {"padding": 3, "padding_mode": "reflect"}),
+]  # fmt: skip
+GRAY = Case((1, 1, 300, 410), (1, 1, 31, 31), {"padding": 15})
+
+
+def kernels_of_rank_1(shape: Any, dtype: Any, rng: Any) -> Any:
+    """A bank (K, 1, kh, kw), in float64 before it is rounded."""
+    filters, _, kh, kw = shape
+    return (rng.standard_normal((filters, 1, kh, 1)) * rng.standard_normal((filters, 1, 1, kw))).astype(dtype)
+
+
+def plan_of(image: Any, weight: Any, bank: bool = True, **options: Any) -> Any:
+    """The plan for arrays of these shapes, and whether a bank will use it many times."""
+    options = {"padding": 0, "algorithm": "auto", **options}
+    dtypes = (np.dtype(np.float32), np.dtype(np.float32))
+    chosen = (1, options["padding"], 1, 1, "zeros", False, None, options["algorithm"], "default")
+    return _plan.make(len(weight) - 2, image, weight, None, dtypes, bank, *chosen)
+
+
+# Transforms
+
+
+@pytest.mark.parametrize("axes", [1, 2, 3])
+@given(data=st.data())
+@settings(max_examples=60)
+def test_transforms_agree_with_the_definition(axes, data):
+    problem = data.draw(problems(axes, FLOATS, activations=(None, *ACTIVATIONS)))
+    assert_agrees(problem.result(algorithm="fft"), problem)
+
+
+@all_dtypes
+@pytest.mark.parametrize("case", LARGE, ids=str)
+def test_errors_of_transforms_are_small(case, dtype):
+    arrays = case.draw(dtype, integers=False)
+    result = case.convolve(arrays, algorithm="fft")
+    assert result.dtype == dtype
+    expected = case.expected(arrays)
+    largest = case.largest_sum(arrays) if case.options.get("activation") else abs(expected).max()
+    assert abs(result - expected).max() <= TOLERANCE[dtype] * largest
+
+
+@pytest.mark.parametrize("case", LARGE, ids=str)
+def test_transforms_give_the_same_bits_for_every_batch_and_number_of_threads(case):
+    images, *rest = case.draw(np.float32, integers=False)
+    alone = case.convolve((images, *rest), algorithm="fft", threads=1)
+    assert np.array_equal(case.convolve((images, *rest), algorithm="fft", threads=3), alone)
+    for image, maps in zip(images, alone, strict=True):
+        assert np.array_equal(case.convolve((image[np.newaxis], *rest), algorithm="fft"), maps[np.newaxis])
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("case", LARGE, ids=str)
+def test_nan_and_infinity_reach_the_outputs_that_see_them_and_no_others(case, value):
+    image, weight, bias = case.draw(np.float32, integers=False)
+    rng = np.random.default_rng(7)
+    image[(0, *(rng.integers(n) for n in image.shape[1:]))] = value
+    for algorithm in ("fft", "auto"):
+        result, expected = (case.convolve((image, weight, bias), algorithm=a) for a in (algorithm, "direct"))
+        assert_equal_where_not_finite(result, expected)
+
+
+@pytest.mark.parametrize("row", [0, 33, 97, 98, 113, 128, 225, 299])
+def test_poisoned_pixels_at_the_borders_of_blocks(row):
+    image, weight, _ = GRAY.draw(np.float32, integers=False)
+    for column in (0, 97, 98, 240, 340, 409):
+        poisoned = image.copy()
+        poisoned[..., row, column] = np.nan
+        result, expected = (GRAY.convolve((poisoned, weight, None), algorithm=a) for a in ("fft", "direct"))
+        assert_equal_where_not_finite(result, expected)
+
+
+def assert_equal_where_not_finite(result: Any, expected: Any) -> None:
+    finite = np.isfinite(expected)
+    assert finite.any()
+    np.testing.assert_array_equal(result[~finite], expected[~finite])
+    assert abs(result[finite] - expected[finite]).max() <= 1e-5 * abs(expected[finite]).max()
+
+
+def test_weights_that_are_not_finite():
+    image, weight, bias = LARGE[1].draw(np.float32, integers=False)
+    weight[2, 1, 3, 4], weight[3, 0, 0, 0] = np.nan, np.inf
+    with np.errstate(invalid="ignore"):
+        result, expected = (LARGE[1].convolve((image, weight, bias), algorithm=a) for a in ("fft", "direct"))
+    np.testing.assert_array_equal(np.isfinite(result), np.isfinite(expected))
+    np.testing.assert_array_equal(result[:, 2:4], expected[:, 2:4])
+
+
+@pytest.mark.parametrize(("pixels", "weights"), [(3e38, 1e-4), (1e36, 1), (1e20, 1e16), (1e-20, 1e-10)])
+def test_transforms_that_overflow_are_left_to_direct_summation(pixels, weights):
+    image, weight, _ = GRAY.draw(np.float32, integers=False)
+    image, weight = np.sign(image) * np.float32(pixels), weight * np.float32(weights)
+    result, expected = (GRAY.convolve((image, weight, None), algorithm=a) for a in ("fft", "direct"))
+    assert np.isfinite(expected).all()
+    assert abs(result.astype(float) - expected).max() <= 4e-6 * abs(expected).max()
+
+
+def test_outputs_that_overflow_are_infinite():
+    image = np.ones((100, 120), np.float32)
+    image[50, 60] = 3e38
+    kernel = np.full((21, 21), 2, np.float32)
+    result, expected = (fc.conv2d(image, kernel, algorithm=a) for a in ("fft", "direct"))
+    np.testing.assert_array_equal(np.isinf(result), np.isinf(expected))
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f2", ">f4"])
+def test_transforms_take_any_layout(dtype):
+    case = LARGE[1]
+    image, weight, bias = case.draw(dtype, integers=False)
+    expected = case.convolve((np.ascontiguousarray(image), weight, bias), algorithm="fft")
+    strided = np.repeat(image, 2, -1)[..., ::2]
+    assert np.array_equal(case.convolve((strided, weight, bias), algorithm="fft"), expected)
+    assert np.array_equal(case.convolve((np.asfortranarray(image), weight, bias), algorithm="fft"), expected)
+    out = np.full((*expected.shape, 2), 7, expected.dtype)
+    case.convolve((image, weight, bias), algorithm="fft", out=out[..., 0])
+    assert np.array_equal(out[..., 0], expected)
+    assert (out[..., 1] == 7).all()
+
+
+def test_transforms_by_numpy_alone(monkeypatch):
+    arrays = GRAY.draw(np.float32, integers=False)
+    by_scipy = GRAY.convolve(arrays, algorithm="fft")
+    monkeypatch.setitem(sys.modules, "scipy", None)
+    monkeypatch.setitem(sys.modules, "scipy.fft", None)
+    _fft._library.cache_clear()
+    try:
+        by_numpy = GRAY.convolve(arrays, algorithm="fft")
+    finally:
+        _fft._library.cache_clear()
+    assert by_numpy.dtype == np.float32
+    assert abs(by_numpy - by_scipy).max() <= 2e-6 * abs(by_scipy).max()
+
+
+def test_scipy_is_not_imported_before_it_transforms():
+    program = """
+import sys
+import numpy as np
+import fastconv as fc
+fc.conv2d(np.ones((64, 64)), np.ones((9, 9)))
+print("scipy" in sys.modules)
+"""
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (run.stdout, run.stderr) == ("False\n", "")
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int64, np.bool_, np.complex64, np.complex128])
+def test_transforms_are_refused_where_they_cannot(dtype):
+    image, kernel = np.ones((40, 40), dtype), np.ones((9, 9), dtype)
+    with pytest.raises(ValueError, match=r"^algorithm 'fft' cannot .*float32 or float64"):
+        fc.conv2d(image, kernel, algorithm="fft")
+
+
+# Two passes
+
+
+@all_dtypes
+@pytest.mark.parametrize("padding_mode", PADDING_MODES)
+@pytest.mark.parametrize(
+    ("image", "weight", "options"),
+    [
+        ((2, 1, 130, 257), (1, 1, 31, 31), {}),
+        ((1, 3, 150, 140), (6, 1, 15, 33), {"groups": 3, "activation": "silu"}),
+        ((1, 1, 200, 151), (2, 1, 21, 17), {"stride": (2, 3), "padding": ((5, 20), (0, 16))}),
+        ((1, 1, 150, 201), (1, 1, 11, 13), {"dilation": (3, 2), "flip": True, "activation": "relu6"}),
+        ((1, 2, 2100, 40), (2, 1, 9, 31), {"groups": 2}),
+    ],
+)
+def test_kernels_of_rank_1_take_two_passes(image, weight, options, padding_mode, dtype):
+    case = Case(image, weight, {"padding": "same", "padding_mode": padding_mode, **options})
+    image, weight, bias = case.draw(dtype, integers=False)
+    weight = kernels_of_rank_1(weight.shape, dtype, np.random.default_rng(3))
+    bank = fc.FilterBank(weight, bias, **case.options)
+    result = bank(image)
+    assert [type(packed) for packed in bank._packed.values()] == [_separable.Passes]
+    arrays = image, weight, bias
+    assert abs(result - case.expected(arrays)).max() <= TOLERANCE[dtype] * case.largest_sum(arrays)
+    assert np.array_equal(bank(image, threads=3), result)
+    strided, out = np.repeat(image, 2, -1)[..., ::2], np.zeros((*result.shape, 2), dtype)
+    assert np.array_equal(bank(strided, out=out[..., 0]), result)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("padding_mode", PADDING_MODES)
+def test_nan_and_infinity_in_two_passes(padding_mode, value):
+    image = np.random.default_rng(5).standard_normal((1, 300, 200)).astype(np.float32)
+    image[0, 2, 3] = image[0, 120, 130] = image[0, 125, 120] = image[0, -1, 90] = value
+    image[0, 122, 125] = np.inf
+    rows = np.float32([1, -2, 0, 0.5, 3, 1, 1, -1, 2, 0, 1])
+    weight = np.stack([np.outer(rows, abs(rows)), np.outer(abs(rows), abs(rows)), np.outer(rows, rows[::-1])])
+    options = {"padding": 5, "padding_mode": padding_mode}
+    passes, direct = (fc.FilterBank(weight[:, np.newaxis], **options, algorithm=a) for a in ("auto", "direct"))
+    assert_equal_where_not_finite(passes(image), direct(image))
+    assert [type(packed) for packed in passes._packed.values()] == [_separable.Passes]
+
+
+def test_the_sums_of_the_first_pass_do_not_overflow():
+    image = np.full((200, 200), 3e38, np.float32)
+    bank = fc.FilterBank(np.full((1, 1, 16, 16), 2**-8, np.float32))
+    np.testing.assert_allclose(bank(image), np.full((1, 185, 185), 3e38, np.float32), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "kernel",
+    [
+        fc.filters.box(9),
+        fc.filters.gaussian(31),
+        fc.filters.gaussian((5, 63)),
+        fc.filters.sobel("x"),
+        fc.filters.scharr("y"),
+        np.outer(np.hanning(33)[1:-1], np.hanning(17)[1:-1]),
+    ],
+)
+def test_kernels_of_rank_1_are_split(kernel):
+    columns, rows = _separable.split(kernel[np.newaxis])
+    np.testing.assert_allclose(np.outer(columns[0], rows[0]), kernel, rtol=2 * np.finfo(kernel.dtype).eps)
+    assert abs(columns).sum() <= 1
+
+
+def test_kernels_that_are_not_of_rank_1_are_not_split():
+    gaussian = fc.filters.gaussian(9)
+    changed = gaussian.copy()
+    changed[2, 3] *= 1 + 1e-6
+    unlike = [
+        changed,
+        fc.filters.laplacian_of_gaussian(9, 1.4),
+        np.zeros((9, 9), np.float32),
+        gaussian * np.float32(np.nan),
+    ]
+    for kernel in unlike:
+        assert _separable.split(np.stack([gaussian, kernel])) is None
+    image = np.random.default_rng(1).standard_normal((1, 200, 200)).astype(np.float32)
+    result = fc.FilterBank(changed[np.newaxis, np.newaxis])(image)
+    expected = fc.conv2d(image, changed[np.newaxis, np.newaxis], algorithm="direct")
+    assert np.array_equal(result, expected)
+
+
+def test_one_bank_takes_small_and_large_images():
+    bank = fc.FilterBank(fc.filters.gaussian(11)[np.newaxis, np.newaxis], padding="same")
+    rng = np.random.default_rng(2)
+    for size in (3, 300, 5, 300):
+        image = rng.standard_normal((1, 1, size, size)).astype(np.float32)
+        expected = convolve_tap_by_tap(image, bank.weight, padding="same")
+        assert abs(bank(image) - expected).max() <= 2e-6 * abs(expected).max()
+
+
+# Which algorithm
+
+
+def test_the_rule():
+    """What a plan chooses for gray images of 2048 x 2048: sweeps for small kernels, transforms for large ones."""
+    image = (1, 1, 2048, 2048)
+    for bank in (True, False):
+        for k, transforms, passes in [(3, False, False), (11, False, True), (15, False, True), (31, True, True)]:
+            plan = plan_of(image, (1, 1, k, k), bank, padding=k // 2)
+            assert isinstance(plan.layout, _fft.Layout) == transforms, k
+            assert (plan.separable is not None) == passes, k
+    assert plan_of(image, (1, 1, 31, 31), algorithm="direct").separable is None
+    assert not isinstance(plan_of((1, 1, 28, 28), (1, 1, 9, 9)).layout, _fft.Layout)
+
+
+# Memory
+
+
+@pytest.mark.parametrize("algorithm", ["fft", "auto"])
+@pytest.mark.parametrize(
+    ("image", "weight", "options"),
+    [
+        ((2, 1, 1500, 2000), (1, 1, 31, 31), {"padding": 15}),
+        ((1, 1, 1500, 2000), (1, 1, 127, 63), {"padding": 31, "padding_mode": "reflect"}),
+        ((1, 3, 1000, 1500), (8, 3, 15, 15), {"stride": 2}),
+        ((2, 3 * 10**6), (2, 1, 500), {"groups": 2}),
+        ((1, 100, 200, 300), (1, 1, 9, 9, 9), {}),
+    ],
+)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16])
+def test_large_kernels_need_little_more_than_their_output(image, weight, options, algorithm, dtype):
+    images, bank = np.zeros(image, dtype), np.ones(weight, dtype)
+    function = {3: fc.conv1d, 4: fc.conv2d, 5: fc.conv3d}[len(weight)]
+    fc.conv2d(images[..., :40, :40] if images.ndim > 2 else images[:1, :40], np.ones((1, 1)), algorithm="fft")
+    tracemalloc.start()
+    result = function(images, bank, **options, algorithm=algorithm, threads=1)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak - result.nbytes < 8e6
