@@ -74,6 +74,7 @@ cdef extern from "kernels/kernels.h" nogil:
         void *map
         Py_ssize_t map_step
         double bias, low, high
+    void fc_prefetch(const void *line) noexcept
     ctypedef void (*fc_tile_fn)(const fc_tile *) noexcept
     ctypedef void (*fc_panel_fn)(const fc_panel *) noexcept
     ctypedef void (*fc_sweep_fn)(const fc_sweep *) noexcept
@@ -234,6 +235,7 @@ cdef enum Lanes:
 cdef enum:
     BLOCK_VECTORS = 3  # of filters, when lanes are filters
     SLACK = 64         # numbers behind a strip or a panel that vectors may touch
+    CACHE_BYTES = 1 << 20  # that a core has for itself
     BLOCK_TILES = 8    # at most, that meet one block of filters after the other
     STRIP_COLUMNS = 256  # that `direct` computes at a time
 
@@ -256,6 +258,7 @@ cdef struct Job:
     Lanes lanes
     bint packed                # the weights
     bint panels                # copy the pixels of a tile tap by tap, or read them where they are
+    bint far_maps              # are fetched while their sums are computed, for they lie beyond the cache
     bint in_place              # read the image, not a strip
     Py_ssize_t vectors         # of a tile, when lanes are pixels; of a row of a map, when sweeping
     Py_ssize_t strip_rows, strips, parts, chunk, block_tiles
@@ -411,6 +414,8 @@ cdef class Layout:
         job.lanes = FILTERS if by_filters else PIXELS
         job.packed, job.panels, job.in_place = packed, panels, in_place
         job.vectors = job.kernels.tile_vectors[min(job.filters, job.kernels.tile_filters)]
+        job.far_maps = (job.groups * job.filters * job.map_size[0] * job.map_size[1] * job.map_size[2] * job.bits
+                        > 8 * CACHE_BYTES)
         job.block_tiles = min(<Py_ssize_t>block_tiles, BLOCK_TILES)
         job.chunk = min(<Py_ssize_t>chunk, job.taps)
         job.width = (BLOCK_VECTORS if job.lanes == FILTERS else job.vectors) * job.kernels.lanes
@@ -711,8 +716,8 @@ cdef Unit find_unit(const Job *job, Py_ssize_t index) noexcept nogil:
 
 
 cdef struct Tile:
-    # Some neighbouring pixels of a unit, and where their vectors begin in what is read (image, strip or panels) and in a
-    # map; when lanes are filters, only where the first pixel is read.
+    # Some neighbouring pixels of a unit, and where their vectors begin in what is read (image, strip or panels) and in
+    # a map; when lanes are filters, only where the first pixel is read.
     Range pixels
     Py_ssize_t vectors
     Py_ssize_t[TILE_MAX_VECTORS] seen
@@ -833,6 +838,10 @@ cdef void multiply_pixels(real *maps, const real *seen, real *sums, const Job *j
         for j in range(tile.vectors):
             request.image[j] = seen + tile.seen[j]
             request.map[j] = sums + j * job.kernels.lanes if ragged else maps + tile.place[j]
+        if job.far_maps and taps.first == 0:
+            for i in range(rows):
+                for j in range(tile.vectors):
+                    fc_prefetch(<real *>request.map[j] + i * request.map_step)
         job.kernels.tile[rows][tile.vectors](&request)
         if ragged and taps.last == job.taps:
             for i in range(rows):

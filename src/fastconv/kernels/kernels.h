@@ -8,6 +8,15 @@
 enum { TILE_MAX_FILTERS = 8, TILE_MAX_VECTORS = 6, SWEEP_MAX_ROWS = 7, SWEEP_MAX_VECTORS = 4, PROBE_SUMS = 12,
        TRANSFORM_MAX_POSITIONS = 9, BLEND_MAX_TILES = 4 };
 
+/* Bring a line of memory, which may lie anywhere, into the cache. */
+static inline void fc_prefetch(const void *line) {
+#if defined(__GNUC__)
+    __builtin_prefetch(line);
+#else
+    (void)line;
+#endif
+}
+
 /* A tile: some filters times some vectors of output pixels.
    map[j][i * map_step + lane] = sum over taps t of weight[i * filter_step + t * tap_step] * image[j][offset[t] + lane],
    plus bias[i], or what the map holds already if bias is NULL; kept between low and high.
