@@ -121,7 +121,6 @@ cdef extern from "kernels/kernels.h" nogil:
     ctypedef struct fc_isa:
         const char *name
         fc_kernels f32, f64
-    void fc_expect(const void *bytes, Py_ssize_t count) noexcept
     const fc_isa *fc_find_isa(const char *name)
 
 ctypedef fused real:

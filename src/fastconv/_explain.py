@@ -8,10 +8,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from fastconv import _check, _core, _plan, _winograd
+from fastconv import _check, _core, _fft, _plan, _winograd
 from fastconv._check import Padding, PerAxis, Problem
 
-ROUNDING = {4: 3e-7, 8: 6e-16}  # of direct summation: its largest error, of the largest output, for numbers of so many bytes
+ROUNDING = {
+    4: 3e-7,
+    8: 6e-16,
+}  # of direct summation: its largest error, of the largest output, for numbers of so many bytes
 
 
 class Candidate(NamedTuple):
@@ -77,7 +80,7 @@ def explain(
     -------
     Explanation
         ``algorithm`` is what runs; ``candidates`` hold for every algorithm that can do it the predicted ``cost`` relative to
-        direct summation, the ``products`` of one output, the ``workspace`` of a thread in bytes, the expected largest ``error``
+        direct summation, the ``products`` of one output (for Fourier transforms: as many as would take as long), the ``workspace`` of a thread in bytes, the expected largest ``error``
         relative to the largest output, and ``how`` it would go about it.
 
     Raises
@@ -113,7 +116,9 @@ def explain(
     candidates = []
     for name in _check.ALGORITHMS[1:]:
         try:
-            plan = _plan.make(axes, shape, bank.shape, None, dtypes, packed, *options[:place], name, *options[place + 1 :])
+            plan = _plan.make(
+                axes, shape, bank.shape, None, dtypes, packed, *options[:place], name, *options[place + 1 :]
+            )
         except ValueError:
             continue
         candidates.append(_candidate(plan, name, packed))
@@ -123,6 +128,8 @@ def explain(
 
 
 def _algorithm(plan: _plan.Plan) -> str:
+    if isinstance(plan.layout, _fft.Layout):
+        return "fft"
     return "winograd" if isinstance(plan.layout, _core.WinogradLayout) else "direct"
 
 
@@ -132,14 +139,22 @@ def _candidate(plan: _plan.Plan, name: str, packed: bool) -> Candidate:
     direct = _winograd.direct_cost(problem)
     if choice := _winograd.choose(problem, packed):
         y, x = choice.forms
-        products = y.positions * x.positions / (y.outputs * x.outputs) * _winograd.virtual_channels(problem, choice.forms)
+        products = (
+            y.positions * x.positions / (y.outputs * x.outputs) * _winograd.virtual_channels(problem, choice.forms)
+        )
         how = (
             f"F({y.outputs}, {y.taps}) x F({x.outputs}, {x.taps}) with stride {y.stride}x{x.stride}, "
             f"blocks of {choice.tile_rows}x{choice.tile_columns} tiles"
         )
         cost = _winograd.cost(problem, choice, packed) / direct
         return Candidate(name, cost, products, _plan.workspace(plan), error * _winograd.growth(choice.forms), how)
-    how = plan.layout.describe() if isinstance(plan.layout, _core.Layout) and problem.accumulator.kind == "f" else "rows"
+    if isinstance(plan.layout, _fft.Layout):
+        cost = _fft.cost(plan.layout, packed) / direct
+        how = f"blocks of {'x'.join(str(plan.layout.length[axis]) for axis in plan.layout.axes)}"
+        return Candidate(name, cost, cost * problem.taps, plan.layout.workspace, 2 * error, how)
+    how = (
+        plan.layout.describe() if isinstance(plan.layout, _core.Layout) and problem.accumulator.kind == "f" else "rows"
+    )
     return Candidate(name, 1.0, problem.taps, _plan.workspace(plan), error, how)
 
 

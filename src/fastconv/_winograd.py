@@ -168,7 +168,11 @@ def direct_cost(problem: Problem) -> float:
 def cost(problem: Problem, choice: Choice, keeps_packed: bool) -> float:
     """Return how long these forms take on one image, in products at full speed."""
     y, x = choice.forms
-    groups, channels, filters = problem.groups, virtual_channels(problem, choice.forms), problem.filters // problem.groups
+    groups, channels, filters = (
+        problem.groups,
+        virtual_channels(problem, choice.forms),
+        problem.filters // problem.groups,
+    )
     tile_rows, tile_columns = _tiles(problem, choice.forms)
     tiles = tile_rows * tile_columns * problem.dilation[1] * problem.dilation[2]
     blocks = problem.dilation[1] * -(-tile_rows // choice.tile_rows) * -(-tile_columns // choice.tile_columns)

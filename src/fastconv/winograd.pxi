@@ -521,7 +521,7 @@ cdef void write_run(const real *out, const Winograd *w, const Block *block, Py_s
     Without outputs, have the cache get the places where they will be written.
     """
     cdef const Job *job = &w.job
-    cdef Py_ssize_t k, i, row, filters = min(job.kernels.lanes, job.filters - filter)
+    cdef Py_ssize_t k, i, line, row, filters = min(job.kernels.lanes, job.filters - filter)
     cdef Py_ssize_t column = tile * w.x.outputs * job.axis[2].dilation
     cdef Py_ssize_t count = min(tiles * w.x.outputs * job.axis[2].dilation, job.map_size[2] - column)
     cdef const real *bias = <const real *>job.bias + block.group * job.filters + filter
@@ -534,7 +534,8 @@ cdef void write_run(const real *out, const Winograd *w, const Block *block, Py_s
                + block.depth * job.map_step[2] + row * job.map_size[2] + column)
         if out == NULL:
             for i in range(filters):
-                fc_expect(map + i * job.map_step[1], count * sizeof(real))
+                for line in range(ceiling(count, job.kernels.lanes)):
+                    fc_prefetch(map + i * job.map_step[1] + line * job.kernels.lanes)
             continue
         if job.kernels.scatter(map, job.map_step[1], filters, out, count, bias, job.low, job.high):
             for i in range(filters):

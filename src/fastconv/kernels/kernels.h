@@ -133,15 +133,6 @@ typedef struct {
     fc_kernels f32, f64;
 } fc_isa;
 
-/* Let the cache fetch the lines of so many bytes, to be written soon. */
-static inline void fc_expect(const void *bytes, ptrdiff_t count) {
-#if defined(__GNUC__)
-    for (ptrdiff_t i = 0; i < count + 63; i += 64) __builtin_prefetch((const char *)bytes + (i < count ? i : count - 1), 1, 2);
-#else
-    (void)bytes, (void)count;
-#endif
-}
-
 /* The instruction set of this name, or the best one if name is empty; NULL if this machine lacks it. */
 const fc_isa *fc_find_isa(const char *name);
 
