@@ -336,7 +336,7 @@ def _choose_blocks(problem: Problem, layout: _core.Layout, keeps_packed: bool) -
     if (
         channels * problem.kernel[0] == 1
         and filters <= 4
-        and 1 < problem.taps
+        and problem.taps > 1
         and (problem.precision == "default" or problem.taps <= chunk)
     ):
         _choose_sweeps(problem, layout, rows, columns, row_bytes)

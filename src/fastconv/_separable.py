@@ -74,8 +74,10 @@ def layout(problem: Problem, strip_rows: int, tiles: Callable[..., None]) -> Lay
     filters, bits, mode = problem.filters // problem.groups, 8 * problem.accumulator.itemsize, problem.padding_mode
     stride, dilation = problem.stride, problem.dilation
     _, kh, kw = problem.kernel
+    seen = (problem.output_size[2] - 1) * stride[2] + (kw - 1) * dilation[2] + 1  # columns of an image that comes padded
+    width = max(problem.size[2], seen)
     columns = _core.Layout(
-        (1, strip_rows, problem.size[2]),
+        (1, strip_rows, width),
         (1, kh, 1),
         (1, stride[1], 1),
         (1, dilation[1], 1),
@@ -95,7 +97,7 @@ def layout(problem: Problem, strip_rows: int, tiles: Callable[..., None]) -> Lay
     )
     some_rows = min(strip_rows, 4)
     rows.sweep(1, 1, bits, some_rows, in_place=stride[2] == 1 and mode == "zeros", parts=filters)
-    workspace = filters * strip_rows * problem.size[2] * bits // 8 + max(columns.workspace, rows.workspace)
+    workspace = filters * strip_rows * width * bits // 8 + max(columns.workspace, rows.workspace)
     return Layout(tiles, columns, rows, stride, strip_rows, workspace)
 
 
