@@ -14,8 +14,6 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import cache, partial
 from importlib import import_module
 from typing import Any, NamedTuple
@@ -49,8 +47,7 @@ class Spectra(NamedTuple):
     filters: Array  # (groups, K / groups, C / groups, kd, kh, kw)
 
 
-@dataclass(frozen=True)
-class Layout:
+class Layout(NamedTuple):
     """How to cut images into blocks."""
 
     problem: Problem
@@ -157,6 +154,8 @@ def convolve(
         for unit in units:
             convolve_unit(unit)
     else:
+        from concurrent.futures import ThreadPoolExecutor
+
         with ThreadPoolExecutor(threads) as pool:
             list(pool.map(convolve_unit, units))
 

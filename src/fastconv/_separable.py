@@ -10,7 +10,6 @@ unless direct summation might.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -36,8 +35,7 @@ class Passes(NamedTuple):
     rows: Array  # (K, kw)
 
 
-@dataclass(frozen=True)
-class Layout:
+class Layout(NamedTuple):
     """How to go over images in two passes, for kernels that turn out to be of rank 1."""
 
     tiles: Callable[..., None]
