@@ -82,7 +82,9 @@ def test_banks_and_functions_agree_with_threads():
     for case in SHARED:
         image, weight, bias = case.draw(np.float32, integers=False)
         bank = fc.FilterBank(weight, bias, **case.options, algorithm="direct")
-        assert (bank(image, threads=3) == case.convolve((image, weight, bias), algorithm="direct", threads=1)).all(), case
+        assert (bank(image, threads=3) == case.convolve((image, weight, bias), algorithm="direct", threads=1)).all(), (
+            case
+        )
 
 
 # Calls from many threads

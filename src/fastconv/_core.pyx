@@ -114,10 +114,10 @@ cdef extern from "kernels/kernels.h" nogil:
         const fc_sweep_kind *sweeps
         const fc_form *forms
         void (*expand)(const fc_transform *, Py_ssize_t results, Py_ssize_t inputs) noexcept nogil
-        void (*gather)(void *to, const void *source, Py_ssize_t step, Py_ssize_t rows, Py_ssize_t count, Py_ssize_t before,
-                       Py_ssize_t room) noexcept nogil
-        int (*scatter)(void *to, Py_ssize_t to_step, Py_ssize_t rows, const void *source, Py_ssize_t count, const void *bias,
-                       double low, double high) noexcept nogil
+        void (*gather)(void *to, const void *source, Py_ssize_t step, Py_ssize_t rows, Py_ssize_t count,
+                       Py_ssize_t before, Py_ssize_t room) noexcept nogil
+        int (*scatter)(void *to, Py_ssize_t to_step, Py_ssize_t rows, const void *source, Py_ssize_t count,
+                       const void *bias, double low, double high) noexcept nogil
     ctypedef struct fc_isa:
         const char *name
         fc_kernels f32, f64

@@ -72,7 +72,9 @@ def layout(problem: Problem, strip_rows: int, tiles: Callable[..., None]) -> Lay
     filters, bits, mode = problem.filters // problem.groups, 8 * problem.accumulator.itemsize, problem.padding_mode
     stride, dilation = problem.stride, problem.dilation
     _, kh, kw = problem.kernel
-    seen = (problem.output_size[2] - 1) * stride[2] + (kw - 1) * dilation[2] + 1  # columns of an image that comes padded
+    seen = (
+        (problem.output_size[2] - 1) * stride[2] + (kw - 1) * dilation[2] + 1
+    )  # columns of an image that comes padded
     width = max(problem.size[2], seen)
     columns = _core.Layout(
         (1, strip_rows, width),

@@ -1,9 +1,9 @@
 # Winograd convolution, part of _core.pyx: tiles of outputs from fewer multiplications, by the forms of _winograd.py.
 #
-# A block of tiles is transformed for all channels, pixels of `lanes` channels side by side; at every position of a transformed
-# tile a bank of filters, transformed likewise, meets all tiles; what they add up to is transformed back.
-# Dilated kernels see every d-th pixel: outputs with the same remainder by d make tiles of their own. Strided kernels have forms
-# of their own, or else the pixels with one remainder by the stride are a channel of its own (`phases`), and the stride is 1.
+# A block of tiles is transformed for all channels, pixels of `lanes` channels side by side; at every position of a
+# transformed tile a bank of filters, transformed likewise, meets all tiles; what they add up to is transformed back.
+# Dilated kernels see every d-th pixel: outputs with the same remainder by d make tiles of their own. Strided kernels have
+# forms of their own, or the pixels with one remainder by the stride are a channel (`phases`), and the stride is 1.
 
 cdef enum:
     MOST_RUN_TILES = 8
@@ -31,7 +31,7 @@ cdef struct Winograd:
     Py_ssize_t run_tiles                      # transformed at a time
     Py_ssize_t strip_step, between_columns, out_columns
     Py_ssize_t tile_step, position_step, sums_step
-    const Py_ssize_t *ramp                    # from one channel to the next, for blocks of one and more vectors of filters
+    const Py_ssize_t *ramp                    # from one channel to the next, for blocks of 1, 2, 3 vectors of filters
     Py_ssize_t phase_numbers, strip_numbers, between_numbers, tiles_numbers, sums_numbers, out_numbers
 
 cdef struct Block:
@@ -92,7 +92,7 @@ cdef class WinogradLayout:
         w.run_tiles = min(max(2, RUN_NUMBERS // (w.y.positions * w.x.step * lanes)), MOST_RUN_TILES)
         w.between_columns = w.run_tiles * w.x.step + w.x.positions
         w.out_columns = w.run_tiles * w.x.outputs * job.axis[2].dilation
-        # An odd number of lines, so that what lies at the same place of neighbours does not share its place in the cache.
+        # An odd number of lines: what lies at the same place of neighbours does not share its place in the cache.
         w.tile_step = (ceiling(w.channels, lanes) // 2 * 2 + 1) * lanes
         w.position_step = (tiles * w.tile_step // lanes // 2 * 2 + 1) * lanes
         if w.blends:
@@ -122,15 +122,16 @@ cdef class WinogradLayout:
 
     @property
     def tile_size(self):
-        """How many outputs lie from one tile to the next that begins at the same remainder by the dilation, per axis."""
+        """How many outputs lie from one tile to the next with the same remainder by the dilation, per axis."""
         return 1, self.w.y.outputs * self.w.job.axis[1].dilation, self.w.x.outputs * self.w.job.axis[2].dilation
 
     @property
     def workspace(self):
         """Bytes that each thread works in."""
         cdef Winograd *w = &self.w
-        numbers = w.phase_numbers + w.strip_numbers + w.between_numbers + w.tiles_numbers + w.sums_numbers + w.out_numbers
-        return (numbers + BLOCK_VECTORS * w.job.kernels.lanes) * w.job.bits // 8
+        numbers = (BLOCK_VECTORS * w.job.kernels.lanes + w.phase_numbers + w.strip_numbers + w.between_numbers
+                   + w.tiles_numbers + w.sums_numbers + w.out_numbers)
+        return numbers * w.job.bits // 8
 
 
 cdef Py_ssize_t packed_numbers(const Winograd *w) noexcept nogil:
@@ -139,7 +140,7 @@ cdef Py_ssize_t packed_numbers(const Winograd *w) noexcept nogil:
 
 
 def pack_winograd(const real[:, ::1] weight, WinogradLayout layout):
-    """Return weight (K, C / groups * taps), and behind it what `winograd` makes of it: (group, block, row of G, channel, filter)."""
+    """Return weight (K, C / groups * taps), and behind it its transform, group by group and block by block of filters."""
     cdef Winograd *w = &layout.w
     cdef Py_ssize_t group, size = weight.shape[0] * weight.shape[1]
     dtype = np.float32 if real is float else np.float64
@@ -155,7 +156,7 @@ def pack_winograd(const real[:, ::1] weight, WinogradLayout layout):
     return result
 
 
-def split_phases(weight, WinogradLayout layout):
+cdef split_phases(weight, WinogradLayout layout):
     """Return kernels of stride 1 for channels that are phases, (K, phase row * channel * phase column * taps)."""
     cdef Winograd *w = &layout.w
     cdef Axis *y = &w.job.axis[1]
@@ -193,7 +194,7 @@ cdef void expand_kernel(real *packed, const real *kernel, real *between, const W
                         Py_ssize_t filter, Py_ssize_t width) noexcept nogil:
     """Transform one channel's kernels (kh, kw, filters), `lanes` of a block of `width` from `filter` on.
 
-    They go to (row of G for y, for x, channel, block), and for blends to (vector, row for x, channel, row for y, lanes).
+    They go to (row of G for y, for x, channel, block); for blends to (vector, row for x, channel, row for y, lanes).
     """
     cdef fc_transform request
     cdef Py_ssize_t lanes = w.job.kernels.lanes, rows = w.y.taps, columns = w.x.taps, i
@@ -269,7 +270,8 @@ cdef Block find_tiles(const Winograd *w, Py_ssize_t index) noexcept nogil:
     block.depth = index % job.map_size[0]
     index //= job.map_size[0]
     block.group, block.n = index % job.groups, index // job.groups
-    block.tiles = (block.rows.last - block.rows.first) * (block.columns.last - block.columns.first) * job.axis[2].dilation
+    block.tiles = (block.rows.last - block.rows.first) * job.axis[2].dilation * (
+        block.columns.last - block.columns.first)
     return block
 
 
@@ -296,7 +298,8 @@ cdef void winograd_unit(real *workspace, const Winograd *w, Py_ssize_t index) no
             finish_tiles(out, tiles, sums, between, w, &block, filters, row)
 
 
-cdef void transform_images(real *tiles, real *strip, real *phases, real *between, const Winograd *w, const Block *block) noexcept nogil:
+cdef void transform_images(real *tiles, real *strip, real *phases, real *between, const Winograd *w,
+                           const Block *block) noexcept nogil:
     """Transform the tiles that a block sees, all channels: (positions, tiles, channels)."""
     cdef const Job *job = &w.job
     cdef Py_ssize_t group, c, row, line, run, first, count, remainder, lines = w.y.positions
@@ -329,7 +332,8 @@ cdef void fill_line(real *line, const Winograd *w, const Block *block, Py_ssize_
     cdef Py_ssize_t y = source(index * job.axis[1].dilation + block.phase * job.axis[1].stride - job.axis[1].pad,
                                job.size[1], job.mode)
     cdef Py_ssize_t z = source(block.depth * job.axis[0].stride - job.axis[0].pad, job.size[0], job.mode)
-    cdef Py_ssize_t start = block.columns.first * w.x.step * axis.dilation - axis.pad, columns = input_columns(w, block.columns.last - block.columns.first)
+    cdef Py_ssize_t start = block.columns.first * w.x.step * axis.dilation - axis.pad
+    cdef Py_ssize_t columns = input_columns(w, block.columns.last - block.columns.first)
     cdef Range inside
     cdef Py_ssize_t before, room
     cdef const real *pixels
@@ -357,7 +361,8 @@ cdef void fill_phases(real *line, real *phases, const Winograd *w, const Block *
     """Do the same for channels that are phases: (phase row, channel, phase column)."""
     cdef Job job = w.job
     cdef Py_ssize_t lanes = job.kernels.lanes, columns = input_columns(w, block.columns.last - block.columns.first)
-    cdef Py_ssize_t first = c // job.axis[2].stride, last = ceiling(min(c + lanes, w.channels), job.axis[2].stride), row, y
+    cdef Py_ssize_t first = c // job.axis[2].stride, row, y
+    cdef Py_ssize_t last = ceiling(min(c + lanes, w.channels), job.axis[2].stride)
     cdef Py_ssize_t z = source(block.depth * job.axis[0].stride - job.axis[0].pad, job.size[0], job.mode)
     cdef const real *image = (<const real *>job.images + block.n * job.image_step[0] + z * job.image_step[2]
                               + block.group * job.channels * job.image_step[1])
@@ -416,8 +421,8 @@ cdef void multiply_tiles(real *sums, const real *tiles, const real *zeros, const
     cdef const Job *job = &w.job
     cdef Py_ssize_t lanes = job.kernels.lanes, width = filters.last - filters.first, vectors = width // lanes
     cdef Py_ssize_t groups = ceiling(block.tiles, job.kernels.tile_filters), group, i, j, position, chunk, c
-    cdef const real *bank = (<const real *>job.weight + job.groups * job.filters * job.taps + block.group * packed_numbers(w)
-                             + filters.first * w.channels * w.y.rows * w.x.rows)
+    cdef const real *bank = (<const real *>job.weight + job.groups * job.filters * job.taps
+                             + block.group * packed_numbers(w) + filters.first * w.channels * w.y.rows * w.x.rows)
     cdef const real *weight
     cdef Range some
     cdef fc_tile request
@@ -436,11 +441,13 @@ cdef void multiply_tiles(real *sums, const real *tiles, const real *zeros, const
                     some = share(block.tiles, groups, group)
                     request.weight = tiles + position * w.position_step + some.first * w.tile_step + c
                     request.ahead = weight + (c + CHUNK_CHANNELS) * width
-                    aim(&request, weight + c * width, sums + position * w.sums_step + some.first * width, vectors, lanes)
+                    aim(&request, weight + c * width, sums + position * w.sums_step + some.first * width, vectors,
+                        lanes)
                     job.kernels.tile[some.last - some.first][vectors](&request)
 
 
-cdef inline void aim(fc_tile *request, const real *image, real *map, Py_ssize_t vectors, Py_ssize_t lanes) noexcept nogil:
+cdef inline void aim(fc_tile *request, const real *image, real *map, Py_ssize_t vectors,
+                     Py_ssize_t lanes) noexcept nogil:
     """Point a tile at vectors that lie side by side."""
     cdef Py_ssize_t j
     for j in range(vectors):
@@ -448,8 +455,8 @@ cdef inline void aim(fc_tile *request, const real *image, real *map, Py_ssize_t 
         request.map[j] = map + j * lanes
 
 
-cdef void finish_tiles(real *out, const real *tiles, const real *sums, real *between, const Winograd *w, const Block *block,
-                       Range filters, Py_ssize_t row) noexcept nogil:
+cdef void finish_tiles(real *out, const real *tiles, const real *sums, real *between, const Winograd *w,
+                       const Block *block, Range filters, Py_ssize_t row) noexcept nogil:
     """Transform one row of tiles back, and write it to the maps, some tiles and `lanes` filters at a time."""
     cdef Py_ssize_t lanes = w.job.kernels.lanes, columns = block.columns.last - block.columns.first
     cdef Py_ssize_t dilation = w.job.axis[2].dilation, width = filters.last - filters.first
@@ -473,7 +480,7 @@ cdef void finish_tiles(real *out, const real *tiles, const real *sums, real *bet
 
 cdef void blend_tiles(real *between, const real *tiles, const Winograd *w, const Block *block, Py_ssize_t filter,
                       Py_ssize_t count) noexcept nogil:
-    """Add up the few channels of some neighbouring tiles, for `lanes` filters, and transform the sums back along columns."""
+    """Add up the few channels of some neighbouring tiles for `lanes` filters, and transform back along columns."""
     cdef Py_ssize_t lanes = w.job.kernels.lanes
     cdef fc_blend request
     request.matrix = w.y.A
@@ -489,7 +496,7 @@ cdef void blend_tiles(real *between, const real *tiles, const Winograd *w, const
 
 cdef void transform_columns(real *between, const real *sums, const Winograd *w, Py_ssize_t width,
                             Py_ssize_t count) noexcept nogil:
-    """Transform the sums of some neighbouring tiles back along columns, for `lanes` filters: (outputs, tiles, positions)."""
+    """Transform the sums of some neighbouring tiles back along columns: (outputs, tiles, positions, lanes)."""
     cdef Py_ssize_t lanes = w.job.kernels.lanes, i
     cdef fc_transform request
     request.matrix, request.items, request.item_step = w.y.A, count, width
@@ -546,11 +553,12 @@ cdef void write_run(const real *out, const Winograd *w, const Block *block, Py_s
         out += w.out_columns * job.kernels.lanes
 
 
-cdef void sum_again(real *map, const real *out, const Winograd *w, const Block *block, Py_ssize_t filter, Py_ssize_t row,
-                    Py_ssize_t column, Py_ssize_t count) noexcept nogil:
+cdef void sum_again(real *map, const real *out, const Winograd *w, const Block *block, Py_ssize_t filter,
+                    Py_ssize_t row, Py_ssize_t column, Py_ssize_t count) noexcept nogil:
     """Sum directly where an output is not finite: a transform spreads NaN and infinity over its tile."""
     cdef const Job *job = &w.job
-    cdef Py_ssize_t p, c, i, j, x, y, z = source(block.depth * job.axis[0].stride - job.axis[0].pad, job.size[0], job.mode)
+    cdef Py_ssize_t p, c, i, j, x, y
+    cdef Py_ssize_t z = source(block.depth * job.axis[0].stride - job.axis[0].pad, job.size[0], job.mode)
     cdef const real *image = (<const real *>job.images + block.n * job.image_step[0] + z * job.image_step[2]
                               + block.group * job.channels * job.image_step[1])
     cdef const real *weight
