@@ -2,8 +2,8 @@
 #
 # A block of tiles is transformed for all channels, pixels of `lanes` channels side by side; at every position of a
 # transformed tile a bank of filters, transformed likewise, meets all tiles; what they add up to is transformed back.
-# Dilated kernels see every d-th pixel: outputs with the same remainder by d make tiles of their own. Strided kernels have
-# forms of their own, or the pixels with one remainder by the stride are a channel (`phases`), and the stride is 1.
+# Dilated kernels see every d-th pixel: outputs with the same remainder by d make tiles of their own. Strided kernels
+# have forms of their own, or the pixels with one remainder by the stride are a channel (`phases`), and the stride is 1.
 
 cdef enum:
     MOST_RUN_TILES = 8
@@ -140,7 +140,7 @@ cdef Py_ssize_t packed_numbers(const Winograd *w) noexcept nogil:
 
 
 def pack_winograd(const real[:, ::1] weight, WinogradLayout layout):
-    """Return weight (K, C / groups * taps), and behind it its transform, group by group and block by block of filters."""
+    """Return weight (K, C / groups * taps), and behind it its transform, group by group, block by block of filters."""
     cdef Winograd *w = &layout.w
     cdef Py_ssize_t group, size = weight.shape[0] * weight.shape[1]
     dtype = np.float32 if real is float else np.float64
