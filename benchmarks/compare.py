@@ -39,7 +39,7 @@ def main() -> None:
     print_header(wanted)
     rows = []
     for case in cases:
-        rows.append(measure(case, wanted, args.seconds, args.threads))
+        rows.append(measure(case, wanted, args.seconds, args.threads, args.algorithms))
         print_row(rows[-1], wanted)
     print_summary(rows, wanted)
 
@@ -57,6 +57,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--cases", default="", metavar="PATTERN", help="regular expression to find in the names")
     parser.add_argument("--quick", action="store_true", help="a small subset of the cases")
     parser.add_argument("--peers", nargs="+", metavar="NAME", help="only these competitors")
+    parser.add_argument(
+        "--algorithms", action="store_true", help="time every algorithm that can do a case; note bad choices"
+    )
     parser.add_argument("--threads", type=int, default=1, help="threads of fastconv and of every peer (default 1)")
     parser.add_argument("--isa", metavar="NAME", help="fastconv's instruction set (default: the best), the peak's too")
     parser.add_argument("--seconds", type=float, default=5, help="time for one case, roughly (default 5)")
@@ -98,7 +101,9 @@ def print_header(peers: list[str]) -> None:
     print("ratio = time / time of fastconv, above 1 fastconv is faster; 'peak' = direct-summation FLOP/s")
     print("over those of a loop of multiply-adds in registers, in the same rounds\n")
     columns = " ".join(f"{name:>{width(name)}}" for name in ["call", *peers])
-    print(f"{'case':35} {'time':>9} {'GFLOP/s':>8} {'peak':>5} {'error':>7}  {'best peer':11} {'ratio':>6} | {columns}")
+    print(
+        f"{'case':35} {'time':>9} {'GFLOP/s':>8} {'peak':>5} {'error':>7} {'algorithm':9} {'best peer':11} {'ratio':>6} | {columns}"
+    )
 
 
 def width(column: str) -> int:
@@ -114,7 +119,7 @@ def print_row(row: "Row", peers: list[str]) -> None:
     ratio = f"{row.ratios[best]:6.2f}" if best else "     -"
     print(
         f"{row.case.name:35} {in_units(row.seconds[OURS])} {row.gflops:8.1f} {row.peak:5.0%} {row.error:7.1e}"
-        f"  {best or '-':11} {ratio} | {' '.join([call, *columns])}",
+        f" {row.algorithm:9} {best or '-':11} {ratio} | {' '.join([call, *columns])}",
         flush=True,
     )
     for note in row.notes:
@@ -153,7 +158,7 @@ def in_units(seconds: float) -> str:
 def as_dict(row: "Row") -> dict[str, Any]:
     case = row.case
     shapes = {"kind": case.kind, "input": case.input, "weight": case.weight, **case.options, "macs": case.macs}
-    measured = ("seconds", "ratios", "rounds", "error", "peak", "best_peer", "notes")
+    measured = ("seconds", "ratios", "rounds", "error", "peak", "algorithm", "best_peer", "notes")
     return {"name": case.name, **shapes, **{key: getattr(row, key) for key in measured}}
 
 

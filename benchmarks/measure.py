@@ -6,7 +6,11 @@ and of these ratios the median. The order rotates from round to round, so that n
 
 import gc
 import time
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field
+from functools import partial
+from io import StringIO
+from typing import Any
 
 import numpy as np
 from cases import Array, Case
@@ -17,6 +21,7 @@ from fastconv import _core
 
 OURS, OUR_CALL, PEAK = "fastconv", "fastconv call", "peak"
 TOLERANCE = 1e-4  # of max|output|, fastconv to the definition and peers to fastconv: finds mistakes, not rounding
+SLOWER = 1.05  # than another algorithm: worth a note on the planner
 PATIENCE = 5  # seconds; a peer whose first call takes longer is not called again
 
 
@@ -30,6 +35,7 @@ class Row:
     rounds: dict[str, int] = field(default_factory=dict)
     error: float = np.nan  # fastconv's largest error / max|output|, against float64
     peak: float = np.nan  # fastconv's direct-summation FLOP/s / those of the peak probe
+    algorithm: str = ""  # that the plan chose
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -42,8 +48,11 @@ class Row:
         return min(peers, key=self.ratios.__getitem__, default=None)
 
 
-def measure(case: Case, peers: list[str], seconds: float, threads: int) -> Row:
-    """Check and time fastconv and the named peers on one case, in about `seconds` (very slow peers take longer)."""
+def measure(case: Case, peers: list[str], seconds: float, threads: int, algorithms: bool = False) -> Row:
+    """Check and time fastconv and the named peers on one case, in about `seconds` (very slow peers take longer).
+
+    With `algorithms`, every algorithm that can do it is timed as well, and a choice of the plan that is behind is noted.
+    """
     row = Row(case)
     x, w = case.arrays()
     options = case.options
@@ -53,6 +62,11 @@ def measure(case: Case, peers: list[str], seconds: float, threads: int) -> Row:
     row.error = error_of(case, x, w, result)
     if not row.error <= TOLERANCE:
         raise ValueError(f"fastconv is wrong on {case.name!r}: its error is {row.error:.1e} of max|output|")
+    why = explain(case, w)
+    row.algorithm = why.algorithm
+    others = [candidate.algorithm for candidate in why.candidates] if algorithms else []
+    for name in others:
+        calls[name] = partial(fc.FilterBank(w, **options, algorithm=name), x)
     too_slow = {}
     for name in peers:
         try:
@@ -75,7 +89,15 @@ def measure(case: Case, peers: list[str], seconds: float, threads: int) -> Row:
         row.ratios[name] = float(np.nanmedian(of_rounds / times[OURS]))
         row.rounds[name] = 1 if name in too_slow else int(np.isfinite(of_rounds).sum())
     row.peak = 2 * case.macs / peak_flops * row.ratios[PEAK]
+    if others and row.ratios[best := min(others, key=row.ratios.__getitem__)] * SLOWER < 1:
+        row.notes.append(f"the plan chose {row.algorithm}, but {best} takes {row.ratios[best]:.2f} of its time")
     return row
+
+
+def explain(case: Case, w: Array) -> Any:
+    """What fastconv says that it would do, without a word."""
+    with redirect_stdout(StringIO()):
+        return fc.explain(case.input, w, **case.options)
 
 
 def checked(name: str, case: Case, x: Array, w: Array, threads: int, result: Array) -> tuple[Call, float] | None:

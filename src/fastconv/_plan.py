@@ -24,7 +24,7 @@ THREAD_PRODUCTS = 2**19  # that are worth a thread's while
 GIL_PRODUCTS = 2**16  # for which other threads are not let in
 STRIP_PRODUCTS = 2**28  # of one unit: a call can be interrupted between units
 WORKSPACE_BYTES = 2**22
-CHUNK_TAPS = {"default": 512, "highest": 128}  # added up by themselves: rounding errors stay small, panels in the cache
+CHUNK_TAPS = {"default": 512, "highest": 64}  # added up by themselves: rounding errors stay small, panels in the cache
 Layout = _core.Layout | _core.WinogradLayout | _fft.Layout | _separable.Layout
 CORE_NAMES = {
     np.dtype(np.int32): "int32_t",
