@@ -209,6 +209,19 @@ print(fc.conv1d(np.ones((64, 9000)), np.ones((64, 64, 5)), threads=2).max().roun
     assert (run.stdout, run.stderr) == ("interrupted soon\n320.0\n", "")
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="only Linux tells where threads may run")
+def test_workers_keep_off_the_callers_cpu():
+    if (cpus := len(os.sched_getaffinity(0))) < 2:
+        pytest.skip("there is one CPU")
+    program = """
+fc.conv2d(np.ones((64, 100, 100), np.float32), np.ones((64, 64, 3, 3), np.float32), threads=2)
+others = {int(name) for name in os.listdir("/proc/self/task")} - {os.getpid()}
+print(len(os.sched_getaffinity(0)), min(len(os.sched_getaffinity(thread)) for thread in others))
+"""
+    run = run_program(program)
+    assert (run.stdout, run.stderr) == (f"{cpus} {cpus - 1}\n", "")
+
+
 # Numbers of threads, and the environment
 
 

@@ -50,7 +50,7 @@ DOMAIN = "it takes float32 or float64, and kernels of depth 1 whose rows and col
 # What things cost, in products of the best direct kernel.
 DIRECT = 1.2  # a product of an ordinary one
 TRANSFORM = 18.0  # a number of a transformed tile, once for a channel and once for a filter
-FETCH = 6.0  # a transformed weight, for every block of tiles that meets it
+FETCH = 4.5  # a transformed weight, for every block of tiles that meets it
 EXPAND = 2.5  # a product in the transform of the weights
 
 LANES = 16  # that channels and filters are counted in, whatever the vectors hold

@@ -10,6 +10,8 @@ cdef enum:
     RUN_NUMBERS = 6144   # that are in the cache on the way from one axis to the other
     BLEND_CHANNELS = 16  # at most, that are added up and transformed back in one go
     CHUNK_CHANNELS = 64  # added up by themselves, so that rounding errors stay small
+    TRANSFORM = 18       # products that a number of a transformed tile costs, for every channel and every filter
+    FETCH = 3            # products that a transformed weight costs, for every block of tiles
 
 cdef struct Nest:
     # The forms of rows and columns as the kernels take them, for outputs of `axis[1]` and `axis[2]`.
@@ -243,17 +245,27 @@ def winograd(const real[:, :, :, :, :] images, const real[::1] packed, const rea
 
 
 cdef void share_out_tiles(Winograd *w, Py_ssize_t images, Py_ssize_t threads) noexcept nogil:
-    """Make blocks of the tiles; for several threads smaller ones if need be, and parts of the filters."""
+    """Make blocks of the tiles; for several threads smaller ones, or parts of the filters, whichever ends sooner.
+
+    Every part transforms the images again, and every block meets all the weights.
+    """
     cdef Job *job = &w.job
-    cdef Py_ssize_t rows = count_tiles_of(job, &w.y, 1)
-    cdef Py_ssize_t others = images * job.map_size[0] * job.groups * job.axis[1].dilation
-    cdef Py_ssize_t wanted
-    w.column_blocks = ceiling(count_tiles_of(job, &w.x, 2), w.tile_columns)
-    w.row_blocks = ceiling(rows, w.tile_rows)
-    wanted = ceiling(4 * threads, others * w.column_blocks) if threads > 1 else 1
-    w.row_blocks = min(max(w.row_blocks, wanted), rows)
-    job.parts = min(filter_blocks(job), max(1, wanted // w.row_blocks))
-    job.units = others * w.column_blocks * w.row_blocks * job.parts
+    cdef Py_ssize_t rows = count_tiles_of(job, &w.y, 1), columns = count_tiles_of(job, &w.x, 2)
+    cdef Py_ssize_t others, parts, row_blocks, filters, tiles
+    cdef double products, time, least = INFINITY
+    w.column_blocks = ceiling(columns, w.tile_columns)
+    others = images * job.map_size[0] * job.groups * job.axis[1].dilation * w.column_blocks
+    w.row_blocks, job.parts = ceiling(rows, w.tile_rows), 1
+    for parts in range(1, min(filter_blocks(job), 2 * threads) + 1 if threads > 1 else 1):
+        filters = min(job.filters, ceiling(filter_blocks(job), parts) * BLOCK_VECTORS * job.kernels.lanes)
+        for row_blocks in range(ceiling(rows, w.tile_rows), rows + 1):
+            tiles = ceiling(rows, row_blocks) * ceiling(columns, w.column_blocks) * job.axis[2].dilation
+            products = w.channels * filters
+            time = ceiling(others * row_blocks * parts, threads) * (
+                tiles * (products + TRANSFORM * (w.channels + filters)) + FETCH * products)
+            if time < least:
+                least, w.row_blocks, job.parts = time, row_blocks, parts
+    job.units = others * w.row_blocks * job.parts
 
 
 cdef Block find_tiles(const Winograd *w, Py_ssize_t index) noexcept nogil:

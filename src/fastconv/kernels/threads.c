@@ -2,6 +2,7 @@
 
    The job is published as a generation in the upper half of `state`, with the next unit to claim in the lower half: a worker
    claims by compare-and-swap, so one that comes late can never touch a job that is over. After fork the child starts anew. */
+#define _GNU_SOURCE /* sched_getcpu */
 #include "threads.h"
 #include <stdint.h>
 #include <stdlib.h>
@@ -79,6 +80,8 @@ static struct {
     pthread_mutex_t mutex;
     pthread_cond_t wake;
     int workers, watches_forks;
+    pthread_t worker[MAX_WORKERS];
+    int left_free; /* the CPU that workers keep off, plus 1 */
     /* The job. Written only while no unit can be claimed. */
     _Atomic(fc_unit_fn) run;
     _Atomic(const void *) job;
@@ -137,9 +140,22 @@ static void *worker(void *unused) {
     return NULL;
 }
 
+/* Keep workers off the caller's CPU: systems like to wake them right there, where they would wait for the caller to end. */
+static void make_way(void) {
+#  if defined(__linux__)
+    const int cpu = sched_getcpu();
+    cpu_set_t others;
+    if (cpu < 0 || cpu + 1 == pool.left_free || sched_getaffinity(0, sizeof others, &others)) return;
+    CPU_CLR(cpu, &others);
+    if (CPU_COUNT(&others))
+        for (int i = 0; i < pool.workers; i++) pthread_setaffinity_np(pool.worker[i], sizeof others, &others);
+    pool.left_free = cpu + 1;
+#  endif
+}
+
 /* The child of a fork has none of the workers, and whatever its parent's threads were doing is not its business. */
 static void forget(void) {
-    pool.workers = 0;
+    pool.workers = pool.left_free = 0;
     atomic_store(&pool.sleepers, 0);
     atomic_store(&pool.units, 0);
     atomic_flag_clear(&pool.busy);
@@ -153,9 +169,9 @@ static void hire(ptrdiff_t workers) {
     pthread_attr_init(&attributes);
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
     while (pool.workers < workers && pool.workers < MAX_WORKERS && pool.watches_forks) {
-        pthread_t thread;
-        if (pthread_create(&thread, &attributes, worker, NULL)) break;
+        if (pthread_create(&pool.worker[pool.workers], &attributes, worker, NULL)) break;
         pool.workers++;
+        pool.left_free = 0;
     }
     pthread_attr_destroy(&attributes);
 }
@@ -164,6 +180,7 @@ int fc_run(fc_unit_fn run, const void *job, ptrdiff_t units, size_t workspace_by
     if (threads <= 1 || units <= 1 || units >= UINT32_MAX || atomic_flag_test_and_set(&pool.busy))
         return run_alone(run, job, units, workspace_bytes, stop);
     hire(threads - 1);
+    make_way();
     atomic_store(&pool.run, run);
     atomic_store(&pool.job, job);
     atomic_store(&pool.workspace_bytes, workspace_bytes);
