@@ -1,5 +1,5 @@
 /* The micro-kernels of every instruction set that this machine can run, against naive loops over small integers, whose sums
-   are exact: tiles, panels, sweeps, and what deals numbers out or transposes them. Exits with 1 after the first kernel that is wrong.
+   are exact: tiles, panels, sweeps, and what deals numbers out, transposes, gathers or scatters them. Exits with 1 after the first kernel that is wrong.
 
    cc -O2 -ffp-contract=off -Isrc/fastconv/kernels tests/kernels_check.c src/fastconv/kernels/{isa_*,dispatch}.c */
 #include "kernels.h"
@@ -106,6 +106,32 @@ static void check_panel(const fc_kernels *kernels, ptrdiff_t taps) {
     free(image);
 }
 
+static void check_gather(const fc_kernels *kernels, ptrdiff_t rows, ptrdiff_t count) {
+    const ptrdiff_t lanes = kernels->lanes, step = count + count % 3;
+    void *from = draw(rows * step), *to = draw((count + 2 * lanes) * lanes), *expected = draw(count * lanes);
+    for (ptrdiff_t p = 0; p < count; p++)
+        for (ptrdiff_t i = 0; i < lanes; i++) put(expected, p * lanes + i, i < rows ? get(from, i * step + p) : 0);
+    kernels->gather(at(to, lanes * lanes), from, step, rows, count, 0, step);
+    compare(copy(at(to, lanes * lanes), count * lanes), expected, count * lanes, "gather", rows, count, 0);
+    free(from), free(to);
+}
+
+static void check_scatter(const fc_kernels *kernels, ptrdiff_t rows, ptrdiff_t count) {
+    const ptrdiff_t lanes = kernels->lanes, step = count + 3;
+    void *from = draw(count * lanes), *bias = draw(lanes), *to = draw(rows * step);
+    void *expected = copy(to, rows * step), *other = copy(to, rows * step);
+    for (ptrdiff_t i = 0; i < rows; i++)
+        for (ptrdiff_t p = 0; p < count; p++) put(expected, i * step + p, clip(get(from, p * lanes + i) + get(bias, i), 0, 6));
+    const int is_bad = kernels->scatter(to, step, rows, from, count, bias, 0, 6);
+    put(from, count * lanes - 1, NAN);
+    if (is_bad || !kernels->scatter(other, step, rows, from, count, bias, 0, 6)) {
+        printf("%s: scatter does not tell what is finite\n", isa_name);
+        exit(1);
+    }
+    compare(to, expected, rows * step, "scatter", rows, count, 0);
+    free(from), free(bias), free(other);
+}
+
 static void check_deal(const fc_kernels *kernels, ptrdiff_t count) {
     void *from = draw(2 * count), *even = draw(count), *odd = draw(count), *evens = draw(count), *odds = draw(count);
     for (ptrdiff_t i = 0; i < count; i++) {
@@ -181,6 +207,11 @@ static void check_kernels(const fc_kernels *kernels) {
         check_panel(kernels, taps[t]);
     }
     for (ptrdiff_t count = 1; count <= 3 * kernels->lanes; count++) check_deal(kernels, count);
+    for (ptrdiff_t rows = 1; rows <= kernels->lanes; rows++)
+        for (ptrdiff_t count = 1; count <= 2 * kernels->lanes + 1; count++) {
+            check_gather(kernels, rows, count);
+            check_scatter(kernels, rows, count);
+        }
     for (ptrdiff_t rows = 1; rows <= 2 * kernels->lanes + 1; rows++)
         for (ptrdiff_t columns = 1; columns <= 2 * kernels->lanes + 1; columns++) check_transpose(kernels, rows, columns);
     for (const fc_sweep_kind *kind = kernels->sweeps; kind->rows; kind++)
