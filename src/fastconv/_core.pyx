@@ -9,6 +9,7 @@ over three axes, depth, rows and columns: 1-D and 2-D problems have axes of size
 The padded image exists only as `source`, which says where a padded position lies in the image.
 """
 
+import math
 import os
 
 import numpy as np
@@ -93,15 +94,22 @@ cdef extern from "kernels/kernels.h" nogil:
         const void *matrix
         const void *weight
         const void *tiles
-        Py_ssize_t position_step, row_step, item_step
         void *to
-        Py_ssize_t to_step, to_item_step, to_run_step
-        Py_ssize_t channels, items, runs
-    ctypedef void (*fc_blend_fn)(const fc_blend *) noexcept
+        Py_ssize_t channels, filters, runs
+    ctypedef void (*fc_blend_fn)(const fc_blend *blend) noexcept
+    ctypedef struct fc_finish:
+        const void *matrix
+        const void *source "from"
+        void *map
+        const void *ahead
+        Py_ssize_t row_step, rows, columns
+        double bias, low, high
+    ctypedef int (*fc_finish_fn)(const fc_finish *finish) noexcept
     ctypedef struct fc_form:
         Py_ssize_t outputs, taps, stride
         fc_transform_fn forward, inverse
         fc_blend_fn blend
+        fc_finish_fn finish
     ctypedef struct fc_kernels:
         Py_ssize_t lanes, tile_filters
         const Py_ssize_t *tile_vectors
@@ -237,6 +245,8 @@ cdef enum:
     CACHE_BYTES = 1 << 20  # that a core has for itself
     BLOCK_TILES = 8    # at most, that meet one block of filters after the other
     STRIP_COLUMNS = 256  # that `direct` computes at a time
+    LINE_BYTES = 64        # of the cache
+    ALIGNED_BYTES = 1 << 15  # of arrays that are worth beginning at a line
 
 cdef struct Job:
     # One convolution by tiles, as its units see it. Steps count numbers.
@@ -991,13 +1001,23 @@ cdef class Call:
         job.bias = <const char *>self.no_bias if bias is None else address(bias, filters, self.itemsize)
         if job.images == NULL or job.weight == NULL or job.bias == NULL:
             return None
-        maps = np.empty(self.output_shape, self.dtype)
+        small = self.map_numbers * self.itemsize < ALIGNED_BYTES
+        maps = np.empty(self.output_shape, self.dtype) if small else empty(self.output_shape, self.dtype)
         job.maps = <void *>address(maps, self.map_numbers, self.itemsize)
         threads = min(threads, self.threads)
         if threads > 1:
             share_out(&job, self.images, threads)
         run(self.unit, &job, workspace_bytes(&job), threads, self.keeps_gil)
         return maps
+
+
+def empty(shape, dtype):
+    """Return an array as np.empty does; a large one begins at a cache line, for vectors that cross lines are slow."""
+    size = math.prod(shape) * dtype.itemsize
+    if size < ALIGNED_BYTES:
+        return np.empty(shape, dtype)
+    room = np.empty(size + LINE_BYTES, np.uint8)
+    return np.ndarray(shape, dtype, room, -<Py_ssize_t>address(room, room.size, 1) & (LINE_BYTES - 1))
 
 
 cdef const void *address(array, Py_ssize_t numbers, Py_ssize_t itemsize) except? NULL:

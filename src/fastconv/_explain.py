@@ -139,9 +139,8 @@ def _candidate(plan: _plan.Plan, name: str, packed: bool) -> Candidate:
     direct = _winograd.direct_cost(problem)
     if choice := _winograd.choose(problem, packed):
         y, x = choice.forms
-        products = (
-            y.positions * x.positions / (y.outputs * x.outputs) * _winograd.virtual_channels(problem, choice.forms)
-        )
+        products = y.positions * x.positions / (y.outputs * x.outputs)
+        products *= _winograd.virtual_channels(problem, choice.splits)
         how = (
             f"F({y.outputs}, {y.taps}) x F({x.outputs}, {x.taps}) with stride {y.stride}x{x.stride}, "
             f"blocks of {choice.tile_rows}x{choice.tile_columns} tiles"

@@ -92,7 +92,7 @@ def make(
     if winograd := _winograd.choose(problem, keeps_packed):
         core, pack, layout = _core.winograd[name], _core.pack_winograd[name], _winograd_layout(problem, winograd)
         least = _winograd.cost(problem, winograd, keeps_packed)
-        packing = (*_core.current_isa(), name, *(tuple(form[:3]) for form in winograd.forms))
+        packing = (*_core.current_isa(), name, *(tuple(form[:3]) for form in winograd.forms), *winograd[1:3])
         filters_shape = (problem.filters, problem.taps)
     elif problem.algorithm == "winograd":
         raise ValueError(f"algorithm 'winograd' cannot do this: {_winograd.DOMAIN}")
@@ -196,7 +196,7 @@ def run(
     elif plan.integers_may_overflow:
         _check.check_integer_range("input", problem.dtype, input, weight.reshape(plan.weight_shape), bias)
     if out is None:
-        result = np.empty(problem.output_shape, problem.dtype)
+        result = _core.empty(problem.output_shape, problem.dtype)
     elif any(array is not None and np.may_share_memory(out, array) for array in (input, weight, bias)):
         result = np.empty(out.shape, out.dtype)
     else:

@@ -50,12 +50,14 @@ DOMAIN = "it takes float32 or float64, and kernels of depth 1 whose rows and col
 # What things cost, in products of the best direct kernel.
 DIRECT = 1.2  # a product of an ordinary one
 TRANSFORM = 18.0  # a number of a transformed tile, once for a channel and once for a filter
+BLENDED = 7.0  # the same where lanes are tiles
 FETCH = 4.5  # a transformed weight, for every block of tiles that meets it
 EXPAND = 2.5  # a product in the transform of the weights
 
 LANES = 16  # that channels and filters are counted in, whatever the vectors hold
 BLOCK_BYTES = 2**19  # of transformed tiles
 BLOCK_TILES = 32
+BLEND_CHANNELS = 16  # at most, whose tiles stay in the nearest cache
 
 
 class Form(NamedTuple):
@@ -113,10 +115,23 @@ def _toom_cook(outputs: int, taps: int) -> tuple[Matrix, Matrix, Matrix]:
     return B, A, G
 
 
+class Split(NamedTuple):
+    """Which taps of an axis make a kernel: with several parts, each meets an input of its own, a virtual channel.
+
+    Part p has the taps p * apart, p * apart + step, and so on, of those that there are.
+    """
+
+    parts: int = 1
+    step: int = 1
+    apart: int = 0
+
+
 class Choice(NamedTuple):
-    """The forms of rows and columns, and how many rows and columns of tiles are worked on at a time."""
+    """How to go about it: forms and splits of rows and columns, and how many rows and columns of tiles are worked on at a time."""
 
     forms: tuple[Form, Form]
+    splits: tuple[Split, Split]
+    blends: bool  # lanes are tiles rather than channels
     tile_rows: int
     tile_columns: int
 
@@ -126,32 +141,42 @@ def choose(problem: Problem, keeps_packed: bool) -> Choice | None:
     if problem.accumulator.kind != "f" or problem.kernel[0] > 1 or problem.algorithm not in ("auto", "winograd"):
         return None
     best, least = None, direct_cost(problem) if problem.algorithm == "auto" else math.inf
-    for forms in _candidates(problem):
-        choice = Choice(forms, *_block(problem, forms))
+    for choice in _candidates(problem):
         if (expected := cost(problem, choice, keeps_packed)) < least:
             best, least = choice, expected
     return best
 
 
-def _candidates(problem: Problem) -> Iterator[tuple[Form, Form]]:
-    """Yield forms of rows and columns that are accurate enough: with their stride, or for the phases of a strided kernel."""
-    for split in (False, True):
-        if split and (problem.stride == (1, 1, 1) or problem.dilation != (1, 1, 1)):
-            return
-        taps = [-(-k // s) if split else k for k, s in zip(problem.kernel, problem.stride, strict=True)][1:]
-        strides = [1 if split else s for s in problem.stride][1:]
-        if taps == [1, 1]:
+def _candidates(problem: Problem) -> Iterator[Choice]:
+    """Yield what is accurate enough."""
+    for (y, split_y), (x, split_x) in itertools.product(_ways(problem, 1), _ways(problem, 2)):
+        forms, splits = (y, x), (split_y, split_x)
+        if growth(forms) > GROWTH[problem.precision] or y.taps == x.taps == 1:
             continue
-        rows, columns = (KNOWN.get(axis, {}) for axis in zip(taps, strides, strict=True))
-        for m, n in itertools.product(rows, columns):
-            if rows[m] * columns[n] <= GROWTH[problem.precision]:
-                yield form(m, taps[0], strides[0]), form(n, taps[1], strides[1])
+        yield Choice(forms, splits, False, *_block(problem, forms, splits))
+        few = virtual_channels(problem, splits) <= BLEND_CHANNELS and problem.dilation[2] == 1
+        if few and y.stride == x.stride == 1 and x.outputs in (1, 2, 4):
+            tile_rows, tile_columns = _tiles(problem, forms)
+            vectors = -(-tile_columns // LANES)
+            yield Choice(forms, splits, True, min(tile_rows, BLOCK_TILES), LANES * min(vectors, 2))
 
 
-def virtual_channels(problem: Problem, forms: tuple[Form, Form]) -> int:
-    """Return the channels of a group, or the phases that a stride makes of them."""
-    split = forms[0].stride < problem.stride[1] or forms[1].stride < problem.stride[2]
-    return problem.channels // problem.groups * (math.prod(problem.stride[1:]) if split else 1)
+def _ways(problem: Problem, axis: int) -> Iterator[tuple[Form, Split]]:
+    """Yield the forms of an axis: of the kernel as it is, of the phases that a stride makes, or of parts of long kernels."""
+    taps, stride = problem.kernel[axis], problem.stride[axis]
+    splits = [(taps, stride, Split())]
+    if stride > 1 and problem.dilation[axis] == 1:
+        splits.append((-(-taps // stride), 1, Split(min(stride, taps), stride, 1)))
+    if stride == 1:
+        splits += [(part, 1, Split(-(-taps // part), 1, part)) for part in (3, 4) if taps > part]
+    for some, step, split in splits:
+        for outputs in KNOWN.get((some, step), {}):
+            yield form(outputs, some, step), split
+
+
+def virtual_channels(problem: Problem, splits: tuple[Split, Split]) -> int:
+    """Return the channels of a group, for every part of the kernels."""
+    return problem.channels // problem.groups * splits[0].parts * splits[1].parts
 
 
 def growth(forms: tuple[Form, Form]) -> float:
@@ -168,19 +193,22 @@ def direct_cost(problem: Problem) -> float:
 def cost(problem: Problem, choice: Choice, keeps_packed: bool) -> float:
     """Return how long these forms take on one image, in products at full speed."""
     y, x = choice.forms
-    groups, channels, filters = (
-        problem.groups,
-        virtual_channels(problem, choice.forms),
-        problem.filters // problem.groups,
-    )
+    channels, filters = virtual_channels(problem, choice.splits), problem.filters // problem.groups
     tile_rows, tile_columns = _tiles(problem, choice.forms)
-    tiles = tile_rows * tile_columns * problem.dilation[1] * problem.dilation[2]
-    blocks = problem.dilation[1] * -(-tile_rows // choice.tile_rows) * -(-tile_columns // choice.tile_columns)
     lanes = _whole_vectors(filters)
     weights = channels * lanes * len(y.G) * len(x.G)
     once = 0.0 if keeps_packed else EXPAND * channels * lanes * (len(y.G) * (len(x.G) + y.taps) * x.taps)
-    products = tiles * y.positions * x.positions * (channels * lanes + TRANSFORM * (_whole_vectors(channels) + lanes))
-    return problem.output_size[0] * groups * (products + FETCH * weights * blocks) + groups * once
+    if choice.blends:
+        tiles = tile_rows * problem.dilation[1] * _whole_vectors(tile_columns)
+        numbers = channels * filters + BLENDED * (channels + filters)
+        fetched = 0
+    else:
+        tiles = tile_rows * tile_columns * problem.dilation[1] * problem.dilation[2]
+        numbers = channels * lanes + TRANSFORM * (_whole_vectors(channels) + lanes)
+        blocks = problem.dilation[1] * -(-tile_rows // choice.tile_rows) * -(-tile_columns // choice.tile_columns)
+        fetched = FETCH * weights * blocks
+    products = tiles * y.positions * x.positions * numbers
+    return problem.groups * (problem.output_size[0] * (products + fetched) + once)
 
 
 def _tiles(problem: Problem, forms: tuple[Form, Form]) -> tuple[int, int]:
@@ -192,10 +220,10 @@ def _tiles(problem: Problem, forms: tuple[Form, Form]) -> tuple[int, int]:
     return rows, columns
 
 
-def _block(problem: Problem, forms: tuple[Form, Form]) -> tuple[int, int]:
+def _block(problem: Problem, forms: tuple[Form, Form], splits: tuple[Split, Split]) -> tuple[int, int]:
     """Return how many rows and columns of tiles fit into the cache, as evenly as can be."""
     rows, columns = _tiles(problem, forms)
-    tile = forms[0].positions * forms[1].positions * virtual_channels(problem, forms) * problem.accumulator.itemsize
+    tile = forms[0].positions * forms[1].positions * virtual_channels(problem, splits) * problem.accumulator.itemsize
     most = max(1, min(BLOCK_TILES, BLOCK_BYTES // tile) // problem.dilation[2])
     some_columns = -(-columns // -(-columns // most))
     some_rows = max(1, most // some_columns)

@@ -2,13 +2,15 @@
 #
 # A block of tiles is transformed for all channels, pixels of `lanes` channels side by side; at every position of a
 # transformed tile a bank of filters, transformed likewise, meets all tiles; what they add up to is transformed back.
-# Dilated kernels see every d-th pixel: outputs with the same remainder by d make tiles of their own. Strided kernels
-# have forms of their own, or the pixels with one remainder by the stride are a channel (`phases`), and the stride is 1.
+# Dilated kernels see every d-th pixel: outputs with the same remainder by d make tiles of their own. Kernels may be split
+# into parts, every stride-th tap or some neighbouring ones, each of which meets its own view of the image: a virtual
+# channel (part of the rows, channel, part of the columns), of stride 1.
+# Few channels are blended: lanes are tiles side by side, and sums are transformed back while they are in registers.
 
 cdef enum:
     MOST_RUN_TILES = 8
     RUN_NUMBERS = 6144   # that are in the cache on the way from one axis to the other
-    BLEND_CHANNELS = 16  # at most, that are added up and transformed back in one go
+    BLEND_FILTERS = 4    # that are added up and transformed back in one go
     CHUNK_CHANNELS = 64  # added up by themselves, so that rounding errors stay small
     TRANSFORM = 18       # products that a number of a transformed tile costs, for every channel and every filter
     FETCH = 3            # products that a transformed weight costs, for every block of tiles
@@ -22,19 +24,22 @@ cdef struct Nest:
     const Py_ssize_t *row  # of G, for every position
     Py_ssize_t taps
     Py_ssize_t positions, rows, outputs, step  # inputs from one tile to the next
+    Py_ssize_t parts, part_step, apart         # of kernels: what they see is part_step pixels apart, from part * apart on
 
 cdef struct Winograd:
     Job job
     Nest y, x
-    Py_ssize_t channels                       # of a group, phases counted
-    bint phases, blends
+    Py_ssize_t channels                       # of a group, for every part of a kernel
+    bint splits, blends
     Py_ssize_t tile_rows, tile_columns        # of a block at most
     Py_ssize_t row_blocks, column_blocks      # of a map
     Py_ssize_t run_tiles                      # transformed at a time
     Py_ssize_t strip_step, between_columns, out_columns
     Py_ssize_t tile_step, position_step, sums_step
     const Py_ssize_t *ramp                    # from one channel to the next, for blocks of 1, 2, 3 vectors of filters
-    Py_ssize_t phase_numbers, strip_numbers, between_numbers, tiles_numbers, sums_numbers, out_numbers
+    Py_ssize_t lines, pitch, channel_step     # of a strip, when blending
+    Axis dealt                                # columns of such a strip: pixels of a tile, each with a slot of its own
+    Py_ssize_t part_numbers, strip_numbers, between_numbers, tiles_numbers, sums_numbers, out_numbers
 
 cdef struct Block:
     # Some rows and columns of tiles of one image, and some of the filters.
@@ -49,9 +54,20 @@ cdef Py_ssize_t count_tiles_of(const Job *job, const Nest *nest, int axis) noexc
 
 
 cdef Py_ssize_t input_columns(const Winograd *w, Py_ssize_t tile_columns) noexcept nogil:
-    """Return how many columns of the padded image so many tiles side by side see."""
+    """Return how many columns of a virtual channel so many tiles side by side see."""
     cdef const Axis *axis = &w.job.axis[2]
     return ((tile_columns - 1) * w.x.step + w.x.positions - 1) * axis.dilation + (axis.dilation - 1) * axis.stride + 1
+
+
+cdef Py_ssize_t farthest(const Nest *nest) noexcept nogil:
+    """Return how many pixels the last input of a tile's last part lies behind the first one."""
+    return (nest.positions - 1) * nest.part_step + (nest.parts - 1) * nest.apart
+
+
+cdef Py_ssize_t line_position(const Winograd *w, const Block *block, Py_ssize_t line) noexcept nogil:
+    """Return the row of the image that a line of the padded image is, -1 for zeros."""
+    cdef const Axis *axis = &w.job.axis[1]
+    return source(line * axis.dilation + block.phase * axis.stride - axis.pad, w.job.size[1], w.job.mode)
 
 
 @cython.final
@@ -60,10 +76,11 @@ cdef class WinogradLayout:
 
     cdef Winograd w
     cdef list matrices
+    cdef list part_taps  # of rows and columns: those of the kernel that make the parts (parts, taps)
     cdef Py_ssize_t[::1] numbers
 
     def __init__(self, kernel, stride, dilation, groups, padding_mode, activation, channels, filters, bits, forms,
-                 tile_rows, tile_columns):
+                 splits, blends, tile_rows, tile_columns):
         cdef Winograd *w = &self.w
         cdef Job *job = &w.job
         cdef Py_ssize_t axis, lanes
@@ -77,16 +94,18 @@ cdef class WinogradLayout:
         job.taps = job.channels * job.axis[1].taps * job.axis[2].taps
         job.lanes = FILTERS
         job.parts = 1
-        w.phases = forms[0].stride < stride[1] or forms[1].stride < stride[2]
-        w.channels = job.channels * (stride[1] * stride[2] if w.phases else 1)
-        w.blends = w.channels <= BLEND_CHANNELS and forms[0].stride == forms[1].stride == 1
+        w.blends = blends
         lanes = job.kernels.lanes
         self.matrices = []
         self.numbers = np.concatenate([
             np.array(forms[0].row), np.array(forms[1].row),
             np.outer(np.arange(1, BLOCK_VECTORS + 1) * lanes, np.arange(CHUNK_CHANNELS)).ravel()]).astype(np.intp)
-        self.nest(&w.y, forms[0], &self.numbers[0])
-        self.nest(&w.x, forms[1], w.y.row + w.y.positions)
+        self.nest(&w.y, forms[0], splits[0], &self.numbers[0])
+        self.nest(&w.x, forms[1], splits[1], w.y.row + w.y.positions)
+        w.channels = w.y.parts * job.channels * w.x.parts
+        w.splits = w.y.parts * w.y.part_step * w.x.parts * w.x.part_step > 1
+        self.part_taps = [np.arange(split.parts)[:, None] * split.apart + np.arange(form.taps) * split.step
+                          for form, split in zip(forms, splits, strict=True)]
         w.ramp = w.x.row + w.x.positions
         w.tile_rows, w.tile_columns = tile_rows, tile_columns
         tiles = w.tile_rows * w.tile_columns * job.axis[2].dilation
@@ -97,24 +116,44 @@ cdef class WinogradLayout:
         # An odd number of lines: what lies at the same place of neighbours does not share its place in the cache.
         w.tile_step = (ceiling(w.channels, lanes) // 2 * 2 + 1) * lanes
         w.position_step = (tiles * w.tile_step // lanes // 2 * 2 + 1) * lanes
-        if w.blends:
-            w.position_step = ceiling(w.channels, lanes) * lanes
-            w.tile_step = w.y.positions * w.x.positions * w.position_step
         w.sums_step = (tiles * BLOCK_VECTORS // 2 * 2 + 1) * lanes
-        w.phase_numbers = (lanes + stride[2]) * input_columns(w, tile_columns) + SLACK if w.phases else 0
+        w.part_numbers = 0
+        if w.splits:
+            w.part_numbers = (lanes + 2 * w.x.parts) * input_columns(w, tile_columns) + farthest(&w.x) * dilation[2] + SLACK
         w.strip_numbers = w.y.positions * w.strip_step
         w.between_numbers = (max(w.y.positions * w.between_columns, w.y.outputs * w.run_tiles * w.x.positions)) * lanes
-        w.tiles_numbers = tiles * w.tile_step if w.blends else w.y.positions * w.x.positions * w.position_step
-        w.sums_numbers = 0 if w.blends else w.y.positions * w.x.positions * w.sums_step
+        w.tiles_numbers = w.y.positions * w.x.positions * w.position_step
+        w.sums_numbers = w.y.positions * w.x.positions * w.sums_step
         w.out_numbers = w.y.outputs * w.out_columns * lanes
+        if w.blends:
+            self.blend()
 
-    cdef nest(self, Nest *nest, form, const Py_ssize_t *row):
+    cdef blend(self):
+        """Lay the workspace out for tiles in the lanes."""
+        cdef Winograd *w = &self.w
+        cdef Py_ssize_t lanes = w.job.kernels.lanes, apart = w.x.step * w.x.part_step
+        cdef Py_ssize_t vectors = ceiling(w.tile_columns, lanes), positions = w.y.positions * w.x.positions
+        w.dealt = make_axis(apart, apart, 1)
+        w.pitch = vectors * lanes + farthest(&w.x) // apart
+        w.strip_step = ceiling(apart * w.pitch, lanes) * lanes
+        w.lines = farthest(&w.y) + 1
+        w.channel_step = w.lines * w.strip_step
+        w.part_numbers = 0
+        w.strip_numbers = w.job.channels * w.channel_step
+        w.between_numbers = w.y.parts * w.job.channels * w.y.positions * w.strip_step + lanes
+        w.tile_step = w.channels * positions * lanes
+        w.tiles_numbers = vectors * w.tile_step
+        w.sums_numbers = BLEND_FILTERS * w.y.outputs * w.x.positions * lanes
+        w.out_numbers = w.x.outputs * lanes
+
+    cdef nest(self, Nest *nest, form, split, const Py_ssize_t *row):
         cdef const fc_form *known = self.w.job.kernels.forms
         while (known.outputs, known.taps, known.stride) != (form.outputs, form.taps, form.stride):
             known += 1
         nest.form, nest.row = known, row
         nest.positions, nest.rows, nest.outputs, nest.taps = form.positions, len(form.G), form.outputs, form.taps
         nest.step = nest.outputs * form.stride
+        nest.parts, nest.part_step, nest.apart = split
         nest.B, nest.A, nest.G = self.matrix(form.B), self.matrix(form.A), self.matrix(form.G)
 
     cdef const void *matrix(self, values) except NULL:
@@ -131,7 +170,7 @@ cdef class WinogradLayout:
     def workspace(self):
         """Bytes that each thread works in."""
         cdef Winograd *w = &self.w
-        numbers = (BLOCK_VECTORS * w.job.kernels.lanes + w.phase_numbers + w.strip_numbers + w.between_numbers
+        numbers = (BLOCK_VECTORS * w.job.kernels.lanes + w.part_numbers + w.strip_numbers + w.between_numbers
                    + w.tiles_numbers + w.sums_numbers + w.out_numbers)
         return numbers * w.job.bits // 8
 
@@ -150,7 +189,7 @@ def pack_winograd(const real[:, ::1] weight, WinogradLayout layout):
     cdef real[::1] packed = result
     cdef Py_ssize_t lanes = w.job.kernels.lanes, kernel = w.y.taps * w.x.taps
     cdef real[::1] workspace = np.empty((2 * lanes + lanes * kernel + w.y.rows * w.x.taps) * lanes, dtype)
-    cdef const real[:, ::1] kernels = split_phases(np.asarray(weight), layout) if w.phases else weight
+    cdef const real[:, ::1] kernels = split_kernels(np.asarray(weight), layout) if w.splits else weight
     with nogil:
         memcpy(&packed[0], &weight[0, 0], size * sizeof(real))
         for group in range(w.job.groups):
@@ -158,15 +197,15 @@ def pack_winograd(const real[:, ::1] weight, WinogradLayout layout):
     return result
 
 
-cdef split_phases(weight, WinogradLayout layout):
-    """Return kernels of stride 1 for channels that are phases, (K, phase row * channel * phase column * taps)."""
+cdef split_kernels(weight, WinogradLayout layout):
+    """Return the parts of kernels as kernels of virtual channels: (K, part, channel, part, taps)."""
     cdef Winograd *w = &layout.w
-    cdef Axis *y = &w.job.axis[1]
-    cdef Axis *x = &w.job.axis[2]
-    kernels = np.zeros((weight.shape[0], w.job.channels, w.y.taps * y.stride, w.x.taps * x.stride), weight.dtype)
-    kernels[:, :, : y.taps, : x.taps] = weight.reshape(-1, w.job.channels, y.taps, x.taps)
-    kernels = kernels.reshape(-1, w.job.channels, w.y.taps, y.stride, w.x.taps, x.stride)
-    return np.ascontiguousarray(kernels.transpose(0, 3, 1, 5, 2, 4)).reshape(weight.shape[0], -1)
+    y, x = layout.part_taps
+    kernels = np.zeros((weight.shape[0], w.job.channels, y.max() + 1, x.max() + 1), weight.dtype)
+    taps = weight.reshape(-1, w.job.channels, w.job.axis[1].taps, w.job.axis[2].taps)
+    kernels[:, :, : taps.shape[2], : taps.shape[3]] = taps
+    kernels = kernels[:, :, y[:, None, :, None], x[None, :, None, :]]  # (K, channel, part, part, taps)
+    return np.ascontiguousarray(kernels.swapaxes(1, 2)).reshape(weight.shape[0], -1)
 
 
 cdef void pack_group(real *packed, const real *weight, const Winograd *w, real *workspace) noexcept nogil:
@@ -292,8 +331,8 @@ cdef void winograd_unit(real *workspace, const Winograd *w, Py_ssize_t index) no
     cdef const Job *job = &w.job
     cdef Block block = find_tiles(w, index)
     cdef real *zeros = workspace
-    cdef real *phases = zeros + BLOCK_VECTORS * job.kernels.lanes
-    cdef real *strip = phases + w.phase_numbers
+    cdef real *parts = zeros + BLOCK_VECTORS * job.kernels.lanes
+    cdef real *strip = parts + w.part_numbers
     cdef real *between = strip + w.strip_numbers
     cdef real *tiles = between + w.between_numbers
     cdef real *sums = tiles + w.tiles_numbers
@@ -301,16 +340,18 @@ cdef void winograd_unit(real *workspace, const Winograd *w, Py_ssize_t index) no
     cdef Py_ssize_t b, row
     cdef Range filters
     memset(zeros, 0, BLOCK_VECTORS * job.kernels.lanes * sizeof(real))
-    transform_images(tiles, strip, phases, between, w, &block)
+    if w.blends:
+        blend_images(tiles, strip, between, sums, out, w, &block)
+        return
+    transform_images(tiles, strip, parts, between, w, &block)
     for b in range(block.blocks.first, block.blocks.last):
         filters = filter_block(job, b)
-        if not w.blends:
-            multiply_tiles(sums, tiles, zeros, w, &block, filters)
+        multiply_tiles(sums, tiles, zeros, w, &block, filters)
         for row in range(block.rows.first, block.rows.last):
-            finish_tiles(out, tiles, sums, between, w, &block, filters, row)
+            finish_tiles(out, sums, between, w, &block, filters, row)
 
 
-cdef void transform_images(real *tiles, real *strip, real *phases, real *between, const Winograd *w,
+cdef void transform_images(real *tiles, real *strip, real *parts, real *between, const Winograd *w,
                            const Block *block) noexcept nogil:
     """Transform the tiles that a block sees, all channels: (positions, tiles, channels)."""
     cdef const Job *job = &w.job
@@ -323,8 +364,8 @@ cdef void transform_images(real *tiles, real *strip, real *phases, real *between
         line = block.rows.first * w.y.step
         for row in range(block.rows.first, block.rows.last):
             while line < row * w.y.step + lines:  # a row of tiles shares its first lines with the one before it
-                if w.phases:
-                    fill_phases(strip + line % lines * w.strip_step, phases, w, block, c, line)
+                if w.splits:
+                    fill_parts(strip + line % lines * w.strip_step, parts, w, block, c, line)
                 else:
                     fill_line(strip + line % lines * w.strip_step, w, block, c, line)
                 line += 1
@@ -341,8 +382,7 @@ cdef void fill_line(real *line, const Winograd *w, const Block *block, Py_ssize_
     cdef const Job *job = &w.job
     cdef const Axis *axis = &job.axis[2]
     cdef Py_ssize_t lanes = job.kernels.lanes, channels = min(lanes, job.channels - c)
-    cdef Py_ssize_t y = source(index * job.axis[1].dilation + block.phase * job.axis[1].stride - job.axis[1].pad,
-                               job.size[1], job.mode)
+    cdef Py_ssize_t y = line_position(w, block, index)
     cdef Py_ssize_t z = source(block.depth * job.axis[0].stride - job.axis[0].pad, job.size[0], job.mode)
     cdef Py_ssize_t start = block.columns.first * w.x.step * axis.dilation - axis.pad
     cdef Py_ssize_t columns = input_columns(w, block.columns.last - block.columns.first)
@@ -368,28 +408,36 @@ cdef void fill_line(real *line, const Winograd *w, const Block *block, Py_ssize_
     fill_columns(line, pixels, w, channels, start, Range(inside.last, columns))
 
 
-cdef void fill_phases(real *line, real *phases, const Winograd *w, const Block *block, Py_ssize_t c,
-                      Py_ssize_t index) noexcept nogil:
-    """Do the same for channels that are phases: (phase row, channel, phase column)."""
+cdef void fill_parts(real *line, real *parts, const Winograd *w, const Block *block, Py_ssize_t c,
+                     Py_ssize_t index) noexcept nogil:
+    """Do the same for virtual channels."""
     cdef Job job = w.job
     cdef Py_ssize_t lanes = job.kernels.lanes, columns = input_columns(w, block.columns.last - block.columns.first)
-    cdef Py_ssize_t first = c // job.axis[2].stride, row, y
-    cdef Py_ssize_t last = ceiling(min(c + lanes, w.channels), job.axis[2].stride)
+    cdef Py_ssize_t first = c // w.x.parts, last = ceiling(min(c + lanes, w.channels), w.x.parts), row, y, part
     cdef Py_ssize_t z = source(block.depth * job.axis[0].stride - job.axis[0].pad, job.size[0], job.mode)
     cdef const real *image = (<const real *>job.images + block.n * job.image_step[0] + z * job.image_step[2]
                               + block.group * job.channels * job.image_step[1])
-    job.axis[2].pad -= block.columns.first * w.x.step * job.axis[2].stride
+    cdef real *spare = parts + (lanes + w.x.parts) * columns
+    cdef bint deals = w.x.part_step > 1
+    job.axis[2].pad -= block.columns.first * w.x.step * w.x.part_step * job.axis[2].dilation
     job.pitch = columns
+    if not deals:
+        job.axis[2].stride = job.axis[2].slots = 1
+        job.pitch += (w.x.parts - 1) * w.x.apart * job.axis[2].dilation
     place_columns(&job)
     for row in range(first, last):
-        y = source(index * job.axis[1].stride + row // job.channels - job.axis[1].pad, job.size[1], job.mode)
+        y = line_position(w, block, index * w.y.part_step + row // job.channels * w.y.apart)
         if y < 0 or z < 0:
-            memset(phases, 0, job.axis[2].stride * columns * sizeof(real))
+            memset(parts, 0, w.x.parts * columns * sizeof(real))
         else:
-            fill_row(phases, image + row % job.channels * job.image_step[1] + y * job.image_step[3], &job)
-        phases += job.axis[2].stride * columns
-    phases -= (last * job.axis[2].stride - c) * columns
-    job.kernels.gather(line + lanes * lanes, phases, columns, min(lanes, w.channels - c), columns, 0, columns)
+            fill_row(parts if deals else spare, image + row % job.channels * job.image_step[1] + y * job.image_step[3], &job)
+            if not deals:
+                for part in range(w.x.parts):
+                    memcpy(parts + part * columns, spare + part * w.x.apart * job.axis[2].dilation,
+                           columns * sizeof(real))
+        parts += w.x.parts * columns
+    parts -= (last * w.x.parts - c) * columns
+    job.kernels.gather(line + lanes * lanes, parts, columns, min(lanes, w.channels - c), columns, 0, columns)
 
 
 cdef void fill_columns(real *line, const real *pixels, const Winograd *w, Py_ssize_t channels, Py_ssize_t start,
@@ -467,7 +515,7 @@ cdef inline void aim(fc_tile *request, const real *image, real *map, Py_ssize_t 
         request.map[j] = map + j * lanes
 
 
-cdef void finish_tiles(real *out, const real *tiles, const real *sums, real *between, const Winograd *w,
+cdef void finish_tiles(real *out, const real *sums, real *between, const Winograd *w,
                        const Block *block, Range filters, Py_ssize_t row) noexcept nogil:
     """Transform one row of tiles back, and write it to the maps, some tiles and `lanes` filters at a time."""
     cdef Py_ssize_t lanes = w.job.kernels.lanes, columns = block.columns.last - block.columns.first
@@ -478,32 +526,11 @@ cdef void finish_tiles(real *out, const real *tiles, const real *sums, real *bet
         for run in range(ceiling(columns, w.run_tiles)):
             first = run * w.run_tiles
             count = min(columns - first, w.run_tiles)
-            if w.blends:
-                write_run(<real *>NULL, w, block, filter, row, block.columns.first + first, count)
             for remainder in range(dilation):
                 tile = ((row - block.rows.first) * dilation + remainder) * columns + first
-                if w.blends:
-                    blend_tiles(between, tiles + tile * w.tile_step, w, block, filter, count)
-                else:
-                    transform_columns(between, sums + tile * width + vector * lanes, w, width, count)
+                transform_columns(between, sums + tile * width + vector * lanes, w, width, count)
                 transform_rows(out + remainder * lanes, between, w, count)
             write_run(out, w, block, filter, row, block.columns.first + first, count)
-
-
-cdef void blend_tiles(real *between, const real *tiles, const Winograd *w, const Block *block, Py_ssize_t filter,
-                      Py_ssize_t count) noexcept nogil:
-    """Add up the few channels of some neighbouring tiles for `lanes` filters, and transform back along columns."""
-    cdef Py_ssize_t lanes = w.job.kernels.lanes
-    cdef fc_blend request
-    request.matrix = w.y.A
-    request.weight = (<const real *>w.job.weight + w.job.groups * w.job.filters * w.job.taps
-                      + block.group * packed_numbers(w) + filter * w.channels * w.y.rows * w.x.rows)
-    request.tiles, request.item_step, request.position_step = tiles, w.tile_step, w.position_step
-    request.row_step = w.x.positions * w.position_step
-    request.channels, request.items, request.runs = w.channels, count, w.x.positions
-    request.to, request.to_step = between, count * w.x.positions * lanes
-    request.to_item_step, request.to_run_step = w.x.positions * lanes, lanes
-    w.y.form.blend(&request)
 
 
 cdef void transform_columns(real *between, const real *sums, const Winograd *w, Py_ssize_t width,
@@ -535,12 +562,9 @@ cdef void transform_rows(real *out, const real *between, const Winograd *w, Py_s
 
 cdef void write_run(const real *out, const Winograd *w, const Block *block, Py_ssize_t filter, Py_ssize_t tile_row,
                     Py_ssize_t tile, Py_ssize_t tiles) noexcept nogil:
-    """Write the outputs (rows, pixels, filters) of some tiles to the maps of up to `lanes` filters.
-
-    Without outputs, have the cache get the places where they will be written.
-    """
+    """Write the outputs (rows, pixels, filters) of some tiles to the maps of up to `lanes` filters."""
     cdef const Job *job = &w.job
-    cdef Py_ssize_t k, i, line, row, filters = min(job.kernels.lanes, job.filters - filter)
+    cdef Py_ssize_t k, i, row, filters = min(job.kernels.lanes, job.filters - filter)
     cdef Py_ssize_t column = tile * w.x.outputs * job.axis[2].dilation
     cdef Py_ssize_t count = min(tiles * w.x.outputs * job.axis[2].dilation, job.map_size[2] - column)
     cdef const real *bias = <const real *>job.bias + block.group * job.filters + filter
@@ -551,22 +575,17 @@ cdef void write_run(const real *out, const Winograd *w, const Block *block, Py_s
             break
         map = (<real *>job.maps + block.n * job.map_step[0] + (block.group * job.filters + filter) * job.map_step[1]
                + block.depth * job.map_step[2] + row * job.map_size[2] + column)
-        if out == NULL:
-            for i in range(filters):
-                for line in range(ceiling(count, job.kernels.lanes)):
-                    fc_prefetch(map + i * job.map_step[1] + line * job.kernels.lanes)
-            continue
         if job.kernels.scatter(map, job.map_step[1], filters, out, count, bias, job.low, job.high):
             for i in range(filters):
-                sum_again(map + i * job.map_step[1], out + i, w, block, filter + i, row, column, count)
+                sum_again(map + i * job.map_step[1], out + i, job.kernels.lanes, w, block, filter + i, row, column, count)
         if job.activation > RELU6:
             for i in range(filters):
                 activate(map + i * job.map_step[1], count, job.activation)
         out += w.out_columns * job.kernels.lanes
 
 
-cdef void sum_again(real *map, const real *out, const Winograd *w, const Block *block, Py_ssize_t filter,
-                    Py_ssize_t row, Py_ssize_t column, Py_ssize_t count) noexcept nogil:
+cdef void sum_again(real *map, const real *out, Py_ssize_t step, const Winograd *w, const Block *block,
+                    Py_ssize_t filter, Py_ssize_t row, Py_ssize_t column, Py_ssize_t count) noexcept nogil:
     """Sum directly where an output is not finite: a transform spreads NaN and infinity over its tile."""
     cdef const Job *job = &w.job
     cdef Py_ssize_t p, c, i, j, x, y
@@ -576,7 +595,7 @@ cdef void sum_again(real *map, const real *out, const Winograd *w, const Block *
     cdef const real *weight
     cdef real total
     for p in range(count):
-        if isfinite(out[p * job.kernels.lanes]):
+        if isfinite(out[p * step]):
             continue
         weight = <const real *>job.weight + (block.group * job.filters + filter) * job.taps
         total = (<const real *>job.bias)[block.group * job.filters + filter]
@@ -591,3 +610,117 @@ cdef void sum_again(real *map, const real *out, const Winograd *w, const Block *
                         total += weight[0] * 0
                     weight += 1
         map[p] = job.low if total < job.low else job.high if total > job.high else total
+
+
+cdef void blend_images(real *tiles, real *strip, real *between, real *sums, real *out, const Winograd *w,
+                       const Block *block) noexcept nogil:
+    """Compute some filters' maps over one block of tiles from few channels, a row of tiles at a time."""
+    cdef Py_ssize_t line = block.rows.first * w.y.step * w.y.part_step, row, b
+    cdef Job dealt = w.job
+    dealt.axis[2], dealt.pitch = w.dealt, w.pitch
+    dealt.axis[2].pad = w.job.axis[2].pad - block.columns.first * w.dealt.stride
+    place_columns(&dealt)
+    for row in range(block.rows.first, block.rows.last):
+        while line < row * w.y.step * w.y.part_step + w.lines:
+            deal_line(strip + line % w.lines * w.strip_step, w, &dealt, block, line)
+            line += 1
+        transform_row(tiles, strip, between, w, block, row)
+        for b in range(block.blocks.first, block.blocks.last):
+            blend_row(tiles, sums, out, w, block, filter_block(&w.job, b), row)
+
+
+cdef void deal_line(real *line, const Winograd *w, const Job *dealt, const Block *block, Py_ssize_t index) noexcept nogil:
+    """Deal a row of the padded image out to tiles, for all channels: (pixels of a tile, tiles)."""
+    cdef const Job *job = &w.job
+    cdef Py_ssize_t y = line_position(w, block, index), c
+    cdef Py_ssize_t z = source(block.depth * job.axis[0].stride - job.axis[0].pad, job.size[0], job.mode)
+    cdef const real *pixels = (<const real *>job.images + block.n * job.image_step[0] + z * job.image_step[2]
+                               + y * job.image_step[3] + block.group * job.channels * job.image_step[1])
+    for c in range(job.channels):
+        if y < 0 or z < 0:
+            memset(line, 0, w.strip_step * sizeof(real))
+        else:
+            fill_row(line, pixels + c * job.image_step[1], dealt)
+        line += w.channel_step
+
+
+cdef void transform_row(real *tiles, const real *strip, real *between, const Winograd *w, const Block *block,
+                        Py_ssize_t row) noexcept nogil:
+    """Transform one row of tiles: (vectors of tiles, positions of the rows, channels, positions of the columns, lanes)."""
+    cdef Py_ssize_t lanes = w.job.kernels.lanes, first = row * w.y.step * w.y.part_step
+    cdef Py_ssize_t part, other, c, i, pixel
+    cdef fc_transform down
+    cdef fc_transform across
+    down.matrix, down.runs, down.items, down.item_step = w.y.B, 1, w.strip_step // lanes, lanes
+    down.to_step, down.to_item_step, down.run_step, down.to_run_step = w.strip_step, lanes, 0, 0
+    across.matrix, across.runs, across.run_step = w.x.B, w.y.positions, w.strip_step
+    across.items, across.item_step = ceiling(block.columns.last - block.columns.first, lanes), lanes
+    across.to_run_step, across.to_item_step = lanes, w.tile_step
+    across.to_step = w.channels * w.y.positions * lanes
+    for part in range(w.y.parts):
+        for c in range(w.job.channels):
+            for i in range(w.y.positions):
+                down.source[i] = (strip + c * w.channel_step
+                                  + (first + i * w.y.part_step + part * w.y.apart) % w.lines * w.strip_step)
+            down.to = between
+            w.y.form.forward(&down)
+            for other in range(w.x.parts):
+                for i in range(w.x.positions):
+                    pixel = i * w.x.part_step + other * w.x.apart
+                    across.source[i] = between + pixel % w.dealt.stride * w.pitch + pixel // w.dealt.stride
+                across.to = tiles
+                w.x.form.forward(&across)
+                tiles += w.y.positions * lanes
+
+
+cdef void blend_row(const real *tiles, real *sums, real *out, const Winograd *w, const Block *block, Range filters,
+                    Py_ssize_t row) noexcept nogil:
+    """Add up the channels of one row of tiles for some filters, and write them to their maps."""
+    cdef const Job *job = &w.job
+    cdef Py_ssize_t lanes = job.kernels.lanes, columns = block.columns.last - block.columns.first
+    cdef Py_ssize_t vector, filter, k
+    cdef const real *bank = (<const real *>job.weight + job.groups * job.filters * job.taps
+                             + block.group * packed_numbers(w))
+    cdef fc_blend request
+    request.matrix, request.channels, request.runs, request.to = w.y.A, w.channels, w.x.positions, sums
+    for vector in range(ceiling(columns, lanes)):
+        request.tiles = tiles + vector * w.tile_step
+        filter = filters.first
+        while filter < min(filters.last, job.filters):
+            request.weight = (bank + filter // lanes * lanes * w.channels * w.y.rows * w.x.rows) + filter % lanes
+            request.filters = min(min(BLEND_FILTERS, lanes), job.filters - filter)
+            w.y.form.blend(&request)
+            for k in range(request.filters):
+                write_tiles(sums + k * w.y.outputs * w.x.positions * lanes, out, w, block, filter + k, row,
+                            block.columns.first + vector * lanes)
+            filter += request.filters
+
+
+cdef void write_tiles(const real *sums, real *out, const Winograd *w, const Block *block, Py_ssize_t filter,
+                      Py_ssize_t tile_row, Py_ssize_t tile) noexcept nogil:
+    """Transform what a row of tiles adds up to back along rows, and write it to one filter's map."""
+    cdef const Job *job = &w.job
+    cdef Py_ssize_t column = tile * w.x.outputs, first = tile_row * w.y.outputs * job.axis[1].dilation + block.phase
+    cdef Py_ssize_t count = min(job.kernels.lanes * w.x.outputs, job.map_size[2] - column), k
+    cdef real *map = (<real *>job.maps + block.n * job.map_step[0]
+                      + (block.group * job.filters + filter) * job.map_step[1] + block.depth * job.map_step[2]
+                      + first * job.map_size[2] + column)
+    cdef fc_finish request
+    request.matrix, request.source, request.map = w.x.A, sums, map
+    request.ahead = map + BLEND_FILTERS * job.map_step[1]
+    request.row_step = job.axis[1].dilation * job.map_size[2]
+    request.rows = min(w.y.outputs, ceiling(job.map_size[1] - first, job.axis[1].dilation))
+    request.columns = count
+    request.bias, request.low, request.high = (<const real *>job.bias)[block.group * job.filters + filter], job.low, job.high
+    if w.x.form.finish(&request):
+        request.map, request.bias, request.low, request.high = out, 0, -INFINITY, INFINITY
+        request.rows = 1
+        for k in range(w.y.outputs):
+            if first + k * job.axis[1].dilation >= job.map_size[1]:
+                break
+            request.source = sums + k * w.x.positions * job.kernels.lanes
+            w.x.form.finish(&request)
+            sum_again(map + k * request.row_step, out, 1, w, block, filter, first + k * job.axis[1].dilation, column, count)
+    if job.activation > RELU6:
+        for k in range(min(w.y.outputs, ceiling(job.map_size[1] - first, job.axis[1].dilation))):
+            activate(map + k * request.row_step, count, job.activation)

@@ -6,7 +6,7 @@
 #include <stddef.h>
 
 enum { TILE_MAX_FILTERS = 8, TILE_MAX_VECTORS = 6, SWEEP_MAX_ROWS = 7, SWEEP_MAX_VECTORS = 4, PROBE_SUMS = 12,
-       TRANSFORM_MAX_POSITIONS = 9, BLEND_MAX_TILES = 4 };
+       TRANSFORM_MAX_POSITIONS = 9, BLEND_MAX_FILTERS = 4 };
 
 /* Bring a line of memory, which may lie anywhere, into the cache. */
 static inline void fc_prefetch(const void *line) {
@@ -89,24 +89,37 @@ typedef struct {
 } fc_transform;
 typedef void fc_transform_fn(const fc_transform *transform);
 
-/* A blend: the sums of a few channels, transformed back along the columns without a stop in memory. For run b, with
-   sum[i] = sum over c of weight[((b * channels + c) * positions + i) * lanes] * tiles[b * position_step + i * row_step + item * item_step + c],
-   to[k * to_step + item * to_item_step + b * to_run_step] = sum over i of matrix[k, i] sum[i]. */
+/* A blend: the sums of a few channels for some filters, transformed back along the columns without a stop in memory.
+   Lanes are tiles. For filter f and run b, with sum[i] = sum over channels c and then
+   weight[((b * channels + c) * positions + i) * lanes + f] * tiles[((b * channels + c) * positions + i) * lanes + lane],
+   to[((f * outputs + k) * runs + b) * lanes + lane] = sum over i of matrix[k, i] sum[i]. */
 typedef struct {
     const void *matrix;
     const void *weight, *tiles;
-    ptrdiff_t position_step, row_step, item_step;
     void *to;
-    ptrdiff_t to_step, to_item_step, to_run_step;
-    ptrdiff_t channels, items, runs;
+    ptrdiff_t channels, filters, runs;
 } fc_blend;
 typedef void fc_blend_fn(const fc_blend *blend);
+
+/* The way back along the rows, from what a blend left of one filter to its map: pixels of tile after tile, `columns` of them.
+   map[row * row_step + lane * outputs + k] = bias + sum over i of matrix[k, i] from[(row * positions + i) * lanes + lane], kept
+   between low and high. Returns 1 if a sum was NaN or infinite, else 0. For 1, 2 or 4 outputs. */
+typedef struct {
+    const void *matrix;
+    const void *from;
+    void *map;
+    const void *ahead; /* the same place of a map that is written a little later, to be fetched */
+    ptrdiff_t row_step, rows, columns;
+    double bias, low, high;
+} fc_finish;
+typedef int fc_finish_fn(const fc_finish *finish);
 
 /* What is made for one form: so many outputs, taps and inputs from one output to the next. */
 typedef struct {
     ptrdiff_t outputs, taps, stride;
     fc_transform_fn *forward, *inverse;
     fc_blend_fn *blend;
+    fc_finish_fn *finish;
 } fc_form;
 
 typedef struct {

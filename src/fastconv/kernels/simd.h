@@ -70,6 +70,9 @@
 #undef v_store_mask
 #undef v_even
 #undef v_odd
+#undef v_low
+#undef v_high
+#undef ZIPPED
 #undef LANE_BITS
 #undef LANES_FROM
 #undef IN_ORDER
@@ -83,7 +86,7 @@
 #endif
 
 /* v_fma(a, b, c) is a * b + c, rounded once. v_max(a, x) and v_min(a, x) return x if it is a NaN.
-   v_even(a, b) and v_odd(a, b) are every other lane of a followed by b.
+   v_even(a, b) and v_odd(a, b) are every other lane of a followed by b; v_low and v_high take lanes of a and b in turn.
    v_load_mask(p, mask) loads the lanes whose bits are set and reads no others; ISAs without it do so lane by lane.
    v_store_mask(p, mask, x) stores these lanes only. */
 #if defined(SIMD_AVX512)
@@ -109,6 +112,11 @@
 #    define LANES_FROM(i) \
          _mm512_setr_epi32(i, i + 2, i + 4, i + 6, i + 8, i + 10, i + 12, i + 14, \
                            i + 16, i + 18, i + 20, i + 22, i + 24, i + 26, i + 28, i + 30)
+#    define v_low(a, b) _mm512_permutex2var_ps(a, ZIPPED(0), b)
+#    define v_high(a, b) _mm512_permutex2var_ps(a, ZIPPED(8), b)
+#    define ZIPPED(i) \
+         _mm512_setr_epi32(i, i + 16, i + 1, i + 17, i + 2, i + 18, i + 3, i + 19, \
+                           i + 4, i + 20, i + 5, i + 21, i + 6, i + 22, i + 7, i + 23)
 #  else
 #    define vec __m512d
 #    define v_load(p) _mm512_loadu_pd(p)
@@ -122,6 +130,8 @@
 #    define v_store_mask(p, mask, x) _mm512_mask_storeu_pd(p, (__mmask8)(mask), x)
 #    define v_even(a, b) _mm512_permutex2var_pd(a, _mm512_setr_epi64(0, 2, 4, 6, 8, 10, 12, 14), b)
 #    define v_odd(a, b) _mm512_permutex2var_pd(a, _mm512_setr_epi64(1, 3, 5, 7, 9, 11, 13, 15), b)
+#    define v_low(a, b) _mm512_permutex2var_pd(a, _mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11), b)
+#    define v_high(a, b) _mm512_permutex2var_pd(a, _mm512_setr_epi64(4, 12, 5, 13, 6, 14, 7, 15), b)
 #  endif
 #elif defined(SIMD_AVX2)
 #  include <immintrin.h>
@@ -145,6 +155,8 @@
 #    define IN_ORDER(v) _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(v), 0xd8))
 #    define v_even(a, b) IN_ORDER(_mm256_shuffle_ps(a, b, 0x88))
 #    define v_odd(a, b) IN_ORDER(_mm256_shuffle_ps(a, b, 0xdd))
+#    define v_low(a, b) _mm256_permute2f128_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b), 0x20)
+#    define v_high(a, b) _mm256_permute2f128_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b), 0x31)
 #  else
 #    define vec __m256d
 #    define v_load(p) _mm256_loadu_pd(p)
@@ -159,6 +171,8 @@
          _mm256_maskload_pd(p, _mm256_cmpeq_epi64(_mm256_and_si256(_mm256_set1_epi64x((int)(mask)), LANE_BITS), LANE_BITS))
 #    define v_even(a, b) _mm256_permute4x64_pd(_mm256_unpacklo_pd(a, b), 0xd8)
 #    define v_odd(a, b) _mm256_permute4x64_pd(_mm256_unpackhi_pd(a, b), 0xd8)
+#    define v_low(a, b) _mm256_permute2f128_pd(_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b), 0x20)
+#    define v_high(a, b) _mm256_permute2f128_pd(_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b), 0x31)
 #  endif
 #elif defined(SIMD_NEON)
 #  include <arm_neon.h>
@@ -178,6 +192,8 @@
 #    define v_min(a, x) vminq_f32(a, x)
 #    define v_even(a, b) vuzp1q_f32(a, b)
 #    define v_odd(a, b) vuzp2q_f32(a, b)
+#    define v_low(a, b) vzip1q_f32(a, b)
+#    define v_high(a, b) vzip2q_f32(a, b)
 #  else
 #    define vec float64x2_t
 #    define v_load(p) vld1q_f64(p)
@@ -189,6 +205,8 @@
 #    define v_min(a, x) vminq_f64(a, x)
 #    define v_even(a, b) vuzp1q_f64(a, b)
 #    define v_odd(a, b) vuzp2q_f64(a, b)
+#    define v_low(a, b) vzip1q_f64(a, b)
+#    define v_high(a, b) vzip2q_f64(a, b)
 #  endif
 #elif defined(__SSE2__) || defined(_M_X64) /* what every x86-64 has: multiply, then add */
 #  include <emmintrin.h>
@@ -208,6 +226,8 @@
 #    define v_min(a, x) _mm_min_ps(a, x)
 #    define v_even(a, b) _mm_shuffle_ps(a, b, 0x88)
 #    define v_odd(a, b) _mm_shuffle_ps(a, b, 0xdd)
+#    define v_low(a, b) _mm_unpacklo_ps(a, b)
+#    define v_high(a, b) _mm_unpackhi_ps(a, b)
 #  else
 #    define vec __m128d
 #    define v_load(p) _mm_loadu_pd(p)
@@ -219,6 +239,8 @@
 #    define v_min(a, x) _mm_min_pd(a, x)
 #    define v_even(a, b) _mm_unpacklo_pd(a, b)
 #    define v_odd(a, b) _mm_unpackhi_pd(a, b)
+#    define v_low(a, b) _mm_unpacklo_pd(a, b)
+#    define v_high(a, b) _mm_unpackhi_pd(a, b)
 #  endif
 #else /* any machine, any compiler: vectors of one lane */
 #  define SIMD_NAME baseline
@@ -236,5 +258,7 @@
 #  define v_min(a, x) ((x) > (a) ? (a) : (x))
 #  define v_even(a, b) (a)
 #  define v_odd(a, b) (b)
+#  define v_low(a, b) (a)
+#  define v_high(a, b) (b)
 #endif
 #define LANES (VECTOR_BYTES * 8 / REAL_BITS)

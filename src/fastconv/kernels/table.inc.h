@@ -64,16 +64,16 @@ enum { LANES_F64 = LANES };
     {rows, vectors, kernel, stride, across, edges, sweep_##rows##_##vectors##_##kernel##_##stride##_##across##_##edges##_f64},
 #define FORM_F32(outputs, taps, stride) \
     {outputs, taps, stride, forward_##outputs##_##taps##_##stride##_f32, inverse_##outputs##_##taps##_##stride##_f32, \
-     blend_##outputs##_##taps##_##stride##_f32},
+     blend_##outputs##_##taps##_##stride##_f32, finish_##outputs##_##taps##_##stride##_f32},
 #define FORM_F64(outputs, taps, stride) \
     {outputs, taps, stride, forward_##outputs##_##taps##_##stride##_f64, inverse_##outputs##_##taps##_##stride##_f64, \
-     blend_##outputs##_##taps##_##stride##_f64},
+     blend_##outputs##_##taps##_##stride##_f64, finish_##outputs##_##taps##_##stride##_f64},
 #define STRING_(x) #x
 #define STRING(x) STRING_(x)
 static const fc_sweep_kind sweeps_f32[] = {SWEEPS(SWEEP_F32) {0, 0, 0, 0, 0, 0, NULL}};
 static const fc_sweep_kind sweeps_f64[] = {SWEEPS(SWEEP_F64) {0, 0, 0, 0, 0, 0, NULL}};
-static const fc_form forms_f32[] = {FORMS(FORM_F32) {0, 0, 0, NULL, NULL, NULL}};
-static const fc_form forms_f64[] = {FORMS(FORM_F64) {0, 0, 0, NULL, NULL, NULL}};
+static const fc_form forms_f32[] = {FORMS(FORM_F32) {0, 0, 0, NULL, NULL, NULL, NULL}};
+static const fc_form forms_f64[] = {FORMS(FORM_F64) {0, 0, 0, NULL, NULL, NULL, NULL}};
 const fc_isa SIMD_CAT(fc_, SIMD_NAME) = {
     STRING(SIMD_NAME),
     {LANES_F32, TILE_FILTERS, TILE_VECTORS, {TILES(TILE_F32)}, panel_f32, deal_f32, transpose_f32, probe_f32, sweeps_f32,

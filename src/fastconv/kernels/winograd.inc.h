@@ -91,37 +91,86 @@ INLINE void NAMED(transform)(const int outputs, const int taps, const int stride
     }
 }
 
-/* Blend so many tiles at a time, which share what is loaded of the weights. */
-INLINE void NAMED(blend_tiles)(const int outputs, const int taps, const int stride, const int tiles, const fc_blend *blend,
-                               const ptrdiff_t b, const ptrdiff_t item) {
+INLINE int NAMED(has_nan)(const vec x) {
+    real lanes[LANES];
+    int nans = 0;
+    v_store(lanes, x);
+    for (int i = 0; i < LANES; i++) nans |= lanes[i] != lanes[i];
+    return nans;
+}
+
+/* Blend so many filters at a time, which share what is loaded of the tiles. */
+INLINE void NAMED(blend_filters)(const int outputs, const int taps, const int stride, const int filters, const fc_blend *blend,
+                                 const ptrdiff_t f, const ptrdiff_t run) {
     const int positions = POSITIONS(outputs, taps, stride);
-    const ptrdiff_t row_step = blend->row_step, item_step = blend->item_step, channels = blend->channels;
-    const real *weight = (const real *)blend->weight + b * channels * positions * LANES;
-    const real *tile = (const real *)blend->tiles + b * blend->position_step + item * item_step;
-    vec sum[BLEND_MAX_TILES][TRANSFORM_MAX_POSITIONS];
+    const ptrdiff_t channels = blend->channels, to_step = blend->runs * LANES;
+    const real *weight = (const real *)blend->weight + run * channels * positions * LANES + f;
+    const real *tile = (const real *)blend->tiles + run * channels * positions * LANES;
+    vec sum[BLEND_MAX_FILTERS][TRANSFORM_MAX_POSITIONS];
     UNROLLED for (int i = 0; i < positions; i++)
-        UNROLLED for (int t = 0; t < tiles; t++) sum[t][i] = v_splat(0);
-    ROLLED for (ptrdiff_t c = 0; c < channels; c++, tile++, weight += positions * LANES)
+        UNROLLED for (int k = 0; k < filters; k++) sum[k][i] = v_splat(0);
+    ROLLED for (ptrdiff_t c = 0; c < channels; c++, tile += positions * LANES, weight += positions * LANES)
         UNROLLED for (int i = 0; i < positions; i++) {
-            const vec w = v_load(weight + i * LANES);
-            UNROLLED for (int t = 0; t < tiles; t++) sum[t][i] = v_fma(v_splat(tile[i * row_step + t * item_step]), w, sum[t][i]);
+            const vec pixels = v_load(tile + i * LANES);
+            UNROLLED for (int k = 0; k < filters; k++) sum[k][i] = v_fma(v_splat(weight[i * LANES + k]), pixels, sum[k][i]);
         }
-    real *to = (real *)blend->to + b * blend->to_run_step + item * blend->to_item_step;
-    UNROLLED for (int t = 0; t < tiles; t++) {
+    real *to = (real *)blend->to + f * outputs * to_step + run * LANES;
+    UNROLLED for (int k = 0; k < filters; k++) {
         vec out[TRANSFORM_MAX_POSITIONS];
-        NAMED(inverse)(outputs, taps, stride, blend->matrix, sum[t], out);
-        UNROLLED for (int k = 0; k < outputs; k++) v_store(to + t * blend->to_item_step + k * blend->to_step, out[k]);
+        NAMED(inverse)(outputs, taps, stride, blend->matrix, sum[k], out);
+        UNROLLED for (int i = 0; i < outputs; i++) v_store(to + (k * outputs + i) * to_step, out[i]);
     }
 }
 
 INLINE void NAMED(blend)(const int outputs, const int taps, const int stride, const fc_blend *blend) {
     const int most = (REGISTERS - 4) / POSITIONS(outputs, taps, stride);
-    const int tiles = most < BLEND_MAX_TILES ? most : BLEND_MAX_TILES;
-    for (ptrdiff_t b = 0; b < blend->runs; b++) {
-        ptrdiff_t item = 0;
-        for (; item + tiles <= blend->items; item += tiles) NAMED(blend_tiles)(outputs, taps, stride, tiles, blend, b, item);
-        for (; item < blend->items; item++) NAMED(blend_tiles)(outputs, taps, stride, 1, blend, b, item);
+    const int filters = most < BLEND_MAX_FILTERS ? most : BLEND_MAX_FILTERS;
+    ptrdiff_t f = 0;
+    for (; f + filters <= blend->filters; f += filters)
+        for (ptrdiff_t run = 0; run < blend->runs; run++) NAMED(blend_filters)(outputs, taps, stride, filters, blend, f, run);
+    for (; f < blend->filters; f++)
+        for (ptrdiff_t run = 0; run < blend->runs; run++) NAMED(blend_filters)(outputs, taps, stride, 1, blend, f, run);
+}
+
+/* Interleave `count` vectors, a power of two: pixel i of all of them, then pixel i + 1. */
+INLINE void NAMED(interleave)(const int count, vec *row) {
+    vec zipped[TRANSFORM_MAX_POSITIONS];
+    UNROLLED for (int done = 1; done < count; done *= 2) {
+        UNROLLED for (int i = 0; i < count / 2; i++) {
+            zipped[2 * i] = v_low(row[i], row[i + count / 2]);
+            zipped[2 * i + 1] = v_high(row[i], row[i + count / 2]);
+        }
+        UNROLLED for (int i = 0; i < count; i++) row[i] = zipped[i];
     }
+}
+
+INLINE int NAMED(finish)(const int outputs, const int taps, const int stride, const fc_finish *finish) {
+    const int positions = POSITIONS(outputs, taps, stride);
+    const vec low = v_splat((real)finish->low), high = v_splat((real)finish->high);
+    const vec bias = v_splat((real)finish->bias);
+    const real *from = finish->from;
+    real *map = finish->map;
+    const real *ahead = finish->ahead;
+    vec finite = v_splat(0); /* NaN as soon as something is not */
+    if (outputs & (outputs - 1)) return 0;
+    ROLLED for (ptrdiff_t row = 0; row < finish->rows; row++, from += positions * LANES, map += finish->row_step, ahead += finish->row_step) {
+        vec in[TRANSFORM_MAX_POSITIONS];
+        vec out[TRANSFORM_MAX_POSITIONS];
+        UNROLLED for (int i = 0; i < positions; i++) in[i] = v_load(from + i * LANES);
+        NAMED(inverse)(outputs, taps, stride, finish->matrix, in, out);
+        NAMED(interleave)(outputs, out);
+        UNROLLED for (int k = 0; k < outputs; k++) {
+            const ptrdiff_t inside = finish->columns - k * LANES;
+            finite = v_fma(out[k], v_splat(0), finite);
+            out[k] = v_min(high, v_max(low, v_add(out[k], bias)));
+            v_fetch(ahead + k * LANES);
+            if (inside >= LANES)
+                v_store(map + k * LANES, out[k]);
+            else if (inside > 0)
+                NAMED(store_part)(map + k * LANES, (1u << inside) - 1, out[k]);
+        }
+    }
+    return NAMED(has_nan)(finite);
 }
 
 #define FORM(outputs, taps, stride) \
@@ -133,6 +182,9 @@ INLINE void NAMED(blend)(const int outputs, const int taps, const int stride, co
     } \
     NOINLINE void NAMED(blend_##outputs##_##taps##_##stride)(const fc_blend *blend) { \
         NAMED(blend)(outputs, taps, stride, blend); \
+    } \
+    NOINLINE int NAMED(finish_##outputs##_##taps##_##stride)(const fc_finish *finish) { \
+        return NAMED(finish)(outputs, taps, stride, finish); \
     }
 FORMS(FORM)
 #undef FORM
@@ -179,11 +231,7 @@ static int NAMED(scatter)(void *to, ptrdiff_t to_step, ptrdiff_t rows, const voi
             NAMED(store_part)((real *)to + i * to_step + p, inside < LANES ? (1u << inside) - 1 : (1u << LANES) - 1, map);
         }
     }
-    real lanes[LANES];
-    int all_finite = 1;
-    v_store(lanes, finite);
-    for (int i = 0; i < LANES; i++) all_finite &= lanes[i] == 0;
-    return !all_finite;
+    return NAMED(has_nan)(finite);
 }
 
 /* Transform weights by any matrix: to[run, i] = sum over j of matrix[i, j] from[j][run]. */
