@@ -37,8 +37,8 @@ cdef struct Winograd:
     Py_ssize_t strip_step, between_columns, out_columns
     Py_ssize_t tile_step, position_step, sums_step
     const Py_ssize_t *ramp                    # from one channel to the next, for blocks of 1, 2, 3 vectors of filters
-    Py_ssize_t lines, pitch, channel_step     # of a strip, when blending
-    Axis dealt                                # columns of such a strip: pixels of a tile, each with a slot of its own
+    Py_ssize_t lines, pitch, channel_step     # of a strip, when blending: a line has (apart, pitch) pixels
+    Py_ssize_t apart                          # pixels from one tile to the next
     Py_ssize_t part_numbers, strip_numbers, between_numbers, tiles_numbers, sums_numbers, out_numbers
 
 cdef struct Block:
@@ -133,14 +133,14 @@ cdef class WinogradLayout:
         cdef Winograd *w = &self.w
         cdef Py_ssize_t lanes = w.job.kernels.lanes, apart = w.x.step * w.x.part_step
         cdef Py_ssize_t vectors = ceiling(w.tile_columns, lanes), positions = w.y.positions * w.x.positions
-        w.dealt = make_axis(apart, apart, 1)
+        w.apart = apart
         w.pitch = vectors * lanes + farthest(&w.x) // apart
         w.strip_step = ceiling(apart * w.pitch, lanes) * lanes
         w.lines = farthest(&w.y) + 1
         w.channel_step = w.lines * w.strip_step
         w.part_numbers = 0
         w.strip_numbers = w.job.channels * w.channel_step
-        w.between_numbers = w.y.parts * w.job.channels * w.y.positions * w.strip_step + lanes
+        w.between_numbers = max(w.y.parts * w.job.channels * w.y.positions, 4) * w.strip_step + SLACK
         w.tile_step = w.channels * positions * lanes
         w.tiles_numbers = vectors * w.tile_step
         w.sums_numbers = BLEND_FILTERS * w.y.outputs * w.x.positions * lanes
@@ -616,20 +616,22 @@ cdef void blend_images(real *tiles, real *strip, real *between, real *sums, real
                        const Block *block) noexcept nogil:
     """Compute some filters' maps over one block of tiles from few channels, a row of tiles at a time."""
     cdef Py_ssize_t line = block.rows.first * w.y.step * w.y.part_step, row, b
-    cdef Job dealt = w.job
-    dealt.axis[2], dealt.pitch = w.dealt, w.pitch
-    dealt.axis[2].pad = w.job.axis[2].pad - block.columns.first * w.dealt.stride
-    place_columns(&dealt)
+    cdef Job padded = w.job
+    padded.axis[2] = make_axis(1, 1, 1)
+    padded.pitch = w.apart * w.pitch
+    padded.axis[2].pad = w.job.axis[2].pad - block.columns.first * w.apart
+    place_columns(&padded)
     for row in range(block.rows.first, block.rows.last):
         while line < row * w.y.step * w.y.part_step + w.lines:
-            deal_line(strip + line % w.lines * w.strip_step, w, &dealt, block, line)
+            deal_line(strip + line % w.lines * w.strip_step, between, w, &padded, block, line)
             line += 1
         transform_row(tiles, strip, between, w, block, row)
         for b in range(block.blocks.first, block.blocks.last):
             blend_row(tiles, sums, out, w, block, filter_block(&w.job, b), row)
 
 
-cdef void deal_line(real *line, const Winograd *w, const Job *dealt, const Block *block, Py_ssize_t index) noexcept nogil:
+cdef void deal_line(real *line, real *spare, const Winograd *w, const Job *padded, const Block *block,
+                    Py_ssize_t index) noexcept nogil:
     """Deal a row of the padded image out to tiles, for all channels: (pixels of a tile, tiles)."""
     cdef const Job *job = &w.job
     cdef Py_ssize_t y = line_position(w, block, index), c
@@ -640,8 +642,28 @@ cdef void deal_line(real *line, const Winograd *w, const Job *dealt, const Block
         if y < 0 or z < 0:
             memset(line, 0, w.strip_step * sizeof(real))
         else:
-            fill_row(line, pixels + c * job.image_step[1], dealt)
+            fill_row(spare, pixels + c * job.image_step[1], padded)
+            deal(line, 1, spare, w.apart, w)
         line += w.channel_step
+
+
+cdef void deal(real *line, Py_ssize_t step, real *row, Py_ssize_t ways, const Winograd *w) noexcept nogil:
+    """Deal a row out to so many slots of a line, every step-th one; twice its room behind it may be overwritten."""
+    cdef Py_ssize_t index, slot, half = ways // 2 * w.pitch
+    cdef real *even = row + ways * w.pitch
+    cdef real *odd = even + half
+    if ways == 1:
+        memcpy(line, row, w.pitch * sizeof(real))
+    elif ways == 2:
+        w.job.kernels.deal(line, line + step * w.pitch, row, w.pitch)
+    elif ways % 2 == 0:
+        w.job.kernels.deal(even, odd, row, half)
+        deal(line + step * w.pitch, 2 * step, odd, ways // 2, w)
+        deal(line, 2 * step, even, ways // 2, w)
+    else:
+        for slot in range(ways):
+            for index in range(w.pitch):
+                line[slot * step * w.pitch + index] = row[index * ways + slot]
 
 
 cdef void transform_row(real *tiles, const real *strip, real *between, const Winograd *w, const Block *block,
@@ -667,7 +689,7 @@ cdef void transform_row(real *tiles, const real *strip, real *between, const Win
             for other in range(w.x.parts):
                 for i in range(w.x.positions):
                     pixel = i * w.x.part_step + other * w.x.apart
-                    across.source[i] = between + pixel % w.dealt.stride * w.pitch + pixel // w.dealt.stride
+                    across.source[i] = between + pixel % w.apart * w.pitch + pixel // w.apart
                 across.to = tiles
                 w.x.form.forward(&across)
                 tiles += w.y.positions * lanes

@@ -3,6 +3,7 @@
    Sizes and steps count numbers, not bytes; a table holds the kernels for one type (float or double), behind void pointers. */
 #ifndef FASTCONV_KERNELS_H
 #define FASTCONV_KERNELS_H
+#include <math.h>
 #include <stddef.h>
 
 enum { TILE_MAX_FILTERS = 8, TILE_MAX_VECTORS = 6, SWEEP_MAX_ROWS = 7, SWEEP_MAX_VECTORS = 4, PROBE_SUMS = 12,

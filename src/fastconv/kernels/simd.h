@@ -65,6 +65,7 @@
 #undef v_splat
 #undef v_fma
 #undef v_add
+#undef v_sub
 #undef v_max
 #undef v_load_mask
 #undef v_store_mask
@@ -103,6 +104,7 @@
 #    define v_splat(x) _mm512_set1_ps(x)
 #    define v_fma(a, b, c) _mm512_fmadd_ps(a, b, c)
 #    define v_add(a, b) _mm512_add_ps(a, b)
+#    define v_sub(a, b) _mm512_sub_ps(a, b)
 #    define v_max(a, x) _mm512_max_ps(a, x)
 #    define v_min(a, x) _mm512_min_ps(a, x)
 #    define v_load_mask(p, mask) _mm512_maskz_loadu_ps((__mmask16)(mask), p)
@@ -124,6 +126,7 @@
 #    define v_splat(x) _mm512_set1_pd(x)
 #    define v_fma(a, b, c) _mm512_fmadd_pd(a, b, c)
 #    define v_add(a, b) _mm512_add_pd(a, b)
+#    define v_sub(a, b) _mm512_sub_pd(a, b)
 #    define v_max(a, x) _mm512_max_pd(a, x)
 #    define v_min(a, x) _mm512_min_pd(a, x)
 #    define v_load_mask(p, mask) _mm512_maskz_loadu_pd((__mmask8)(mask), p)
@@ -147,6 +150,7 @@
 #    define v_splat(x) _mm256_set1_ps(x)
 #    define v_fma(a, b, c) _mm256_fmadd_ps(a, b, c)
 #    define v_add(a, b) _mm256_add_ps(a, b)
+#    define v_sub(a, b) _mm256_sub_ps(a, b)
 #    define v_max(a, x) _mm256_max_ps(a, x)
 #    define v_min(a, x) _mm256_min_ps(a, x)
 #    define LANE_BITS _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128)
@@ -164,6 +168,7 @@
 #    define v_splat(x) _mm256_set1_pd(x)
 #    define v_fma(a, b, c) _mm256_fmadd_pd(a, b, c)
 #    define v_add(a, b) _mm256_add_pd(a, b)
+#    define v_sub(a, b) _mm256_sub_pd(a, b)
 #    define v_max(a, x) _mm256_max_pd(a, x)
 #    define v_min(a, x) _mm256_min_pd(a, x)
 #    define LANE_BITS _mm256_setr_epi64x(1, 2, 4, 8)
@@ -188,6 +193,7 @@
 #    define v_splat(x) vdupq_n_f32(x)
 #    define v_fma(a, b, c) vfmaq_f32(c, a, b)
 #    define v_add(a, b) vaddq_f32(a, b)
+#    define v_sub(a, b) vsubq_f32(a, b)
 #    define v_max(a, x) vmaxq_f32(a, x)
 #    define v_min(a, x) vminq_f32(a, x)
 #    define v_even(a, b) vuzp1q_f32(a, b)
@@ -201,6 +207,7 @@
 #    define v_splat(x) vdupq_n_f64(x)
 #    define v_fma(a, b, c) vfmaq_f64(c, a, b)
 #    define v_add(a, b) vaddq_f64(a, b)
+#    define v_sub(a, b) vsubq_f64(a, b)
 #    define v_max(a, x) vmaxq_f64(a, x)
 #    define v_min(a, x) vminq_f64(a, x)
 #    define v_even(a, b) vuzp1q_f64(a, b)
@@ -222,6 +229,7 @@
 #    define v_splat(x) _mm_set1_ps(x)
 #    define v_fma(a, b, c) _mm_add_ps(_mm_mul_ps(a, b), c)
 #    define v_add(a, b) _mm_add_ps(a, b)
+#    define v_sub(a, b) _mm_sub_ps(a, b)
 #    define v_max(a, x) _mm_max_ps(a, x)
 #    define v_min(a, x) _mm_min_ps(a, x)
 #    define v_even(a, b) _mm_shuffle_ps(a, b, 0x88)
@@ -235,6 +243,7 @@
 #    define v_splat(x) _mm_set1_pd(x)
 #    define v_fma(a, b, c) _mm_add_pd(_mm_mul_pd(a, b), c)
 #    define v_add(a, b) _mm_add_pd(a, b)
+#    define v_sub(a, b) _mm_sub_pd(a, b)
 #    define v_max(a, x) _mm_max_pd(a, x)
 #    define v_min(a, x) _mm_min_pd(a, x)
 #    define v_even(a, b) _mm_unpacklo_pd(a, b)
@@ -254,6 +263,7 @@
 #  define v_splat(x) (x)
 #  define v_fma(a, b, c) ((a) * (b) + (c))
 #  define v_add(a, b) ((a) + (b))
+#  define v_sub(a, b) ((a) - (b))
 #  define v_max(a, x) ((x) < (a) ? (a) : (x))
 #  define v_min(a, x) ((x) > (a) ? (a) : (x))
 #  define v_even(a, b) (a)

@@ -22,7 +22,7 @@ INLINE void NAMED(forward_phase)(const int positions, const int taps, const real
             if (j + 1 < last) same = v_fma(v_splat(b[(j + 1) * column_step]), in[(j + 1) * column_step], same);
         }
         out[i] = v_add(same, opposite);
-        out[i + 1] = v_fma(v_splat(-1), opposite, same);
+        out[i + 1] = v_sub(same, opposite);
     }
     vec origin = v_splat(0), infinity = v_splat(0);
     UNROLLED for (int j = 0; j < positions; j++) {
@@ -43,7 +43,7 @@ INLINE void NAMED(inverse_phase)(const int positions, const int outputs, const i
     }
     if (zero) out[0] = v_add(out[0], in[0]);
     UNROLLED for (int i = zero; i < last; i += 2) {
-        const vec sum = v_add(in[i], in[i + 1]), difference = v_fma(v_splat(-1), in[i + 1], in[i]);
+        const vec sum = v_add(in[i], in[i + 1]), difference = v_sub(in[i], in[i + 1]);
         out[0] = v_add(out[0], sum);
         UNROLLED for (int k = 1; k < outputs; k++)
             out[k] = v_fma(v_splat(A[k * row_step + i]), k % 2 ? difference : sum, out[k]);
@@ -146,23 +146,27 @@ INLINE void NAMED(interleave)(const int count, vec *row) {
 
 INLINE int NAMED(finish)(const int outputs, const int taps, const int stride, const fc_finish *finish) {
     const int positions = POSITIONS(outputs, taps, stride);
-    const vec low = v_splat((real)finish->low), high = v_splat((real)finish->high);
-    const vec bias = v_splat((real)finish->bias);
-    const real *from = finish->from;
+    const vec low = v_splat((real)finish->low), high = v_splat((real)finish->high), bias = v_splat((real)finish->bias);
+    const int clips = finish->low > -INFINITY || finish->high < INFINITY;
+    const ptrdiff_t rows = finish->rows, row_step = finish->row_step, columns = finish->columns;
+    const real *from = finish->from, *ahead = finish->ahead, *matrix = finish->matrix;
     real *map = finish->map;
-    const real *ahead = finish->ahead;
     vec finite = v_splat(0); /* NaN as soon as something is not */
     if (outputs & (outputs - 1)) return 0;
-    ROLLED for (ptrdiff_t row = 0; row < finish->rows; row++, from += positions * LANES, map += finish->row_step, ahead += finish->row_step) {
+    ROLLED for (ptrdiff_t row = 0; row < rows; row++, from += positions * LANES, map += row_step, ahead += row_step) {
         vec in[TRANSFORM_MAX_POSITIONS];
         vec out[TRANSFORM_MAX_POSITIONS];
         UNROLLED for (int i = 0; i < positions; i++) in[i] = v_load(from + i * LANES);
-        NAMED(inverse)(outputs, taps, stride, finish->matrix, in, out);
+        NAMED(inverse)(outputs, taps, stride, matrix, in, out);
+        vec total = out[0];
+        UNROLLED for (int k = 1; k < outputs; k++) total = v_add(total, out[k]);
+        finite = v_fma(total, v_splat(0), finite);
+        UNROLLED for (int k = 0; k < outputs; k++) out[k] = v_add(out[k], bias);
+        if (clips)
+            UNROLLED for (int k = 0; k < outputs; k++) out[k] = v_min(high, v_max(low, out[k]));
         NAMED(interleave)(outputs, out);
         UNROLLED for (int k = 0; k < outputs; k++) {
-            const ptrdiff_t inside = finish->columns - k * LANES;
-            finite = v_fma(out[k], v_splat(0), finite);
-            out[k] = v_min(high, v_max(low, v_add(out[k], bias)));
+            const ptrdiff_t inside = columns - k * LANES;
             v_fetch(ahead + k * LANES);
             if (inside >= LANES)
                 v_store(map + k * LANES, out[k]);
