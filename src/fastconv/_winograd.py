@@ -49,15 +49,17 @@ DOMAIN = "it takes float32 or float64, and kernels of depth 1 whose rows and col
 
 # What things cost, in products of the best direct kernel.
 DIRECT = 1.2  # a product of an ordinary one
+STORE = 4.0  # an output of direct summation, beyond its products
 TRANSFORM = 18.0  # a number of a transformed tile, once for a channel and once for a filter
 BLENDED = 7.0  # the same where lanes are tiles
+BLEND = 1.3  # a product there
 FETCH = 4.5  # a transformed weight, for every block of tiles that meets it
 EXPAND = 2.5  # a product in the transform of the weights
 
 LANES = 16  # that channels and filters are counted in, whatever the vectors hold
 BLOCK_BYTES = 2**19  # of transformed tiles
 BLOCK_TILES = 32
-BLEND_CHANNELS = 16  # at most, whose tiles stay in the nearest cache
+BLEND_CHANNELS = 12  # at most, whose tiles stay in the nearest cache
 
 
 class Form(NamedTuple):
@@ -187,7 +189,7 @@ def growth(forms: tuple[Form, Form]) -> float:
 def direct_cost(problem: Problem) -> float:
     """Return how long direct summation takes on one image, in products at full speed."""
     rows, columns = problem.output_size[1:]
-    return DIRECT * problem.output_size[0] * rows * columns * problem.filters * problem.taps
+    return problem.output_size[0] * rows * columns * problem.filters * (DIRECT * problem.taps + STORE)
 
 
 def cost(problem: Problem, choice: Choice, keeps_packed: bool) -> float:
@@ -200,7 +202,7 @@ def cost(problem: Problem, choice: Choice, keeps_packed: bool) -> float:
     once = 0.0 if keeps_packed else EXPAND * channels * lanes * (len(y.G) * (len(x.G) + y.taps) * x.taps)
     if choice.blends:
         tiles = tile_rows * problem.dilation[1] * _whole_vectors(tile_columns)
-        numbers = channels * filters + BLENDED * (channels + filters)
+        numbers = BLEND * channels * filters + BLENDED * (channels + filters)
         fetched = 0
     else:
         tiles = tile_rows * tile_columns * problem.dilation[1] * problem.dilation[2]
