@@ -195,5 +195,5 @@ def test_tiles_lie_where_they_lie_in_the_whole_map_when_images_are_converted():
     ],
 )
 def test_what_it_cannot_do_is_refused(image, kernel, options):
-    with pytest.raises(ValueError, match=r"algorithm 'winograd' .* 3, 4, 5 or 7 taps"):
+    with pytest.raises(ValueError, match=r"algorithm 'winograd' .* at least 3 taps"):
         fc.conv2d(image, np.ones((2, 3, *kernel), image.dtype), algorithm="winograd", **options)

@@ -80,6 +80,8 @@ class WinogradLayout:
         filters: int,
         bits: int,
         forms: Sequence[Any],
+        splits: Sequence[tuple[int, int, int]],
+        blends: bool,
         tile_rows: int,
         tile_columns: int,
     ) -> None: ...

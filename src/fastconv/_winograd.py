@@ -45,7 +45,7 @@ KNOWN: dict[tuple[int, int], dict[int, float]] = {
     (5, 2): {2: 1.9},
 }
 GROWTH = {"default": 7.0, "highest": 1.5}  # of errors, that a precision allows
-DOMAIN = "it takes float32 or float64, and kernels of depth 1 whose rows and columns have 3, 4, 5 or 7 taps (or one)"
+DOMAIN = "it takes float32 or float64, and kernels of depth 1 with at least 3 taps (or 1) in rows and columns, or with a stride in their phases"
 
 # What things cost, in products of the best direct kernel.
 DIRECT = 1.2  # a product of an ordinary one
@@ -57,8 +57,10 @@ FETCH = 4.5  # a transformed weight, for every block of tiles that meets it
 EXPAND = 2.5  # a product in the transform of the weights
 
 LANES = 16  # that channels and filters are counted in, whatever the vectors hold
-BLOCK_BYTES = 2**19  # of transformed tiles
+BLOCK_BYTES = 2**21  # of transformed tiles at most
 BLOCK_TILES = 32
+BLEND_TILES = 128
+UNIT_PRODUCTS = 2**28  # at most in a unit: a call can be interrupted between units
 BLEND_CHANNELS = 12  # at most, whose tiles stay in the nearest cache
 
 
@@ -158,9 +160,7 @@ def _candidates(problem: Problem) -> Iterator[Choice]:
         yield Choice(forms, splits, False, *_block(problem, forms, splits))
         few = virtual_channels(problem, splits) <= BLEND_CHANNELS and problem.dilation[2] == 1
         if few and y.stride == x.stride == 1 and x.outputs in (1, 2, 4):
-            tile_rows, tile_columns = _tiles(problem, forms)
-            vectors = -(-tile_columns // LANES)
-            yield Choice(forms, splits, True, min(tile_rows, BLOCK_TILES), LANES * min(vectors, 2))
+            yield Choice(forms, splits, True, *_blend_block(problem, forms, splits))
 
 
 def _ways(problem: Problem, axis: int) -> Iterator[tuple[Form, Split]]:
@@ -203,7 +203,7 @@ def cost(problem: Problem, choice: Choice, keeps_packed: bool) -> float:
     if choice.blends:
         tiles = tile_rows * problem.dilation[1] * _whole_vectors(tile_columns)
         numbers = BLEND * channels * filters + BLENDED * (channels + filters)
-        fetched = 0
+        fetched = 0.0
     else:
         tiles = tile_rows * tile_columns * problem.dilation[1] * problem.dilation[2]
         numbers = channels * lanes + TRANSFORM * (_whole_vectors(channels) + lanes)
@@ -230,6 +230,14 @@ def _block(problem: Problem, forms: tuple[Form, Form], splits: tuple[Split, Spli
     some_columns = -(-columns // -(-columns // most))
     some_rows = max(1, most // some_columns)
     return -(-rows // -(-rows // some_rows)), some_columns
+
+
+def _blend_block(problem: Problem, forms: tuple[Form, Form], splits: tuple[Split, Split]) -> tuple[int, int]:
+    """Return the same where lanes are tiles: a row is worked on at a time, so that maps are written in long runs."""
+    rows, columns = _tiles(problem, forms)
+    columns = min(_whole_vectors(columns), BLEND_TILES)
+    products = columns * forms[0].positions * forms[1].positions * virtual_channels(problem, splits) * problem.filters
+    return max(1, min(rows, BLEND_TILES, UNIT_PRODUCTS // products)), columns
 
 
 def _whole_vectors(count: int) -> int:

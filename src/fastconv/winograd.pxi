@@ -2,15 +2,16 @@
 #
 # A block of tiles is transformed for all channels, pixels of `lanes` channels side by side; at every position of a
 # transformed tile a bank of filters, transformed likewise, meets all tiles; what they add up to is transformed back.
-# Dilated kernels see every d-th pixel: outputs with the same remainder by d make tiles of their own. Kernels may be split
-# into parts, every stride-th tap or some neighbouring ones, each of which meets its own view of the image: a virtual
-# channel (part of the rows, channel, part of the columns), of stride 1.
+# Dilated kernels see every d-th pixel: outputs with the same remainder by d make tiles of their own. Kernels may be
+# split into parts, every stride-th tap or some neighbouring ones, each of which meets a view of its own of the image:
+# a virtual channel (part of the rows, channel, part of the columns), of stride 1.
 # Few channels are blended: lanes are tiles side by side, and sums are transformed back while they are in registers.
 
 cdef enum:
     MOST_RUN_TILES = 8
     RUN_NUMBERS = 6144   # that are in the cache on the way from one axis to the other
     BLEND_FILTERS = 4    # that are added up and transformed back in one go
+    DEAL_ROWS = 3        # that `deal` has room for
     CHUNK_CHANNELS = 64  # added up by themselves, so that rounding errors stay small
     TRANSFORM = 18       # products that a number of a transformed tile costs, for every channel and every filter
     FETCH = 3            # products that a transformed weight costs, for every block of tiles
@@ -24,7 +25,7 @@ cdef struct Nest:
     const Py_ssize_t *row  # of G, for every position
     Py_ssize_t taps
     Py_ssize_t positions, rows, outputs, step  # inputs from one tile to the next
-    Py_ssize_t parts, part_step, apart         # of kernels: what they see is part_step pixels apart, from part * apart on
+    Py_ssize_t parts, part_step, apart         # each sees pixels part_step from one another, from part * apart on
 
 cdef struct Winograd:
     Job job
@@ -108,40 +109,45 @@ cdef class WinogradLayout:
                           for form, split in zip(forms, splits, strict=True)]
         w.ramp = w.x.row + w.x.positions
         w.tile_rows, w.tile_columns = tile_rows, tile_columns
-        tiles = w.tile_rows * w.tile_columns * job.axis[2].dilation
-        w.strip_step = (input_columns(w, tile_columns) + 2 * lanes) * lanes
+        if blends:
+            self.lay_out_blends()
+        else:
+            self.lay_out_products()
+
+    cdef lay_out_products(self):
+        """Find room for blocks of tiles with channels, and then filters, in the lanes."""
+        cdef Winograd *w = &self.w
+        cdef Job *job = &w.job
+        cdef Py_ssize_t lanes = job.kernels.lanes, columns = input_columns(w, w.tile_columns)
+        cdef Py_ssize_t dilation = job.axis[2].dilation, tiles = w.tile_rows * w.tile_columns * dilation
+        w.strip_step = (columns + 2 * lanes) * lanes
         w.run_tiles = min(max(2, RUN_NUMBERS // (w.y.positions * w.x.step * lanes)), MOST_RUN_TILES)
         w.between_columns = w.run_tiles * w.x.step + w.x.positions
-        w.out_columns = w.run_tiles * w.x.outputs * job.axis[2].dilation
+        w.out_columns = w.run_tiles * w.x.outputs * dilation
         # An odd number of lines: what lies at the same place of neighbours does not share its place in the cache.
         w.tile_step = (ceiling(w.channels, lanes) // 2 * 2 + 1) * lanes
         w.position_step = (tiles * w.tile_step // lanes // 2 * 2 + 1) * lanes
         w.sums_step = (tiles * BLOCK_VECTORS // 2 * 2 + 1) * lanes
-        w.part_numbers = 0
         if w.splits:
-            w.part_numbers = (lanes + 2 * w.x.parts) * input_columns(w, tile_columns) + farthest(&w.x) * dilation[2] + SLACK
+            w.part_numbers = (lanes + 2 * w.x.parts) * columns + farthest(&w.x) * dilation + SLACK
         w.strip_numbers = w.y.positions * w.strip_step
-        w.between_numbers = (max(w.y.positions * w.between_columns, w.y.outputs * w.run_tiles * w.x.positions)) * lanes
+        w.between_numbers = max(w.y.positions * w.between_columns, w.y.outputs * w.run_tiles * w.x.positions) * lanes
         w.tiles_numbers = w.y.positions * w.x.positions * w.position_step
         w.sums_numbers = w.y.positions * w.x.positions * w.sums_step
         w.out_numbers = w.y.outputs * w.out_columns * lanes
-        if w.blends:
-            self.blend()
 
-    cdef blend(self):
-        """Lay the workspace out for tiles in the lanes."""
+    cdef lay_out_blends(self):
+        """Find room for a row of tiles with tiles in the lanes."""
         cdef Winograd *w = &self.w
-        cdef Py_ssize_t lanes = w.job.kernels.lanes, apart = w.x.step * w.x.part_step
-        cdef Py_ssize_t vectors = ceiling(w.tile_columns, lanes), positions = w.y.positions * w.x.positions
-        w.apart = apart
-        w.pitch = vectors * lanes + farthest(&w.x) // apart
-        w.strip_step = ceiling(apart * w.pitch, lanes) * lanes
+        cdef Py_ssize_t lanes = w.job.kernels.lanes, vectors = ceiling(w.tile_columns, lanes)
+        w.apart = w.x.step * w.x.part_step
+        w.pitch = vectors * lanes + farthest(&w.x) // w.apart
+        w.strip_step = ceiling(w.apart * w.pitch, lanes) * lanes
         w.lines = farthest(&w.y) + 1
         w.channel_step = w.lines * w.strip_step
-        w.part_numbers = 0
+        w.tile_step = w.channels * w.y.positions * w.x.positions * lanes
         w.strip_numbers = w.job.channels * w.channel_step
-        w.between_numbers = max(w.y.parts * w.job.channels * w.y.positions, 4) * w.strip_step + SLACK
-        w.tile_step = w.channels * positions * lanes
+        w.between_numbers = max(w.y.parts * w.job.channels * w.y.positions, DEAL_ROWS) * w.strip_step + SLACK
         w.tiles_numbers = vectors * w.tile_step
         w.sums_numbers = BLEND_FILTERS * w.y.outputs * w.x.positions * lanes
         w.out_numbers = w.x.outputs * lanes
@@ -430,7 +436,8 @@ cdef void fill_parts(real *line, real *parts, const Winograd *w, const Block *bl
         if y < 0 or z < 0:
             memset(parts, 0, w.x.parts * columns * sizeof(real))
         else:
-            fill_row(parts if deals else spare, image + row % job.channels * job.image_step[1] + y * job.image_step[3], &job)
+            fill_row(parts if deals else spare,
+                     image + row % job.channels * job.image_step[1] + y * job.image_step[3], &job)
             if not deals:
                 for part in range(w.x.parts):
                     memcpy(parts + part * columns, spare + part * w.x.apart * job.axis[2].dilation,
@@ -577,7 +584,8 @@ cdef void write_run(const real *out, const Winograd *w, const Block *block, Py_s
                + block.depth * job.map_step[2] + row * job.map_size[2] + column)
         if job.kernels.scatter(map, job.map_step[1], filters, out, count, bias, job.low, job.high):
             for i in range(filters):
-                sum_again(map + i * job.map_step[1], out + i, job.kernels.lanes, w, block, filter + i, row, column, count)
+                sum_again(map + i * job.map_step[1], out + i, job.kernels.lanes, w, block, filter + i, row, column,
+                          count)
         if job.activation > RELU6:
             for i in range(filters):
                 activate(map + i * job.map_step[1], count, job.activation)
@@ -668,7 +676,7 @@ cdef void deal(real *line, Py_ssize_t step, real *row, Py_ssize_t ways, const Wi
 
 cdef void transform_row(real *tiles, const real *strip, real *between, const Winograd *w, const Block *block,
                         Py_ssize_t row) noexcept nogil:
-    """Transform one row of tiles: (vectors of tiles, positions of the rows, channels, positions of the columns, lanes)."""
+    """Transform one row of tiles: (vectors of tiles, positions of columns, channels, positions of rows, lanes)."""
     cdef Py_ssize_t lanes = w.job.kernels.lanes, first = row * w.y.step * w.y.part_step
     cdef Py_ssize_t part, other, c, i, pixel
     cdef fc_transform down
@@ -705,44 +713,42 @@ cdef void blend_row(const real *tiles, real *sums, real *out, const Winograd *w,
                              + block.group * packed_numbers(w))
     cdef fc_blend request
     request.matrix, request.channels, request.runs, request.to = w.y.A, w.channels, w.x.positions, sums
-    for vector in range(ceiling(columns, lanes)):
-        request.tiles = tiles + vector * w.tile_step
-        filter = filters.first
-        while filter < min(filters.last, job.filters):
-            request.weight = (bank + filter // lanes * lanes * w.channels * w.y.rows * w.x.rows) + filter % lanes
-            request.filters = min(min(BLEND_FILTERS, lanes), job.filters - filter)
+    filter = filters.first
+    while filter < min(filters.last, job.filters):
+        request.weight = (bank + filter // lanes * lanes * w.channels * w.y.rows * w.x.rows) + filter % lanes
+        request.filters = min(min(BLEND_FILTERS, lanes), job.filters - filter)
+        for vector in range(ceiling(columns, lanes)):
+            request.tiles = tiles + vector * w.tile_step
             w.y.form.blend(&request)
             for k in range(request.filters):
                 write_tiles(sums + k * w.y.outputs * w.x.positions * lanes, out, w, block, filter + k, row,
                             block.columns.first + vector * lanes)
-            filter += request.filters
+        filter += request.filters
 
 
 cdef void write_tiles(const real *sums, real *out, const Winograd *w, const Block *block, Py_ssize_t filter,
                       Py_ssize_t tile_row, Py_ssize_t tile) noexcept nogil:
-    """Transform what a row of tiles adds up to back along rows, and write it to one filter's map."""
+    """Transform what a vector of tiles adds up to back along rows, and write it to one filter's map."""
     cdef const Job *job = &w.job
-    cdef Py_ssize_t column = tile * w.x.outputs, first = tile_row * w.y.outputs * job.axis[1].dilation + block.phase
-    cdef Py_ssize_t count = min(job.kernels.lanes * w.x.outputs, job.map_size[2] - column), k
+    cdef Py_ssize_t dilation = job.axis[1].dilation, k
+    cdef Py_ssize_t column = tile * w.x.outputs, row = tile_row * w.y.outputs * dilation + block.phase
+    cdef Py_ssize_t count = min(job.kernels.lanes * w.x.outputs, job.map_size[2] - column)
+    cdef Py_ssize_t rows = min(w.y.outputs, ceiling(job.map_size[1] - row, dilation))
     cdef real *map = (<real *>job.maps + block.n * job.map_step[0]
                       + (block.group * job.filters + filter) * job.map_step[1] + block.depth * job.map_step[2]
-                      + first * job.map_size[2] + column)
+                      + row * job.map_size[2] + column)
     cdef fc_finish request
-    request.matrix, request.source, request.map = w.x.A, sums, map
-    request.ahead = map + BLEND_FILTERS * job.map_step[1]
-    request.row_step = job.axis[1].dilation * job.map_size[2]
-    request.rows = min(w.y.outputs, ceiling(job.map_size[1] - first, job.axis[1].dilation))
-    request.columns = count
-    request.bias, request.low, request.high = (<const real *>job.bias)[block.group * job.filters + filter], job.low, job.high
+    request.matrix, request.source, request.rows, request.columns = w.x.A, sums, rows, count
+    request.map, request.ahead = map, map + BLEND_FILTERS * job.map_step[1]
+    request.row_step = dilation * job.map_size[2]
+    request.bias = (<const real *>job.bias)[block.group * job.filters + filter]
+    request.low, request.high = job.low, job.high
     if w.x.form.finish(&request):
-        request.map, request.bias, request.low, request.high = out, 0, -INFINITY, INFINITY
-        request.rows = 1
-        for k in range(w.y.outputs):
-            if first + k * job.axis[1].dilation >= job.map_size[1]:
-                break
+        request.map, request.rows, request.bias, request.low, request.high = out, 1, 0, -INFINITY, INFINITY
+        for k in range(rows):
             request.source = sums + k * w.x.positions * job.kernels.lanes
             w.x.form.finish(&request)
-            sum_again(map + k * request.row_step, out, 1, w, block, filter, first + k * job.axis[1].dilation, column, count)
+            sum_again(map + k * request.row_step, out, 1, w, block, filter, row + k * dilation, column, count)
     if job.activation > RELU6:
-        for k in range(min(w.y.outputs, ceiling(job.map_size[1] - first, job.axis[1].dilation))):
+        for k in range(rows):
             activate(map + k * request.row_step, count, job.activation)
