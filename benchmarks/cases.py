@@ -15,14 +15,14 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class Case:
-    """One convolution: `input` (N, C, H, W) with `weight` (K, C/groups, kh, kw), square stride, padding and dilation."""
+    """One convolution: `input` (N, C, H, W) with `weight` (K, C/groups, kh, kw), square stride and dilation."""
 
     kind: str
     name: str
     input: tuple[int, int, int, int]
     weight: tuple[int, int, int, int]
     stride: int = 1
-    padding: int = 0
+    padding: int | tuple[int, int] = 0
     dilation: int = 1
     groups: int = 1
     separable: bool = False  # the kernel is a gaussian, the outer product of two 1-D ones
@@ -33,11 +33,16 @@ class Case:
         return {"stride": self.stride, "padding": self.padding, "dilation": self.dilation, "groups": self.groups}
 
     @property
+    def pads(self) -> tuple[int, int]:
+        """Rows above and below, columns left and right."""
+        return pair(self.padding)
+
+    @property
     def output(self) -> tuple[int, int, int, int]:
         """Shape (N, K, H', W')."""
         height, width = (
-            (n + 2 * self.padding - self.dilation * (k - 1) - 1) // self.stride + 1
-            for n, k in zip(self.input[2:], self.weight[2:], strict=True)
+            (n + 2 * pad - self.dilation * (k - 1) - 1) // self.stride + 1
+            for n, pad, k in zip(self.input[2:], self.pads, self.weight[2:], strict=True)
         )
         return self.input[0], self.weight[0], height, width
 
@@ -62,28 +67,39 @@ def gaussian(size: int) -> Array:
     return np.asarray(g / g.sum(), dtype=np.float32)
 
 
+def pair(value: int | tuple[int, int]) -> tuple[int, int]:
+    return value if isinstance(value, tuple) else (value, value)
+
+
 def layer(
-    k: int,
+    k: int | tuple[int, int],
     channels: int,
     filters: int,
-    size: int,
+    size: int | tuple[int, int],
     *,
     stride: int = 1,
+    padding: int | None = None,
     dilation: int = 1,
     groups: int = 1,
     quick: bool = False,
 ) -> Case:
-    """A network's layer: a k x k bank with the padding that keeps the size (at stride 1)."""
+    """A network's layer: a bank of k x k, or (kh, kw), with the padding that keeps the size (at stride 1) unless given."""
+    (kh, kw), (height, width) = pair(k), pair(size)
     if groups == 1:
-        kind, channels_text = ("pointwise" if k == 1 else "dense"), f"{channels}->{filters}"
+        kind, channels_text = ("pointwise" if kh * kw == 1 else "dense"), f"{channels}->{filters}"
     elif groups == channels:
         kind, channels_text = "depthwise", f"depthwise {channels}"
     else:
         kind, channels_text = "grouped", f"groups {groups} {channels}->{filters}"
-    name = f"{k}x{k} {channels_text} {size}x{size}"
+    name = f"{kh}x{kw} {channels_text} {height}x{width}"
     name += f" stride {stride}" * (stride > 1) + f" dilation {dilation}" * (dilation > 1)
-    shapes = (1, channels, size, size), (filters, channels // groups, k, k)
-    return Case(kind, name, *shapes, stride, dilation * (k // 2), dilation, groups, quick=quick)
+    if padding is None:
+        pads = dilation * (kh // 2), dilation * (kw // 2)
+    else:
+        pads = pair(padding)
+        name += f" padding {padding}"
+    shapes = (1, channels, height, width), (filters, channels // groups, kh, kw)
+    return Case(kind, name, *shapes, stride, pads, dilation, groups, quick=quick)
 
 
 def gray(k: int, *, separable: bool = False, quick: bool = False) -> Case:

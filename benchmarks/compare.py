@@ -9,11 +9,15 @@ import json
 import os
 import platform
 import re
+from collections import Counter
 from importlib import import_module
+from math import nan
+from operator import mul
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from cases import Case
     from measure import Row
 
 
@@ -25,11 +29,16 @@ def main() -> None:
 
     from cases import CASES
     from measure import measure
+    from networks import NETWORKS
     from peers import PEERS
 
+    if unknown := set(args.networks) - set(NETWORKS):
+        raise SystemExit(f"no such network: {', '.join(sorted(unknown))}; there are {', '.join(NETWORKS)}")
+    networks = {name: NETWORKS[name] for name in args.networks}
     if unknown := set(args.peers or []) - set(PEERS):
         raise SystemExit(f"no such peer: {', '.join(sorted(unknown))}; there are {', '.join(PEERS)}")
-    cases = [case for case in CASES if re.search(args.cases, case.name) and (case.quick or not args.quick)]
+    candidates = dict.fromkeys(case for layers in networks.values() for case in layers) or CASES
+    cases = [case for case in candidates if re.search(args.cases, case.name) and (case.quick or not args.quick)]
     if not cases:
         raise SystemExit(f"no case's name matches {args.cases!r}")
     wanted = [name for name in args.peers or PEERS if PEERS[name].installed]
@@ -42,6 +51,7 @@ def main() -> None:
         rows.append(measure(case, wanted, args.seconds, args.threads, args.algorithms))
         print_row(rows[-1], wanted)
     print_summary(rows, wanted)
+    print_networks(rows, networks, wanted)
 
     report = {"machine": machine, "rows": [as_dict(row) for row in rows]}
     if args.json:
@@ -55,6 +65,9 @@ def main() -> None:
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--cases", default="", metavar="PATTERN", help="regular expression to find in the names")
+    parser.add_argument(
+        "--networks", nargs="+", default=[], metavar="NAME", help="the layers of these networks instead, and their sums"
+    )
     parser.add_argument("--quick", action="store_true", help="a small subset of the cases")
     parser.add_argument("--peers", nargs="+", metavar="NAME", help="only these competitors")
     parser.add_argument(
@@ -143,6 +156,34 @@ def print_summary(rows: list["Row"], peers: list[str]) -> None:
         worst = min(best, key=best.__getitem__)
         print(f"worst row: {worst}, {best[worst]:.2f}")
     print(f"largest error: {max(row.error for row in rows):.1e} of max|output|")
+
+
+def print_networks(rows: list["Row"], networks: dict[str, "Counter[Case]"], peers: list[str]) -> None:
+    """For each network the time of all its layers that were measured, and the peers' sums over ours."""
+    from measure import OURS
+
+    if not networks:
+        return
+    columns = " ".join(f"{name:>{width(name)}}" for name in peers)
+    print("\nsums over the layers of a network, each as often as it occurs; 'best' takes the best peer of each layer")
+    print(f"{'network':16} {'layers':>6} {'time':>9} {'best':>6} | {columns}  worst layer")
+    for network, layers in networks.items():
+        measured = [row for row in rows if layers[row.case] and row.best_peer]
+        if not measured:
+            continue
+        ours = [layers[row.case] * row.seconds[OURS] for row in measured]
+
+        def ratio_of_sums(ratios: list[float], ours: list[float] = ours) -> float:
+            return sum(map(mul, ours, ratios)) / sum(ours)
+
+        best = [row.ratios[row.best_peer] for row in measured if row.best_peer]
+        cells = (f"{ratio_of_sums([row.ratios.get(name, nan) for row in measured]):{width(name)}.2f}" for name in peers)
+        worst = measured[best.index(min(best))]
+        count = sum(layers[row.case] for row in measured)
+        print(
+            f"{network:16} {count:6} {in_units(sum(ours))} {ratio_of_sums(best):6.2f} | {' '.join(cells)}"
+            f"  {worst.case.name}, {min(best):.2f} {worst.best_peer}"
+        )
 
 
 def geometric_mean(values: list[float]) -> float:

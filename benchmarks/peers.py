@@ -47,8 +47,8 @@ def peer(name: str, *modules: str) -> Callable[[Maker], Maker]:
 
 
 def padded(case: Case, x: Array) -> Array:
-    p = case.padding
-    return np.pad(x, ((0, 0), (0, 0), (p, p), (p, p))) if p else x
+    rows, columns = case.pads
+    return np.pad(x, ((0, 0), (0, 0), (rows, rows), (columns, columns))) if rows or columns else x
 
 
 def windows(case: Case, x: Array) -> Array:
@@ -120,7 +120,7 @@ def tensordot(case: Case, x: Array, w: Array, threads: int) -> Call | None:
 def torch_call(case: Case, x: Array, w: Array, threads: int, layout: str) -> Call | None:
     import torch
 
-    if case.weight[-1] > 31:
+    if math.prod(case.weight[2:]) > 31**2:
         return None  # a minute and a half a call: torch falls back to a plain loop
     torch.set_num_threads(threads)
     memory_format = getattr(torch, layout)
@@ -144,7 +144,7 @@ def onnx_model(case: Case, w: Array) -> bytes:
 
     options: dict[str, Any] = {
         "strides": [case.stride] * 2,
-        "pads": [case.padding] * 4,
+        "pads": case.pads * 2,
         "dilations": [case.dilation] * 2,
         "group": case.groups,
     }
@@ -213,7 +213,8 @@ def ncnn(case: Case, x: Array, w: Array, threads: int) -> Call:
     for lossy in ("fp16_packed", "fp16_storage", "fp16_arithmetic", "bf16_packed", "bf16_storage"):
         setattr(net.opt, f"use_{lossy}", False)
     filters, _, kh, kw = w.shape
-    settings = {0: filters, 1: kw, 11: kh, 2: case.dilation, 3: case.stride, 4: case.padding, 6: w.size}
+    rows, columns = case.pads
+    settings = {0: filters, 1: kw, 11: kh, 2: case.dilation, 3: case.stride, 4: columns, 14: rows, 6: w.size}
     if case.groups > 1:
         settings[7] = case.groups
     layer = "Convolution" if case.groups == 1 else "ConvolutionDepthWise"
@@ -243,8 +244,8 @@ def plane(case: Case, x: Array, w: Array) -> tuple[Array, Array] | None:
 
 def inner(case: Case, out: Array) -> Array:
     """Crop a result of the image's size where the case asks for less padding."""
-    cut = case.weight[-1] // 2 - case.padding
-    return out[cut:-cut, cut:-cut] if cut else out
+    rows, columns = (k // 2 - pad for k, pad in zip(case.weight[2:], case.pads, strict=True))
+    return out[rows : len(out) - rows, columns : out.shape[1] - columns]
 
 
 @peer("opencv", "cv2")

@@ -1,10 +1,12 @@
 """`pytest benchmarks/`: fastconv beside NumPy as people write it, grouped by case; only the results are asserted."""
 
+import math
 from typing import Any
 
 import numpy as np
 import pytest
 from cases import CASES, Case
+from networks import NETWORKS
 from peers import PEERS, Call
 
 import fastconv as fc
@@ -37,3 +39,19 @@ def test_speed(benchmark: Any, case: Case, who: str) -> None:
     x, w = case.arrays()
     expected = fc.conv2d(x.astype(np.float64), w.astype(np.float64), **case.options)
     np.testing.assert_allclose(result, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize(
+    ("network", "layers", "weights"),
+    [
+        ("VGG-16", 13, 14_710_464),
+        ("ResNet-18", 20, 11_166_912),
+        ("ResNet-50", 53, 23_454_912),
+        ("Inception-v3", 94, 21_751_136),
+        ("DenseNet-121", 120, 6_870_208),
+    ],
+)
+def test_networks_have_the_published_number_of_weights(network: str, layers: int, weights: int) -> None:
+    counts = NETWORKS[network]
+    assert counts.total() == layers
+    assert sum(math.prod(case.weight) * count for case, count in counts.items()) == weights
