@@ -50,7 +50,8 @@ DOMAIN = "it takes float32 or float64, and kernels of depth 1 with at least 3 ta
 # What things cost, in products of the best direct kernel.
 DIRECT = 1.2  # a product of an ordinary one
 STORE = 4.0  # an output of direct summation, beyond its products
-TRANSFORM = 18.0  # a number of a transformed tile, once for a channel and once for a filter
+TRANSFORM = 16.0  # a number of a transformed tile, once for a channel and once for a filter
+SPLIT = 22.0  # the same of a virtual channel, beyond that
 BLENDED = 7.0  # the same where lanes are tiles
 BLEND = 1.3  # a product there
 FETCH = 4.5  # a transformed weight, for every block of tiles that meets it
@@ -207,6 +208,7 @@ def cost(problem: Problem, choice: Choice, keeps_packed: bool) -> float:
     else:
         tiles = tile_rows * tile_columns * problem.dilation[1] * problem.dilation[2]
         numbers = channels * lanes + TRANSFORM * (_whole_vectors(channels) + lanes)
+        numbers += SPLIT * channels if choice.splits != (Split(), Split()) else 0.0
         blocks = problem.dilation[1] * -(-tile_rows // choice.tile_rows) * -(-tile_columns // choice.tile_columns)
         fetched = FETCH * weights * blocks
     products = tiles * y.positions * x.positions * numbers
