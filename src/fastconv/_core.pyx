@@ -106,6 +106,8 @@ cdef extern from "kernels/kernels.h" nogil:
         Py_ssize_t lanes, tile_filters
         const Py_ssize_t *tile_vectors
         fc_tile_fn (*tile)[7]
+        void (*lone)(const fc_tile *, Py_ssize_t vectors, Py_ssize_t width) noexcept nogil
+        void (*lone_rows)(const fc_tile *, Py_ssize_t filters, Py_ssize_t filter_step) noexcept nogil
         fc_panel_fn panel
         void (*deal)(void *even, void *odd, const void *source, Py_ssize_t count) noexcept nogil
         void (*transpose)(void *to, Py_ssize_t to_step, const void *source, Py_ssize_t source_step, Py_ssize_t rows,
@@ -273,7 +275,7 @@ cdef struct Job:
     Py_ssize_t lines           # of a strip, when sweeping
     Py_ssize_t across          # stride of the columns that sweeps see, 1 in a strip
     Py_ssize_t apart           # output rows whose kernels see the same lines
-    Py_ssize_t strip_numbers, panel_numbers, sums_numbers
+    Py_ssize_t strip_numbers, panel_numbers, sums_numbers, block_numbers
 
 
 cdef Range share(Py_ssize_t whole, Py_ssize_t parts, Py_ssize_t part) noexcept nogil:
@@ -424,6 +426,7 @@ cdef class Layout:
         job.sums_numbers = job.filters * job.width
         if job.lanes == FILTERS:
             job.sums_numbers = (1 + job.strip_rows * job.map_size[2]) * sums_step(job)
+        job.block_numbers = 0 if job.packed or job.lanes == PIXELS else job.chunk * job.width
         self.place_taps()
 
     cdef place_taps(self):
@@ -461,7 +464,7 @@ cdef class Layout:
 
 
 cdef Py_ssize_t workspace_bytes(const Job *job) noexcept nogil:
-    cdef Py_ssize_t numbers = job.strip_numbers + job.panel_numbers + job.sums_numbers
+    cdef Py_ssize_t numbers = job.strip_numbers + job.panel_numbers + job.sums_numbers + job.block_numbers
     return numbers * job.bits // 8 + job.lines * 2 * sizeof(void *)
 
 
@@ -662,21 +665,40 @@ cdef Range filter_block(const Job *job, Py_ssize_t block) noexcept nogil:
     return Range(vectors.first * job.kernels.lanes, vectors.last * job.kernels.lanes)
 
 
+cdef void pack_block(real *packed, const real *weight, const Job *job, Range filters, Range taps) noexcept nogil:
+    """Lay what a block of filters of a group (K, taps) multiplies in some taps out in the order in which its tiles read it."""
+    cdef Py_ssize_t t, width = filters.last - filters.first if job.lanes == PIXELS else job.width
+    cdef Py_ssize_t count = min(filters.last, job.filters) - filters.first
+    weight += filters.first * job.taps + taps.first
+    job.kernels.transpose(packed, width, weight, job.taps, count, taps.last - taps.first)
+    if count < width:
+        for t in range(taps.last - taps.first):
+            memset(packed + t * width + count, 0, (width - count) * sizeof(real))
+
+
+cdef Py_ssize_t packed_place(const Job *job, Py_ssize_t group, Py_ssize_t block, Range taps) noexcept nogil:
+    """Return where packed weights begin of what meets: chunk of taps by chunk, one block of filters behind the other."""
+    cdef Py_ssize_t rows = job.filters, row = filter_block(job, block).first
+    if job.lanes == FILTERS:
+        rows, row = filter_blocks(job) * job.width, block * job.width
+    return group * rows * job.taps + taps.first * rows + row * (taps.last - taps.first)
+
+
 cdef void pack_blocks(real *packed, const real *weight, const Job *job) noexcept nogil:
-    """Lay the weights (K, taps) of every block out in the order in which its tiles read them."""
-    cdef Py_ssize_t block, t, width, count
-    cdef Range filters
-    for _ in range(job.groups):
-        for block in range(filter_blocks(job)):
-            filters = filter_block(job, block)
-            width = filters.last - filters.first if job.lanes == PIXELS else job.width
-            count = min(filters.last, job.filters) - filters.first
-            job.kernels.transpose(packed, width, weight + filters.first * job.taps, job.taps, count, job.taps)
-            if count < width:
-                for t in range(job.taps):
-                    memset(packed + t * width + count, 0, (width - count) * sizeof(real))
-            packed += width * job.taps
+    """Lay the weights (K, taps) of all groups out in the order in which tiles read them."""
+    cdef Py_ssize_t group, block
+    cdef Range taps
+    for group in range(job.groups):
+        taps = Range(0, 0)
+        while taps.last < job.taps:
+            taps = next_chunk(job, taps)
+            for block in range(filter_blocks(job)):
+                pack_block(packed + packed_place(job, group, block, taps), weight, job, filter_block(job, block), taps)
         weight += job.filters * job.taps
+
+
+cdef Range next_chunk(const Job *job, Range taps) noexcept nogil:
+    return Range(taps.last, min(taps.last + job.chunk, job.taps))
 
 
 cdef Py_ssize_t panel_step(const Job *job) noexcept nogil:
@@ -795,7 +817,7 @@ cdef void convolve_unit(real *workspace, const Job *job, Py_ssize_t index) noexc
             find_tile(tiles + tile, job, &unit, first_tile + tile, tile * panel_step(job))
         taps = Range(0, 0)
         while taps.last < job.taps:
-            taps = Range(taps.last, min(taps.last + job.chunk, job.taps))
+            taps = next_chunk(job, taps)
             if job.panels:
                 for tile in range(count):
                     fill_panel(panels + tile * panel_step(job), strip, job, tiles[tile].pixels, unit.pixels, taps, runs)
@@ -822,13 +844,14 @@ cdef void multiply_pixels(real *maps, const real *seen, real *sums, const Job *j
     cdef bint ragged
     maps += filters.first * job.map_step[1]
     sums += filters.first * job.width
-    request.weight = <const real *>job.weight + filter * job.taps + taps.first * (rows if job.packed else 1)
+    request.weight = <const real *>job.weight + (
+        packed_place(job, unit.group, block, taps) if job.packed else filter * job.taps + taps.first)
     request.filter_step = 1 if job.packed else job.taps
     request.tap_step = rows if job.packed else 1
     request.taps = taps.last - taps.first
     request.offset = job.ramp if job.panels else job.offset + taps.first
     request.bias = <const real *>job.bias + filter if taps.first == 0 else NULL
-    request.lanes_are_filters = False
+    request.lanes_are_filters, request.ahead = False, NULL
     request.low = job.low if taps.last == job.taps else -INFINITY
     request.high = job.high if taps.last == job.taps else INFINITY
     for tile in tiles[:count]:
@@ -854,9 +877,13 @@ cdef void multiply_filters(real *sums, const real *seen, const Job *job, const U
     cdef fc_tile request
     cdef Range filters = filter_block(job, block)
     cdef Py_ssize_t j, lanes = job.kernels.lanes, vectors = (filters.last - filters.first) // lanes
-    cdef const real *weight = <const real *>job.weight + (
-        (unit.group * filter_blocks(job) + block) * job.taps + taps.first) * job.width
+    cdef const real *weight = <const real *>job.weight + unit.group * job.filters * job.taps
     cdef const Tile *tile
+    if job.packed:
+        weight = <const real *>job.weight + packed_place(job, unit.group, block, taps)
+    elif unit.pixels > 1:
+        pack_block(sums + job.sums_numbers, weight, job, filters, taps)
+        weight = sums + job.sums_numbers
     if job.in_place:
         seen += taps.first * job.image_step[1]
     request.filter_step = 1
@@ -875,7 +902,26 @@ cdef void multiply_filters(real *sums, const real *seen, const Job *job, const U
         request.weight = seen + tile.seen[0]
         for j in range(vectors):
             request.map[j] = sums + (1 + tile.pixels.first) * request.map_step + filters.first + j * lanes
-        job.kernels.tile[tile.pixels.last - tile.pixels.first][vectors](&request)
+        if unit.pixels > 1:
+            job.kernels.tile[tile.pixels.last - tile.pixels.first][vectors](&request)
+        elif job.packed:
+            job.kernels.lone(&request, vectors, job.width)
+        else:
+            multiply_rows(&request, weight + taps.first, job, filters)
+
+
+cdef void multiply_rows(fc_tile *request, const real *weight, const Job *job, Range filters) noexcept nogil:
+    """Add to the sums of one pixel what filters see whose weights (K, taps) are not packed, vector by vector."""
+    cdef Py_ssize_t lanes = job.kernels.lanes, vector, first
+    cdef const real *bias = <const real *>request.bias
+    cdef real *sums = <real *>request.map[0]
+    for vector in range((filters.last - filters.first) // lanes):
+        first = filters.first + vector * lanes
+        request.image[0] = weight + first * job.taps
+        request.map[0] = sums + vector * lanes
+        if bias != NULL:
+            request.bias = bias + vector * lanes
+        job.kernels.lone_rows(request, job.filters - first, job.taps)
 
 
 cdef Py_ssize_t sums_step(const Job *job) noexcept nogil:
@@ -936,6 +982,8 @@ cdef void share_out(Job *job, Py_ssize_t images, Py_ssize_t threads) noexcept no
         job.strips = max(job.strips, min(wanted, job.map_size[1] // least))
     if not job.lines:
         job.parts = min(filter_blocks(job), max(1, wanted // job.strips))
+        if job.lanes == FILTERS and not job.packed:
+            job.parts = filter_blocks(job)  # whose weights are read row by row
     job.units = others * job.strips * (1 if job.lines else job.parts)
 
 
@@ -1013,7 +1061,7 @@ cdef const void *address(array, Py_ssize_t numbers, Py_ssize_t itemsize) except?
 
 cdef Py_ssize_t weight_rows(const Job *job) noexcept nogil:
     """Return how many rows the weights (K, taps) have as `tiles` reads them: more than K if filters fill up vectors."""
-    return job.groups * (job.filters if job.lanes == PIXELS else filter_blocks(job) * job.width)
+    return job.groups * (filter_blocks(job) * job.width if job.lanes == FILTERS and job.packed else job.filters)
 
 
 def pack(const real[:, ::1] weight, Layout layout):

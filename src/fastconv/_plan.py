@@ -348,7 +348,7 @@ def _choose_blocks(problem: Problem, layout: _core.Layout, keeps_packed: bool) -
     in_place = problem.is_pointwise and (by_filters or rows >= lanes)
     # Copying pixels into panels costs a few products for each; reading them where they are, the end of every row.
     panels = not in_place and (by_filters or columns < lanes or _used(columns, lanes) * (1 + 3 / filters) < 1)
-    packed = by_filters or keeps_packed or problem.taps * itemsize % 4096 == 0
+    packed = keeps_packed or (not by_filters and problem.taps * itemsize % 4096 == 0)
     strip_rows = STRIP_BYTES // (row_bytes * problem.stride[1] * problem.kernel[0] * channels)
     if in_place:
         strip_rows = max(24 * lanes, STRIP_PRODUCTS // (problem.taps * filters))

@@ -5,7 +5,7 @@
 #define FASTCONV_KERNELS_H
 #include <stddef.h>
 
-enum { TILE_MAX_FILTERS = 8, TILE_MAX_VECTORS = 6, SWEEP_MAX_ROWS = 7, SWEEP_MAX_VECTORS = 4, PROBE_SUMS = 12,
+enum { TILE_MAX_FILTERS = 8, TILE_MAX_VECTORS = 6, LONE_VECTORS = 3, SWEEP_MAX_ROWS = 7, SWEEP_MAX_VECTORS = 4, PROBE_SUMS = 12,
        TRANSFORM_MAX_POSITIONS = 9, BLEND_MAX_TILES = 4 };
 
 /* Bring a line of memory, which may lie anywhere, into the cache. */
@@ -31,7 +31,7 @@ typedef struct {
     ptrdiff_t map_step;
     const void *bias;
     int lanes_are_filters;
-    const void *ahead; /* when lanes are filters: image[0] of one of the next tiles, to be fetched */
+    const void *ahead; /* image[0] of one of the next tiles, to be fetched, or NULL */
     double low, high;
 } fc_tile;
 typedef void fc_tile_fn(const fc_tile *tile);
@@ -114,6 +114,10 @@ typedef struct {
     ptrdiff_t tile_filters;                                       /* of a full tile */
     ptrdiff_t tile_vectors[TILE_MAX_FILTERS + 1];                 /* of a full tile with so many filters */
     fc_tile_fn *tile[TILE_MAX_FILTERS + 1][TILE_MAX_VECTORS + 1]; /* [filters][vectors] */
+    /* A tile of a single pixel, with up to LONE_VECTORS vectors of filters in the lanes: packed in image[0][t * width + lane], or of
+       so many filters in image[0][lane * filter_step + t]. */
+    void (*lone)(const fc_tile *tile, ptrdiff_t vectors, ptrdiff_t width);
+    void (*lone_rows)(const fc_tile *tile, ptrdiff_t filters, ptrdiff_t filter_step);
     fc_panel_fn *panel;
     void (*deal)(void *even, void *odd, const void *from, ptrdiff_t count);
     /* to[c * to_step + r] = from[r * from_step + c] */

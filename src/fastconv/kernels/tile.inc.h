@@ -39,13 +39,40 @@ INLINE void NAMED(tile)(const int filters, const int vectors, const int fetches,
 
 #define TILE(filters, vectors) \
     NOINLINE void NAMED(tile_##filters##_##vectors)(const fc_tile *tile) { \
-        if (tile->lanes_are_filters) /* then weights pass by once, and from afar */ \
+        if (tile->ahead) \
             NAMED(tile)(filters, vectors, 1, tile); \
         else \
             NAMED(tile)(filters, vectors, 0, tile); \
     }
 TILES(TILE)
 #undef TILE
+
+/* Keep the sums of one pixel, bias or what is there included, between the limits. */
+INLINE void NAMED(put_lone)(const fc_tile *tile, ptrdiff_t first, vec sum) {
+    real *sums = (real *)tile->map[0] + first;
+    if (!tile->bias) sum = v_add(v_load(sums), sum);
+    v_store(sums, v_min(v_splat((real)tile->high), v_max(v_splat((real)tile->low), sum)));
+}
+
+/* One pixel meets packed filters: they pass by once, so fast as memory yields a plain stream. */
+INLINE void NAMED(stream)(const int vectors, const fc_tile *tile, const ptrdiff_t width) {
+    vec sum[LONE_VECTORS];
+    const real *filters = tile->image[0], *pixel = tile->weight, *bias = tile->bias;
+    const ptrdiff_t tap_step = tile->tap_step, taps = tile->taps;
+    UNROLLED for (int j = 0; j < vectors; j++) sum[j] = bias ? v_load(bias + j * LANES) : v_splat(0);
+    ROLLED for (ptrdiff_t t = 0; t < taps; t++) {
+        UNROLLED for (int j = 0; j < vectors; j++) sum[j] = v_fma(v_splat(*pixel), v_load(filters + j * LANES), sum[j]);
+        pixel += tap_step;
+        filters += width;
+    }
+    UNROLLED for (int j = 0; j < vectors; j++) NAMED(put_lone)(tile, j * LANES, sum[j]);
+}
+
+static void NAMED(lone)(const fc_tile *tile, ptrdiff_t vectors, ptrdiff_t width) {
+    if (vectors == 1) NAMED(stream)(1, tile, width);
+    else if (vectors == 2) NAMED(stream)(2, tile, width);
+    else NAMED(stream)(3, tile, width);
+}
 
 /* Copy whole vectors: what overruns a run is overwritten by the next one, or lies in the slack behind the panel. */
 static void NAMED(panel)(const fc_panel *panel) {
@@ -104,6 +131,28 @@ static void NAMED(transpose)(void *to, ptrdiff_t to_step, const void *from, ptrd
             NAMED(transpose_vectors)(square);
             UNROLLED for (int i = 0; i < LANES; i++) v_store(target + (column + i) * to_step + row, square[i]);
         }
+}
+
+/* One pixel meets a vector of filters as they are, each a row: they are transposed square by square on their way. */
+static void NAMED(lone_rows)(const fc_tile *tile, ptrdiff_t filters, ptrdiff_t filter_step) {
+    const real *row[LANES], *pixel = tile->weight;
+    const ptrdiff_t tap_step = tile->tap_step, taps = tile->taps;
+    vec sum = tile->bias ? v_load((const real *)tile->bias) : v_splat(0);
+    ptrdiff_t t = 0;
+    UNROLLED for (int i = 0; i < LANES; i++)
+        row[i] = (const real *)tile->image[0] + (i < filters ? i : filters - 1) * filter_step;
+    ROLLED for (; t + LANES <= taps; t += LANES) {
+        vec square[LANES];
+        UNROLLED for (int i = 0; i < LANES; i++) square[i] = v_load(row[i] + t);
+        NAMED(transpose_vectors)(square);
+        UNROLLED for (int i = 0; i < LANES; i++) sum = v_fma(v_splat(pixel[(t + i) * tap_step]), square[i], sum);
+    }
+    for (; t < taps; t++) {
+        real lanes[LANES];
+        for (int i = 0; i < LANES; i++) lanes[i] = row[i][t];
+        sum = v_fma(v_splat(pixel[t * tap_step]), v_load(lanes), sum);
+    }
+    NAMED(put_lone)(tile, 0, sum);
 }
 
 /* Multiply and add as fast as can be, PROBE_SUMS vectors a round: what benchmarks call the peak. */
