@@ -802,19 +802,19 @@ cdef void convolve_unit(real *workspace, const Job *job, Py_ssize_t index) noexc
     cdef real *maps = (<real *>job.maps + unit.n * job.map_step[0] + unit.group * job.filters * job.map_step[1]
                        + unit.depth * job.map_step[2] + unit.first_row * job.map_size[2])
     cdef Tile[BLOCK_TILES] tiles
-    cdef Py_ssize_t tile, first_tile, count, block
-    cdef Range taps
+    cdef Py_ssize_t tile, turn, turns = ceiling(unit.tiles, job.block_tiles), count, block
+    cdef Range taps, some
     if job.in_place:
         strip = <real *>(image + unit.first_row)
     else:
         fill_strip(strip, image, job, unit.depth, unit.first_row, unit.rows)
     if job.lanes == FILTERS:  # in front of the sums, whole vectors of biases
         memcpy(sums, <const real *>job.bias + unit.group * job.filters, job.filters * sizeof(real))
-    for first_tile in range(ceiling(unit.tiles, job.block_tiles)):
-        first_tile *= job.block_tiles
-        count = min(job.block_tiles, unit.tiles - first_tile)
+    for turn in range(turns):
+        some = share(unit.tiles, turns, turn)
+        count = some.last - some.first
         for tile in range(count):
-            find_tile(tiles + tile, job, &unit, first_tile + tile, tile * panel_step(job))
+            find_tile(tiles + tile, job, &unit, some.first + tile, tile * panel_step(job))
         taps = Range(0, 0)
         while taps.last < job.taps:
             taps = next_chunk(job, taps)
