@@ -109,7 +109,8 @@ cdef extern from "kernels/kernels.h" nogil:
         void (*lone)(const fc_tile *, Py_ssize_t vectors, Py_ssize_t width) noexcept nogil
         void (*lone_rows)(const fc_tile *, Py_ssize_t filters, Py_ssize_t filter_step) noexcept nogil
         fc_panel_fn panel
-        void (*deal)(void *even, void *odd, const void *source, Py_ssize_t count) noexcept nogil
+        void (*deal)(void *to, Py_ssize_t to_step, Py_ssize_t slots, const void *source, Py_ssize_t ways,
+                     Py_ssize_t count) noexcept nogil
         void (*transpose)(void *to, Py_ssize_t to_step, const void *source, Py_ssize_t source_step, Py_ssize_t rows,
                           Py_ssize_t columns) noexcept nogil
         double (*probe)(Py_ssize_t rounds) noexcept nogil
@@ -265,7 +266,7 @@ cdef struct Job:
     Py_ssize_t strip_rows, strips, parts, chunk, block_tiles
     Py_ssize_t pitch, row_step, plane_step  # of a strip
     Range inside               # of the columns of a strip, what lies in the image
-    bint deals                 # the columns out into two slots
+    bint deals                 # the columns out into slots, a vector at a time
     Py_ssize_t width           # of a panel
     const Py_ssize_t *offset   # from a pixel to what each tap sees
     const Py_ssize_t *ramp     # the same within a panel, or within packed weights
@@ -604,8 +605,8 @@ cdef void fill_row(real *row, const real *pixels, const Job *job) noexcept nogil
     if axis.stride == 1:
         memcpy(row + inside.first, pixels + inside.first - axis.pad, (inside.last - inside.first) * sizeof(real))
     elif job.deals:
-        job.kernels.deal(row + inside.first, row + job.pitch + inside.first, pixels + 2 * inside.first - axis.pad,
-                         inside.last - inside.first)
+        job.kernels.deal(row + inside.first, job.pitch, axis.slots, pixels + axis.stride * inside.first - axis.pad,
+                         axis.stride, inside.last - inside.first)
     for slot in range(axis.slots):
         if axis.stride > 1 and not job.deals:
             inside = inside_slot(job, slot)
@@ -618,15 +619,17 @@ cdef void fill_row(real *row, const real *pixels, const Job *job) noexcept nogil
 
 
 cdef void place_columns(Job *job) noexcept nogil:
-    """Note which columns of a strip lie in the image: in slot 0 or, with stride 2, in both slots that are dealt out."""
+    """Note which columns of a strip lie in the image: in slot 0 or, where the columns are dealt out, in all slots."""
     cdef Range other
+    cdef Py_ssize_t slot, stride = job.axis[2].stride
     if job.lines:
         job.vectors = ceiling(job.map_size[2], job.kernels.lanes)
     job.inside = inside_slot(job, 0)
-    job.deals = job.axis[2].stride == 2 and job.axis[2].slots == 2 and job.axis[2].dilation == 1
+    job.deals = (stride == 2 or stride == 4) and job.axis[2].dilation == 1
     if job.deals:
-        other = inside_slot(job, 1)
-        job.inside = Range(max(job.inside.first, other.first), min(job.inside.last, other.last))
+        for slot in range(1, stride):
+            other = inside_slot(job, slot)
+            job.inside = Range(max(job.inside.first, other.first), min(job.inside.last, other.last))
         job.deals = job.inside.first < job.inside.last
 
 

@@ -119,7 +119,8 @@ typedef struct {
     void (*lone)(const fc_tile *tile, ptrdiff_t vectors, ptrdiff_t width);
     void (*lone_rows)(const fc_tile *tile, ptrdiff_t filters, ptrdiff_t filter_step);
     fc_panel_fn *panel;
-    void (*deal)(void *even, void *odd, const void *from, ptrdiff_t count);
+    /* to[slot * to_step + i] = from[ways * i + slot] of all from[ways * count], for up to so many slots as there are ways, 2 or 4 */
+    void (*deal)(void *to, ptrdiff_t to_step, ptrdiff_t slots, const void *from, ptrdiff_t ways, ptrdiff_t count);
     /* to[c * to_step + r] = from[r * from_step + c] */
     void (*transpose)(void *to, ptrdiff_t to_step, const void *from, ptrdiff_t from_step, ptrdiff_t rows, ptrdiff_t columns);
     double (*probe)(ptrdiff_t rounds);

@@ -87,17 +87,28 @@ static void NAMED(panel)(const fc_panel *panel) {
     }
 }
 
-/* Deal numbers out: even[i] = from[2 * i], odd[i] = from[2 * i + 1]. */
-static void NAMED(deal)(void *even, void *odd, const void *from, ptrdiff_t count) {
-    real *e = even, *o = odd;
-    const real *f = from;
-    ptrdiff_t i = 0;
-    for (; i + LANES <= count; i += LANES) {
-        const vec a = v_load(f + 2 * i), b = v_load(f + 2 * i + LANES);
-        v_store(e + i, v_even(a, b));
-        v_store(o + i, v_odd(a, b));
+/* Deal numbers out to some of 2 or 4 slots: to[slot * to_step + i] = from[ways * i + slot]. The last vectors move back. */
+static void NAMED(deal)(void *to, ptrdiff_t to_step, ptrdiff_t slots, const void *from, ptrdiff_t ways, ptrdiff_t count) {
+    real *target = to;
+    const real *source = from;
+    if (count < LANES) {
+        for (ptrdiff_t slot = 0; slot < slots; slot++)
+            for (ptrdiff_t i = 0; i < count; i++) target[slot * to_step + i] = source[ways * i + slot];
+        return;
     }
-    for (; i < count; i++) e[i] = f[2 * i], o[i] = f[2 * i + 1];
+    for (ptrdiff_t i = 0; i < count; i += LANES) {
+        const ptrdiff_t at = i + LANES < count ? i : count - LANES;
+        const real *f = source + ways * at;
+        vec dealt[4] = {v_even(v_load(f), v_load(f + LANES)), v_odd(v_load(f), v_load(f + LANES))};
+        if (ways == 4) {
+            const vec even = v_even(v_load(f + 2 * LANES), v_load(f + 3 * LANES));
+            const vec odd = v_odd(v_load(f + 2 * LANES), v_load(f + 3 * LANES));
+            dealt[2] = v_odd(dealt[0], even), dealt[3] = v_odd(dealt[1], odd);
+            dealt[0] = v_even(dealt[0], even), dealt[1] = v_even(dealt[1], odd);
+        }
+        UNROLLED for (int slot = 0; slot < 4; slot++)
+            if (slot < slots) v_store(target + slot * to_step + at, dealt[slot]);
+    }
 }
 
 /* Transpose LANES vectors. Dealing the pairs of rows out, even lanes to the first half, rotates the bits of (row, lane) by one:
