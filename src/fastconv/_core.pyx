@@ -669,7 +669,7 @@ cdef Range filter_block(const Job *job, Py_ssize_t block) noexcept nogil:
 
 
 cdef void pack_block(real *packed, const real *weight, const Job *job, Range filters, Range taps) noexcept nogil:
-    """Lay what a block of filters of a group (K, taps) multiplies in some taps out in the order in which its tiles read it."""
+    """Lay what a block of filters of a group (K, taps) has for some taps out in the order in which tiles read it."""
     cdef Py_ssize_t t, width = filters.last - filters.first if job.lanes == PIXELS else job.width
     cdef Py_ssize_t count = min(filters.last, job.filters) - filters.first
     weight += filters.first * job.taps + taps.first
@@ -680,7 +680,7 @@ cdef void pack_block(real *packed, const real *weight, const Job *job, Range fil
 
 
 cdef Py_ssize_t packed_place(const Job *job, Py_ssize_t group, Py_ssize_t block, Range taps) noexcept nogil:
-    """Return where packed weights begin of what meets: chunk of taps by chunk, one block of filters behind the other."""
+    """Return where the packed weights of some taps begin: they lie chunk by chunk, in each block of filters by block."""
     cdef Py_ssize_t rows = job.filters, row = filter_block(job, block).first
     if job.lanes == FILTERS:
         rows, row = filter_blocks(job) * job.width, block * job.width
@@ -985,7 +985,7 @@ cdef void share_out(Job *job, Py_ssize_t images, Py_ssize_t threads) noexcept no
         job.strips = max(job.strips, min(wanted, job.map_size[1] // least))
     if not job.lines:
         job.parts = min(filter_blocks(job), max(1, wanted // job.strips))
-        if job.lanes == FILTERS and not job.packed:
+        if job.in_place and job.lanes == FILTERS and not job.packed:
             job.parts = filter_blocks(job)  # whose weights are read row by row
     job.units = others * job.strips * (1 if job.lines else job.parts)
 

@@ -366,7 +366,7 @@ def _choose_blocks(problem: Problem, layout: _core.Layout, keeps_packed: bool) -
         in_place=in_place,
         chunk=chunk,
         # Vectors that lie over their neighbours must not meet again in a later chunk.
-        block_tiles=8 if panels or problem.taps <= chunk else 1,
+        block_tiles=8 if panels or by_filters or problem.taps <= chunk else 1,
     )
     return False, by_filters, packed
 
