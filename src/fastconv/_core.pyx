@@ -680,7 +680,7 @@ cdef void pack_block(real *packed, const real *weight, const Job *job, Range fil
 
 
 cdef Py_ssize_t packed_place(const Job *job, Py_ssize_t group, Py_ssize_t block, Range taps) noexcept nogil:
-    """Return where the packed weights of some taps begin: they lie chunk by chunk, in each block of filters by block."""
+    """Return where the packed weights of some taps begin: they lie chunk by chunk, in each one block by block."""
     cdef Py_ssize_t rows = job.filters, row = filter_block(job, block).first
     if job.lanes == FILTERS:
         rows, row = filter_blocks(job) * job.width, block * job.width
@@ -854,7 +854,7 @@ cdef void multiply_pixels(real *maps, const real *seen, real *sums, const Job *j
     request.taps = taps.last - taps.first
     request.offset = job.ramp if job.panels else job.offset + taps.first
     request.bias = <const real *>job.bias + filter if taps.first == 0 else NULL
-    request.lanes_are_filters, request.ahead = False, NULL
+    request.lanes_are_filters = False
     request.low = job.low if taps.last == job.taps else -INFINITY
     request.high = job.high if taps.last == job.taps else INFINITY
     for tile in tiles[:count]:

@@ -31,7 +31,7 @@ typedef struct {
     ptrdiff_t map_step;
     const void *bias;
     int lanes_are_filters;
-    const void *ahead; /* image[0] of one of the next tiles, to be fetched, or NULL */
+    const void *ahead; /* when lanes are filters: image[0] of one of the next tiles, to be fetched */
     double low, high;
 } fc_tile;
 typedef void fc_tile_fn(const fc_tile *tile);

@@ -39,7 +39,7 @@ INLINE void NAMED(tile)(const int filters, const int vectors, const int fetches,
 
 #define TILE(filters, vectors) \
     NOINLINE void NAMED(tile_##filters##_##vectors)(const fc_tile *tile) { \
-        if (tile->ahead) \
+        if (tile->lanes_are_filters) /* then weights pass by once, and from afar */ \
             NAMED(tile)(filters, vectors, 1, tile); \
         else \
             NAMED(tile)(filters, vectors, 0, tile); \
