@@ -76,13 +76,15 @@ static void NAMED(lone)(const fc_tile *tile, ptrdiff_t vectors, ptrdiff_t width)
 
 /* Copy whole vectors: what overruns a run is overwritten by the next one, or lies in the slack behind the panel. */
 static void NAMED(panel)(const fc_panel *panel) {
+    const ptrdiff_t *start = panel->start, *seen = panel->seen, *length = panel->length, runs = panel->runs;
     real *row = panel->panel;
     for (ptrdiff_t t = 0; t < panel->taps; t++, row += panel->width) {
         const real *image = (const real *)panel->image + panel->offset[t];
-        for (ptrdiff_t s = 0; s < panel->runs; s++) {
-            const real *from = image + panel->seen[s];
-            real *to = row + panel->start[s];
-            for (ptrdiff_t i = 0; i < panel->length[s]; i += LANES) v_store(to + i, v_load(from + i));
+        for (ptrdiff_t s = 0; s < runs; s++) {
+            const real *from = image + seen[s];
+            real *to = row + start[s];
+            v_store(to, v_load(from));
+            for (ptrdiff_t i = LANES; i < length[s]; i += LANES) v_store(to + i, v_load(from + i));
         }
     }
 }
