@@ -69,7 +69,8 @@ static void check_tile(const fc_kernels *kernels, ptrdiff_t filters, ptrdiff_t v
     void *map = draw(filters * step), *expected = copy(map, filters * step);
     fc_tile tile = {.weight = weight, .filter_step = filter_step, .tap_step = tap_step, .offset = offset, .taps = taps,
                     .map_step = step, .bias = variant & ADDS_TO_MAP ? NULL : bias,
-                    .lanes_are_filters = (variant & LANES_ARE_FILTERS) != 0, .low = low, .high = high};
+                    .lanes_are_filters = (variant & LANES_ARE_FILTERS) != 0,
+                    .ahead = variant & LANES_ARE_FILTERS ? weight : NULL, .low = low, .high = high};
     for (ptrdiff_t t = 0; t < taps; t++) offset[t] = t * 7 % (2 * taps);
     for (ptrdiff_t j = 0; j < vectors; j++) {
         /* at the end of a row the last vector lies over its neighbour */
@@ -132,16 +133,33 @@ static void check_scatter(const fc_kernels *kernels, ptrdiff_t rows, ptrdiff_t c
     free(from), free(bias), free(other);
 }
 
-static void check_deal(const fc_kernels *kernels, ptrdiff_t count) {
-    void *from = draw(2 * count), *even = draw(count), *odd = draw(count), *evens = draw(count), *odds = draw(count);
-    for (ptrdiff_t i = 0; i < count; i++) {
-        put(evens, i, get(from, 2 * i));
-        put(odds, i, get(from, 2 * i + 1));
-    }
-    kernels->deal(even, odd, from, count);
-    compare(even, evens, count, "deal even", count, 0, 0);
-    compare(odd, odds, count, "deal odd", count, 0, 0);
+static void check_deal(const fc_kernels *kernels, ptrdiff_t ways, ptrdiff_t slots, ptrdiff_t count) {
+    const ptrdiff_t step = count + 1;
+    void *from = draw(ways * count), *to = draw(slots * step), *expected = copy(to, slots * step);
+    for (ptrdiff_t slot = 0; slot < slots; slot++)
+        for (ptrdiff_t i = 0; i < count; i++) put(expected, slot * step + i, get(from, ways * i + slot));
+    kernels->deal(to, step, slots, from, ways, count);
+    compare(to, expected, slots * step, "deal", ways, slots, count);
     free(from);
+}
+
+static void check_lone(const fc_kernels *kernels, ptrdiff_t filters, ptrdiff_t taps, int variant) {
+    const ptrdiff_t lanes = kernels->lanes, vectors = variant & PACKED ? 3 - taps % 3 : 1, width = vectors * lanes;
+    const ptrdiff_t row = variant & PACKED ? 1 : taps, column = variant & PACKED ? width : 1;
+    const double low = variant & CLIPS ? 0 : -INFINITY, high = variant & CLIPS ? 6 : INFINITY;
+    void *weight = draw(width * taps), *pixel = draw(2 * taps), *bias = draw(width), *map = draw(width), *expected = copy(map, width);
+    fc_tile tile = {.weight = pixel, .tap_step = 2, .taps = taps, .image = {weight}, .map = {map},
+                    .bias = variant & ADDS_TO_MAP ? NULL : bias, .low = low, .high = high};
+    for (ptrdiff_t k = 0; k < width; k++) {
+        double sum = get(tile.bias ? bias : map, k);
+        for (ptrdiff_t t = 0; t < taps; t++)
+            sum += get(pixel, 2 * t) * get(weight, (variant & PACKED || k < filters ? k : filters - 1) * row + t * column);
+        put(expected, k, clip(sum, low, high));
+    }
+    if (variant & PACKED) kernels->lone(&tile, vectors, width);
+    else kernels->lone_rows(&tile, filters, taps);
+    compare(map, expected, width, "lone", filters, taps, variant);
+    free(weight), free(pixel), free(bias);
 }
 
 static void check_transpose(const fc_kernels *kernels, ptrdiff_t rows, ptrdiff_t columns) {
@@ -206,7 +224,12 @@ static void check_kernels(const fc_kernels *kernels) {
                 for (int variant = 0; variant < VARIANTS; variant++) check_tile(kernels, filters, vectors, taps[t], variant);
         check_panel(kernels, taps[t]);
     }
-    for (ptrdiff_t count = 1; count <= 3 * kernels->lanes; count++) check_deal(kernels, count);
+    for (ptrdiff_t count = 1; count <= 3 * kernels->lanes; count++)
+        for (ptrdiff_t ways = 2; ways <= 4; ways += 2)
+            for (ptrdiff_t slots = 1; slots <= ways; slots++) check_deal(kernels, ways, slots, count);
+    for (ptrdiff_t filters = 1; filters <= kernels->lanes + 1; filters++)
+        for (ptrdiff_t taps = 1; taps <= 25; taps++)
+            for (int variant = 0; variant < VARIANTS; variant++) check_lone(kernels, filters, taps, variant);
     for (ptrdiff_t rows = 1; rows <= kernels->lanes; rows++)
         for (ptrdiff_t count = 1; count <= 2 * kernels->lanes + 1; count++) {
             check_gather(kernels, rows, count);

@@ -110,13 +110,17 @@ def _pointwise() -> Iterator[Case]:
         [1, 600, 1024], [(1, 1), (3, 3), (4, 4), (7, 7), (9, 15)], [1, 3, 17, 40]
     ):
         yield Case((1, channels, height, width), (filters, channels, 1, 1))
+    for filters in [1, 15, 40, 100]:  # kernels that see a whole image: one pixel
+        yield Case((2, 66, 3, 3), (filters, 66, 3, 3))
+        yield Case((2, 70, 1, 1), (2 * filters, 35, 1, 1), {"groups": 2})
     for width in WIDTHS:
         yield Case((1, 5, 5, width), (6, 5, 1, 1), {"stride": 2})
+        yield Case((1, 3, 8, 4 * width + width % 4), (9, 3, 4, 4), {"stride": 4})
         yield Case((1, 5, 2, width), (13, 5, 1, 1), {"padding": (1, 2)})
 
 
 def _strided_dilated_grouped() -> Iterator[Case]:
-    for width, stride in itertools.product(WIDTHS, [2, (2, 1), (1, 2), 3]):
+    for width, stride in itertools.product(WIDTHS, [2, (2, 1), (1, 2), 3, 4]):
         yield Case((1, 3, 7, width + 2), (10, 3, 3, 3), {"stride": stride, "padding": (0, 1)})
     for width, dilation in itertools.product([5, 16, 31, 33, 65], [2, 3, (1, 4)]):
         yield Case((1, 3, 9, width), (9, 3, 3, 3), {"dilation": dilation, "padding": "same"})

@@ -14,6 +14,7 @@ from problem_table import CASES, EXACT, Case, use_isa
 from reference import convolve
 from strategies import PADDING_MODES
 
+import fastconv as fc
 from fastconv import _core
 
 ISAS = _core.available_isas()
@@ -65,6 +66,15 @@ def test_rounding_errors_are_small_and_the_same_wherever_there_is_fma(case, dtyp
             print(
                 "\n", *(f"{isa} {microseconds(case, arrays, isa):8.1f} " for isa in ISAS), dtype.__name__, case, end=""
             )
+
+
+@all_cases
+def test_packed_weights_give_the_same_bits(case):
+    image, weight, bias = case.draw(np.float32, integers=False)
+    for isa, maps in results(case, (image, weight, bias), algorithm="direct").items():
+        use_isa(isa)
+        bank = fc.FilterBank(weight, bias, **case.options, algorithm="direct")
+        assert np.array_equal(bank(image), maps), isa
 
 
 def microseconds(case: Case, arrays: Any, isa: str) -> float:

@@ -114,8 +114,11 @@ cdef extern from "kernels/kernels.h" nogil:
         Py_ssize_t lanes, tile_filters
         const Py_ssize_t *tile_vectors
         fc_tile_fn (*tile)[7]
+        void (*lone)(const fc_tile *, Py_ssize_t vectors, Py_ssize_t width) noexcept nogil
+        void (*lone_rows)(const fc_tile *, Py_ssize_t filters, Py_ssize_t filter_step) noexcept nogil
         fc_panel_fn panel
-        void (*deal)(void *even, void *odd, const void *source, Py_ssize_t count) noexcept nogil
+        void (*deal)(void *to, Py_ssize_t to_step, Py_ssize_t slots, const void *source, Py_ssize_t ways,
+                     Py_ssize_t count) noexcept nogil
         void (*transpose)(void *to, Py_ssize_t to_step, const void *source, Py_ssize_t source_step, Py_ssize_t rows,
                           Py_ssize_t columns) noexcept nogil
         double (*probe)(Py_ssize_t rounds) noexcept nogil
@@ -273,7 +276,7 @@ cdef struct Job:
     Py_ssize_t strip_rows, strips, parts, chunk, block_tiles
     Py_ssize_t pitch, row_step, plane_step  # of a strip
     Range inside               # of the columns of a strip, what lies in the image
-    bint deals                 # the columns out into two slots
+    bint deals                 # the columns out into slots, a vector at a time
     Py_ssize_t width           # of a panel
     const Py_ssize_t *offset   # from a pixel to what each tap sees
     const Py_ssize_t *ramp     # the same within a panel, or within packed weights
@@ -283,7 +286,7 @@ cdef struct Job:
     Py_ssize_t lines           # of a strip, when sweeping
     Py_ssize_t across          # stride of the columns that sweeps see, 1 in a strip
     Py_ssize_t apart           # output rows whose kernels see the same lines
-    Py_ssize_t strip_numbers, panel_numbers, sums_numbers
+    Py_ssize_t strip_numbers, panel_numbers, sums_numbers, block_numbers
 
 
 cdef Range share(Py_ssize_t whole, Py_ssize_t parts, Py_ssize_t part) noexcept nogil:
@@ -434,6 +437,7 @@ cdef class Layout:
         job.sums_numbers = job.filters * job.width
         if job.lanes == FILTERS:
             job.sums_numbers = (1 + job.strip_rows * job.map_size[2]) * sums_step(job)
+        job.block_numbers = 0 if job.packed or job.lanes == PIXELS else job.chunk * job.width
         self.place_taps()
 
     cdef place_taps(self):
@@ -471,7 +475,7 @@ cdef class Layout:
 
 
 cdef Py_ssize_t workspace_bytes(const Job *job) noexcept nogil:
-    cdef Py_ssize_t numbers = job.strip_numbers + job.panel_numbers + job.sums_numbers
+    cdef Py_ssize_t numbers = job.strip_numbers + job.panel_numbers + job.sums_numbers + job.block_numbers
     return numbers * job.bits // 8 + job.lines * 2 * sizeof(void *)
 
 
@@ -611,8 +615,8 @@ cdef void fill_row(real *row, const real *pixels, const Job *job) noexcept nogil
     if axis.stride == 1:
         memcpy(row + inside.first, pixels + inside.first - axis.pad, (inside.last - inside.first) * sizeof(real))
     elif job.deals:
-        job.kernels.deal(row + inside.first, row + job.pitch + inside.first, pixels + 2 * inside.first - axis.pad,
-                         inside.last - inside.first)
+        job.kernels.deal(row + inside.first, job.pitch, axis.slots, pixels + axis.stride * inside.first - axis.pad,
+                         axis.stride, inside.last - inside.first)
     for slot in range(axis.slots):
         if axis.stride > 1 and not job.deals:
             inside = inside_slot(job, slot)
@@ -625,15 +629,17 @@ cdef void fill_row(real *row, const real *pixels, const Job *job) noexcept nogil
 
 
 cdef void place_columns(Job *job) noexcept nogil:
-    """Note which columns of a strip lie in the image: in slot 0 or, with stride 2, in both slots that are dealt out."""
+    """Note which columns of a strip lie in the image: in slot 0 or, where the columns are dealt out, in all slots."""
     cdef Range other
+    cdef Py_ssize_t slot, stride = job.axis[2].stride
     if job.lines:
         job.vectors = ceiling(job.map_size[2], job.kernels.lanes)
     job.inside = inside_slot(job, 0)
-    job.deals = job.axis[2].stride == 2 and job.axis[2].slots == 2 and job.axis[2].dilation == 1
+    job.deals = (stride == 2 or stride == 4) and job.axis[2].dilation == 1
     if job.deals:
-        other = inside_slot(job, 1)
-        job.inside = Range(max(job.inside.first, other.first), min(job.inside.last, other.last))
+        for slot in range(1, stride):
+            other = inside_slot(job, slot)
+            job.inside = Range(max(job.inside.first, other.first), min(job.inside.last, other.last))
         job.deals = job.inside.first < job.inside.last
 
 
@@ -672,21 +678,40 @@ cdef Range filter_block(const Job *job, Py_ssize_t block) noexcept nogil:
     return Range(vectors.first * job.kernels.lanes, vectors.last * job.kernels.lanes)
 
 
+cdef void pack_block(real *packed, const real *weight, const Job *job, Range filters, Range taps) noexcept nogil:
+    """Lay what a block of filters of a group (K, taps) has for some taps out in the order in which tiles read it."""
+    cdef Py_ssize_t t, width = filters.last - filters.first if job.lanes == PIXELS else job.width
+    cdef Py_ssize_t count = min(filters.last, job.filters) - filters.first
+    weight += filters.first * job.taps + taps.first
+    job.kernels.transpose(packed, width, weight, job.taps, count, taps.last - taps.first)
+    if count < width:
+        for t in range(taps.last - taps.first):
+            memset(packed + t * width + count, 0, (width - count) * sizeof(real))
+
+
+cdef Py_ssize_t packed_place(const Job *job, Py_ssize_t group, Py_ssize_t block, Range taps) noexcept nogil:
+    """Return where the packed weights of some taps begin: they lie chunk by chunk, in each one block by block."""
+    cdef Py_ssize_t rows = job.filters, row = filter_block(job, block).first
+    if job.lanes == FILTERS:
+        rows, row = filter_blocks(job) * job.width, block * job.width
+    return group * rows * job.taps + taps.first * rows + row * (taps.last - taps.first)
+
+
 cdef void pack_blocks(real *packed, const real *weight, const Job *job) noexcept nogil:
-    """Lay the weights (K, taps) of every block out in the order in which its tiles read them."""
-    cdef Py_ssize_t block, t, width, count
-    cdef Range filters
-    for _ in range(job.groups):
-        for block in range(filter_blocks(job)):
-            filters = filter_block(job, block)
-            width = filters.last - filters.first if job.lanes == PIXELS else job.width
-            count = min(filters.last, job.filters) - filters.first
-            job.kernels.transpose(packed, width, weight + filters.first * job.taps, job.taps, count, job.taps)
-            if count < width:
-                for t in range(job.taps):
-                    memset(packed + t * width + count, 0, (width - count) * sizeof(real))
-            packed += width * job.taps
+    """Lay the weights (K, taps) of all groups out in the order in which tiles read them."""
+    cdef Py_ssize_t group, block
+    cdef Range taps
+    for group in range(job.groups):
+        taps = Range(0, 0)
+        while taps.last < job.taps:
+            taps = next_chunk(job, taps)
+            for block in range(filter_blocks(job)):
+                pack_block(packed + packed_place(job, group, block, taps), weight, job, filter_block(job, block), taps)
         weight += job.filters * job.taps
+
+
+cdef Range next_chunk(const Job *job, Range taps) noexcept nogil:
+    return Range(taps.last, min(taps.last + job.chunk, job.taps))
 
 
 cdef Py_ssize_t panel_step(const Job *job) noexcept nogil:
@@ -790,22 +815,22 @@ cdef void convolve_unit(real *workspace, const Job *job, Py_ssize_t index) noexc
     cdef real *maps = (<real *>job.maps + unit.n * job.map_step[0] + unit.group * job.filters * job.map_step[1]
                        + unit.depth * job.map_step[2] + unit.first_row * job.map_size[2])
     cdef Tile[BLOCK_TILES] tiles
-    cdef Py_ssize_t tile, first_tile, count, block
-    cdef Range taps
+    cdef Py_ssize_t tile, turn, turns = ceiling(unit.tiles, job.block_tiles), count, block
+    cdef Range taps, some
     if job.in_place:
         strip = <real *>(image + unit.first_row)
     else:
         fill_strip(strip, image, job, unit.depth, unit.first_row, unit.rows)
     if job.lanes == FILTERS:  # in front of the sums, whole vectors of biases
         memcpy(sums, <const real *>job.bias + unit.group * job.filters, job.filters * sizeof(real))
-    for first_tile in range(ceiling(unit.tiles, job.block_tiles)):
-        first_tile *= job.block_tiles
-        count = min(job.block_tiles, unit.tiles - first_tile)
+    for turn in range(turns):
+        some = share(unit.tiles, turns, turn)
+        count = some.last - some.first
         for tile in range(count):
-            find_tile(tiles + tile, job, &unit, first_tile + tile, tile * panel_step(job))
+            find_tile(tiles + tile, job, &unit, some.first + tile, tile * panel_step(job))
         taps = Range(0, 0)
         while taps.last < job.taps:
-            taps = Range(taps.last, min(taps.last + job.chunk, job.taps))
+            taps = next_chunk(job, taps)
             if job.panels:
                 for tile in range(count):
                     fill_panel(panels + tile * panel_step(job), strip, job, tiles[tile].pixels, unit.pixels, taps, runs)
@@ -832,7 +857,8 @@ cdef void multiply_pixels(real *maps, const real *seen, real *sums, const Job *j
     cdef bint ragged
     maps += filters.first * job.map_step[1]
     sums += filters.first * job.width
-    request.weight = <const real *>job.weight + filter * job.taps + taps.first * (rows if job.packed else 1)
+    request.weight = <const real *>job.weight + (
+        packed_place(job, unit.group, block, taps) if job.packed else filter * job.taps + taps.first)
     request.filter_step = 1 if job.packed else job.taps
     request.tap_step = rows if job.packed else 1
     request.taps = taps.last - taps.first
@@ -864,9 +890,13 @@ cdef void multiply_filters(real *sums, const real *seen, const Job *job, const U
     cdef fc_tile request
     cdef Range filters = filter_block(job, block)
     cdef Py_ssize_t j, lanes = job.kernels.lanes, vectors = (filters.last - filters.first) // lanes
-    cdef const real *weight = <const real *>job.weight + (
-        (unit.group * filter_blocks(job) + block) * job.taps + taps.first) * job.width
+    cdef const real *weight = <const real *>job.weight + unit.group * job.filters * job.taps
     cdef const Tile *tile
+    if job.packed:
+        weight = <const real *>job.weight + packed_place(job, unit.group, block, taps)
+    elif unit.pixels > 1:
+        pack_block(sums + job.sums_numbers, weight, job, filters, taps)
+        weight = sums + job.sums_numbers
     if job.in_place:
         seen += taps.first * job.image_step[1]
     request.filter_step = 1
@@ -885,7 +915,26 @@ cdef void multiply_filters(real *sums, const real *seen, const Job *job, const U
         request.weight = seen + tile.seen[0]
         for j in range(vectors):
             request.map[j] = sums + (1 + tile.pixels.first) * request.map_step + filters.first + j * lanes
-        job.kernels.tile[tile.pixels.last - tile.pixels.first][vectors](&request)
+        if unit.pixels > 1:
+            job.kernels.tile[tile.pixels.last - tile.pixels.first][vectors](&request)
+        elif job.packed:
+            job.kernels.lone(&request, vectors, job.width)
+        else:
+            multiply_rows(&request, weight + taps.first, job, filters)
+
+
+cdef void multiply_rows(fc_tile *request, const real *weight, const Job *job, Range filters) noexcept nogil:
+    """Add to the sums of one pixel what filters see whose weights (K, taps) are not packed, vector by vector."""
+    cdef Py_ssize_t lanes = job.kernels.lanes, vector, first
+    cdef const real *bias = <const real *>request.bias
+    cdef real *sums = <real *>request.map[0]
+    for vector in range((filters.last - filters.first) // lanes):
+        first = filters.first + vector * lanes
+        request.image[0] = weight + first * job.taps
+        request.map[0] = sums + vector * lanes
+        if bias != NULL:
+            request.bias = bias + vector * lanes
+        job.kernels.lone_rows(request, job.filters - first, job.taps)
 
 
 cdef Py_ssize_t sums_step(const Job *job) noexcept nogil:
@@ -946,6 +995,8 @@ cdef void share_out(Job *job, Py_ssize_t images, Py_ssize_t threads) noexcept no
         job.strips = max(job.strips, min(wanted, job.map_size[1] // least))
     if not job.lines:
         job.parts = min(filter_blocks(job), max(1, wanted // job.strips))
+        if job.in_place and job.lanes == FILTERS and not job.packed:
+            job.parts = filter_blocks(job)  # whose weights are read row by row
     job.units = others * job.strips * (1 if job.lines else job.parts)
 
 
@@ -1033,7 +1084,7 @@ cdef const void *address(array, Py_ssize_t numbers, Py_ssize_t itemsize) except?
 
 cdef Py_ssize_t weight_rows(const Job *job) noexcept nogil:
     """Return how many rows the weights (K, taps) have as `tiles` reads them: more than K if filters fill up vectors."""
-    return job.groups * (job.filters if job.lanes == PIXELS else filter_blocks(job) * job.width)
+    return job.groups * (filter_blocks(job) * job.width if job.lanes == FILTERS and job.packed else job.filters)
 
 
 def pack(const real[:, ::1] weight, Layout layout):

@@ -18,6 +18,7 @@ from fastconv._check import Array, Problem
 
 BLOCK_BYTES = 2**20  # of converted input or output at a time
 STRIP_BYTES = 2**18  # of padded input at a time
+COPIED_STRIP_BYTES = 2**20  # of one that is only read to be copied into panels
 SWEEP_BYTES = 2**15
 UNIT_PRODUCTS = 2**18
 THREAD_PRODUCTS = 2**19  # that are worth a thread's while
@@ -348,8 +349,10 @@ def _choose_blocks(problem: Problem, layout: _core.Layout, keeps_packed: bool) -
     in_place = problem.is_pointwise and (by_filters or rows >= lanes)
     # Copying pixels into panels costs a few products for each; reading them where they are, the end of every row.
     panels = not in_place and (by_filters or columns < lanes or _used(columns, lanes) * (1 + 3 / filters) < 1)
-    packed = by_filters or keeps_packed or problem.taps * itemsize % 4096 == 0
-    strip_rows = STRIP_BYTES // (row_bytes * problem.stride[1] * problem.kernel[0] * channels)
+    packed = keeps_packed or (not by_filters and problem.taps * itemsize % 4096 == 0)
+    seen = [min(step, taps) for step, taps in zip(problem.stride[1:], problem.kernel[1:], strict=True)]
+    row_bytes = row_bytes * seen[0] * seen[1] // problem.stride[2]
+    strip_rows = (COPIED_STRIP_BYTES if panels else STRIP_BYTES) // (row_bytes * problem.kernel[0] * channels)
     if in_place:
         strip_rows = max(24 * lanes, STRIP_PRODUCTS // (problem.taps * filters))
     layout.tile(
@@ -363,7 +366,7 @@ def _choose_blocks(problem: Problem, layout: _core.Layout, keeps_packed: bool) -
         in_place=in_place,
         chunk=chunk,
         # Vectors that lie over their neighbours must not meet again in a later chunk.
-        block_tiles=8 if panels or problem.taps <= chunk else 1,
+        block_tiles=8 if panels or by_filters or problem.taps <= chunk else 1,
     )
     return False, by_filters, packed
 

@@ -6,7 +6,7 @@
 #include <math.h>
 #include <stddef.h>
 
-enum { TILE_MAX_FILTERS = 8, TILE_MAX_VECTORS = 6, SWEEP_MAX_ROWS = 7, SWEEP_MAX_VECTORS = 4, PROBE_SUMS = 12,
+enum { TILE_MAX_FILTERS = 8, TILE_MAX_VECTORS = 6, LONE_VECTORS = 3, SWEEP_MAX_ROWS = 7, SWEEP_MAX_VECTORS = 4, PROBE_SUMS = 12,
        TRANSFORM_MAX_POSITIONS = 9, BLEND_MAX_FILTERS = 4 };
 
 /* Bring a line of memory, which may lie anywhere, into the cache. */
@@ -128,8 +128,13 @@ typedef struct {
     ptrdiff_t tile_filters;                                       /* of a full tile */
     ptrdiff_t tile_vectors[TILE_MAX_FILTERS + 1];                 /* of a full tile with so many filters */
     fc_tile_fn *tile[TILE_MAX_FILTERS + 1][TILE_MAX_VECTORS + 1]; /* [filters][vectors] */
+    /* A tile of a single pixel, with up to LONE_VECTORS vectors of filters in the lanes: packed in image[0][t * width + lane], or of
+       so many filters in image[0][lane * filter_step + t]. */
+    void (*lone)(const fc_tile *tile, ptrdiff_t vectors, ptrdiff_t width);
+    void (*lone_rows)(const fc_tile *tile, ptrdiff_t filters, ptrdiff_t filter_step);
     fc_panel_fn *panel;
-    void (*deal)(void *even, void *odd, const void *from, ptrdiff_t count);
+    /* to[slot * to_step + i] = from[ways * i + slot] of all from[ways * count], for up to so many slots as there are ways, 2 or 4 */
+    void (*deal)(void *to, ptrdiff_t to_step, ptrdiff_t slots, const void *from, ptrdiff_t ways, ptrdiff_t count);
     /* to[c * to_step + r] = from[r * from_step + c] */
     void (*transpose)(void *to, ptrdiff_t to_step, const void *from, ptrdiff_t from_step, ptrdiff_t rows, ptrdiff_t columns);
     double (*probe)(ptrdiff_t rounds);

@@ -47,30 +47,70 @@ INLINE void NAMED(tile)(const int filters, const int vectors, const int fetches,
 TILES(TILE)
 #undef TILE
 
+/* Keep the sums of one pixel, bias or what is there included, between the limits. */
+INLINE void NAMED(put_lone)(const fc_tile *tile, ptrdiff_t first, vec sum) {
+    real *sums = (real *)tile->map[0] + first;
+    if (!tile->bias) sum = v_add(v_load(sums), sum);
+    v_store(sums, v_min(v_splat((real)tile->high), v_max(v_splat((real)tile->low), sum)));
+}
+
+/* One pixel meets packed filters: they pass by once, so fast as memory yields a plain stream. */
+INLINE void NAMED(stream)(const int vectors, const fc_tile *tile, const ptrdiff_t width) {
+    vec sum[LONE_VECTORS];
+    const real *filters = tile->image[0], *pixel = tile->weight, *bias = tile->bias;
+    const ptrdiff_t tap_step = tile->tap_step, taps = tile->taps;
+    UNROLLED for (int j = 0; j < vectors; j++) sum[j] = bias ? v_load(bias + j * LANES) : v_splat(0);
+    ROLLED for (ptrdiff_t t = 0; t < taps; t++) {
+        UNROLLED for (int j = 0; j < vectors; j++) sum[j] = v_fma(v_splat(*pixel), v_load(filters + j * LANES), sum[j]);
+        pixel += tap_step;
+        filters += width;
+    }
+    UNROLLED for (int j = 0; j < vectors; j++) NAMED(put_lone)(tile, j * LANES, sum[j]);
+}
+
+static void NAMED(lone)(const fc_tile *tile, ptrdiff_t vectors, ptrdiff_t width) {
+    if (vectors == 1) NAMED(stream)(1, tile, width);
+    else if (vectors == 2) NAMED(stream)(2, tile, width);
+    else NAMED(stream)(3, tile, width);
+}
+
 /* Copy whole vectors: what overruns a run is overwritten by the next one, or lies in the slack behind the panel. */
 static void NAMED(panel)(const fc_panel *panel) {
+    const ptrdiff_t *start = panel->start, *seen = panel->seen, *length = panel->length, runs = panel->runs;
     real *row = panel->panel;
     for (ptrdiff_t t = 0; t < panel->taps; t++, row += panel->width) {
         const real *image = (const real *)panel->image + panel->offset[t];
-        for (ptrdiff_t s = 0; s < panel->runs; s++) {
-            const real *from = image + panel->seen[s];
-            real *to = row + panel->start[s];
-            for (ptrdiff_t i = 0; i < panel->length[s]; i += LANES) v_store(to + i, v_load(from + i));
+        for (ptrdiff_t s = 0; s < runs; s++) {
+            const real *from = image + seen[s];
+            real *to = row + start[s];
+            v_store(to, v_load(from));
+            for (ptrdiff_t i = LANES; i < length[s]; i += LANES) v_store(to + i, v_load(from + i));
         }
     }
 }
 
-/* Deal numbers out: even[i] = from[2 * i], odd[i] = from[2 * i + 1]. */
-static void NAMED(deal)(void *even, void *odd, const void *from, ptrdiff_t count) {
-    real *e = even, *o = odd;
-    const real *f = from;
-    ptrdiff_t i = 0;
-    for (; i + LANES <= count; i += LANES) {
-        const vec a = v_load(f + 2 * i), b = v_load(f + 2 * i + LANES);
-        v_store(e + i, v_even(a, b));
-        v_store(o + i, v_odd(a, b));
+/* Deal numbers out to some of 2 or 4 slots: to[slot * to_step + i] = from[ways * i + slot]. The last vectors move back. */
+static void NAMED(deal)(void *to, ptrdiff_t to_step, ptrdiff_t slots, const void *from, ptrdiff_t ways, ptrdiff_t count) {
+    real *target = to;
+    const real *source = from;
+    if (count < LANES) {
+        for (ptrdiff_t slot = 0; slot < slots; slot++)
+            for (ptrdiff_t i = 0; i < count; i++) target[slot * to_step + i] = source[ways * i + slot];
+        return;
     }
-    for (; i < count; i++) e[i] = f[2 * i], o[i] = f[2 * i + 1];
+    for (ptrdiff_t i = 0; i < count; i += LANES) {
+        const ptrdiff_t at = i + LANES < count ? i : count - LANES;
+        const real *f = source + ways * at;
+        vec dealt[4] = {v_even(v_load(f), v_load(f + LANES)), v_odd(v_load(f), v_load(f + LANES))};
+        if (ways == 4) {
+            const vec even = v_even(v_load(f + 2 * LANES), v_load(f + 3 * LANES));
+            const vec odd = v_odd(v_load(f + 2 * LANES), v_load(f + 3 * LANES));
+            dealt[2] = v_odd(dealt[0], even), dealt[3] = v_odd(dealt[1], odd);
+            dealt[0] = v_even(dealt[0], even), dealt[1] = v_even(dealt[1], odd);
+        }
+        UNROLLED for (int slot = 0; slot < 4; slot++)
+            if (slot < slots) v_store(target + slot * to_step + at, dealt[slot]);
+    }
 }
 
 /* Transpose LANES vectors. Dealing the pairs of rows out, even lanes to the first half, rotates the bits of (row, lane) by one:
@@ -104,6 +144,28 @@ static void NAMED(transpose)(void *to, ptrdiff_t to_step, const void *from, ptrd
             NAMED(transpose_vectors)(square);
             UNROLLED for (int i = 0; i < LANES; i++) v_store(target + (column + i) * to_step + row, square[i]);
         }
+}
+
+/* One pixel meets a vector of filters as they are, each a row: they are transposed square by square on their way. */
+static void NAMED(lone_rows)(const fc_tile *tile, ptrdiff_t filters, ptrdiff_t filter_step) {
+    const real *row[LANES], *pixel = tile->weight;
+    const ptrdiff_t tap_step = tile->tap_step, taps = tile->taps;
+    vec sum = tile->bias ? v_load((const real *)tile->bias) : v_splat(0);
+    ptrdiff_t t = 0;
+    UNROLLED for (int i = 0; i < LANES; i++)
+        row[i] = (const real *)tile->image[0] + (i < filters ? i : filters - 1) * filter_step;
+    ROLLED for (; t + LANES <= taps; t += LANES) {
+        vec square[LANES];
+        UNROLLED for (int i = 0; i < LANES; i++) square[i] = v_load(row[i] + t);
+        NAMED(transpose_vectors)(square);
+        UNROLLED for (int i = 0; i < LANES; i++) sum = v_fma(v_splat(pixel[(t + i) * tap_step]), square[i], sum);
+    }
+    for (; t < taps; t++) {
+        real lanes[LANES];
+        for (int i = 0; i < LANES; i++) lanes[i] = row[i][t];
+        sum = v_fma(v_splat(pixel[t * tap_step]), v_load(lanes), sum);
+    }
+    NAMED(put_lone)(tile, 0, sum);
 }
 
 /* Multiply and add as fast as can be, PROBE_SUMS vectors a round: what benchmarks call the peak. */
