@@ -372,11 +372,13 @@ def _choose_sweeps(problem: Problem, layout: _core.Layout, rows: int, columns: i
     """Choose how many rows and groups are swept at a time, and whether lanes are pixels or channels."""
     filters, bits = problem.filters // problem.groups, 8 * problem.accumulator.itemsize
     lanes = _core.current_isa()[1] * 32 // bits
-    stack_rows = STRIP_BYTES // (row_bytes * lanes * problem.stride[1])
-    stacks = stack_rows >= 2 * problem.kernel[1] and _stacks_pay(problem, rows, columns, lanes)
-    strip_rows = min(
-        rows, stack_rows if stacks else max(problem.kernel[1], 4, SWEEP_BYTES // (row_bytes * problem.stride[1]))
-    )
+    strip_rows = STRIP_BYTES // (row_bytes * lanes * problem.stride[1])
+    stacks = strip_rows >= 2 * problem.kernel[1] and _stacks_pay(problem, rows, columns, lanes)
+    if not stacks:
+        at_a_time = 4 if problem.kernel[1] <= 7 else 6  # that most sweeps compute: fewer would be computed twice
+        at_a_time *= min(8, problem.dilation[1] // math.gcd(problem.dilation[1], problem.stride[1]))
+        strip_rows = at_a_time * max(1, round(SWEEP_BYTES / (row_bytes * problem.stride[1] * at_a_time)))
+    strip_rows = min(rows, strip_rows)
     parts = min(problem.groups, -(-problem.filters * problem.taps * strip_rows * columns // UNIT_PRODUCTS))
     if stacks:
         layout.stack(filters, bits, strip_rows, parts=parts)
@@ -395,9 +397,11 @@ def _stacks_pay(problem: Problem, rows: int, columns: int, lanes: int) -> bool:
     taps, stride = problem.taps, problem.stride[2]
     if problem.padding_mode != "zeros" or problem.dilation[2] > 1 or (problem.kernel[2], stride) not in _core.STACKS:
         return False
-    swept = (1.25 * taps + 4) * (1.9 if stride == 2 else 1) / _used(columns, lanes) + 120 * lanes / (rows * columns)
-    stacked = (taps + 8 + 8 * problem.stride[1] * stride) / _used(problem.groups, lanes)
-    return swept > 1.05 * stacked
+    swept = (1.2 * taps + 5) * (1.9 if stride == 2 else 1) / _used(columns, lanes) + 120 * lanes / (rows * columns)
+    # What one gathers from channels whose places differ by so much evicts itself from the cache.
+    lines = 2 if math.prod(problem.size[1:]) * problem.accumulator.itemsize % 4096 == 0 else 1
+    stacked = (taps + 9 + 8 * problem.stride[1] * stride * lines) / _used(problem.groups, lanes)
+    return swept > stacked
 
 
 def _block_layout(plan: Plan, size: Sequence[int]) -> Layout:
