@@ -1,5 +1,5 @@
 /* The micro-kernels of every instruction set that this machine can run, against naive loops over small integers, whose sums
-   are exact: tiles, panels, sweeps, and what deals numbers out, transposes, gathers or scatters them. Exits with 1 after the first kernel that is wrong.
+   are exact: tiles, panels, sweeps, stacks, and what deals numbers out, transposes, gathers or scatters them. Exits with 1 after the first kernel that is wrong.
 
    cc -O2 -ffp-contract=off -Isrc/fastconv/kernels tests/kernels_check.c src/fastconv/kernels/{isa_*,dispatch}.c */
 #include "kernels.h"
@@ -44,10 +44,10 @@ static void *copy(const void *array, ptrdiff_t count) { return memcpy(draw(count
 
 static double clip(double value, double low, double high) { return value < low ? low : value > high ? high : value; }
 
-/* Compare arrays, all of them, and free both. */
+/* Compare arrays, all of them, and free both; a NaN is like another. */
 static void compare(void *found, void *expected, ptrdiff_t count, const char *kernel, ptrdiff_t a, ptrdiff_t b, ptrdiff_t c) {
     for (ptrdiff_t i = 0; i < count; i++)
-        if (!(get(found, i) == get(expected, i))) {
+        if (!(get(found, i) == get(expected, i)) && !(isnan(get(found, i)) && isnan(get(expected, i)))) {
             printf("%s float%d %s %td x %td (%td): %g instead of %g at %td\n", isa_name, is_double ? 64 : 32, kernel, a, b, c,
                    get(found, i), get(expected, i), i);
             exit(1);
@@ -216,6 +216,31 @@ static void check_sweep(const fc_kernels *kernels, const fc_sweep_kind *kind, pt
     free(weight);
 }
 
+/* One row lies beyond the image; if its zeros are not skipped, one of its weights is infinite. */
+static void check_stack(const fc_kernels *kernels, const fc_stack_kind *kind, ptrdiff_t pad, int skips) {
+    const ptrdiff_t lanes = kernels->lanes, taps = kind->taps, across = kind->across, column = 2, pixels = column + kind->pixels;
+    const ptrdiff_t columns = (pixels - 1) * across + taps - 2 * pad, kernel_rows = 4, missing = 1;
+    void *weight = draw(kernel_rows * taps * lanes), *bias = draw(lanes), *image[4];
+    void *map = draw(pixels * lanes), *expected = copy(map, pixels * lanes);
+    const fc_stack stack = {weight, bias, kernel_rows, columns, pad, (const void *const *)image, column, map, skips};
+    for (ptrdiff_t u = 0; u < kernel_rows; u++) image[u] = u == missing ? NULL : draw(columns * lanes);
+    if (!skips) put(weight, missing * taps * lanes, INFINITY);
+    for (ptrdiff_t i = column * lanes; i < pixels * lanes; i++) {
+        double sum = get(bias, i % lanes);
+        for (ptrdiff_t u = 0; u < kernel_rows; u++)
+            for (ptrdiff_t v = 0; v < taps; v++) {
+                const ptrdiff_t x = i / lanes * across + v - pad;
+                const double pixel = image[u] && 0 <= x && x < columns ? get(image[u], x * lanes + i % lanes) : 0;
+                sum += get(weight, (u * taps + v) * lanes + i % lanes) * pixel;
+            }
+        put(expected, i, sum);
+    }
+    kind->run(&stack);
+    compare(map, expected, pixels * lanes, "stack", kind->pixels, taps, across);
+    for (ptrdiff_t u = 0; u < kernel_rows; u++) free(image[u]);
+    free(weight), free(bias);
+}
+
 static void check_kernels(const fc_kernels *kernels) {
     static const ptrdiff_t taps[] = {1, 2, 9, 25};
     for (int t = 0; t < 4; t++) {
@@ -242,6 +267,9 @@ static void check_kernels(const fc_kernels *kernels) {
             for (ptrdiff_t taps = kind->kernel ? kind->kernel : 1; taps <= (kind->kernel ? kind->kernel : 4); taps++)
                 for (ptrdiff_t stride = kind->stride ? kind->stride : 1; stride <= (kind->stride ? kind->stride : 3); stride++)
                     check_sweep(kernels, kind, kind->kernel ? kind->kernel : kind->rows + more, taps, stride);
+    for (const fc_stack_kind *kind = kernels->stacks; kind->pixels; kind++)
+        for (ptrdiff_t pad = 0; pad <= kind->taps / 2; pad++)
+            for (int skips = 0; skips < 2; skips++) check_stack(kernels, kind, pad, skips);
 }
 
 int main(void) {

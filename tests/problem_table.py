@@ -150,6 +150,14 @@ def _one_channel() -> Iterator[Case]:
         yield Case((1, 1, 12, 170), (1, 1, kernel, kernel), {"padding": kernel // 2})
         yield Case((1, 1, 16, 340), (1, 1, kernel, kernel), {"padding": kernel // 2, "stride": 2})
         yield Case((1, 2, 16, 20), (2, 1, kernel, kernel), {"padding": kernel // 2, "stride": 2, "groups": 2})
+    for width in [*range(1, 19), 28, 41, 70]:  # channels side by side
+        height, (rows, taps) = 1 + 5 * width % 9, [(3, 3), (5, 5), (7, 7), (2, 5), (9, 3)][width % 5]
+        for stride in [1, 2, (1, 2), (3, 1)]:
+            yield Case((1, 21, height, width), (21, 1, rows, taps), {"groups": 21, "padding": "same", "stride": stride})
+        yield Case((2, 33, rows, width + 6), (66, 1, rows, taps), {"groups": 33, "padding": (0, 1)})
+    yield Case((1, 16, 9, 7), (16, 1, 5, 3), {"groups": 16, "padding": "same", "dilation": (2, 1)})
+    yield Case((1, 17, 2, 6, 7), (17, 1, 1, 3, 3), {"groups": 17, "padding": 1})
+    yield Case((1, 40, 150, 40), (40, 1, 7, 7), {"groups": 40, "padding": 3})  # several strips
     yield Case((2, 20, 200, 60), (20, 1, 3, 3), {"groups": 20, "padding": 1})  # several strips
     yield Case((2, 1, 40, 300), (5, 1, 3, 3), {"padding": 1, "padding_mode": "reflect"})
 
@@ -176,6 +184,7 @@ def _options() -> Iterator[Case]:
         ((1, 3, 6, 33), (10, 3, 1, 1), {}),  # the image in place
         ((1, 3, 9, 33), (3, 1, 3, 3), {"groups": 3}),  # sweeps
         ((1, 3, 9, 33), (3, 1, 9, 9), {"groups": 3, "padding": 4, "stride": (2, 3)}),
+        ((1, 20, 7, 7), (20, 1, 5, 5), {"groups": 20}),  # sweeps of channels side by side
     ]
     for image, weight, options in roads:
         for activation in list(ACTIVATIONS)[1:]:

@@ -131,6 +131,19 @@ def test_nan_and_infinity_reach_the_outputs_that_see_them_and_no_others(isa):
             np.testing.assert_array_equal(found, case.expected(arrays), err_msg=str(case))
 
 
+@pytest.mark.parametrize("isa", ISAS)
+def test_zeros_beyond_the_image_count_when_weights_are_not_finite(isa):
+    use_isa(isa)
+    for case in CASES:
+        if case.options.get("groups", 1) < 16 or case.options.get("activation"):
+            continue
+        arrays = case.draw(np.float32, integers=True)
+        arrays[1].flat[:: 1 + arrays[1].size // 5] = np.inf
+        with np.errstate(invalid="ignore"):
+            found, expected = case.convolve(arrays, algorithm="direct"), case.expected(arrays)
+        np.testing.assert_array_equal(found, expected, err_msg=str(case))
+
+
 def test_the_quick_definition_is_the_definition():
     for case in CASES[::30]:
         arrays = case.draw(np.float64, integers=True)

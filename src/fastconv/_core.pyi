@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 
 PADDING_MODES: Final[dict[str, int]]
 ACTIVATIONS: Final[dict[str | None, int]]
+STACKS: Final[set[tuple[int, int]]]
 direct: Final[dict[str, Callable[..., None]]]
 tiles: Final[dict[str, Callable[..., None]]]
 pack: Final[dict[str, Callable[..., NDArray[Any]]]]
@@ -25,6 +26,7 @@ class Layout:
         activation: int,
     ) -> None: ...
     def sweep(self, channels: int, filters: int, bits: int, strip_rows: int, *, in_place: bool, parts: int) -> None: ...
+    def stack(self, filters: int, bits: int, strip_rows: int, *, parts: int) -> None: ...
     def tile(
         self,
         channels: int,

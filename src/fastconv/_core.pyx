@@ -82,6 +82,18 @@ cdef extern from "kernels/kernels.h" nogil:
     ctypedef struct fc_sweep_kind:
         Py_ssize_t rows, vectors, kernel, stride, across, edges
         fc_sweep_fn run
+    ctypedef struct fc_stack:
+        const void *weight
+        const void *bias
+        Py_ssize_t kernel_rows, columns, pad
+        const void *const *image_row
+        Py_ssize_t column
+        void *map
+        int skips
+    ctypedef void (*fc_stack_fn)(const fc_stack *) noexcept
+    ctypedef struct fc_stack_kind:
+        Py_ssize_t pixels, taps, across
+        fc_stack_fn run
     ctypedef struct fc_transform:
         const void *matrix
         const void **source "from"
@@ -123,6 +135,7 @@ cdef extern from "kernels/kernels.h" nogil:
                           Py_ssize_t columns) noexcept nogil
         double (*probe)(Py_ssize_t rounds) noexcept nogil
         const fc_sweep_kind *sweeps
+        const fc_stack_kind *stacks
         const fc_form *forms
         void (*expand)(const fc_transform *, Py_ssize_t results, Py_ssize_t inputs) noexcept nogil
         void (*gather)(void *to, const void *source, Py_ssize_t step, Py_ssize_t rows, Py_ssize_t count,
@@ -181,6 +194,8 @@ ACTIVATIONS = {
     "hardswish": HARDSWISH,    # x min(max(x + 3, 0), 6) / 6
     "tanh": TANH,
 }
+
+STACKS = {(taps, stride) for taps in (3, 5, 7) for stride in (1, 2)}  # across the columns, that stacks are made for
 
 
 cdef inline Py_ssize_t source(Py_ssize_t position, Py_ssize_t size, int mode) noexcept nogil:
@@ -284,6 +299,7 @@ cdef struct Job:
     const fc_sweep_kind **kinds  # for so many rows, from every vector of the columns on
     const unsigned *masks      # of the lanes that see the image, when sweeping
     Py_ssize_t lines           # of a strip, when sweeping
+    Py_ssize_t stacks          # of as many channels as there are lanes, when those are swept at once; else 0
     Py_ssize_t across          # stride of the columns that sweeps see, 1 in a strip
     Py_ssize_t apart           # output rows whose kernels see the same lines
     Py_ssize_t strip_numbers, panel_numbers, sums_numbers, block_numbers
@@ -419,6 +435,21 @@ cdef class Layout:
             job.strip_numbers += job.lines * job.row_step + SLACK
         self.place_taps()
 
+    def stack(self, filters, bits, strip_rows, *, parts):
+        """Choose sweeps of stacks of channels, for filters that see one channel; for zero-padding and, across the
+        columns, 3, 5 or 7 taps, stride 1 or 2 and no dilation."""
+        cdef Job *job = &self.job
+        cdef Py_ssize_t lanes, pixels
+        self.choose(1, filters, bits, strip_rows)
+        lanes = job.kernels.lanes
+        job.stacks = ceiling(job.groups, lanes)
+        job.parts = min(<Py_ssize_t>parts, job.stacks)
+        job.lines = (job.strip_rows - 1) * job.axis[1].stride + job.axis[1].span
+        pixels = job.lines * (job.map_size[2] * job.axis[2].stride + job.axis[2].span)
+        pixels += job.strip_rows * job.map_size[2]
+        job.strip_numbers = (pixels + job.taps + 5 * lanes + 2) * lanes
+        self.place_taps()
+
     def tile(self, channels, filters, bits, strip_rows, *, by_filters, packed, panels, in_place, chunk, block_tiles):
         """Choose tiles, and how they go over pixels and filters."""
         cdef Job *job = &self.job
@@ -463,6 +494,8 @@ cdef class Layout:
         """Say in words what was chosen."""
         cdef Job *job = &self.job
         where = "the image in place" if job.in_place else f"strips of {job.strip_rows} rows"
+        if job.stacks:
+            return f"sweeps down stacks of channels, {where}"
         if job.lines:
             return f"sweeps down {where}"
         lanes = "filters" if job.lanes == FILTERS else "pixels"
@@ -635,7 +668,7 @@ cdef void place_columns(Job *job) noexcept nogil:
     if job.lines:
         job.vectors = ceiling(job.map_size[2], job.kernels.lanes)
     job.inside = inside_slot(job, 0)
-    job.deals = (stride == 2 or stride == 4) and job.axis[2].dilation == 1
+    job.deals = (stride == 2 or stride == 4 or stride == 8) and job.axis[2].dilation == 1
     if job.deals:
         for slot in range(1, stride):
             other = inside_slot(job, slot)
@@ -979,17 +1012,23 @@ def tiles(const real[:, :, :, :, :] images, const real[:, ::1] weight, const rea
         placing = layout.placing = Placing()  # another thread may be using the old one
         placing.fill(&job)
     placing.apply(&job)
-    if job.lines:
-        run(<fc_unit_fn>sweep_unit[real], &job, layout.workspace, threads)
-    else:
-        run(<fc_unit_fn>convolve_unit[real], &job, layout.workspace, threads)
+    run(find_unit_fn[real](&job, 0), &job, layout.workspace, threads)
+
+
+cdef fc_unit_fn find_unit_fn(const Job *job, real _) noexcept nogil:
+    if job.stacks:
+        return <fc_unit_fn>stack_unit[real]
+    return <fc_unit_fn>(sweep_unit[real] if job.lines else convolve_unit[real])
 
 
 cdef void share_out(Job *job, Py_ssize_t images, Py_ssize_t threads) noexcept nogil:
     """Make at least four units a thread of the work, if need be of smaller strips, if need be of fewer filters."""
     cdef Py_ssize_t least = 8 * job.kernels.lanes if job.in_place and not job.lines else 4
-    cdef Py_ssize_t others = images * job.map_size[0] * (job.parts if job.lines else job.groups)
-    cdef Py_ssize_t wanted = ceiling(4 * threads, others) if threads > 1 else 1
+    cdef Py_ssize_t others = images * job.map_size[0], wanted = 4 * threads if threads > 1 else 1
+    if job.stacks:  # strips see some rows twice
+        job.parts = min(job.stacks, max(job.parts, ceiling(wanted, others)))
+    others *= job.parts if job.lines else job.groups
+    wanted = ceiling(wanted, others)
     job.strips = ceiling(job.map_size[1], job.strip_rows)
     if job.strips < wanted:
         job.strips = max(job.strips, min(wanted, job.map_size[1] // least))
@@ -1038,10 +1077,7 @@ cdef class Call:
         self.placing = Placing()
         self.placing.fill(job)
         self.placing.apply(job)
-        if job.bits == 32:
-            self.unit = <fc_unit_fn>(sweep_unit[float] if job.lines else convolve_unit[float])
-        else:
-            self.unit = <fc_unit_fn>(sweep_unit[double] if job.lines else convolve_unit[double])
+        self.unit = find_unit_fn[float](job, 0) if job.bits == 32 else find_unit_fn[double](job, 0)
 
     def run(self, images, weight, bias, Py_ssize_t threads):
         """Return the maps, or None if an array is not contiguous or not aligned."""
@@ -1190,6 +1226,116 @@ cdef void sweep_rows(real *map, const Lines *lines, const Job *job, fc_sweep *re
         first += kind.vectors
 
 
+cdef void stack_unit(real *workspace, const Job *job, Py_ssize_t index) noexcept nogil:
+    """Do the same for the maps of some stacks of channels, a stack at a time: lanes are channels."""
+    cdef Unit unit = find_unit(job, index)
+    cdef Range stacks = share(job.stacks, job.parts, index % job.parts)
+    cdef Py_ssize_t lanes = job.kernels.lanes, stack, group, channels, filter, rest, i
+    cdef const void **rows = <const void **>(workspace + job.strip_numbers)
+    cdef real *weight = workspace + lanes * lanes  # (taps, lanes)
+    cdef real *bias = weight + (job.taps + lanes) * lanes
+    cdef real *strip = bias + 2 * lanes  # (lines, W, lanes)
+    cdef real *sums = strip + (job.lines * job.size[2] + lanes) * lanes  # (rows, W', lanes)
+    cdef fc_stack request
+    request.weight, request.bias, request.kernel_rows, request.image_row = weight, bias, job.axis[1].taps, rows
+    request.columns, request.pad = job.size[2], job.axis[2].pad
+    for stack in range(stacks.first, stacks.last):
+        group = stack * lanes
+        channels = min(lanes, job.groups - group)
+        see_stack(rows, strip, job, &unit, group, channels)
+        for filter in range(group * job.filters, (group + 1) * job.filters):
+            rest = (job.groups - channels + 1) * job.filters - filter
+            job.kernels.gather(weight, <const real *>job.weight + filter * job.taps, job.filters * job.taps, channels,
+                               job.taps, filter * job.taps, rest * job.taps)
+            for i in range(channels):
+                bias[i] = (<const real *>job.bias)[filter + i * job.filters]
+            sweep_stack(sums, &request, job, &unit, filter, channels)
+
+
+cdef void sweep_stack(real *sums, fc_stack *request, const Job *job, const Unit *unit, Py_ssize_t filter,
+                      Py_ssize_t channels) noexcept nogil:
+    """Compute the maps of one filter of every channel of a stack, some rows at a time."""
+    cdef Py_ssize_t columns = job.map_size[2], step = job.filters * job.map_step[1], pixels, i
+    cdef Py_ssize_t some = unit.rows if unit.pixels <= 256 else max(4, 256 // columns // 4 * 4)  # that the cache holds
+    cdef real *map = (<real *>job.maps + unit.n * job.map_step[0] + filter * job.map_step[1]
+                      + unit.depth * job.map_step[2] + unit.first_row * columns)
+    cdef real[16] zeros
+    cdef Range rows = Range(0, 0)
+    memset(zeros, 0, sizeof(zeros))
+    while rows.last < unit.rows:
+        rows = Range(rows.last, min(rows.last + some, unit.rows))
+        pixels = (rows.last - rows.first) * columns
+        request.skips = sees_every_tap(job, unit, rows)
+        slide_stack(sums, request, job, rows)
+        if job.kernels.scatter(map, step, channels, sums, pixels, zeros, job.low, job.high) and request.skips:
+            request.skips = False  # there may be weights that are not finite: zero times those is not zero
+            slide_stack(sums, request, job, rows)
+            job.kernels.scatter(map, step, channels, sums, pixels, zeros, job.low, job.high)
+        if job.activation > RELU6:
+            for i in range(channels):
+                activate(map + i * step, pixels, job.activation)
+        map += pixels
+
+
+cdef bint sees_every_tap(const Job *job, const Unit *unit, Range rows) noexcept nogil:
+    """Tell whether every tap meets the image in these rows: then weights that are not finite leave their mark."""
+    cdef const Axis *y = &job.axis[1]
+    cdef const Axis *x = &job.axis[2]
+    cdef Py_ssize_t first = (unit.first_row + rows.first) * y.stride - y.pad
+    return (source(unit.depth * job.axis[0].stride - job.axis[0].pad, job.size[0], job.mode) >= 0
+            and job.size[1] >= y.stride and job.size[2] >= x.stride
+            and first + (rows.last - rows.first - 1) * y.stride >= 0 and first + y.span <= job.size[1]
+            and (job.map_size[2] - 1) * x.stride >= x.pad and x.span - x.pad <= job.size[2])
+
+
+cdef void see_stack(const void **rows, real *strip, const Job *job, const Unit *unit, Py_ssize_t group,
+                    Py_ssize_t channels) noexcept nogil:
+    """Lay the rows that a unit sees of a stack of channels out, lanes innermost; rows beyond the image are NULL."""
+    cdef const Axis *axis = &job.axis[1]
+    cdef Py_ssize_t columns = job.size[2], apart = ceiling(job.lines, axis.dilation), line, row
+    cdef Py_ssize_t z = source(unit.depth * job.axis[0].stride - job.axis[0].pad, job.size[0], job.mode)
+    cdef Py_ssize_t first = unit.first_row * axis.stride - axis.pad
+    cdef Range seen = Range(max(0, first), min(job.size[1], first + (unit.rows - 1) * axis.stride + axis.span))
+    cdef const real *image = (<const real *>job.images + unit.n * job.image_step[0] + group * job.image_step[1]
+                              + z * job.image_step[2] + seen.first * job.image_step[3])
+    if z < 0:
+        seen.last = seen.first
+    for line in range((unit.rows - 1) * axis.stride + axis.span):
+        row = line % axis.dilation * apart + line // axis.dilation
+        rows[row] = strip + (first + line - seen.first) * columns * job.kernels.lanes
+        if not seen.first <= first + line < seen.last:
+            rows[row] = NULL
+    if job.image_step[3] == columns and seen.first < seen.last:
+        job.kernels.gather(strip, image, job.image_step[1], channels, (seen.last - seen.first) * columns,
+                           seen.first * columns, (job.size[1] - seen.first) * columns)
+    else:
+        for line in range(seen.last - seen.first):
+            job.kernels.gather(strip + line * columns * job.kernels.lanes, image + line * job.image_step[3],
+                               job.image_step[1], channels, columns, 0, columns)
+
+
+cdef void slide_stack(real *sums, fc_stack *request, const Job *job, Range rows) noexcept nogil:
+    """Slide one kernel for every lane down some rows of a stack: sums (rows, W', lanes)."""
+    cdef const Axis *axis = &job.axis[1]
+    cdef Py_ssize_t columns = job.map_size[2], apart = ceiling(job.lines, axis.dilation), row, line
+    cdef const void *const *lines = request.image_row
+    cdef const fc_stack_kind *kind = job.kernels.stacks
+    while kind.taps != job.axis[2].taps or kind.across != job.axis[2].stride:
+        kind += 1
+    request.column = 0
+    while request.column < columns:
+        while kind.pixels > columns or kind.pixels > columns - request.column + 2:
+            kind += 1
+        request.column = min(request.column, columns - kind.pixels)  # the last ones move back
+        for row in range(rows.first, rows.last):
+            line = row * axis.stride
+            request.image_row = lines + line % axis.dilation * apart + line // axis.dilation
+            request.map = sums + (row - rows.first) * columns * job.kernels.lanes
+            kind.run(request)
+        request.column += kind.pixels
+    request.image_row = lines
+
+
 cdef void choose_sweeps(const fc_sweep_kind **kinds, const Job *job, Py_ssize_t rows) noexcept nogil:
     """Choose the sweep of most vectors for up to so many rows, at every vector of the columns where one begins."""
     cdef Py_ssize_t vectors = job.vectors, first = 0, fitting, plain
@@ -1240,7 +1386,7 @@ cdef class Placing:
                 self.places[index] = index * job.image_step[1]
                 if job.lines:
                     self.places[index] = index * job.axis[2].dilation - job.axis[2].pad
-        if job.lines:
+        if job.lines and not job.stacks:
             self.masks = np.empty(job.vectors * mask_step(job), np.uintc)
             self.kinds = np.empty(SWEEP_MAX_ROWS * job.vectors, np.intp)
             fill_masks(&self.masks[0], job)
@@ -1251,7 +1397,7 @@ cdef class Placing:
     cdef void apply(self, Job *job) noexcept:
         if job.in_place:
             job.offset = &self.places[0]
-        if job.lines:
+        if job.lines and not job.stacks:
             job.masks, job.kinds = &self.masks[0], <const fc_sweep_kind **>&self.kinds[0]
 
 

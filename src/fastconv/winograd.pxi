@@ -11,7 +11,6 @@ cdef enum:
     MOST_RUN_TILES = 8
     RUN_NUMBERS = 6144   # that are in the cache on the way from one axis to the other
     BLEND_FILTERS = 4    # that are added up and transformed back in one go
-    DEAL_ROWS = 3        # that `deal` has room for
     CHUNK_CHANNELS = 64  # added up by themselves, so that rounding errors stay small
     TRANSFORM = 18       # products that a number of a transformed tile costs, for every channel and every filter
     FETCH = 3            # products that a transformed weight costs, for every block of tiles
@@ -147,7 +146,7 @@ cdef class WinogradLayout:
         w.channel_step = w.lines * w.strip_step
         w.tile_step = w.channels * w.y.positions * w.x.positions * lanes
         w.strip_numbers = w.job.channels * w.channel_step
-        w.between_numbers = max(w.y.parts * w.job.channels * w.y.positions, DEAL_ROWS) * w.strip_step + SLACK
+        w.between_numbers = w.y.parts * w.job.channels * w.y.positions * w.strip_step + SLACK
         w.tiles_numbers = vectors * w.tile_step
         w.sums_numbers = BLEND_FILTERS * w.y.outputs * w.x.positions * lanes
         w.out_numbers = w.x.outputs * lanes
@@ -624,22 +623,20 @@ cdef void blend_images(real *tiles, real *strip, real *between, real *sums, real
                        const Block *block) noexcept nogil:
     """Compute some filters' maps over one block of tiles from few channels, a row of tiles at a time."""
     cdef Py_ssize_t line = block.rows.first * w.y.step * w.y.part_step, row, b
-    cdef Job padded = w.job
-    padded.axis[2] = make_axis(1, 1, 1)
-    padded.pitch = w.apart * w.pitch
-    padded.axis[2].pad = w.job.axis[2].pad - block.columns.first * w.apart
-    place_columns(&padded)
+    cdef Job dealt = w.job
+    dealt.axis[2], dealt.pitch = make_axis(w.apart, w.apart, 1), w.pitch  # every pixel of a tile has a slot
+    dealt.axis[2].pad = w.job.axis[2].pad - block.columns.first * w.apart
+    place_columns(&dealt)
     for row in range(block.rows.first, block.rows.last):
         while line < row * w.y.step * w.y.part_step + w.lines:
-            deal_line(strip + line % w.lines * w.strip_step, between, w, &padded, block, line)
+            deal_line(strip + line % w.lines * w.strip_step, w, &dealt, block, line)
             line += 1
         transform_row(tiles, strip, between, w, block, row)
         for b in range(block.blocks.first, block.blocks.last):
             blend_row(tiles, sums, out, w, block, filter_block(&w.job, b), row)
 
 
-cdef void deal_line(real *line, real *spare, const Winograd *w, const Job *padded, const Block *block,
-                    Py_ssize_t index) noexcept nogil:
+cdef void deal_line(real *line, const Winograd *w, const Job *dealt, const Block *block, Py_ssize_t index) noexcept nogil:
     """Deal a row of the padded image out to tiles, for all channels: (pixels of a tile, tiles)."""
     cdef const Job *job = &w.job
     cdef Py_ssize_t y = line_position(w, block, index), c
@@ -650,28 +647,8 @@ cdef void deal_line(real *line, real *spare, const Winograd *w, const Job *padde
         if y < 0 or z < 0:
             memset(line, 0, w.strip_step * sizeof(real))
         else:
-            fill_row(spare, pixels + c * job.image_step[1], padded)
-            deal(line, 1, spare, w.apart, w)
+            fill_row(line, pixels + c * job.image_step[1], dealt)
         line += w.channel_step
-
-
-cdef void deal(real *line, Py_ssize_t step, real *row, Py_ssize_t ways, const Winograd *w) noexcept nogil:
-    """Deal a row out to so many slots of a line, every step-th one; twice its room behind it may be overwritten."""
-    cdef Py_ssize_t index, slot, half = ways // 2 * w.pitch
-    cdef real *even = row + ways * w.pitch
-    cdef real *odd = even + half
-    if ways == 1:
-        memcpy(line, row, w.pitch * sizeof(real))
-    elif ways == 2:
-        w.job.kernels.deal(line, line + step * w.pitch, row, w.pitch)
-    elif ways % 2 == 0:
-        w.job.kernels.deal(even, odd, row, half)
-        deal(line + step * w.pitch, 2 * step, odd, ways // 2, w)
-        deal(line, 2 * step, even, ways // 2, w)
-    else:
-        for slot in range(ways):
-            for index in range(w.pitch):
-                line[slot * step * w.pitch + index] = row[index * ways + slot]
 
 
 cdef void transform_row(real *tiles, const real *strip, real *between, const Winograd *w, const Block *block,

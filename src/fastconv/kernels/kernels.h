@@ -6,8 +6,8 @@
 #include <math.h>
 #include <stddef.h>
 
-enum { TILE_MAX_FILTERS = 8, TILE_MAX_VECTORS = 6, LONE_VECTORS = 3, SWEEP_MAX_ROWS = 7, SWEEP_MAX_VECTORS = 4, PROBE_SUMS = 12,
-       TRANSFORM_MAX_POSITIONS = 9, BLEND_MAX_FILTERS = 4 };
+enum { TILE_MAX_FILTERS = 8, TILE_MAX_VECTORS = 6, LONE_VECTORS = 3, SWEEP_MAX_ROWS = 7, SWEEP_MAX_VECTORS = 4,
+       STACK_MAX_PIXELS = 14, STACK_MAX_TAPS = 7, PROBE_SUMS = 12, TRANSFORM_MAX_POSITIONS = 9, BLEND_MAX_FILTERS = 4 };
 
 /* Bring a line of memory, which may lie anywhere, into the cache. */
 static inline void fc_prefetch(const void *line) {
@@ -78,6 +78,25 @@ typedef struct {
     fc_sweep_fn *run;
 } fc_sweep_kind;
 
+/* A stack: some neighbouring pixels of a row of `lanes` maps, each from a channel of its own; every number is a vector, a lane a map.
+   map[pixel] = bias + sum over kernel rows u and taps v of weight[u, v] * image_row[u][pixel * across + v - pad], for pixels from
+   column on. Rows that are NULL, and pixels that are not from 0 to columns, hold zeros; whether to leave out products with them. */
+typedef struct {
+    const void *weight, *bias;
+    ptrdiff_t kernel_rows, columns, pad;
+    const void *const *image_row;
+    ptrdiff_t column;
+    void *map;
+    int skips;
+} fc_stack;
+typedef void fc_stack_fn(const fc_stack *stack);
+
+/* What a stack is made for. */
+typedef struct {
+    ptrdiff_t pixels, taps, across;
+    fc_stack_fn *run;
+} fc_stack_kind;
+
 /* A transform along one axis, of runs of items, each made of vectors: by the matrix B of a form forward, by its A inversely.
    to[run * to_run_step + item * to_item_step + i * to_step] comes from from[j][run * run_step + item * item_step] for all j. */
 typedef struct {
@@ -139,6 +158,7 @@ typedef struct {
     void (*transpose)(void *to, ptrdiff_t to_step, const void *from, ptrdiff_t from_step, ptrdiff_t rows, ptrdiff_t columns);
     double (*probe)(ptrdiff_t rounds);
     const fc_sweep_kind *sweeps;                                  /* the best first, an empty one last */
+    const fc_stack_kind *stacks;                                  /* those of most pixels first, an empty one last */
     const fc_form *forms;                                         /* an empty one last */
     void (*expand)(const fc_transform *transform, ptrdiff_t results, ptrdiff_t inputs);
     void (*gather)(void *to, const void *from, ptrdiff_t from_step, ptrdiff_t rows, ptrdiff_t count, ptrdiff_t before,

@@ -4,6 +4,14 @@
    in order. Input row r feeds output rows i with 0 <= r - i * stride < kernel_rows: its pixels are loaded once for all of them.
    At the edges of an image masks leave out lanes, which count as zero and are not read. */
 
+#ifndef v_load_mask
+NOINLINE vec NAMED(load_lanes)(const real *pixels, const unsigned mask) {
+    real lanes[LANES];
+    for (int i = 0; i < LANES; i++) lanes[i] = mask >> i & 1 ? pixels[i] : 0;
+    return v_load(lanes);
+}
+#endif
+
 INLINE vec NAMED(load_part)(const real *pixels, const unsigned mask) {
 #if VECTOR_BYTES == 64
     return v_load_mask(pixels, mask);
@@ -12,9 +20,7 @@ INLINE vec NAMED(load_part)(const real *pixels, const unsigned mask) {
 #  ifdef v_load_mask
     return v_load_mask(pixels, mask);
 #  else
-    real lanes[LANES];
-    for (int i = 0; i < LANES; i++) lanes[i] = mask >> i & 1 ? pixels[i] : 0;
-    return v_load(lanes);
+    return NAMED(load_lanes)(pixels, mask);
 #  endif
 #endif
 }
@@ -130,3 +136,38 @@ SWEEPS(SWEEP)
 #undef SWEEP_SHAPE
 #undef SWEEP_GIVEN
 #undef SWEEP_SUMS
+
+/* The stack kernel: the same sums for LANES maps at once, each from a channel of its own: a vector holds one pixel of LANES channels,
+   so that no load crosses a line of memory, and no map is too narrow.
+
+   map[pixel] = bias + sum over kernel rows u and taps v of weight[u, v] * image_row[u][pixel * across + v - pad], in order.
+   What lies beyond the image, rows that are NULL and columns on either side, is zero and skipped if that is allowed. */
+INLINE void NAMED(stack)(const int pixels, const int taps, const int across, const fc_stack *stack) {
+    vec sum[STACK_MAX_PIXELS];
+    const ptrdiff_t start = stack->column * across - stack->pad, columns = stack->columns;
+    const real *weight = stack->weight;
+    real *map = (real *)stack->map + stack->column * LANES;
+    const int skips = stack->skips;
+    UNROLLED for (int j = 0; j < pixels; j++) sum[j] = v_load((const real *)stack->bias);
+    ROLLED for (ptrdiff_t u = 0; u < stack->kernel_rows; u++, weight += taps * LANES) {
+        const real *image = stack->image_row[u];
+        const ptrdiff_t first = -start, last = image ? columns - start : first;
+        vec w[STACK_MAX_TAPS];
+        if (!image && skips) continue;
+        UNROLLED for (int v = 0; v < taps; v++) w[v] = v_load(weight + v * LANES);
+        image += start * LANES;
+        UNROLLED for (int i = 0; i < (pixels - 1) * across + taps; i++) {
+            const int inside = first <= i && i < last;
+            if (!inside && skips) continue;
+            const vec x = inside ? v_load(image + i * LANES) : v_splat(0);
+            UNROLLED for (int j = 0; j < pixels; j++)
+                if (0 <= i - j * across && i - j * across < taps) sum[j] = v_fma(w[i - j * across], x, sum[j]);
+        }
+    }
+    UNROLLED for (int j = 0; j < pixels; j++) v_store(map + j * LANES, sum[j]);
+}
+
+#define STACK(pixels, taps, across) \
+    NOINLINE void NAMED(stack_##pixels##_##taps##_##across)(const fc_stack *stack) { NAMED(stack)(pixels, taps, across, stack); }
+STACKS(STACK)
+#undef STACK

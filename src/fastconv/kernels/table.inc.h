@@ -35,6 +35,11 @@
       X(1, 2, 0, 0, 1, 1) X(1, 1, 0, 0, 1, 1) X(1, 2, 0, 0, 2, 1) X(1, 1, 0, 0, 2, 1)
 #endif
 
+/* Pixels, taps and stride of the stacks. */
+#define STACKS_OF(X, taps, across) X(14, taps, across) X(7, taps, across) X(4, taps, across) X(1, taps, across)
+#define STACKS(X) \
+    STACKS_OF(X, 3, 1) STACKS_OF(X, 5, 1) STACKS_OF(X, 7, 1) STACKS_OF(X, 3, 2) STACKS_OF(X, 5, 2) STACKS_OF(X, 7, 2)
+
 /* Outputs, taps and stride of the forms; one tap is no transform at all. */
 #define FORMS(X) \
     X(1, 1, 1) X(2, 3, 1) X(3, 3, 1) X(4, 3, 1) X(2, 5, 1) X(3, 5, 1) X(3, 4, 1) X(4, 4, 1) X(2, 7, 1) \
@@ -68,16 +73,20 @@ enum { LANES_F64 = LANES };
 #define FORM_F64(outputs, taps, stride) \
     {outputs, taps, stride, forward_##outputs##_##taps##_##stride##_f64, inverse_##outputs##_##taps##_##stride##_f64, \
      blend_##outputs##_##taps##_##stride##_f64, finish_##outputs##_##taps##_##stride##_f64},
+#define STACK_F32(pixels, taps, across) {pixels, taps, across, stack_##pixels##_##taps##_##across##_f32},
+#define STACK_F64(pixels, taps, across) {pixels, taps, across, stack_##pixels##_##taps##_##across##_f64},
 #define STRING_(x) #x
 #define STRING(x) STRING_(x)
 static const fc_sweep_kind sweeps_f32[] = {SWEEPS(SWEEP_F32) {0, 0, 0, 0, 0, 0, NULL}};
 static const fc_sweep_kind sweeps_f64[] = {SWEEPS(SWEEP_F64) {0, 0, 0, 0, 0, 0, NULL}};
+static const fc_stack_kind stacks_f32[] = {STACKS(STACK_F32) {0, 0, 0, NULL}};
+static const fc_stack_kind stacks_f64[] = {STACKS(STACK_F64) {0, 0, 0, NULL}};
 static const fc_form forms_f32[] = {FORMS(FORM_F32) {0, 0, 0, NULL, NULL, NULL, NULL}};
 static const fc_form forms_f64[] = {FORMS(FORM_F64) {0, 0, 0, NULL, NULL, NULL, NULL}};
 const fc_isa SIMD_CAT(fc_, SIMD_NAME) = {
     STRING(SIMD_NAME),
     {LANES_F32, TILE_FILTERS, TILE_VECTORS, {TILES(TILE_F32)}, lone_f32, lone_rows_f32, panel_f32, deal_f32,
-     transpose_f32, probe_f32, sweeps_f32, forms_f32, expand_f32, gather_f32, scatter_f32},
+     transpose_f32, probe_f32, sweeps_f32, stacks_f32, forms_f32, expand_f32, gather_f32, scatter_f32},
     {LANES_F64, TILE_FILTERS, TILE_VECTORS, {TILES(TILE_F64)}, lone_f64, lone_rows_f64, panel_f64, deal_f64,
-     transpose_f64, probe_f64, sweeps_f64, forms_f64, expand_f64, gather_f64, scatter_f64},
+     transpose_f64, probe_f64, sweeps_f64, stacks_f64, forms_f64, expand_f64, gather_f64, scatter_f64},
 };

@@ -89,32 +89,40 @@ static void NAMED(panel)(const fc_panel *panel) {
     }
 }
 
-/* Deal numbers out to some of 2 or 4 slots: to[slot * to_step + i] = from[ways * i + slot]. The last vectors move back. */
-static void NAMED(deal)(void *to, ptrdiff_t to_step, ptrdiff_t slots, const void *from, ptrdiff_t ways, ptrdiff_t count) {
-    real *target = to;
-    const real *source = from;
-    if (count < LANES) {
-        for (ptrdiff_t slot = 0; slot < slots; slot++)
-            for (ptrdiff_t i = 0; i < count; i++) target[slot * to_step + i] = source[ways * i + slot];
-        return;
-    }
+/* Deal numbers out. Dealing the pairs of vectors out, even lanes to the first half, rotates the bits of (vector, lane) by one:
+   done once for every bit of `ways`, slots and vectors have changed places. The last vectors move back. */
+INLINE void NAMED(deal_ways)(const int ways, real *to, const ptrdiff_t to_step, const ptrdiff_t slots, const real *from,
+                             const ptrdiff_t count) {
     for (ptrdiff_t i = 0; i < count; i += LANES) {
         const ptrdiff_t at = i + LANES < count ? i : count - LANES;
-        const real *f = source + ways * at;
-        vec dealt[4] = {v_even(v_load(f), v_load(f + LANES)), v_odd(v_load(f), v_load(f + LANES))};
-        if (ways == 4) {
-            const vec even = v_even(v_load(f + 2 * LANES), v_load(f + 3 * LANES));
-            const vec odd = v_odd(v_load(f + 2 * LANES), v_load(f + 3 * LANES));
-            dealt[2] = v_odd(dealt[0], even), dealt[3] = v_odd(dealt[1], odd);
-            dealt[0] = v_even(dealt[0], even), dealt[1] = v_even(dealt[1], odd);
+        vec row[8], dealt[8];
+        UNROLLED for (int v = 0; v < ways; v++) row[v] = v_load(from + ways * at + v * LANES);
+        UNROLLED for (int bit = 1; bit < ways; bit *= 2) {
+            UNROLLED for (int v = 0; v < ways / 2; v++) {
+                dealt[v] = v_even(row[2 * v], row[2 * v + 1]);
+                dealt[v + ways / 2] = v_odd(row[2 * v], row[2 * v + 1]);
+            }
+            UNROLLED for (int v = 0; v < ways; v++) row[v] = dealt[v];
         }
-        UNROLLED for (int slot = 0; slot < 4; slot++)
-            if (slot < slots) v_store(target + slot * to_step + at, dealt[slot]);
+        UNROLLED for (int slot = 0; slot < ways; slot++)
+            if (slot < slots) v_store(to + slot * to_step + at, row[slot]);
     }
 }
 
-/* Transpose LANES vectors. Dealing the pairs of rows out, even lanes to the first half, rotates the bits of (row, lane) by one:
-   done once for every bit of a lane, rows and lanes have changed places. */
+/* Deal numbers out to some of 2, 4 or 8 slots: to[slot * to_step + i] = from[ways * i + slot]. */
+static void NAMED(deal)(void *to, ptrdiff_t to_step, ptrdiff_t slots, const void *from, ptrdiff_t ways, ptrdiff_t count) {
+    if (count < LANES) {
+        for (ptrdiff_t slot = 0; slot < slots; slot++)
+            for (ptrdiff_t i = 0; i < count; i++) ((real *)to)[slot * to_step + i] = ((const real *)from)[ways * i + slot];
+    } else if (ways == 2)
+        NAMED(deal_ways)(2, to, to_step, slots, from, count);
+    else if (ways == 4)
+        NAMED(deal_ways)(4, to, to_step, slots, from, count);
+    else
+        NAMED(deal_ways)(8, to, to_step, slots, from, count);
+}
+
+/* Transpose LANES vectors: dealt out LANES ways, rows and lanes have changed places. */
 INLINE void NAMED(transpose_vectors)(vec *row) {
     vec dealt[LANES];
     UNROLLED for (int bit = 1; bit < LANES; bit *= 2) {

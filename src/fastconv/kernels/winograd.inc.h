@@ -201,18 +201,16 @@ static void NAMED(gather)(void *to, const void *from, ptrdiff_t from_step, ptrdi
                           ptrdiff_t room) {
     real *out = to;
     const real *in = from;
-    if (before + room < LANES) {
-        for (ptrdiff_t p = 0; p < count; p++)
-            for (ptrdiff_t i = 0; i < LANES; i++) out[p * LANES + i] = i < rows ? in[i * from_step + p] : 0;
-        return;
-    }
-    for (ptrdiff_t p = 0; p < count; p += LANES) {
+    ptrdiff_t p = 0;
+    for (; p + LANES / 8 < count && LANES <= before + room; p += LANES) {
         const ptrdiff_t at = p < room - LANES ? p : room - LANES; /* the last vector moves back */
         vec pixels[LANES];
         UNROLLED for (int i = 0; i < LANES; i++) pixels[i] = i < rows ? v_load(in + i * from_step + at) : v_splat(0);
         NAMED(transpose_vectors)(pixels);
         UNROLLED for (int i = 0; i < LANES; i++) v_store(out + (at + i) * LANES, pixels[i]);
     }
+    for (; p < count; p++)
+        for (ptrdiff_t i = 0; i < LANES; i++) out[p * LANES + i] = i < rows ? in[i * from_step + p] : 0;
 }
 
 /* The way back: to[i * to_step + p] = from[p * LANES + i] + bias[i], kept between low and high, for i of fewer than `rows`.
@@ -221,7 +219,8 @@ static int NAMED(scatter)(void *to, ptrdiff_t to_step, ptrdiff_t rows, const voi
                           double low_, double high_) {
     const vec low = v_splat((real)low_), high = v_splat((real)high_);
     vec finite = v_splat(0); /* NaN as soon as something is not */
-    for (ptrdiff_t p = 0; p < count; p += LANES) {
+    ptrdiff_t p = 0;
+    for (; p + LANES / 8 < count; p += LANES) {
         const ptrdiff_t inside = count - p;
         vec maps[LANES];
         UNROLLED for (int i = 0; i < LANES; i++) {
@@ -233,6 +232,16 @@ static int NAMED(scatter)(void *to, ptrdiff_t to_step, ptrdiff_t rows, const voi
             if (i >= rows) break;
             const vec map = v_min(high, v_max(low, v_add(maps[i], v_splat(((const real *)bias)[i]))));
             NAMED(store_part)((real *)to + i * to_step + p, inside < LANES ? (1u << inside) - 1 : (1u << LANES) - 1, map);
+        }
+    }
+    for (; p < count; p++) {
+        const vec pixel = v_load((const real *)from + p * LANES);
+        real lanes[LANES];
+        finite = v_fma(pixel, v_splat(0), finite);
+        v_store(lanes, pixel);
+        for (ptrdiff_t i = 0; i < rows; i++) {
+            const real map = lanes[i] + ((const real *)bias)[i];
+            ((real *)to)[i * to_step + p] = map < low_ ? (real)low_ : map > high_ ? (real)high_ : map;
         }
     }
     return NAMED(has_nan)(finite);
