@@ -250,7 +250,7 @@ static void check_kernels(const fc_kernels *kernels) {
         check_panel(kernels, taps[t]);
     }
     for (ptrdiff_t count = 1; count <= 3 * kernels->lanes; count++)
-        for (ptrdiff_t ways = 2; ways <= 4; ways += 2)
+        for (ptrdiff_t ways = 2; ways <= 8; ways *= 2)
             for (ptrdiff_t slots = 1; slots <= ways; slots++) check_deal(kernels, ways, slots, count);
     for (ptrdiff_t filters = 1; filters <= kernels->lanes + 1; filters++)
         for (ptrdiff_t taps = 1; taps <= 25; taps++)

@@ -1339,13 +1339,14 @@ cdef void slide_stack(real *sums, fc_stack *request, const Job *job, Range rows)
 cdef void choose_sweeps(const fc_sweep_kind **kinds, const Job *job, Py_ssize_t rows) noexcept nogil:
     """Choose the sweep of most vectors for up to so many rows, at every vector of the columns where one begins."""
     cdef Py_ssize_t vectors = job.vectors, first = 0, fitting, plain
+    cdef bint slides = job.axis[1].taps == 1 and job.axis[2].dilation == 1 and job.axis[2].period == 1
     cdef const Axis *axis = &job.axis[1]
     cdef const fc_sweep_kind *kind
     while first < vectors:
         kinds[first] = NULL
         kind = job.kernels.sweeps
         while kind.rows:
-            if (kind.rows <= rows and first + kind.vectors <= vectors
+            if (kind.rows <= rows and first + kind.vectors <= vectors and (slides or kind.rows > 1 or kind.edges)
                     and kind.across == job.across and (kind.stride == 0 or kind.stride == axis.period)
                     and (kind.kernel == axis.taps == job.axis[2].taps or kind.kernel == 0 and kind.rows <= axis.taps)
                     and (kinds[first] == NULL or kind.vectors > kinds[first].vectors)):

@@ -25,6 +25,7 @@ WORKSPACE_BYTES = 2**22
 COLUMN, ROW = 1.8, 2.7  # a product of either pass
 PIXEL = 13.0  # a sum of either pass, whatever it adds up
 CALL = 1.5e6  # the passes over one strip
+AT_A_TIME = 6  # rows that the sweeps of tall kernels compute
 SPLIT = 1e8  # a problem so large that trying to split its kernels does not matter, if the result is used but once
 
 
@@ -56,7 +57,9 @@ def choose(problem: Problem, keeps_packed: bool, most: float) -> int | None:
     if 4 * row_bytes > WORKSPACE_BYTES or not row_bytes:
         return None
     strips = -(-problem.output_size[1] // max(4, STRIP_BYTES // row_bytes))
-    return -(-problem.output_size[1] // strips) if cost(problem, strips) < most else None
+    rows = -(-problem.output_size[1] // strips)
+    rows += -rows % AT_A_TIME if problem.output_size[1] > rows else 0
+    return rows if cost(problem, strips) < most else None
 
 
 def cost(problem: Problem, strips: int) -> float:

@@ -6,7 +6,7 @@
 #include <math.h>
 #include <stddef.h>
 
-enum { TILE_MAX_FILTERS = 8, TILE_MAX_VECTORS = 6, LONE_VECTORS = 3, SWEEP_MAX_ROWS = 7, SWEEP_MAX_VECTORS = 4,
+enum { TILE_MAX_FILTERS = 8, TILE_MAX_VECTORS = 6, LONE_VECTORS = 3, SWEEP_MAX_ROWS = 7, SWEEP_MAX_VECTORS = 6,
        STACK_MAX_PIXELS = 14, STACK_MAX_TAPS = 7, PROBE_SUMS = 12, TRANSFORM_MAX_POSITIONS = 9, BLEND_MAX_FILTERS = 4 };
 
 /* Bring a line of memory, which may lie anywhere, into the cache. */
@@ -72,7 +72,8 @@ typedef struct {
 typedef void fc_sweep_fn(const fc_sweep *sweep);
 
 /* What a sweep is made for: so many output rows and vectors, kernels of so many rows and taps, a stride down the rows, and one
-   across the columns. Kernel 0 is any of at least as many rows as are computed, stride 0 any. */
+   across the columns. Kernel 0 is any of at least as many rows as are computed, stride 0 any. A single row without edges is for kernels
+   of one row, whose taps see pixels side by side. */
 typedef struct {
     ptrdiff_t rows, vectors, kernel, stride, across, edges;
     fc_sweep_fn *run;

@@ -84,9 +84,33 @@ INLINE void NAMED(sweep_taps)(SWEEP_SHAPE, SWEEP_SUMS, const int first, const in
     if (across == 2 && !single) NAMED(sweep_tap)(SWEEP_GIVEN, sum, first, last, next, weight + v + 1, weight_step);
 }
 
+#ifdef v_slide
+/* Add all taps of one row, which see pixels side by side: loaded once for every LANES taps, for loads across lines are slow. */
+INLINE void NAMED(slide_row)(const int vectors, SWEEP_SUMS, const real *image, const real *weight, const ptrdiff_t taps) {
+    ROLLED for (ptrdiff_t v = 0; v < taps; v += LANES) {
+        const ptrdiff_t some = taps - v < LANES ? taps - v : LANES;
+        vec seen[SWEEP_MAX_VECTORS + 1];
+        UNROLLED for (int j = 0; j < vectors; j++) seen[j] = v_load(image + v + j * LANES);
+        seen[vectors] = v_load_mask(image + v + vectors * LANES, (1u << (some - 1)) - 1);
+        UNROLLED for (int i = 0; i < LANES; i++) {
+            if (i >= some) break;
+            const vec w = v_splat(weight[v + i]);
+            UNROLLED for (int j = 0; j < vectors; j++)
+                sum[0][j] = v_fma(w, i ? v_slide(seen[j], seen[j + 1], i) : seen[j], sum[0][j]);
+        }
+    }
+}
+#endif
+
 INLINE void NAMED(sweep_row)(SWEEP_SHAPE, SWEEP_SUMS, const int first, const int last, const ptrdiff_t r, const fc_sweep *sweep) {
     const real *image = (const real *)sweep->image_row[r] + across * sweep->column;
     const real *weight = (const real *)sweep->weight + r * (taps ? taps : sweep->taps);
+#ifdef v_slide
+    if (rows == 1 && !edges) {
+        NAMED(slide_row)(vectors, sum, image + sweep->offset[0], weight, sweep->taps);
+        return;
+    }
+#endif
     if (taps == 3) {
         UNROLLED for (int v = 0; v < 3; v += across)
             NAMED(sweep_taps)(SWEEP_GIVEN, sum, first, last, v, v == 2, image, weight, sweep);
