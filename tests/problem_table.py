@@ -146,6 +146,9 @@ def _one_channel() -> Iterator[Case]:
         yield Case((1, 1, height, 37), (3, 1, kernel, kernel), {"padding": kernel // 2})
     for kernel in range(1, 32):  # gray images
         yield Case((1, 1, 40, 33 + kernel), (1, 1, kernel, kernel))
+    for taps in [2, 9, 16, 17, 31, 33]:  # kernels of one row
+        yield Case((1, 1, 3, 170 + taps), (1, 1, 1, taps))
+        yield Case((1, 2, 3, 240), (2, 1, 1, taps), {"groups": 2, "padding": (0, taps // 2)})
     for kernel in [3, 5, 7, 9]:  # wide ones
         yield Case((1, 1, 12, 170), (1, 1, kernel, kernel), {"padding": kernel // 2})
         yield Case((1, 1, 16, 340), (1, 1, kernel, kernel), {"padding": kernel // 2, "stride": 2})

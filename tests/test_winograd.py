@@ -49,6 +49,16 @@ def _winograd_cases() -> list[Case]:
     for mode in PADDING_MODES:
         cases.append(Case((1, 5, 12, 130), (9, 5, 3, 3), {"padding": ((9, 3), (2, 11)), "padding_mode": mode}))
         cases.append(Case((1, 3, 12, 30), (9, 3, 7, 7), {"padding": 5, "padding_mode": mode, "stride": 2}))
+    for taps, channels, width in itertools.product([6, 8, 9, (1, 11), (15, 3)], [1, 2, 20], [5, 31, 150]):  # in parts
+        kernel = taps if isinstance(taps, tuple) else (taps, taps)
+        options = {"padding": "same", "padding_mode": PADDING_MODES[width % 5], "activation": "relu6"}
+        cases.append(Case((2, channels, 11, width), (6, channels, *kernel), options))
+    for channels, filters, (height, width) in itertools.product(
+        [1, 3, 6, 12], [1, 5, 18], [(3, 70), (40, 9), (7, 275)]
+    ):
+        options = {"padding": 1, "activation": "silu" if channels == 6 else None}  # blends
+        cases.append(Case((2, channels, height, width), (filters, channels, 3, 3), options))
+    cases.append(Case((1, 6, 19, 40), (8, 3, 3, 3), {"padding": "same", "dilation": (2, 1), "groups": 2}))
     cases.append(Case((1, 3, 50, 51), (9, 3, 11, 11), {"stride": 4, "padding": 2, "activation": "relu6"}))
     cases.append(Case((1, 3, 30, 51), (9, 3, 9, 7), {"stride": (3, 2), "padding": 2, "flip": True}))
     cases.append(Case((1, 16, 300), (9, 16, 7), {"padding": 3}))
@@ -89,7 +99,7 @@ def test_errors_are_small_and_the_same_wherever_there_is_fma(case, dtype):
 def test_drawn_problems(data):
     dimensions = {"groups": 2, "channels": 40, "filters": 40, "height": 20, "width": 60}
     groups, channels, filters, height, width = (data.draw(st.integers(1, n), name) for name, n in dimensions.items())
-    taps = st.sampled_from([1, 3, 4, 5, 7])
+    taps = st.sampled_from([1, 3, 4, 5, 6, 7, 9])
     kernel = data.draw(st.tuples(taps, taps), "kernel")
     pairs = st.tuples(st.integers(1, 2), st.integers(1, 2))
     options = {
@@ -121,19 +131,21 @@ def poisoned(case: Case, bad: float) -> Any:
 
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("channels", [3, 13])
 @pytest.mark.parametrize(
     ("kernel", "options"),
     [
         ((3, 3), {"padding": 1}),
+        ((9, 9), {"padding": 4}),
         ((5, 5), {"padding": 2}),
         ((3, 3), {"padding": 1, "stride": 2}),
         ((3, 3), {"padding": 2, "dilation": 2, "activation": "relu"}),
         ((7, 7), {"padding": 3, "stride": 2}),
     ],
 )
-def test_a_poisoned_pixel_reaches_the_outputs_that_see_it_and_no_others(kernel, options, bad, isa):
+def test_a_poisoned_pixel_reaches_the_outputs_that_see_it_and_no_others(kernel, options, channels, bad, isa):
     use_isa(isa)
-    case = Case((1, 3, 17, 18), (5, 3, *kernel), options)
+    case = Case((1, channels, 17, 18), (5, channels, *kernel), options)
     for arrays in poisoned(case, bad):
         with np.errstate(invalid="ignore"):
             expected = case.expected(arrays)
