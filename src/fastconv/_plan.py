@@ -162,14 +162,20 @@ def workspace(plan: Plan) -> int:
 
 def prepare(plan: Plan, weight: Array) -> Any:
     """Return weight as the core wants it: in the accumulator's dtype, flipped if that was asked for, and packed or split."""
+    filters = kernels(plan, weight)
+    if plan.separable and (passes := _separable.split(filters)):
+        return passes
+    filters = filters.reshape(plan.filters_shape)
+    return filters if plan.pack is None else plan.pack(filters, plan.layout)
+
+
+def kernels(plan: Plan, weight: Array) -> Array:
+    """Return weight's kernels (K * C / groups * kd, kh, kw) one after another: in the accumulator's dtype, and flipped as asked for."""
     accumulator = plan.problem.accumulator
     filters = weight if _is_plain(weight, accumulator) else np.require(weight, accumulator, ["C", "A"])
     if plan.problem.flip:
         filters = np.ascontiguousarray(filters.reshape(plan.weight_shape)[:, :, ::-1, ::-1, ::-1])
-    if plan.separable and (passes := _separable.split(filters.reshape(-1, *plan.problem.kernel[1:]))):
-        return passes
-    filters = filters.reshape(plan.filters_shape)
-    return filters if plan.pack is None else plan.pack(filters, plan.layout)
+    return filters.reshape(-1, *plan.problem.kernel[1:])
 
 
 def run(
