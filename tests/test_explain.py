@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import fastconv as fc
-from fastconv import _core
+from fastconv import _core, _separable
 
 
 def bank(*shape):
@@ -17,9 +17,11 @@ def bank(*shape):
         ((64, 56, 56), bank(64, 64, 3, 3), {"padding": 1}, "winograd"),
         ((64, 56, 56), bank(64, 64, 3, 3), {"padding": 1, "algorithm": "direct"}, "direct"),
         ((256, 56, 56), bank(64, 256, 1, 1), {}, "direct"),
-        ((1, 1024, 1024), bank(1, 1, 63, 63), {}, "fft"),
+        ((1, 1024, 1024), np.eye(63, dtype=np.float32)[np.newaxis, np.newaxis], {}, "fft"),
         ((3, 9, 9), bank(2, 3, 3, 3).astype(np.int8), {}, "direct"),
         ((4, 500), bank(4, 4, 3), {"activation": "relu"}, "direct"),
+        ((1, 1024, 1024), bank(1, 1, 15, 15), {}, "separable"),
+        ((1, 1024, 1024), bank(1, 1, 15, 15), {"algorithm": "direct"}, "direct"),
     ],
 )
 def test_the_algorithm_that_runs_is_a_candidate(image, weight, options, algorithm, capsys):
@@ -40,6 +42,35 @@ def test_candidates_come_with_figures():
     assert found["direct"].error < found["winograd"].error < 2.5e-6
     assert all(0 < candidate.workspace <= 2**22 for candidate in why.candidates)
     assert [candidate.cost for candidate in why.candidates] == sorted(candidate.cost for candidate in why.candidates)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16])
+@pytest.mark.parametrize("flip", [False, True])
+def test_two_passes_run_if_the_kernels_are_of_rank_1(flip, dtype):
+    image = np.random.default_rng(1).standard_normal((2, 500, 700)).astype(dtype)
+    rank_1 = np.stack([fc.filters.gaussian(17), fc.filters.box(17)])[:, np.newaxis].astype(dtype)
+    rank_1[0] = 2.0 ** -np.arange(17)  # another kernel when flipped
+    other = rank_1.copy()
+    other[1, 0, 2, 3] = 1
+    for weight, passes in ((rank_1, True), (other, False)):
+        options = {"groups": 2, "padding": 8, "flip": flip}
+        packed = fc.FilterBank(weight, **options)
+        packed(image)
+        why = fc.explain(image.shape, weight, **options)
+        assert [isinstance(p, _separable.Passes) for p in packed._packed.values()] == [passes]
+        assert (why.algorithm == "separable") == passes
+        assert ("separable" in [candidate.algorithm for candidate in why.candidates]) == passes
+
+
+def test_two_passes_come_with_figures():
+    why = fc.explain((1, 1024, 1024), fc.filters.gaussian((15, 31))[np.newaxis, np.newaxis])
+    found = {candidate.algorithm: candidate for candidate in why.candidates}
+    assert found.keys() == {"separable", "direct", "fft", "winograd"}
+    assert found["separable"].products == 15 + 31
+    assert found["separable"].cost == min(candidate.cost for candidate in why.candidates) < 0.3
+    assert 0 < found["separable"].workspace <= 2**22
+    assert found["separable"].error < 1e-6
+    assert found["separable"].how.startswith("two passes, 15x1 then 1x31, strips of ")
 
 
 def test_weights_that_are_transformed_in_the_call_are_counted():

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from fastconv import _check, _core, _fft, _plan, _winograd
+from fastconv import _check, _core, _fft, _plan, _separable, _winograd
 from fastconv._check import Padding, PerAxis, Problem
 
 ROUNDING = {
@@ -79,9 +79,11 @@ def explain(
     Returns
     -------
     Explanation
-        ``algorithm`` is what runs; ``candidates`` hold for every algorithm that can do it the predicted ``cost`` relative to
-        direct summation, the ``products`` of one output (for Fourier transforms: as many as would take as long), the ``workspace`` of a thread in bytes, the expected largest ``error``
-        relative to the largest output, and ``how`` it would go about it.
+        ``algorithm`` is what runs: "direct", "winograd", "fft", or "separable" for kernels of rank 1, such as a gaussian, that
+        "auto" takes in two passes. ``candidates`` hold for every algorithm that can do it the predicted ``cost`` relative to
+        direct summation, the ``products`` of one output (for Fourier transforms: as many as would take as long), the
+        ``workspace`` of a thread in bytes, the expected largest ``error`` relative to the largest output, and ``how`` it would
+        go about it.
 
     Raises
     ------
@@ -90,8 +92,8 @@ def explain(
 
     Notes
     -----
-    The choice depends on the shape of one image, the weights' shape and the options alone: results are the same for every batch size,
-    number of threads and instruction set.
+    The choice depends on the shape of one image, the weights' shape, whether their kernels are of rank 1, and the options alone:
+    results are the same for every batch size, number of threads and instruction set.
 
     Examples
     --------
@@ -122,12 +124,17 @@ def explain(
         except ValueError:
             continue
         candidates.append(_candidate(plan, name, packed))
+    if chosen.separable and _separable.split(_plan.kernels(chosen, bank)):
+        chosen = chosen.separable
+        candidates.append(_candidate(chosen, "separable", packed))
     result = Explanation(_headline(chosen.problem), _algorithm(chosen), tuple(sorted(candidates, key=lambda c: c.cost)))
     print(result)
     return result
 
 
 def _algorithm(plan: _plan.Plan) -> str:
+    if isinstance(plan.layout, _separable.Layout):
+        return "separable"
     if isinstance(plan.layout, _fft.Layout):
         return "fft"
     return "winograd" if isinstance(plan.layout, _core.WinogradLayout) else "direct"
@@ -137,6 +144,12 @@ def _candidate(plan: _plan.Plan, name: str, packed: bool) -> Candidate:
     problem = plan.problem
     error = ROUNDING.get(problem.accumulator.itemsize, 0.0) if problem.accumulator.kind in "fc" else 0.0
     direct = _winograd.direct_cost(problem)
+    if isinstance(plan.layout, _separable.Layout):
+        _, kh, kw = problem.kernel
+        strip_rows = plan.layout.strip_rows
+        cost = _separable.cost(problem, -(-problem.output_size[1] // strip_rows)) / direct
+        how = f"two passes, {kh}x1 then 1x{kw}, strips of {strip_rows} rows"
+        return Candidate(name, cost, kh + kw, _plan.workspace(plan), error, how)
     if choice := _winograd.choose(problem, packed):
         y, x = choice.forms
         products = y.positions * x.positions / (y.outputs * x.outputs)

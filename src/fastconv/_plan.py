@@ -163,14 +163,20 @@ def workspace(plan: Plan) -> int:
 
 def prepare(plan: Plan, weight: Array) -> Any:
     """Return weight as the core wants it: in the accumulator's dtype, flipped if that was asked for, and packed or split."""
+    filters = kernels(plan, weight)
+    if plan.separable and (passes := _separable.split(filters)):
+        return passes
+    filters = filters.reshape(plan.filters_shape)
+    return filters if plan.pack is None else plan.pack(filters, plan.layout)
+
+
+def kernels(plan: Plan, weight: Array) -> Array:
+    """Return weight's kernels (K * C / groups * kd, kh, kw) one after another: in the accumulator's dtype, and flipped as asked for."""
     accumulator = plan.problem.accumulator
     filters = weight if _is_plain(weight, accumulator) else np.require(weight, accumulator, ["C", "A"])
     if plan.problem.flip:
         filters = np.ascontiguousarray(filters.reshape(plan.weight_shape)[:, :, ::-1, ::-1, ::-1])
-    if plan.separable and (passes := _separable.split(filters.reshape(-1, *plan.problem.kernel[1:]))):
-        return passes
-    filters = filters.reshape(plan.filters_shape)
-    return filters if plan.pack is None else plan.pack(filters, plan.layout)
+    return filters.reshape(-1, *plan.problem.kernel[1:])
 
 
 def run(
@@ -300,30 +306,18 @@ def _readable(array: Array, dtype: np.dtype[Any], whole_planes: bool) -> bool:
 
 
 def _layout(problem: Problem, map_size: Sequence[int]) -> _core.Layout:
-    return _core.Layout(
-        map_size,
-        problem.kernel,
-        problem.stride,
-        problem.dilation,
-        problem.groups,
-        _core.PADDING_MODES[problem.padding_mode],
-        _core.ACTIVATIONS[problem.activation],
-    )
+    return _core.Layout(map_size, *_window(problem))
 
 
 def _winograd_layout(problem: Problem, winograd: _winograd.Choice) -> _core.WinogradLayout:
-    return _core.WinogradLayout(
-        problem.kernel,
-        problem.stride,
-        problem.dilation,
-        problem.groups,
-        _core.PADDING_MODES[problem.padding_mode],
-        _core.ACTIVATIONS[problem.activation],
-        problem.channels // problem.groups,
-        problem.filters // problem.groups,
-        8 * problem.accumulator.itemsize,
-        *winograd,
-    )
+    channels, filters = problem.channels // problem.groups, problem.filters // problem.groups
+    return _core.WinogradLayout(*_window(problem), channels, filters, 8 * problem.accumulator.itemsize, *winograd)
+
+
+def _window(problem: Problem) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], int, int, int]:
+    """Return what the core's layouts have in common: how kernels slide over the image, what lies around it, what ends a sum."""
+    mode, activation = _core.PADDING_MODES[problem.padding_mode], _core.ACTIVATIONS[problem.activation]
+    return problem.kernel, problem.stride, problem.dilation, problem.groups, mode, activation
 
 
 def _choose_blocks(problem: Problem, layout: _core.Layout, keeps_packed: bool) -> tuple[bool, bool, bool]:
