@@ -154,9 +154,12 @@ def _candidate(plan: _plan.Plan, name: str, packed: bool) -> Candidate:
         y, x = choice.forms
         products = y.positions * x.positions / (y.outputs * x.outputs)
         products *= _winograd.virtual_channels(problem, choice.splits)
+        parts = "x".join(str(split.parts) for split in choice.splits)
         how = (
             f"F({y.outputs}, {y.taps}) x F({x.outputs}, {x.taps}) with stride {y.stride}x{x.stride}, "
-            f"blocks of {choice.tile_rows}x{choice.tile_columns} tiles"
+            + (f"kernels in {parts} parts, " if parts != "1x1" else "")
+            + ("tiles in the lanes, " if choice.blends else "")
+            + f"blocks of {choice.tile_rows}x{choice.tile_columns} tiles"
         )
         cost = _winograd.cost(problem, choice, packed) / direct
         return Candidate(name, cost, products, _plan.workspace(plan), error * _winograd.growth(choice.forms), how)

@@ -52,8 +52,8 @@ DIRECT = 1.2  # a product of an ordinary one
 STORE = 4.0  # an output of direct summation, beyond its products
 TRANSFORM = 16.0  # a number of a transformed tile, once for a channel and once for a filter
 SPLIT = 22.0  # the same of a virtual channel, beyond that
-BLENDED = 7.0  # the same where lanes are tiles
-BLEND = 1.3  # a product there
+BLEND = 1.3  # a product where lanes are tiles
+BLENDED_CHANNEL, BLENDED_FILTER = 20.0, 7.0  # a number of a transformed tile there
 FETCH = 4.5  # a transformed weight, for every block of tiles that meets it
 EXPAND = 2.5  # a product in the transform of the weights
 
@@ -203,7 +203,7 @@ def cost(problem: Problem, choice: Choice, keeps_packed: bool) -> float:
     once = 0.0 if keeps_packed else EXPAND * channels * lanes * (len(y.G) * (len(x.G) + y.taps) * x.taps)
     if choice.blends:
         tiles = tile_rows * problem.dilation[1] * _whole_vectors(tile_columns)
-        numbers = BLEND * channels * filters + BLENDED * (channels + filters)
+        numbers = BLEND * channels * filters + BLENDED_CHANNEL * channels + BLENDED_FILTER * filters
         fetched = 0.0
     else:
         tiles = tile_rows * tile_columns * problem.dilation[1] * problem.dilation[2]

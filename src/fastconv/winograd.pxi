@@ -636,7 +636,8 @@ cdef void blend_images(real *tiles, real *strip, real *between, real *sums, real
             blend_row(tiles, sums, out, w, block, filter_block(&w.job, b), row)
 
 
-cdef void deal_line(real *line, const Winograd *w, const Job *dealt, const Block *block, Py_ssize_t index) noexcept nogil:
+cdef void deal_line(real *line, const Winograd *w, const Job *dealt, const Block *block,
+                    Py_ssize_t index) noexcept nogil:
     """Deal a row of the padded image out to tiles, for all channels: (pixels of a tile, tiles)."""
     cdef const Job *job = &w.job
     cdef Py_ssize_t y = line_position(w, block, index), c
