@@ -128,7 +128,7 @@ cdef class WinogradLayout:
         w.position_step = (tiles * w.tile_step // lanes // 2 * 2 + 1) * lanes
         w.sums_step = (tiles * BLOCK_VECTORS // 2 * 2 + 1) * lanes
         if w.splits:
-            w.part_numbers = (lanes + 2 * w.x.parts) * columns + farthest(&w.x) * dilation + SLACK
+            w.part_numbers = (lanes + 2 * w.x.parts + 1) * columns + farthest(&w.x) * dilation + SLACK
         w.strip_numbers = w.y.positions * w.strip_step
         w.between_numbers = max(w.y.positions * w.between_columns, w.y.outputs * w.run_tiles * w.x.positions) * lanes
         w.tiles_numbers = w.y.positions * w.x.positions * w.position_step
@@ -422,7 +422,7 @@ cdef void fill_parts(real *line, real *parts, const Winograd *w, const Block *bl
     cdef Py_ssize_t z = source(block.depth * job.axis[0].stride - job.axis[0].pad, job.size[0], job.mode)
     cdef const real *image = (<const real *>job.images + block.n * job.image_step[0] + z * job.image_step[2]
                               + block.group * job.channels * job.image_step[1])
-    cdef real *spare = parts + (lanes + w.x.parts) * columns
+    cdef real *spare = parts + (lanes + 2 * w.x.parts) * columns
     cdef bint deals = w.x.part_step > 1
     job.axis[2].pad -= block.columns.first * w.x.step * w.x.part_step * job.axis[2].dilation
     job.pitch = columns
