@@ -44,11 +44,9 @@ KNOWN: dict[tuple[int, int], dict[int, float]] = {
     (3, 2): {4: 1.6, 2: 1.1},
     (5, 2): {2: 1.9},
 }
-GROWTH = {
-    "default": (7.0, 8.0),
-    "highest": (1.5, 1.5),
-}  # of errors, that a precision allows: as a rule, and in short sums
-SHORT = 32  # channels that are a short sum
+# How many times larger a precision lets them be: as a rule, and where sums go over no more than so many channels.
+GROWTH = {"default": (7.0, 8.0), "highest": (1.5, 1.5)}
+SHORT = 32
 DOMAIN = "it takes float32 or float64, and kernels of depth 1 with at least 3 taps (or 1) in rows and columns, or with a stride in their phases"
 
 # What things cost, in products of the best direct kernel.
