@@ -69,7 +69,7 @@ def conv2d(
         Applied to every output; ``leaky_relu`` has slope 0.01. Integers know ``relu`` and ``relu6``, complex numbers none.
     algorithm : {"auto", "direct", "winograd", "fft"}
         How to compute it; one that cannot do the problem is refused. ``"direct"`` adds up every product.
-        ``"winograd"`` multiplies less, for kernels of 3 to 7 taps a side; ``"fft"`` transforms blocks of the image,
+        ``"winograd"`` multiplies less, for kernels of 3 taps a side and more; ``"fft"`` transforms blocks of the image,
         for large kernels, by scipy if it is installed. ``"auto"`` takes the fastest, and two passes where every kernel
         that sees one channel is the product of a column and a row.
     precision : {"default", "highest"}
@@ -86,6 +86,7 @@ def conv2d(
         ``(..., H', W')`` for a filter or a kernel. The dtype is ``np.result_type`` of input, weight and bias;
         float16 and bfloat16 add up in float32 and are rounded once. Integers add up exactly: 8-bit input with 8-bit weights
         in int32, all others (and so many taps that int32 could overflow) in int64.
+        A large result is a view of a slightly larger array, so that it begins at a line of the cache.
 
     Raises
     ------
