@@ -49,7 +49,9 @@ def _winograd_cases() -> list[Case]:
     for mode in PADDING_MODES:
         cases.append(Case((1, 5, 12, 130), (9, 5, 3, 3), {"padding": ((9, 3), (2, 11)), "padding_mode": mode}))
         cases.append(Case((1, 3, 12, 30), (9, 3, 7, 7), {"padding": 5, "padding_mode": mode, "stride": 2}))
-    for taps, channels, width in itertools.product([6, 8, 9, (1, 11), (15, 3), (3, 19)], [1, 2, 20], [5, 31, 150]):  # in parts
+    for taps, channels, width in itertools.product(
+        [6, 8, 9, (1, 11), (15, 3), (3, 19)], [1, 2, 20], [5, 31, 150]
+    ):  # in parts
         kernel = taps if isinstance(taps, tuple) else (taps, taps)
         options = {"padding": "same", "padding_mode": PADDING_MODES[width % 5], "activation": "relu6"}
         cases.append(Case((2, channels, 11, width), (6, channels, *kernel), options))
