@@ -179,11 +179,10 @@ INLINE void NAMED(stack)(const int pixels, const int taps, const int across, con
         vec w[STACK_MAX_TAPS];
         if (!image && skips) continue;
         UNROLLED for (int v = 0; v < taps; v++) w[v] = v_load(weight + v * LANES);
-        image += start * LANES;
         UNROLLED for (int i = 0; i < (pixels - 1) * across + taps; i++) {
             const int inside = first <= i && i < last;
             if (!inside && skips) continue;
-            const vec x = inside ? v_load(image + i * LANES) : v_splat(0);
+            const vec x = inside ? v_load(image + (start + i) * LANES) : v_splat(0);
             UNROLLED for (int j = 0; j < pixels; j++)
                 if (0 <= i - j * across && i - j * across < taps) sum[j] = v_fma(w[i - j * across], x, sum[j]);
         }
