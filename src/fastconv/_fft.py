@@ -22,6 +22,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from fastconv._check import Array, Problem, Triple
+from fastconv.config import spread
 
 DOMAIN = "it takes float32 or float64"
 
@@ -149,15 +150,7 @@ def convolve(
     steps = (1, layout.groups, depth, rows, columns * layout.blocks)
     sizes = (len(images), problem.groups, *problem.output_size)
     units = itertools.product(*(range(0, size, step) for size, step in zip(sizes, steps, strict=True)))
-    convolve_unit = partial(_convolve_unit, images, weight, bias, maps, layout)
-    if threads == 1:
-        for unit in units:
-            convolve_unit(unit)
-    else:
-        from concurrent.futures import ThreadPoolExecutor
-
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(convolve_unit, units))
+    spread(partial(_convolve_unit, images, weight, bias, maps, layout), units, threads)
 
 
 def _convolve_unit(

@@ -10,12 +10,14 @@ unless direct summation might.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
 from fastconv import _core
 from fastconv._check import Array, Problem
+from fastconv.config import spread
 
 ROUNDINGS = 4  # of a weight, each by half a unit in its last place, up to which a kernel passes as one of rank 1
 STRIP_BYTES = 2**19  # of the first pass's sums
@@ -132,16 +134,28 @@ def convolve(
     images: Array, passes: Passes, bias: Array | None, maps: Array, pads: Sequence[int], layout: Layout, threads: int
 ) -> None:
     """Convolve images (N, C, D, H, W) into maps (N, K, D', H', W'), which the core can read and write."""
-    filters = maps.shape[1] // images.shape[1]
-    strip = np.empty((1, filters, 1, layout.strip_rows, images.shape[4]), maps.dtype)
-    for n, channel, depth in np.ndindex(*images.shape[:2], maps.shape[2]):
-        image = images[n : n + 1, channel : channel + 1]
-        some = slice(channel * filters, (channel + 1) * filters)
-        offsets = None if bias is None else bias[some]
-        for first in range(0, maps.shape[3], layout.strip_rows):
-            out = maps[n : n + 1, some, depth : depth + 1, first : first + layout.strip_rows]
-            between = strip[:, :, :, : out.shape[3]]
-            # To the core, rows further down the image are those of less padding.
-            before = (pads[0] - depth * layout.stride[0], pads[1] - first * layout.stride[1], 0)
-            layout.tiles(image, passes.columns[some], None, between, before, layout.columns, threads)
-            layout.tiles(between, passes.rows[some], offsets, out, (0, 0, pads[2]), layout.rows, threads)
+    units = np.ndindex(*images.shape[:2], maps.shape[2], -(-maps.shape[3] // layout.strip_rows))
+    spread(partial(_convolve_strip, images, passes, bias, maps, pads, layout), units, threads)
+
+
+def _convolve_strip(
+    images: Array,
+    passes: Passes,
+    bias: Array | None,
+    maps: Array,
+    pads: Sequence[int],
+    layout: Layout,
+    unit: tuple[int, ...],
+) -> None:
+    """Compute some neighbouring rows of one image's maps that see one channel."""
+    n, channel, depth, strip = unit
+    filters, first = maps.shape[1] // images.shape[1], strip * layout.strip_rows
+    some = slice(channel * filters, (channel + 1) * filters)
+    image = images[n : n + 1, channel : channel + 1]
+    out = maps[n : n + 1, some, depth : depth + 1, first : first + layout.strip_rows]
+    between = np.empty((*out.shape[:4], images.shape[4]), maps.dtype)
+    # To the core, rows further down the image are those of less padding.
+    before = (pads[0] - depth * layout.stride[0], pads[1] - first * layout.stride[1], 0)
+    layout.tiles(image, passes.columns[some], None, between, before, layout.columns, 1)
+    offsets = None if bias is None else bias[some]
+    layout.tiles(between, passes.rows[some], offsets, out, (0, 0, pads[2]), layout.rows, 1)

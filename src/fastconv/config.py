@@ -1,10 +1,11 @@
-"""The number of threads, and show_config: what this installation is and what it runs on."""
+"""The number of threads, work spread over them in Python, and show_config: what this installation is and what it runs on."""
 
 from __future__ import annotations
 
 import math
 import os
 import platform
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -86,6 +87,30 @@ def show_config() -> None:
 def num_threads(threads: int | None) -> int:
     """Return the threads that a call with this argument may use."""
     return _num_threads if threads is None else _check.positive_int("threads", threads)
+
+
+def spread(work: Callable[[tuple[int, ...]], None], units: Iterable[tuple[int, ...]], threads: int) -> None:
+    """Do work on every unit, on so many threads: for work that holds the GIL only now and then."""
+    remaining = iter(list(units))
+
+    def work_on_some() -> None:
+        for unit in remaining:
+            work(unit)
+
+    if threads == 1:
+        work_on_some()
+        return
+    from concurrent.futures import ThreadPoolExecutor  # takes a while to import
+
+    with ThreadPoolExecutor(threads - 1) as pool:
+        try:
+            helpers = [pool.submit(work_on_some) for _ in range(threads - 1)]
+            work_on_some()
+            for helper in helpers:
+                helper.result()
+        finally:  # after an interrupt nobody goes on
+            for _ in remaining:
+                pass
 
 
 def _default_threads() -> int:

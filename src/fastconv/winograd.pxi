@@ -12,6 +12,7 @@ cdef enum:
     RUN_NUMBERS = 6144   # that are in the cache on the way from one axis to the other
     BLEND_FILTERS = 4    # that are added up and transformed back in one go
     CHUNK_CHANNELS = 64  # added up by themselves, so that rounding errors stay small
+    MOST_UNITS = 8       # for every thread, if that many will do
     TRANSFORM = 18       # products that a number of a transformed tile costs, for every channel and every filter
     FETCH = 3            # products that a transformed weight costs, for every block of tiles
 
@@ -289,27 +290,40 @@ def winograd(const real[:, :, :, :, :] images, const real[::1] packed, const rea
 
 
 cdef void share_out_tiles(Winograd *w, Py_ssize_t images, Py_ssize_t threads) noexcept nogil:
-    """Make blocks of the tiles; for several threads smaller ones, or parts of the filters, whichever ends sooner.
+    """Make blocks of the tiles; for several threads smaller ones, or parts of the filters, so that all end soon.
 
     Every part transforms the images again, and every block meets all the weights.
     """
     cdef Job *job = &w.job
     cdef Py_ssize_t rows = count_tiles_of(job, &w.y, 1), columns = count_tiles_of(job, &w.x, 2)
-    cdef Py_ssize_t others, parts, row_blocks, filters, tiles
-    cdef double products, time, least = INFINITY
-    w.column_blocks = ceiling(columns, w.tile_columns)
-    others = images * job.map_size[0] * job.groups * job.axis[1].dilation * w.column_blocks
-    w.row_blocks, job.parts = ceiling(rows, w.tile_rows), 1
-    for parts in range(1, min(filter_blocks(job), 2 * threads) + 1 if threads > 1 else 1):
-        filters = min(job.filters, ceiling(filter_blocks(job), parts) * BLOCK_VECTORS * job.kernels.lanes)
-        for row_blocks in range(ceiling(rows, w.tile_rows), rows + 1):
-            tiles = ceiling(rows, row_blocks) * ceiling(columns, w.column_blocks) * job.axis[2].dilation
-            products = w.channels * filters
-            time = ceiling(others * row_blocks * parts, threads) * (
-                tiles * (products + TRANSFORM * (w.channels + filters)) + FETCH * products)
-            if time < least:
-                least, w.row_blocks, job.parts = time, row_blocks, parts
-    job.units = others * w.row_blocks * job.parts
+    cdef Py_ssize_t others = images * job.map_size[0] * job.groups * job.axis[1].dilation
+    cdef Py_ssize_t blocks = filter_blocks(job), most = MOST_UNITS * threads if threads > 1 else 0
+    cdef Py_ssize_t row_blocks, column_blocks, parts, units, tiles, filters
+    cdef double mean, time, least = INFINITY
+    cdef Range narrow = Range(ceiling(columns, w.tile_columns), columns)
+    if w.blends:  # vectors of tiles side by side
+        narrow.last = narrow.first
+    for row_blocks in range(ceiling(rows, w.tile_rows), rows + 1):
+        for column_blocks in range(narrow.first, narrow.last + 1):
+            units = others * row_blocks * column_blocks
+            if units > most and least < INFINITY:
+                break
+            tiles = ceiling(rows, row_blocks) * ceiling(columns, column_blocks)
+            mean = <double>rows * columns / (row_blocks * column_blocks)
+            for parts in range(1, max(1, min(blocks, most // units)) + 1):
+                filters = min(job.filters, ceiling(blocks, parts) * BLOCK_VECTORS * job.kernels.lanes)
+                time = max(unit_time(w, tiles, filters),
+                           ceiling(units * parts, threads) * unit_time(w, mean, <double>job.filters / parts))
+                if time < 1.01 * least:  # rather too many units than too few: threads may be held up
+                    least = min(least, time)
+                    job.units, job.parts = units * parts, parts
+                    w.row_blocks, w.column_blocks = row_blocks, column_blocks
+
+
+cdef double unit_time(const Winograd *w, double tiles, double filters) noexcept nogil:
+    """Return how long so many tiles with the same remainder by the dilation take for so many filters."""
+    cdef double products = w.channels * filters
+    return tiles * w.job.axis[2].dilation * (products + TRANSFORM * (w.channels + filters)) + FETCH * products
 
 
 cdef Block find_tiles(const Winograd *w, Py_ssize_t index) noexcept nogil:
