@@ -1,5 +1,6 @@
 /* The micro-kernels of every instruction set that this machine can run, against naive loops over small integers, whose sums
-   are exact: tiles, panels, sweeps, stacks, Winograd's forms, and what deals numbers out, transposes, gathers or scatters them.
+   are exact: tiles, panels, frames, sweeps, stacks, Winograd's forms, and what deals numbers out, transposes, gathers or scatters
+   them.
    Exits with 1 after the first kernel that is wrong.
 
    cc -O2 -ffp-contract=off -Isrc/fastconv/kernels tests/kernels_check.c src/fastconv/kernels/{isa_*,dispatch}.c */
@@ -59,7 +60,7 @@ static void compare(void *found, void *expected, ptrdiff_t count, const char *ke
 }
 
 /* What is tried of a tile. */
-enum { PACKED = 1, LANES_ARE_FILTERS = 2, ADDS_TO_MAP = 4, CLIPS = 8, VARIANTS = 16 };
+enum { PACKED = 1, ADDS_TO_MAP = 2, CLIPS = 4, VARIANTS = 8 };
 
 static void check_tile(const fc_kernels *kernels, ptrdiff_t filters, ptrdiff_t vectors, ptrdiff_t taps, int variant) {
     const ptrdiff_t lanes = kernels->lanes, width = vectors * lanes, step = width + 1;
@@ -69,18 +70,16 @@ static void check_tile(const fc_kernels *kernels, ptrdiff_t filters, ptrdiff_t v
     void *weight = draw(filters * taps), *image = draw(width + 2 * taps), *bias = draw(filters > width ? filters : width);
     void *map = draw(filters * step), *expected = copy(map, filters * step);
     fc_tile tile = {.weight = weight, .filter_step = filter_step, .tap_step = tap_step, .offset = offset, .taps = taps,
-                    .map_step = step, .bias = variant & ADDS_TO_MAP ? NULL : bias,
-                    .lanes_are_filters = (variant & LANES_ARE_FILTERS) != 0,
-                    .ahead = variant & LANES_ARE_FILTERS ? weight : NULL, .low = low, .high = high};
+                    .map_step = step, .bias = variant & ADDS_TO_MAP ? NULL : bias, .low = low, .high = high};
     for (ptrdiff_t t = 0; t < taps; t++) offset[t] = t * 7 % (2 * taps);
     for (ptrdiff_t j = 0; j < vectors; j++) {
         /* at the end of a row the last vector lies over its neighbour */
-        const ptrdiff_t first = j * lanes - (j && j == vectors - 1 && !tile.lanes_are_filters);
+        const ptrdiff_t first = j * lanes - (j && j == vectors - 1);
         tile.image[j] = at(image, first);
         tile.map[j] = at(map, first);
         for (ptrdiff_t i = 0; i < filters; i++)
             for (ptrdiff_t pixel = first; pixel < first + lanes; pixel++) {
-                double sum = tile.bias ? get(bias, tile.lanes_are_filters ? pixel : i) : get(map, i * step + pixel);
+                double sum = tile.bias ? get(bias, i) : get(map, i * step + pixel);
                 for (ptrdiff_t t = 0; t < taps; t++)
                     sum += get(weight, i * filter_step + t * tap_step) * get(image, pixel + offset[t]);
                 put(expected, i * step + pixel, clip(sum, low, high));
@@ -144,23 +143,57 @@ static void check_deal(const fc_kernels *kernels, ptrdiff_t ways, ptrdiff_t slot
     free(from);
 }
 
-static void check_lone(const fc_kernels *kernels, ptrdiff_t filters, ptrdiff_t taps, int variant) {
-    const ptrdiff_t lanes = kernels->lanes, vectors = variant & PACKED ? 3 - taps % 3 : 1, width = vectors * lanes;
-    const ptrdiff_t row = variant & PACKED ? 1 : taps, column = variant & PACKED ? width : 1;
+static void check_filter_tile(const fc_kernels *kernels, ptrdiff_t pixels, ptrdiff_t vectors, ptrdiff_t taps, int variant) {
+    const ptrdiff_t lanes = kernels->lanes, count = vectors * lanes, width = count + 1, step = count + 2;
     const double low = variant & CLIPS ? 0 : -INFINITY, high = variant & CLIPS ? 6 : INFINITY;
-    void *weight = draw(width * taps), *pixel = draw(2 * taps), *bias = draw(width), *map = draw(width), *expected = copy(map, width);
-    fc_tile tile = {.weight = pixel, .tap_step = 2, .taps = taps, .image = {weight}, .map = {map},
-                    .bias = variant & ADDS_TO_MAP ? NULL : bias, .low = low, .high = high};
-    for (ptrdiff_t k = 0; k < width; k++) {
-        double sum = get(tile.bias ? bias : map, k);
-        for (ptrdiff_t t = 0; t < taps; t++)
-            sum += get(pixel, 2 * t) * get(weight, (variant & PACKED || k < filters ? k : filters - 1) * row + t * column);
+    ptrdiff_t offset[MAX_TAPS];
+    void *weight = draw(taps * width), *image = draw(3 * pixels + 2 * taps), *bias = draw(count);
+    void *sums = draw(pixels * step), *expected = copy(sums, pixels * step);
+    fc_filter_tile tile = {.offset = offset, .taps = taps, .weight = weight, .width = width, .sums = sums, .sums_step = step,
+                           .bias = variant & ADDS_TO_MAP ? NULL : bias, .low = low, .high = high};
+    for (ptrdiff_t t = 0; t < taps; t++) offset[t] = t * 7 % (2 * taps);
+    for (ptrdiff_t i = 0; i < pixels; i++) {
+        tile.pixel[i] = at(image, 3 * i);
+        for (ptrdiff_t k = 0; k < count; k++) {
+            double sum = tile.bias ? get(bias, k) : get(sums, i * step + k);
+            for (ptrdiff_t t = 0; t < taps; t++) sum += get(image, 3 * i + offset[t]) * get(weight, t * width + k);
+            put(expected, i * step + k, clip(sum, low, high));
+        }
+    }
+    kernels->filter_tile[pixels][vectors](&tile);
+    compare(sums, expected, pixels * step, "filter tile", pixels, vectors, taps);
+    free(weight), free(image), free(bias);
+}
+
+static void check_lone(const fc_kernels *kernels, ptrdiff_t filters, ptrdiff_t taps, int variant) {
+    const ptrdiff_t lanes = kernels->lanes;
+    const double low = variant & CLIPS ? 0 : -INFINITY, high = variant & CLIPS ? 6 : INFINITY;
+    ptrdiff_t offset[MAX_TAPS];
+    void *weight = draw(lanes * taps), *pixel = draw(2 * taps), *bias = draw(lanes), *sums = draw(lanes), *expected = copy(sums, lanes);
+    fc_filter_tile tile = {.pixel = {pixel}, .offset = offset, .taps = taps, .weight = weight, .width = taps, .sums = sums,
+                           .bias = variant & ADDS_TO_MAP ? NULL : bias, .low = low, .high = high};
+    for (ptrdiff_t t = 0; t < taps; t++) offset[t] = 2 * t;
+    for (ptrdiff_t k = 0; k < lanes; k++) {
+        double sum = get(tile.bias ? bias : sums, k);
+        for (ptrdiff_t t = 0; t < taps; t++) sum += get(pixel, 2 * t) * get(weight, (k < filters ? k : filters - 1) * taps + t);
         put(expected, k, clip(sum, low, high));
     }
-    if (variant & PACKED) kernels->lone(&tile, vectors, width);
-    else kernels->lone_rows(&tile, filters, taps);
-    compare(map, expected, width, "lone", filters, taps, variant);
+    kernels->lone(&tile, filters);
+    compare(sums, expected, lanes, "lone", filters, taps, variant);
     free(weight), free(pixel), free(bias);
+}
+
+static void check_frame(const fc_kernels *kernels, ptrdiff_t left, ptrdiff_t columns, ptrdiff_t right) {
+    const ptrdiff_t rows = 3, step = left + columns + right, from_step = columns + 1, slack = kernels->lanes;
+    void *from = draw(rows * from_step), *to = draw(rows * step + slack), *expected = draw(rows * step);
+    for (ptrdiff_t r = 0; r < rows; r++)
+        for (ptrdiff_t c = 0; c < step; c++) {
+            const int inside = left <= c && c < left + columns;
+            put(expected, r * step + c, inside ? get(from, r * from_step + c - left) : 0);
+        }
+    kernels->frame(to, step, left, from, from_step, rows, columns);
+    compare(copy(to, rows * step), expected, rows * step, "frame", left, columns, right);
+    free(from), free(to);
 }
 
 static void check_transpose(const fc_kernels *kernels, ptrdiff_t rows, ptrdiff_t columns) {
@@ -382,14 +415,23 @@ static void check_kernels(const fc_kernels *kernels) {
         for (ptrdiff_t filters = 1; filters <= kernels->tile_filters; filters++)
             for (ptrdiff_t vectors = 1; vectors <= kernels->tile_vectors[filters]; vectors++)
                 for (int variant = 0; variant < VARIANTS; variant++) check_tile(kernels, filters, vectors, taps[t], variant);
+        for (ptrdiff_t pixels = 1; pixels <= kernels->tile_filters; pixels++)
+            for (ptrdiff_t vectors = 1; vectors <= FILTER_TILE_VECTORS; vectors++)
+                for (int variant = 0; variant < VARIANTS; variant += PACKED + 1)
+                    check_filter_tile(kernels, pixels, vectors, taps[t], variant);
         check_panel(kernels, taps[t]);
     }
+    for (ptrdiff_t columns = 1; columns <= 3 * kernels->lanes; columns++)
+        for (ptrdiff_t left = 0; left <= kernels->lanes + 1; left++) {
+            check_frame(kernels, left, columns, 0);
+            check_frame(kernels, left, columns, left + 1);
+        }
     for (ptrdiff_t count = 1; count <= 3 * kernels->lanes; count++)
         for (ptrdiff_t ways = 2; ways <= 8; ways *= 2)
             for (ptrdiff_t slots = 1; slots <= ways; slots++) check_deal(kernels, ways, slots, count);
-    for (ptrdiff_t filters = 1; filters <= kernels->lanes + 1; filters++)
+    for (ptrdiff_t filters = 1; filters <= kernels->lanes; filters++)
         for (ptrdiff_t taps = 1; taps <= 25; taps++)
-            for (int variant = 0; variant < VARIANTS; variant++) check_lone(kernels, filters, taps, variant);
+            for (int variant = 0; variant < VARIANTS; variant += PACKED + 1) check_lone(kernels, filters, taps, variant);
     for (ptrdiff_t rows = 1; rows <= kernels->lanes; rows++)
         for (ptrdiff_t count = 1; count <= 2 * kernels->lanes + 1; count++) {
             check_gather(kernels, rows, count);

@@ -38,6 +38,7 @@ cdef extern from "kernels/kernels.h" nogil:
     enum:
         TILE_MAX_FILTERS
         TILE_MAX_VECTORS
+        FILTER_TILE_VECTORS
         SWEEP_MAX_ROWS
         SWEEP_MAX_VECTORS
         PROBE_SUMS
@@ -51,8 +52,16 @@ cdef extern from "kernels/kernels.h" nogil:
         void **map
         Py_ssize_t map_step
         const void *bias
-        int lanes_are_filters
-        const void *ahead
+        double low, high
+    ctypedef struct fc_filter_tile:
+        const void **pixel
+        const Py_ssize_t *offset
+        Py_ssize_t taps
+        const void *weight
+        Py_ssize_t width
+        void *sums
+        Py_ssize_t sums_step
+        const void *bias
         double low, high
     ctypedef struct fc_panel:
         void *panel
@@ -77,6 +86,7 @@ cdef extern from "kernels/kernels.h" nogil:
         double bias, low, high
     void fc_prefetch(const void *line) noexcept
     ctypedef void (*fc_tile_fn)(const fc_tile *) noexcept
+    ctypedef void (*fc_filter_tile_fn)(const fc_filter_tile *) noexcept
     ctypedef void (*fc_panel_fn)(const fc_panel *) noexcept
     ctypedef void (*fc_sweep_fn)(const fc_sweep *) noexcept
     ctypedef struct fc_sweep_kind:
@@ -126,13 +136,15 @@ cdef extern from "kernels/kernels.h" nogil:
         Py_ssize_t lanes, tile_filters
         const Py_ssize_t *tile_vectors
         fc_tile_fn (*tile)[7]
-        void (*lone)(const fc_tile *, Py_ssize_t vectors, Py_ssize_t width) noexcept nogil
-        void (*lone_rows)(const fc_tile *, Py_ssize_t filters, Py_ssize_t filter_step) noexcept nogil
+        fc_filter_tile_fn (*filter_tile)[4]
+        void (*lone)(const fc_filter_tile *, Py_ssize_t filters) noexcept nogil
         fc_panel_fn panel
         void (*deal)(void *to, Py_ssize_t to_step, Py_ssize_t slots, const void *source, Py_ssize_t ways,
                      Py_ssize_t count) noexcept nogil
         void (*transpose)(void *to, Py_ssize_t to_step, const void *source, Py_ssize_t source_step, Py_ssize_t rows,
                           Py_ssize_t columns) noexcept nogil
+        void (*frame)(void *to, Py_ssize_t to_step, Py_ssize_t left, const void *source, Py_ssize_t source_step,
+                      Py_ssize_t rows, Py_ssize_t columns) noexcept nogil
         double (*probe)(Py_ssize_t rounds) noexcept nogil
         const fc_sweep_kind *sweeps
         const fc_stack_kind *stacks
@@ -245,7 +257,8 @@ cdef Py_ssize_t tap_index(const Axis *axis, Py_ssize_t tap) noexcept nogil:
 
 cdef Py_ssize_t slot_position(const Axis *axis, Py_ssize_t slot, Py_ssize_t index) noexcept nogil:
     """Return the position in the image of an index into a slot."""
-    return index * axis.stride + slot * axis.dilation % axis.stride - axis.pad
+    cdef Py_ssize_t first = slot if axis.dilation == 1 else slot * axis.dilation % axis.stride  # divisions are slow
+    return index * axis.stride + first - axis.pad
 
 
 cdef struct Range:
@@ -258,7 +271,7 @@ cdef enum Lanes:
     FILTERS
 
 cdef enum:
-    BLOCK_VECTORS = 3  # of filters, when lanes are filters
+    BLOCK_VECTORS = FILTER_TILE_VECTORS
     SLACK = 64         # numbers behind a strip or a panel that vectors may touch
     CACHE_BYTES = 1 << 20  # that a core has for itself
     BLOCK_TILES = 8    # at most, that meet one block of filters after the other
@@ -284,12 +297,13 @@ cdef struct Job:
     Py_ssize_t groups, channels, filters, taps  # channels and filters of a group; taps over all its channels
     Lanes lanes
     bint packed                # the weights
-    bint panels                # copy the pixels of a tile tap by tap, or read them where they are
+    bint panels                # copy the pixels of a tile tap by tap, or read them where they are; if they are in the lanes
     bint far_maps              # are fetched while their sums are computed, for they lie beyond the cache
     bint in_place              # read the image, not a strip
     Py_ssize_t vectors         # of a tile, when lanes are pixels; of a row of a map, when sweeping
     Py_ssize_t strip_rows, strips, parts, chunk, block_tiles
     Py_ssize_t pitch, row_step, plane_step  # of a strip
+    Py_ssize_t[3] step         # from what an output sees in a slot to what the next one sees
     Range inside               # of the columns of a strip, what lies in the image
     bint deals                 # the columns out into slots, a vector at a time
     Py_ssize_t width           # of a panel
@@ -404,7 +418,7 @@ cdef class Layout:
         cdef Py_ssize_t axis
         for axis in range(3):
             self.job.axis[axis] = make_axis(kernel[axis], stride[axis], dilation[axis])
-            self.job.map_size[axis] = map_size[axis]
+            self.job.map_size[axis], self.job.step[axis] = map_size[axis], 1
         self.job.groups, self.job.mode, self.job.activation = groups, padding_mode, activation
         self.job.low = 0 if activation == RELU or activation == RELU6 else -INFINITY
         self.job.high = 6 if activation == RELU6 else INFINITY
@@ -417,9 +431,9 @@ cdef class Layout:
         job.taps = job.channels * job.axis[0].taps * job.axis[1].taps * job.axis[2].taps
         job.parts = 1
         job.strip_rows = strip_rows
-        job.pitch = job.map_size[2] + job.axis[2].reach
+        job.pitch = (job.map_size[2] - 1) * job.step[2] + 1 + job.axis[2].reach
         job.row_step = job.axis[2].slots * job.pitch
-        job.plane_step = (job.strip_rows + job.axis[1].reach) * job.row_step
+        job.plane_step = ((job.strip_rows - 1) * job.step[1] + 1 + job.axis[1].reach) * job.row_step
 
     def sweep(self, channels, filters, bits, strip_rows, *, in_place, parts):
         """Choose sweeps, for filters that see one channel; in place is for zero-padding and, across
@@ -451,10 +465,18 @@ cdef class Layout:
         self.place_taps()
 
     def tile(self, channels, filters, bits, strip_rows, *, by_filters, packed, panels, in_place, chunk, block_tiles):
-        """Choose tiles, and how they go over pixels and filters."""
+        """Choose tiles, and how they go over pixels and filters; in place is for images without padding,
+        with pixels in the lanes only for kernels of one tap and stride 1."""
         cdef Job *job = &self.job
-        self.choose(channels, filters, bits, strip_rows)
+        cdef Axis *along
+        cdef Py_ssize_t axis
         job.lanes = FILTERS if by_filters else PIXELS
+        if job.lanes == FILTERS:  # pixels need not lie side by side
+            for axis in range(1, 3):
+                along = &job.axis[axis]
+                job.step[axis] = along.stride
+                along[0] = make_axis(along.taps, 1, along.dilation)
+        self.choose(channels, filters, bits, strip_rows)
         job.packed, job.panels, job.in_place = packed, panels, in_place
         job.vectors = job.kernels.tile_vectors[min(job.filters, job.kernels.tile_filters)]
         job.far_maps = (job.groups * job.filters * job.map_size[0] * job.map_size[1] * job.map_size[2] * job.bits
@@ -624,20 +646,38 @@ cdef run(fc_unit_fn unit, const Job *job, size_t workspace, Py_ssize_t threads, 
 cdef void fill_strip(real *strip, const real *image, const Job *job, Py_ssize_t depth, Py_ssize_t first_row,
                      Py_ssize_t rows) noexcept nogil:
     """Copy what some output rows see of an image into a strip (C * kd, row slots, rows, column slots, pitch)."""
-    cdef Py_ssize_t c, i, slot, row, z, y, seen_rows = rows + job.axis[1].reach
+    cdef const Axis *axis = &job.axis[1]
+    cdef Py_ssize_t c, i, slot, row, z, y, seen_rows = (rows - 1) * job.step[1] + 1 + axis.reach
     cdef real *plane = strip
+    first_row *= job.step[1]
     for c in range(job.channels):
         for i in range(job.axis[0].taps):
             z = source(depth * job.axis[0].stride + i * job.axis[0].dilation - job.axis[0].pad, job.size[0], job.mode)
-            for slot in range(job.axis[1].slots):
+            if job.mode == ZEROS and axis.stride == job.axis[2].stride == 1:
+                fill_frame(plane, image + c * job.image_step[1] + z * job.image_step[2], job,
+                           first_row - axis.pad if z >= 0 else job.size[1], seen_rows)
+                plane += job.plane_step
+                continue
+            for slot in range(axis.slots):
                 for row in range(seen_rows):
-                    y = source(slot_position(&job.axis[1], slot, first_row + row), job.size[1], job.mode)
+                    y = source(slot_position(axis, slot, first_row + row), job.size[1], job.mode)
                     if z < 0 or y < 0:
                         memset(plane + row * job.row_step, 0, job.row_step * sizeof(real))
                     else:
                         fill_row(plane + row * job.row_step,
                                  image + c * job.image_step[1] + z * job.image_step[2] + y * job.image_step[3], job)
                 plane += job.plane_step
+
+
+cdef void fill_frame(real *plane, const real *image, const Job *job, Py_ssize_t first, Py_ssize_t rows) noexcept nogil:
+    """Copy some rows of an image with zeros around it, from row `first` on."""
+    cdef Py_ssize_t last = min(max(0, job.size[1] - first), rows), start = min(max(0, -first), last)
+    memset(plane, 0, start * job.row_step * sizeof(real))
+    if start < last:
+        job.kernels.frame(plane + start * job.row_step, job.row_step, job.inside.first,
+                          image + (first + start) * job.image_step[3] + job.inside.first - job.axis[2].pad,
+                          job.image_step[3], last - start, job.inside.last - job.inside.first)
+    memset(plane + last * job.row_step, 0, (rows - last) * job.row_step * sizeof(real))
 
 
 cdef void fill_row(real *row, const real *pixels, const Job *job) noexcept nogil:
@@ -772,9 +812,11 @@ cdef Unit find_unit(const Job *job, Py_ssize_t index) noexcept nogil:
     unit.n = index if job.lines else index // job.groups
     unit.first_row, unit.rows = rows.first, rows.last - rows.first
     unit.pixels = unit.rows * job.map_size[2]
-    unit.columns = unit.pixels if job.panels or job.in_place else job.map_size[2]
+    unit.columns = job.map_size[2]
+    if job.lanes == PIXELS and (job.panels or job.in_place):
+        unit.columns = unit.pixels
     unit.row_vectors = ceiling(unit.columns, job.kernels.lanes)
-    unit.vectors = unit.row_vectors * (1 if job.panels or job.in_place else unit.rows)
+    unit.vectors = unit.row_vectors * (unit.rows if unit.columns < unit.pixels else 1)
     if job.lanes == FILTERS:
         unit.tiles = ceiling(unit.pixels, job.kernels.tile_filters)
     else:
@@ -784,10 +826,10 @@ cdef Unit find_unit(const Job *job, Py_ssize_t index) noexcept nogil:
 
 cdef struct Tile:
     # Some neighbouring pixels of a unit, and where their vectors begin in what is read (image, strip or panels) and in
-    # a map; when lanes are filters, only where the first pixel is read.
+    # a map; when lanes are filters, only where every pixel is read.
     Range pixels
     Py_ssize_t vectors
-    Py_ssize_t[TILE_MAX_VECTORS] seen
+    Py_ssize_t[TILE_MAX_FILTERS] seen
     Py_ssize_t[TILE_MAX_VECTORS] place
 
 
@@ -795,9 +837,12 @@ cdef void find_tile(Tile *tile, const Job *job, const Unit *unit, Py_ssize_t ind
     """Find a tile; its last vector may reach beyond the unit in the tile's panel, and moves back elsewhere."""
     cdef Range vectors = share(unit.vectors, unit.tiles, index)
     cdef Py_ssize_t j, row, column, lanes = job.kernels.lanes
+    cdef Py_ssize_t down = job.step[1] * (job.image_step[3] if job.in_place else job.row_step)
     if job.lanes == FILTERS:
         tile.pixels = share(unit.pixels, unit.tiles, index)
-        tile.seen[0] = panel if job.panels else tile.pixels.first
+        for j in range(tile.pixels.last - tile.pixels.first):
+            row, column = (tile.pixels.first + j) // unit.columns, (tile.pixels.first + j) % unit.columns
+            tile.seen[j] = row * down + column * job.step[2]
         return
     tile.pixels = Range(vectors.first * lanes, vectors.last * lanes)
     tile.vectors = vectors.last - vectors.first
@@ -807,7 +852,7 @@ cdef void find_tile(Tile *tile, const Job *job, const Unit *unit, Py_ssize_t ind
             tile.seen[j] = panel + j * lanes
         else:
             column = min(column, unit.columns - lanes)
-            tile.seen[j] = row * job.row_step + column
+            tile.seen[j] = row * down + column
         tile.place[j] = row * unit.columns + column
 
 
@@ -824,7 +869,7 @@ cdef void fill_panel(real *panel, const real *strip, const Job *job, Range pixel
         pixel += runs[2 * room + count]
         count += 1
     request.panel = panel
-    request.width = job.width if job.lanes == PIXELS else job.kernels.tile_filters
+    request.width = job.width
     request.image = strip
     request.offset = job.offset + taps.first
     request.taps = taps.last - taps.first
@@ -851,7 +896,8 @@ cdef void convolve_unit(real *workspace, const Job *job, Py_ssize_t index) noexc
     cdef Py_ssize_t tile, turn, turns = ceiling(unit.tiles, job.block_tiles), count, block
     cdef Range taps, some
     if job.in_place:
-        strip = <real *>(image + unit.first_row)
+        strip = <real *>(image + unit.depth * job.axis[0].stride * job.image_step[2]
+                         + unit.first_row * job.step[1] * job.image_step[3])
     else:
         fill_strip(strip, image, job, unit.depth, unit.first_row, unit.rows)
     if job.lanes == FILTERS:  # in front of the sums, whole vectors of biases
@@ -871,7 +917,7 @@ cdef void convolve_unit(real *workspace, const Job *job, Py_ssize_t index) noexc
                 if job.lanes == PIXELS:
                     multiply_pixels(maps, panels if job.panels else strip, sums, job, &unit, tiles, count, block, taps)
                 else:
-                    multiply_filters(sums, panels if job.panels else strip, job, &unit, tiles, count, block, taps)
+                    multiply_filters(sums, strip, job, &unit, tiles, count, block, taps)
     if job.lanes == FILTERS:
         finish_sums(maps, sums + sums_step(job), job, &unit)
     if job.activation > RELU6:
@@ -897,7 +943,6 @@ cdef void multiply_pixels(real *maps, const real *seen, real *sums, const Job *j
     request.taps = taps.last - taps.first
     request.offset = job.ramp if job.panels else job.offset + taps.first
     request.bias = <const real *>job.bias + filter if taps.first == 0 else NULL
-    request.lanes_are_filters = False
     request.low = job.low if taps.last == job.taps else -INFINITY
     request.high = job.high if taps.last == job.taps else INFINITY
     for tile in tiles[:count]:
@@ -919,10 +964,10 @@ cdef void multiply_pixels(real *maps, const real *seen, real *sums, const Job *j
 
 cdef void multiply_filters(real *sums, const real *seen, const Job *job, const Unit *unit, const Tile *tiles,
                            Py_ssize_t count, Py_ssize_t block, Range taps) noexcept nogil:
-    """Add to the sums of some tiles what some taps of a block of filters see; lanes are filters, pixels the weights."""
-    cdef fc_tile request
+    """Add to the sums of some tiles what some taps of a block of filters see; lanes are filters."""
+    cdef fc_filter_tile request
     cdef Range filters = filter_block(job, block)
-    cdef Py_ssize_t j, lanes = job.kernels.lanes, vectors = (filters.last - filters.first) // lanes
+    cdef Py_ssize_t i, pixels, vectors = (filters.last - filters.first) // job.kernels.lanes
     cdef const real *weight = <const real *>job.weight + unit.group * job.filters * job.taps
     cdef const Tile *tile
     if job.packed:
@@ -930,44 +975,36 @@ cdef void multiply_filters(real *sums, const real *seen, const Job *job, const U
     elif unit.pixels > 1:
         pack_block(sums + job.sums_numbers, weight, job, filters, taps)
         weight = sums + job.sums_numbers
-    if job.in_place:
-        seen += taps.first * job.image_step[1]
-    request.filter_step = 1
-    request.tap_step = job.image_step[1] if job.in_place else job.kernels.tile_filters
-    request.taps = taps.last - taps.first
-    request.offset = job.ramp
+    request.offset, request.taps = job.offset + taps.first, taps.last - taps.first
+    request.weight, request.width = weight, job.width
     request.bias = sums + filters.first if taps.first == 0 else NULL
-    request.lanes_are_filters = True
     request.low = job.low if taps.last == job.taps else -INFINITY
     request.high = job.high if taps.last == job.taps else INFINITY
-    request.ahead = weight + request.taps * job.width
-    request.map_step = sums_step(job)
-    for j in range(vectors):
-        request.image[j] = weight + j * lanes
+    request.sums_step = sums_step(job)
     for tile in tiles[:count]:
-        request.weight = seen + tile.seen[0]
-        for j in range(vectors):
-            request.map[j] = sums + (1 + tile.pixels.first) * request.map_step + filters.first + j * lanes
-        if unit.pixels > 1:
-            job.kernels.tile[tile.pixels.last - tile.pixels.first][vectors](&request)
-        elif job.packed:
-            job.kernels.lone(&request, vectors, job.width)
+        pixels = tile.pixels.last - tile.pixels.first
+        for i in range(pixels):
+            request.pixel[i] = seen + tile.seen[i]
+        request.sums = sums + (1 + tile.pixels.first) * request.sums_step + filters.first
+        if job.packed or unit.pixels > 1:
+            job.kernels.filter_tile[pixels][vectors](&request)
         else:
             multiply_rows(&request, weight + taps.first, job, filters)
 
 
-cdef void multiply_rows(fc_tile *request, const real *weight, const Job *job, Range filters) noexcept nogil:
+cdef void multiply_rows(fc_filter_tile *request, const real *weight, const Job *job, Range filters) noexcept nogil:
     """Add to the sums of one pixel what filters see whose weights (K, taps) are not packed, vector by vector."""
     cdef Py_ssize_t lanes = job.kernels.lanes, vector, first
     cdef const real *bias = <const real *>request.bias
-    cdef real *sums = <real *>request.map[0]
+    cdef real *sums = <real *>request.sums
+    request.width = job.taps
     for vector in range((filters.last - filters.first) // lanes):
         first = filters.first + vector * lanes
-        request.image[0] = weight + first * job.taps
-        request.map[0] = sums + vector * lanes
+        request.weight = weight + first * job.taps
+        request.sums = sums + vector * lanes
         if bias != NULL:
             request.bias = bias + vector * lanes
-        job.kernels.lone_rows(request, job.filters - first, job.taps)
+        job.kernels.lone(request, job.filters - first)
 
 
 cdef Py_ssize_t sums_step(const Job *job) noexcept nogil:
@@ -1381,12 +1418,12 @@ cdef class Placing:
     cdef fill(self, Job *job):
         cdef Py_ssize_t index, rows
         self.job = job[0]
-        if job.in_place:
-            self.places = np.empty(job.axis[2].taps if job.lines else job.channels, np.intp)
-            for index in range(self.places.shape[0]):
-                self.places[index] = index * job.image_step[1]
-                if job.lines:
-                    self.places[index] = index * job.axis[2].dilation - job.axis[2].pad
+        if job.in_place and job.lines:
+            self.places = np.arange(job.axis[2].taps, dtype=np.intp) * job.axis[2].dilation - job.axis[2].pad
+        elif job.in_place:
+            self.places = np.empty(job.taps, np.intp)
+            for index in range(job.taps):
+                self.places[index] = tap_place(job, index)
         if job.lines and not job.stacks:
             self.masks = np.empty(job.vectors * mask_step(job), np.uintc)
             self.kinds = np.empty(SWEEP_MAX_ROWS * job.vectors, np.intp)
@@ -1400,6 +1437,15 @@ cdef class Placing:
             job.offset = &self.places[0]
         if job.lines and not job.stacks:
             job.masks, job.kinds = &self.masks[0], <const fc_sweep_kind **>&self.kinds[0]
+
+
+cdef Py_ssize_t tap_place(const Job *job, Py_ssize_t tap) noexcept nogil:
+    """Return where in an image without padding a tap sees what belongs to the first pixel of a map."""
+    cdef Py_ssize_t axis, place = 0
+    for axis in range(2, -1, -1):
+        place += tap % job.axis[axis].taps * job.axis[axis].dilation * (job.image_step[axis + 2] if axis < 2 else 1)
+        tap //= job.axis[axis].taps
+    return place + tap * job.image_step[1]
 
 
 cdef Py_ssize_t mask_step(const Job *job) noexcept nogil:

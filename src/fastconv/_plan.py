@@ -18,13 +18,19 @@ from fastconv._check import Array, Problem
 
 BLOCK_BYTES = 2**20  # of converted input or output at a time
 STRIP_BYTES = 2**18  # of padded input at a time
-COPIED_STRIP_BYTES = 2**20  # of one that is only read to be copied into panels
+COPIED_STRIP_BYTES = 2**20  # of one that is read chunk by chunk
 SWEEP_BYTES = 2**15
 UNIT_PRODUCTS = 2**18
 THREAD_PRODUCTS = 2**19  # that are worth a thread's while
 GIL_PRODUCTS = 2**16  # for which other threads are not let in
 STRIP_PRODUCTS = 2**28  # of one unit: a call can be interrupted between units
 WORKSPACE_BYTES = 2**22
+# What tiles cost beyond their products, in multiply-adds of vectors.
+PANEL = 8  # a vector of a panel
+DEAL = 80  # a row of a strip whose columns are dealt out
+SPREAD = 1.1  # a product with filters in the lanes, in all
+TURN = 20  # a vector of their sums, to be transposed
+PACK = 0.5  # a weight
 CHUNK_TAPS = {"default": 512, "highest": 64}  # added up by themselves: rounding errors stay small, panels in the cache
 Layout = _core.Layout | _core.WinogradLayout | _fft.Layout | _separable.Layout
 CORE_NAMES = {
@@ -339,15 +345,22 @@ def _choose_blocks(problem: Problem, layout: _core.Layout, keeps_packed: bool) -
     if problem.is_pointwise:
         rows, columns = math.prod(problem.output_size), 1
         row_bytes = itemsize
-    by_filters = rows * columns <= 8 * lanes and _used(filters, lanes) > 1.15 * _used(rows * columns, lanes)
-    in_place = problem.is_pointwise and (by_filters or rows >= lanes)
+    in_place = problem.is_pointwise and rows >= lanes
     # Copying pixels into panels costs a few products for each; reading them where they are, the end of every row.
-    panels = not in_place and (by_filters or columns < lanes or _used(columns, lanes) * (1 + 3 / filters) < 1)
-    packed = keeps_packed or (not by_filters and problem.taps * itemsize % 4096 == 0)
+    panels = not in_place and (columns < lanes or _used(columns, lanes) * (1 + 3 / filters) < 1)
+    vectors = -(-rows * columns // lanes) if in_place or panels else rows * -(-columns // lanes)
     seen = [min(step, taps) for step, taps in zip(problem.stride[1:], problem.kernel[1:], strict=True)]
-    row_bytes = row_bytes * seen[0] * seen[1] // problem.stride[2]
-    strip_rows = (COPIED_STRIP_BYTES if panels else STRIP_BYTES) // (row_bytes * problem.kernel[0] * channels)
-    if in_place:
+    strip_row = row_bytes * problem.kernel[0] * channels
+    by_pixels = vectors * problem.taps * (filters + PANEL * panels)
+    by_pixels += DEAL * channels * problem.kernel[0] * rows * seen[0] if problem.stride[2] > 1 else 0
+    if by_filters := _filters_cost(problem, rows * columns, lanes, keeps_packed) < by_pixels:
+        panels, in_place = False, all(_stays_inside(problem, axis) for axis in range(3))
+        strip_row = columns * filters * itemsize + (0 if in_place else strip_row * problem.stride[1])
+    else:
+        strip_row = strip_row * seen[0] * seen[1] // problem.stride[2]
+    packed = keeps_packed or (not by_filters and problem.taps * itemsize % 4096 == 0)
+    strip_rows = (COPIED_STRIP_BYTES if by_filters or panels else STRIP_BYTES) // strip_row
+    if in_place and not by_filters:
         strip_rows = max(24 * lanes, STRIP_PRODUCTS // (problem.taps * filters))
     layout.tile(
         channels,
@@ -363,6 +376,19 @@ def _choose_blocks(problem: Problem, layout: _core.Layout, keeps_packed: bool) -
         block_tiles=8 if panels or by_filters or problem.taps <= chunk else 1,
     )
     return False, by_filters, packed
+
+
+def _filters_cost(problem: Problem, pixels: int, lanes: int, keeps_packed: bool) -> float:
+    """Return how long one image of a group takes with filters in the lanes, in multiply-adds of vectors."""
+    filters = problem.filters // problem.groups
+    packing = 0.0 if keeps_packed or pixels == 1 else PACK * problem.taps * filters
+    return pixels * -(-filters // lanes) * (SPREAD * problem.taps + TURN) + packing
+
+
+def _stays_inside(problem: Problem, axis: int) -> bool:
+    """Tell whether kernels see nothing but the image along an axis."""
+    last = (problem.output_size[axis] - 1) * problem.stride[axis] - problem.pad[axis]
+    return problem.pad[axis] == 0 and last + (problem.kernel[axis] - 1) * problem.dilation[axis] < problem.size[axis]
 
 
 def _choose_sweeps(problem: Problem, layout: _core.Layout, rows: int, columns: int, row_bytes: int) -> None:
@@ -420,7 +446,7 @@ def _block_layout(plan: Plan, size: Sequence[int]) -> Layout:
                 size[1],
                 by_filters=bool(by_filters),
                 packed=bool(packed),
-                panels=True,  # which alone do with less than a vector of pixels
+                panels=not by_filters,  # which alone do with less than a vector of pixels
                 in_place=False,
                 chunk=CHUNK_TAPS[problem.precision],
                 block_tiles=8,

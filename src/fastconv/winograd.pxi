@@ -37,7 +37,7 @@ cdef struct Winograd:
     Py_ssize_t run_tiles                      # transformed at a time
     Py_ssize_t strip_step, between_columns, out_columns
     Py_ssize_t tile_step, position_step, sums_step
-    const Py_ssize_t *ramp                    # from one channel to the next, for blocks of 1, 2, 3 vectors of filters
+    const Py_ssize_t *ramp                    # the channels of a chunk, one behind the other
     Py_ssize_t lines, pitch, channel_step     # of a strip, when blending: a line has (apart, pitch) pixels
     Py_ssize_t apart                          # pixels from one tile to the next
     Py_ssize_t part_numbers, strip_numbers, between_numbers, tiles_numbers, sums_numbers, out_numbers
@@ -99,8 +99,7 @@ cdef class WinogradLayout:
         lanes = job.kernels.lanes
         self.matrices = []
         self.numbers = np.concatenate([
-            np.array(forms[0].row), np.array(forms[1].row),
-            np.outer(np.arange(1, BLOCK_VECTORS + 1) * lanes, np.arange(CHUNK_CHANNELS)).ravel()]).astype(np.intp)
+            np.array(forms[0].row), np.array(forms[1].row), np.arange(CHUNK_CHANNELS)]).astype(np.intp)
         self.nest(&w.y, forms[0], splits[0], &self.numbers[0])
         self.nest(&w.x, forms[1], splits[1], w.y.row + w.y.positions)
         w.channels = w.y.parts * job.channels * w.x.parts
@@ -499,40 +498,29 @@ cdef void multiply_tiles(real *sums, const real *tiles, const real *zeros, const
                          Range filters) noexcept nogil:
     """Add up all channels at every position: sums (positions, tiles, filters)."""
     cdef const Job *job = &w.job
-    cdef Py_ssize_t lanes = job.kernels.lanes, width = filters.last - filters.first, vectors = width // lanes
-    cdef Py_ssize_t groups = ceiling(block.tiles, job.kernels.tile_filters), group, i, j, position, chunk, c
+    cdef Py_ssize_t width = filters.last - filters.first, vectors = width // job.kernels.lanes
+    cdef Py_ssize_t groups = ceiling(block.tiles, job.kernels.tile_filters), group, i, j, position, chunk, c, tile
     cdef const real *bank = (<const real *>job.weight + job.groups * job.filters * job.taps
                              + block.group * packed_numbers(w) + filters.first * w.channels * w.y.rows * w.x.rows)
     cdef const real *weight
     cdef Range some
-    cdef fc_tile request
-    request.filter_step, request.tap_step, request.map_step = w.tile_step, 1, width
-    request.offset = w.ramp + (vectors - 1) * CHUNK_CHANNELS
-    request.lanes_are_filters, request.low, request.high = True, -INFINITY, INFINITY
+    cdef fc_filter_tile request
+    request.offset, request.width, request.sums_step = w.ramp, width, width
+    request.low, request.high = -INFINITY, INFINITY
     for i in range(w.y.positions):
         for j in range(w.x.positions):
             position = i * w.x.positions + j
             weight = bank + (w.y.row[i] * w.x.rows + w.x.row[j]) * w.channels * width
             for chunk in range(ceiling(w.channels, CHUNK_CHANNELS)):
                 c = chunk * CHUNK_CHANNELS
-                request.taps = min(CHUNK_CHANNELS, w.channels - c)
+                request.weight, request.taps = weight + c * width, min(CHUNK_CHANNELS, w.channels - c)
                 request.bias = zeros if c == 0 else NULL
                 for group in range(groups):
                     some = share(block.tiles, groups, group)
-                    request.weight = tiles + position * w.position_step + some.first * w.tile_step + c
-                    request.ahead = weight + (c + CHUNK_CHANNELS) * width
-                    aim(&request, weight + c * width, sums + position * w.sums_step + some.first * width, vectors,
-                        lanes)
-                    job.kernels.tile[some.last - some.first][vectors](&request)
-
-
-cdef inline void aim(fc_tile *request, const real *image, real *map, Py_ssize_t vectors,
-                     Py_ssize_t lanes) noexcept nogil:
-    """Point a tile at vectors that lie side by side."""
-    cdef Py_ssize_t j
-    for j in range(vectors):
-        request.image[j] = image + j * lanes
-        request.map[j] = map + j * lanes
+                    for tile in range(some.first, some.last):
+                        request.pixel[tile - some.first] = tiles + position * w.position_step + tile * w.tile_step + c
+                    request.sums = sums + position * w.sums_step + some.first * width
+                    job.kernels.filter_tile[some.last - some.first][vectors](&request)
 
 
 cdef void finish_tiles(real *out, const real *sums, real *between, const Winograd *w,

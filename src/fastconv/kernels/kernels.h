@@ -6,7 +6,7 @@
 #include <math.h>
 #include <stddef.h>
 
-enum { TILE_MAX_FILTERS = 8, TILE_MAX_VECTORS = 6, LONE_VECTORS = 3, SWEEP_MAX_ROWS = 7, SWEEP_MAX_VECTORS = 6,
+enum { TILE_MAX_FILTERS = 8, TILE_MAX_VECTORS = 6, FILTER_TILE_VECTORS = 3, SWEEP_MAX_ROWS = 7, SWEEP_MAX_VECTORS = 6,
        STACK_MAX_PIXELS = 14, STACK_MAX_TAPS = 7, PROBE_SUMS = 12, TRANSFORM_MAX_POSITIONS = 9, BLEND_MAX_FILTERS = 4 };
 
 /* Bring a line of memory, which may lie anywhere, into the cache. */
@@ -18,10 +18,9 @@ static inline void fc_prefetch(const void *line) {
 #endif
 }
 
-/* A tile: some filters times some vectors of output pixels.
+/* A tile of pixels: some filters times some vectors of output pixels.
    map[j][i * map_step + lane] = sum over taps t of weight[i * filter_step + t * tap_step] * image[j][offset[t] + lane],
-   plus bias[i], or what the map holds already if bias is NULL; kept between low and high.
-   The roles may be exchanged, pixels as weights and filters in the lanes: then bias[j * lanes + lane]. */
+   plus bias[i], or what the map holds already if bias is NULL; kept between low and high. */
 typedef struct {
     const void *weight;
     ptrdiff_t filter_step, tap_step;
@@ -31,11 +30,25 @@ typedef struct {
     void *map[TILE_MAX_VECTORS];
     ptrdiff_t map_step;
     const void *bias;
-    int lanes_are_filters;
-    const void *ahead; /* when lanes are filters: image[0] of one of the next tiles, to be fetched */
     double low, high;
 } fc_tile;
 typedef void fc_tile_fn(const fc_tile *tile);
+
+/* A tile of filters, the roles exchanged: some output pixels times some vectors of filters, whose packed weights pass by as a stream.
+   sums[i * sums_step + lane] = sum over taps t of pixel[i][offset[t]] * weight[t * width + lane], lanes of all vectors,
+   plus bias[lane], or what sums hold already if bias is NULL; kept between low and high. */
+typedef struct {
+    const void *pixel[TILE_MAX_FILTERS];
+    const ptrdiff_t *offset;
+    ptrdiff_t taps;
+    const void *weight;
+    ptrdiff_t width;
+    void *sums;
+    ptrdiff_t sums_step;
+    const void *bias;
+    double low, high;
+} fc_filter_tile;
+typedef void fc_filter_tile_fn(const fc_filter_tile *tile);
 
 /* A panel: for every tap, the pixels that it sees when a run of output pixels is computed, side by side.
    panel[t * width + start[s] + i] = image[seen[s] + offset[t] + i] for run s of length[s] pixels.
@@ -148,15 +161,18 @@ typedef struct {
     ptrdiff_t tile_filters;                                       /* of a full tile */
     ptrdiff_t tile_vectors[TILE_MAX_FILTERS + 1];                 /* of a full tile with so many filters */
     fc_tile_fn *tile[TILE_MAX_FILTERS + 1][TILE_MAX_VECTORS + 1]; /* [filters][vectors] */
-    /* A tile of a single pixel, with up to LONE_VECTORS vectors of filters in the lanes: packed in image[0][t * width + lane], or of
-       so many filters in image[0][lane * filter_step + t]. */
-    void (*lone)(const fc_tile *tile, ptrdiff_t vectors, ptrdiff_t width);
-    void (*lone_rows)(const fc_tile *tile, ptrdiff_t filters, ptrdiff_t filter_step);
+    fc_filter_tile_fn *filter_tile[TILE_MAX_FILTERS + 1][FILTER_TILE_VECTORS + 1]; /* [pixels][vectors], up to tile_filters pixels */
+    /* One pixel times one vector of filters whose weights are not packed, of up to so many: weight[lane * width + t]. */
+    void (*lone)(const fc_filter_tile *tile, ptrdiff_t filters);
     fc_panel_fn *panel;
     /* to[slot * to_step + i] = from[ways * i + slot] of all from[ways * count], for up to so many slots as there are ways, 2 or 4 */
     void (*deal)(void *to, ptrdiff_t to_step, ptrdiff_t slots, const void *from, ptrdiff_t ways, ptrdiff_t count);
     /* to[c * to_step + r] = from[r * from_step + c] */
     void (*transpose)(void *to, ptrdiff_t to_step, const void *from, ptrdiff_t from_step, ptrdiff_t rows, ptrdiff_t columns);
+    /* Copy some rows of an image into a frame: to[r * to_step + left + c] = from[r * from_step + c], zeros on either side.
+       May write a vector behind the last row. */
+    void (*frame)(void *to, ptrdiff_t to_step, ptrdiff_t left, const void *from, ptrdiff_t from_step, ptrdiff_t rows,
+                  ptrdiff_t columns);
     double (*probe)(ptrdiff_t rounds);
     const fc_sweep_kind *sweeps;                                  /* the best first, an empty one last */
     const fc_stack_kind *stacks;                                  /* those of most pixels first, an empty one last */

@@ -4,27 +4,6 @@
    in order. Input row r feeds output rows i with 0 <= r - i * stride < kernel_rows: its pixels are loaded once for all of them.
    At the edges of an image masks leave out lanes, which count as zero and are not read. */
 
-#ifndef v_load_mask
-NOINLINE vec NAMED(load_lanes)(const real *pixels, const unsigned mask) {
-    real lanes[LANES];
-    for (int i = 0; i < LANES; i++) lanes[i] = mask >> i & 1 ? pixels[i] : 0;
-    return v_load(lanes);
-}
-#endif
-
-INLINE vec NAMED(load_part)(const real *pixels, const unsigned mask) {
-#if VECTOR_BYTES == 64
-    return v_load_mask(pixels, mask);
-#else
-    if (mask == (1u << LANES) - 1) return v_load(pixels);
-#  ifdef v_load_mask
-    return v_load_mask(pixels, mask);
-#  else
-    return NAMED(load_lanes)(pixels, mask);
-#  endif
-#endif
-}
-
 INLINE void NAMED(store_part)(real *map, const unsigned mask, const vec sum) {
 #ifdef v_store_mask
     v_store_mask(map, mask, sum);

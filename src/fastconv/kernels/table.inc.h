@@ -12,6 +12,9 @@
 #  define TILES(X) \
       TILES_TO_6(X, 1) TILES_TO_6(X, 2) TILES_TO_6(X, 3) TILES_TO_6(X, 4) \
       TILES_TO_3(X, 5) X(5, 4) TILES_TO_3(X, 6) X(6, 4) TILES_TO_3(X, 7) TILES_TO_3(X, 8)
+#  define FILTER_TILES(X) \
+      TILES_TO_3(X, 1) TILES_TO_3(X, 2) TILES_TO_3(X, 3) TILES_TO_3(X, 4) \
+      TILES_TO_3(X, 5) TILES_TO_3(X, 6) TILES_TO_3(X, 7) TILES_TO_3(X, 8)
 #  define SWEEPS_OF(X, kernel) \
       X(4, 4, kernel, 1, 1, 0) X(4, 4, kernel, 1, 1, 1) X(7, 2, kernel, 1, 1, 1) X(7, 1, kernel, 1, 1, 1) \
       X(4, 4, kernel, 2, 1, 1) X(4, 2, kernel, 2, 1, 1) X(4, 1, kernel, 2, 1, 1) \
@@ -25,6 +28,7 @@
 #  define TILE_FILTERS 4
 #  define TILE_VECTORS {0, 6, 6, 4, 3}
 #  define TILES(X) TILES_TO_6(X, 1) TILES_TO_6(X, 2) TILES_TO_3(X, 3) X(3, 4) TILES_TO_3(X, 4)
+#  define FILTER_TILES(X) TILES_TO_3(X, 1) TILES_TO_3(X, 2) TILES_TO_3(X, 3) TILES_TO_3(X, 4)
 #  define SWEEPS_OF(X, kernel) \
       X(4, 2, kernel, 1, 1, 0) X(4, 2, kernel, 1, 1, 1) X(7, 1, kernel, 1, 1, 1) \
       X(4, 2, kernel, 2, 1, 1) X(4, 1, kernel, 2, 1, 1) X(4, 2, kernel, 2, 2, 1) X(4, 1, kernel, 2, 2, 1)
@@ -63,6 +67,8 @@ enum { LANES_F64 = LANES };
 
 #define TILE_F32(filters, vectors) [filters][vectors] = tile_##filters##_##vectors##_f32,
 #define TILE_F64(filters, vectors) [filters][vectors] = tile_##filters##_##vectors##_f64,
+#define FILTER_TILE_F32(pixels, vectors) [pixels][vectors] = filter_tile_##pixels##_##vectors##_f32,
+#define FILTER_TILE_F64(pixels, vectors) [pixels][vectors] = filter_tile_##pixels##_##vectors##_f64,
 #define SWEEP_F32(rows, vectors, kernel, stride, across, edges) \
     {rows, vectors, kernel, stride, across, edges, sweep_##rows##_##vectors##_##kernel##_##stride##_##across##_##edges##_f32},
 #define SWEEP_F64(rows, vectors, kernel, stride, across, edges) \
@@ -85,8 +91,8 @@ static const fc_form forms_f32[] = {FORMS(FORM_F32) {0, 0, 0, NULL, NULL, NULL, 
 static const fc_form forms_f64[] = {FORMS(FORM_F64) {0, 0, 0, NULL, NULL, NULL, NULL}};
 const fc_isa SIMD_CAT(fc_, SIMD_NAME) = {
     STRING(SIMD_NAME),
-    {LANES_F32, TILE_FILTERS, TILE_VECTORS, {TILES(TILE_F32)}, lone_f32, lone_rows_f32, panel_f32, deal_f32,
-     transpose_f32, probe_f32, sweeps_f32, stacks_f32, forms_f32, expand_f32, gather_f32, scatter_f32},
-    {LANES_F64, TILE_FILTERS, TILE_VECTORS, {TILES(TILE_F64)}, lone_f64, lone_rows_f64, panel_f64, deal_f64,
-     transpose_f64, probe_f64, sweeps_f64, stacks_f64, forms_f64, expand_f64, gather_f64, scatter_f64},
+    {LANES_F32, TILE_FILTERS, TILE_VECTORS, {TILES(TILE_F32)}, {FILTER_TILES(FILTER_TILE_F32)}, lone_f32,
+     panel_f32, deal_f32, transpose_f32, frame_f32, probe_f32, sweeps_f32, stacks_f32, forms_f32, expand_f32, gather_f32, scatter_f32},
+    {LANES_F64, TILE_FILTERS, TILE_VECTORS, {TILES(TILE_F64)}, {FILTER_TILES(FILTER_TILE_F64)}, lone_f64,
+     panel_f64, deal_f64, transpose_f64, frame_f64, probe_f64, sweeps_f64, stacks_f64, forms_f64, expand_f64, gather_f64, scatter_f64},
 };

@@ -3,7 +3,7 @@
 
    The job is published as a generation in the upper half of `state`, with the next unit to claim in the lower half: a worker
    claims by compare-and-swap, so one that comes late can never touch a job that is over. After fork the child starts anew. */
-#define _GNU_SOURCE /* sched_getcpu */
+#define _GNU_SOURCE /* sched_getcpu, clock_gettime */
 #include "threads.h"
 #include <stdint.h>
 #include <stdlib.h>
@@ -31,14 +31,18 @@ static void *own_workspace(size_t bytes) {
 
 static int64_t nanoseconds(void) {
     struct timespec now;
+#if defined(CLOCK_MONOTONIC)
+    clock_gettime(CLOCK_MONOTONIC, &now);
+#else
     timespec_get(&now, TIME_UTC);
+#endif
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
 /* Ask stop if the last time was a while ago. */
 static int is_stopped(fc_stop_fn stop, int64_t *asked) {
     const int64_t now = nanoseconds();
-    if (now - *asked < ASK_NANOSECONDS) return 0;
+    if (now >= *asked && now - *asked < ASK_NANOSECONDS) return 0; /* clocks may be set back */
     *asked = now;
     return stop();
 }

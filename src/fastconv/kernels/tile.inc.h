@@ -1,25 +1,21 @@
-/* The tile kernel: slide some filters over some vectors of neighbouring pixels, sums in registers.
+/* The tile kernels: slide some filters over some neighbouring pixels, sums in registers, taps in order.
 
-   map[i, pixel] = bias[i] + sum over taps t of weight[i, t] * image[pixel + offset[t]], one lane a pixel, taps in order;
-   each step loads the pixels of one tap and spreads one weight per filter over a vector. Later chunks of taps are added up
-   by themselves and then added to the map, which keeps rounding errors small. */
+   map[i, pixel] = bias[i] + sum over taps t of weight[i, t] * image[pixel + offset[t]], with lanes that are neighbouring pixels, or
+   neighbouring filters: each step loads what fills the lanes and spreads one number after the other of the other side over a vector.
+   Later chunks of taps are added up by themselves and then added to the map, which keeps rounding errors small. */
 
-INLINE void NAMED(tile)(const int filters, const int vectors, const int fetches, const fc_tile *tile) {
+INLINE void NAMED(tile)(const int filters, const int vectors, const fc_tile *tile) {
     vec sum[TILE_MAX_FILTERS][TILE_MAX_VECTORS];
     const real *image[TILE_MAX_VECTORS];
     const real *weight = tile->weight, *bias = tile->bias;
     const ptrdiff_t filter_step = tile->filter_step, tap_step = tile->tap_step, taps = tile->taps;
     const ptrdiff_t *offset = tile->offset;
-    const real *ahead = tile->ahead;
     UNROLLED for (int j = 0; j < vectors; j++) image[j] = tile->image[j];
     UNROLLED for (int i = 0; i < filters; i++)
-        UNROLLED for (int j = 0; j < vectors; j++)
-            sum[i][j] = !bias ? v_splat(0) : tile->lanes_are_filters ? v_load(bias + j * LANES) : v_splat(bias[i]);
+        UNROLLED for (int j = 0; j < vectors; j++) sum[i][j] = v_splat(bias ? bias[i] : 0);
     ROLLED for (ptrdiff_t t = 0; t < taps; t++) {
         vec pixels[TILE_MAX_VECTORS];
         UNROLLED for (int j = 0; j < vectors; j++) pixels[j] = v_load(image[j] + offset[t]);
-        if (fetches)
-            UNROLLED for (int j = 0; j < vectors; j++) v_fetch(ahead + offset[t] + j * LANES);
         UNROLLED for (int i = 0; i < filters; i++) {
             const vec w = v_splat(weight[i * filter_step]);
             UNROLLED for (int j = 0; j < vectors; j++) sum[i][j] = v_fma(w, pixels[j], sum[i][j]);
@@ -37,42 +33,44 @@ INLINE void NAMED(tile)(const int filters, const int vectors, const int fetches,
         UNROLLED for (int j = 0; j < vectors; j++) v_store(map[j] + i * map_step, v_min(high, v_max(low, sum[i][j])));
 }
 
-#define TILE(filters, vectors) \
-    NOINLINE void NAMED(tile_##filters##_##vectors)(const fc_tile *tile) { \
-        if (tile->lanes_are_filters) /* then weights pass by once, and from afar */ \
-            NAMED(tile)(filters, vectors, 1, tile); \
-        else \
-            NAMED(tile)(filters, vectors, 0, tile); \
-    }
-TILES(TILE)
-#undef TILE
-
-/* Keep the sums of one pixel, bias or what is there included, between the limits. */
-INLINE void NAMED(put_lone)(const fc_tile *tile, ptrdiff_t first, vec sum) {
-    real *sums = (real *)tile->map[0] + first;
-    if (!tile->bias) sum = v_add(v_load(sums), sum);
-    v_store(sums, v_min(v_splat((real)tile->high), v_max(v_splat((real)tile->low), sum)));
-}
-
-/* One pixel meets packed filters: they pass by once, so fast as memory yields a plain stream. */
-INLINE void NAMED(stream)(const int vectors, const fc_tile *tile, const ptrdiff_t width) {
-    vec sum[LONE_VECTORS];
-    const real *filters = tile->image[0], *pixel = tile->weight, *bias = tile->bias;
-    const ptrdiff_t tap_step = tile->tap_step, taps = tile->taps;
-    UNROLLED for (int j = 0; j < vectors; j++) sum[j] = bias ? v_load(bias + j * LANES) : v_splat(0);
+INLINE void NAMED(filter_tile)(const int pixels, const int vectors, const fc_filter_tile *tile) {
+    vec sum[TILE_MAX_FILTERS][FILTER_TILE_VECTORS];
+    const real *pixel[TILE_MAX_FILTERS];
+    const real *weight = tile->weight, *bias = tile->bias;
+    const ptrdiff_t width = tile->width, taps = tile->taps, ahead = taps * width;
+    const ptrdiff_t *offset = tile->offset;
+    UNROLLED for (int i = 0; i < pixels; i++) pixel[i] = tile->pixel[i];
+    UNROLLED for (int i = 0; i < pixels; i++)
+        UNROLLED for (int j = 0; j < vectors; j++) sum[i][j] = bias ? v_load(bias + j * LANES) : v_splat(0);
     ROLLED for (ptrdiff_t t = 0; t < taps; t++) {
-        UNROLLED for (int j = 0; j < vectors; j++) sum[j] = v_fma(v_splat(*pixel), v_load(filters + j * LANES), sum[j]);
-        pixel += tap_step;
-        filters += width;
+        const ptrdiff_t seen = offset[t];
+        vec filters[FILTER_TILE_VECTORS];
+        UNROLLED for (int j = 0; j < vectors; j++) filters[j] = v_load(weight + j * LANES);
+        if (pixels > 1) /* a stream that nothing holds up needs no help */
+            UNROLLED for (int j = 0; j < vectors; j++) v_fetch(weight + ahead + j * LANES);
+        UNROLLED for (int i = 0; i < pixels; i++) {
+            const vec x = v_splat(pixel[i][seen]);
+            UNROLLED for (int j = 0; j < vectors; j++) sum[i][j] = v_fma(x, filters[j], sum[i][j]);
+        }
+        weight += width;
     }
-    UNROLLED for (int j = 0; j < vectors; j++) NAMED(put_lone)(tile, j * LANES, sum[j]);
+    const vec low = v_splat((real)tile->low), high = v_splat((real)tile->high);
+    real *sums = tile->sums;
+    UNROLLED for (int i = 0; i < pixels; i++, sums += tile->sums_step)
+        UNROLLED for (int j = 0; j < vectors; j++) {
+            if (!bias) sum[i][j] = v_add(v_load(sums + j * LANES), sum[i][j]);
+            v_store(sums + j * LANES, v_min(high, v_max(low, sum[i][j])));
+        }
 }
 
-static void NAMED(lone)(const fc_tile *tile, ptrdiff_t vectors, ptrdiff_t width) {
-    if (vectors == 1) NAMED(stream)(1, tile, width);
-    else if (vectors == 2) NAMED(stream)(2, tile, width);
-    else NAMED(stream)(3, tile, width);
-}
+#define TILE(filters, vectors) \
+    NOINLINE void NAMED(tile_##filters##_##vectors)(const fc_tile *tile) { NAMED(tile)(filters, vectors, tile); }
+#define FILTER_TILE(pixels, vectors) \
+    NOINLINE void NAMED(filter_tile_##pixels##_##vectors)(const fc_filter_tile *tile) { NAMED(filter_tile)(pixels, vectors, tile); }
+TILES(TILE)
+FILTER_TILES(FILTER_TILE)
+#undef TILE
+#undef FILTER_TILE
 
 /* Copy whole vectors: what overruns a run is overwritten by the next one, or lies in the slack behind the panel. */
 static void NAMED(panel)(const fc_panel *panel) {
@@ -155,25 +153,63 @@ static void NAMED(transpose)(void *to, ptrdiff_t to_step, const void *from, ptrd
 }
 
 /* One pixel meets a vector of filters as they are, each a row: they are transposed square by square on their way. */
-static void NAMED(lone_rows)(const fc_tile *tile, ptrdiff_t filters, ptrdiff_t filter_step) {
-    const real *row[LANES], *pixel = tile->weight;
-    const ptrdiff_t tap_step = tile->tap_step, taps = tile->taps;
-    vec sum = tile->bias ? v_load((const real *)tile->bias) : v_splat(0);
+static void NAMED(lone)(const fc_filter_tile *tile, ptrdiff_t filters) {
+    const real *row[LANES], *pixel = tile->pixel[0], *bias = tile->bias;
+    const ptrdiff_t *offset = tile->offset;
+    const ptrdiff_t taps = tile->taps;
+    real *sums = tile->sums;
+    vec sum = bias ? v_load(bias) : v_splat(0);
     ptrdiff_t t = 0;
-    UNROLLED for (int i = 0; i < LANES; i++)
-        row[i] = (const real *)tile->image[0] + (i < filters ? i : filters - 1) * filter_step;
+    UNROLLED for (int i = 0; i < LANES; i++) row[i] = (const real *)tile->weight + (i < filters ? i : filters - 1) * tile->width;
     ROLLED for (; t + LANES <= taps; t += LANES) {
         vec square[LANES];
         UNROLLED for (int i = 0; i < LANES; i++) square[i] = v_load(row[i] + t);
         NAMED(transpose_vectors)(square);
-        UNROLLED for (int i = 0; i < LANES; i++) sum = v_fma(v_splat(pixel[(t + i) * tap_step]), square[i], sum);
+        UNROLLED for (int i = 0; i < LANES; i++) sum = v_fma(v_splat(pixel[offset[t + i]]), square[i], sum);
     }
     for (; t < taps; t++) {
         real lanes[LANES];
         for (int i = 0; i < LANES; i++) lanes[i] = row[i][t];
-        sum = v_fma(v_splat(pixel[t * tap_step]), v_load(lanes), sum);
+        sum = v_fma(v_splat(pixel[offset[t]]), v_load(lanes), sum);
     }
-    NAMED(put_lone)(tile, 0, sum);
+    if (!bias) sum = v_add(v_load(sums), sum);
+    v_store(sums, v_min(v_splat((real)tile->high), v_max(v_splat((real)tile->low), sum)));
+}
+
+/* Load some lanes, the others being zero, and read no others. */
+#ifndef v_load_mask
+NOINLINE vec NAMED(load_lanes)(const real *pixels, const unsigned mask) {
+    real lanes[LANES];
+    for (int i = 0; i < LANES; i++) lanes[i] = mask >> i & 1 ? pixels[i] : 0;
+    return v_load(lanes);
+}
+#endif
+
+INLINE vec NAMED(load_part)(const real *pixels, const unsigned mask) {
+#if VECTOR_BYTES == 64
+    return v_load_mask(pixels, mask);
+#else
+    if (mask == (1u << LANES) - 1) return v_load(pixels);
+#  ifdef v_load_mask
+    return v_load_mask(pixels, mask);
+#  else
+    return NAMED(load_lanes)(pixels, mask);
+#  endif
+#endif
+}
+
+/* Copy rows, and fill up what lies beside them with zeros; what overruns a row is overwritten by the next one. */
+static void NAMED(frame)(void *to, ptrdiff_t to_step, ptrdiff_t left, const void *from, ptrdiff_t from_step, ptrdiff_t rows,
+                         ptrdiff_t columns) {
+    const ptrdiff_t whole = columns / LANES * LANES, rest = columns - whole;
+    for (ptrdiff_t r = 0; r < rows; r++) {
+        const real *pixels = (const real *)from + r * from_step;
+        real *row = (real *)to + r * to_step, *inside = row + left;
+        for (ptrdiff_t i = 0; i < left; i += LANES) v_store(row + i, v_splat(0));
+        for (ptrdiff_t i = 0; i < whole; i += LANES) v_store(inside + i, v_load(pixels + i));
+        if (rest) v_store(inside + whole, NAMED(load_part)(pixels + whole, (1u << rest) - 1));
+        for (ptrdiff_t i = left + whole + (rest ? LANES : 0); i < to_step; i += LANES) v_store(row + i, v_splat(0));
+    }
 }
 
 /* Multiply and add as fast as can be, PROBE_SUMS vectors a round: what benchmarks call the peak. */
