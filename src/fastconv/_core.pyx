@@ -587,21 +587,27 @@ def direct(const number[:, :, :, :, :] images, const number[:, :, :, :, :] weigh
     """
     cdef Job job = layout.job
     cdef Py_ssize_t axis
-    job.images, job.weight, job.maps = &images[0, 0, 0, 0, 0], &weight[0, 0, 0, 0, 0], &maps[0, 0, 0, 0, 0]
+    see_arrays(&job, images, maps, pads)
+    job.weight = &weight[0, 0, 0, 0, 0]
     job.bias = NULL if bias is None else &bias[0]
     job.channels, job.filters = weight.shape[1], weight.shape[0] // job.groups
-    for axis in range(3):
-        job.axis[axis].pad = pads[axis]
-        job.size[axis] = images.shape[axis + 2]
-        job.map_size[axis] = maps.shape[axis + 2]
-        job.map_step[axis] = maps.strides[axis] // <Py_ssize_t>sizeof(number)
-    for axis in range(4):
-        job.image_step[axis] = images.strides[axis] // <Py_ssize_t>sizeof(number)
     for axis in range(5):
         job.weight_step[axis] = weight.strides[axis] // <Py_ssize_t>sizeof(number)
     job.strips = ceiling(job.map_size[2], STRIP_COLUMNS)
     job.units = maps.shape[0] * job.map_size[0] * job.map_size[1] * job.strips
     run(<fc_unit_fn>direct_unit[number], &job, 0, threads)
+
+
+cdef see_arrays(Job *job, const number[:, :, :, :, :] images, number[:, :, :, :, :] maps, pads):
+    """Note where images (N, C, D, H, W) and maps (N, K, D', H', W') lie."""
+    cdef Py_ssize_t axis
+    job.images, job.maps = &images[0, 0, 0, 0, 0], &maps[0, 0, 0, 0, 0]
+    for axis in range(3):
+        job.axis[axis].pad = pads[axis]
+        job.size[axis], job.map_size[axis] = images.shape[axis + 2], maps.shape[axis + 2]
+        job.map_step[axis] = maps.strides[axis] // <Py_ssize_t>sizeof(number)
+    for axis in range(4):
+        job.image_step[axis] = images.strides[axis] // <Py_ssize_t>sizeof(number)
 
 
 cdef void direct_unit(number *_, const Job *job, Py_ssize_t index) noexcept nogil:
@@ -1027,21 +1033,10 @@ def tiles(const real[:, :, :, :, :] images, const real[:, ::1] weight, const rea
     weight (K, C / groups * taps), or as `pack` returned it.
     """
     cdef Job job = layout.job
-    cdef Py_ssize_t axis, filters = maps.shape[1]
-    cdef real[::1] biases
-    job.images, job.weight, job.maps = &images[0, 0, 0, 0, 0], &weight[0, 0], &maps[0, 0, 0, 0, 0]
     if bias is None:
-        biases = np.zeros(filters, np.float32 if real is float else np.float64)
-        job.bias = &biases[0]
-    else:
-        job.bias = &bias[0]
-    for axis in range(3):
-        job.axis[axis].pad = pads[axis]
-        job.size[axis] = images.shape[axis + 2]
-        job.map_size[axis] = maps.shape[axis + 2]
-        job.map_step[axis] = maps.strides[axis] // <Py_ssize_t>sizeof(real)
-    for axis in range(4):
-        job.image_step[axis] = images.strides[axis] // <Py_ssize_t>sizeof(real)
+        bias = np.zeros(maps.shape[1], np.float32 if real is float else np.float64)
+    see_arrays(&job, images, maps, pads)
+    job.weight, job.bias = &weight[0, 0], &bias[0]
     place_columns(&job)
     share_out(&job, maps.shape[0], threads)
     cdef Placing placing = layout.placing

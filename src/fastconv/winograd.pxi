@@ -269,21 +269,10 @@ def winograd(const real[:, :, :, :, :] images, const real[::1] packed, const rea
     """
     cdef Winograd w = layout.w
     cdef Job *job = &w.job
-    cdef Py_ssize_t axis
-    cdef real[::1] biases
-    job.images, job.weight, job.maps = &images[0, 0, 0, 0, 0], &packed[0], &maps[0, 0, 0, 0, 0]
     if bias is None:
-        biases = np.zeros(maps.shape[1], np.float32 if real is float else np.float64)
-        job.bias = &biases[0]
-    else:
-        job.bias = &bias[0]
-    for axis in range(3):
-        job.axis[axis].pad = pads[axis]
-        job.size[axis] = images.shape[axis + 2]
-        job.map_size[axis] = maps.shape[axis + 2]
-        job.map_step[axis] = maps.strides[axis] // <Py_ssize_t>sizeof(real)
-    for axis in range(4):
-        job.image_step[axis] = images.strides[axis] // <Py_ssize_t>sizeof(real)
+        bias = np.zeros(maps.shape[1], np.float32 if real is float else np.float64)
+    see_arrays(job, images, maps, pads)
+    job.weight, job.bias = &packed[0], &bias[0]
     share_out_tiles(&w, maps.shape[0], threads)
     run(<fc_unit_fn>winograd_unit[real], job, layout.workspace, threads)
 
