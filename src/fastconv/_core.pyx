@@ -489,7 +489,7 @@ cdef class Layout:
         job.panel_numbers = job.block_tiles * panel_step(job) if job.panels else 0
         job.sums_numbers = job.filters * job.width
         if job.lanes == FILTERS:
-            job.sums_numbers = (1 + job.strip_rows * job.map_size[2]) * sums_step(job)
+            job.sums_numbers = (1 + job.strip_rows * job.map_size[2]) * packed_rows(job)
         job.block_numbers = 0 if job.packed or job.lanes == PIXELS else job.chunk * job.width
         self.place_taps()
 
@@ -743,9 +743,11 @@ cdef void fill_border(real *row, Py_ssize_t slot, Py_ssize_t first, Py_ssize_t l
 
 cdef Py_ssize_t filter_blocks(const Job *job) noexcept nogil:
     """Return into how many blocks the filters of a group fall."""
+    cdef Py_ssize_t vectors = ceiling(job.filters, job.kernels.lanes), blocks = ceiling(vectors, BLOCK_VECTORS)
     if job.lanes == PIXELS:
         return ceiling(job.filters, job.kernels.tile_filters)
-    return ceiling(ceiling(job.filters, job.kernels.lanes), BLOCK_VECTORS)
+    # Threads share an even number better.
+    return blocks + 1 if blocks % 2 and vectors >= 2 * (blocks + 1) else blocks
 
 
 cdef Range filter_block(const Job *job, Py_ssize_t block) noexcept nogil:
@@ -759,7 +761,7 @@ cdef Range filter_block(const Job *job, Py_ssize_t block) noexcept nogil:
 
 cdef void pack_block(real *packed, const real *weight, const Job *job, Range filters, Range taps) noexcept nogil:
     """Lay what a block of filters of a group (K, taps) has for some taps out in the order in which tiles read it."""
-    cdef Py_ssize_t t, width = filters.last - filters.first if job.lanes == PIXELS else job.width
+    cdef Py_ssize_t t, width = filters.last - filters.first
     cdef Py_ssize_t count = min(filters.last, job.filters) - filters.first
     weight += filters.first * job.taps + taps.first
     job.kernels.transpose(packed, width, weight, job.taps, count, taps.last - taps.first)
@@ -770,10 +772,13 @@ cdef void pack_block(real *packed, const real *weight, const Job *job, Range fil
 
 cdef Py_ssize_t packed_place(const Job *job, Py_ssize_t group, Py_ssize_t block, Range taps) noexcept nogil:
     """Return where the packed weights of some taps begin: they lie chunk by chunk, in each one block by block."""
-    cdef Py_ssize_t rows = job.filters, row = filter_block(job, block).first
-    if job.lanes == FILTERS:
-        rows, row = filter_blocks(job) * job.width, block * job.width
-    return group * rows * job.taps + taps.first * rows + row * (taps.last - taps.first)
+    cdef Py_ssize_t rows = packed_rows(job)
+    return group * rows * job.taps + taps.first * rows + filter_block(job, block).first * (taps.last - taps.first)
+
+
+cdef Py_ssize_t packed_rows(const Job *job) noexcept nogil:
+    """Return for how many filters of a group there is room: those in the lanes fill up vectors."""
+    return job.filters if job.lanes == PIXELS else ceiling(job.filters, job.kernels.lanes) * job.kernels.lanes
 
 
 cdef void pack_blocks(real *packed, const real *weight, const Job *job) noexcept nogil:
@@ -925,7 +930,7 @@ cdef void convolve_unit(real *workspace, const Job *job, Py_ssize_t index) noexc
                 else:
                     multiply_filters(sums, strip, job, &unit, tiles, count, block, taps)
     if job.lanes == FILTERS:
-        finish_sums(maps, sums + sums_step(job), job, &unit)
+        finish_sums(maps, sums + packed_rows(job), job, &unit)
     if job.activation > RELU6:
         for block in range(filter_block(job, unit.blocks.first).first,
                            min(filter_block(job, unit.blocks.last - 1).last, job.filters)):
@@ -982,11 +987,11 @@ cdef void multiply_filters(real *sums, const real *seen, const Job *job, const U
         pack_block(sums + job.sums_numbers, weight, job, filters, taps)
         weight = sums + job.sums_numbers
     request.offset, request.taps = job.offset + taps.first, taps.last - taps.first
-    request.weight, request.width = weight, job.width
+    request.weight, request.width = weight, filters.last - filters.first
     request.bias = sums + filters.first if taps.first == 0 else NULL
     request.low = job.low if taps.last == job.taps else -INFINITY
     request.high = job.high if taps.last == job.taps else INFINITY
-    request.sums_step = sums_step(job)
+    request.sums_step = packed_rows(job)
     for tile in tiles[:count]:
         pixels = tile.pixels.last - tile.pixels.first
         for i in range(pixels):
@@ -1013,15 +1018,11 @@ cdef void multiply_rows(fc_filter_tile *request, const real *weight, const Job *
         job.kernels.lone(request, job.filters - first)
 
 
-cdef Py_ssize_t sums_step(const Job *job) noexcept nogil:
-    return ceiling(job.filters, job.kernels.lanes) * job.kernels.lanes
-
-
 cdef void finish_sums(real *maps, const real *sums, const Job *job, const Unit *unit) noexcept nogil:
     """Write the sums (pixels, K) of a unit's filters to their maps."""
     cdef Py_ssize_t first = filter_block(job, unit.blocks.first).first
     cdef Py_ssize_t last = min(filter_block(job, unit.blocks.last - 1).last, job.filters)
-    job.kernels.transpose(maps + first * job.map_step[1], job.map_step[1], sums + first, sums_step(job),
+    job.kernels.transpose(maps + first * job.map_step[1], job.map_step[1], sums + first, packed_rows(job),
                           unit.pixels, last - first)
 
 
@@ -1116,7 +1117,8 @@ cdef class Call:
         cdef Job job = self.job
         cdef Py_ssize_t filters = job.groups * job.filters
         job.images = address(images, self.image_numbers, self.itemsize)
-        job.weight = address(weight, weight_rows(&job) * job.taps, self.itemsize)
+        job.weight = address(weight, (packed_rows(&job) if job.packed else job.filters) * job.groups * job.taps,
+                             self.itemsize)
         job.bias = <const char *>self.no_bias if bias is None else address(bias, filters, self.itemsize)
         if job.images == NULL or job.weight == NULL or job.bias == NULL:
             return None
@@ -1150,15 +1152,10 @@ cdef const void *address(array, Py_ssize_t numbers, Py_ssize_t itemsize) except?
     return first
 
 
-cdef Py_ssize_t weight_rows(const Job *job) noexcept nogil:
-    """Return how many rows the weights (K, taps) have as `tiles` reads them: more than K if filters fill up vectors."""
-    return job.groups * (filter_blocks(job) * job.width if job.lanes == FILTERS and job.packed else job.filters)
-
-
 def pack(const real[:, ::1] weight, Layout layout):
     """Return weight (K, C / groups * taps) in the order in which `tiles` reads it with this layout."""
     cdef Job *job = &layout.job
-    result = np.empty((weight_rows(job), weight.shape[1]), np.float32 if real is float else np.float64)
+    result = np.empty((job.groups * packed_rows(job), weight.shape[1]), np.float32 if real is float else np.float64)
     cdef real[:, ::1] packed = result
     with nogil:
         pack_blocks(&packed[0, 0], &weight[0, 0], job)

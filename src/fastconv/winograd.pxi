@@ -287,7 +287,7 @@ cdef void share_out_tiles(Winograd *w, Py_ssize_t images, Py_ssize_t threads) no
     cdef Py_ssize_t others = images * job.map_size[0] * job.groups * job.axis[1].dilation
     cdef Py_ssize_t blocks = filter_blocks(job), most = MOST_UNITS * threads if threads > 1 else 0
     cdef Py_ssize_t row_blocks, column_blocks, parts, units, tiles, filters
-    cdef double mean, time, least = INFINITY
+    cdef double some, largest, mean, time, least = INFINITY
     cdef Range narrow = Range(ceiling(columns, w.tile_columns), columns)
     if w.blends:  # vectors of tiles side by side
         narrow.last = narrow.first
@@ -297,11 +297,12 @@ cdef void share_out_tiles(Winograd *w, Py_ssize_t images, Py_ssize_t threads) no
             if units > most and least < INFINITY:
                 break
             tiles = ceiling(rows, row_blocks) * ceiling(columns, column_blocks)
-            mean = <double>rows * columns / (row_blocks * column_blocks)
+            some = <double>rows * columns / (row_blocks * column_blocks)
             for parts in range(1, max(1, min(blocks, most // units)) + 1):
                 filters = min(job.filters, ceiling(blocks, parts) * BLOCK_VECTORS * job.kernels.lanes)
-                time = max(unit_time(w, tiles, filters),
-                           ceiling(units * parts, threads) * unit_time(w, mean, <double>job.filters / parts))
+                largest, mean = unit_time(w, tiles, filters), unit_time(w, some, <double>job.filters / parts)
+                time = min(ceiling(units * parts, threads) * largest,
+                           (units * parts * mean + (threads - 1) * largest) / threads)
                 if time < 1.01 * least:  # rather too many units than too few: threads may be held up
                     least = min(least, time)
                     job.units, job.parts = units * parts, parts
