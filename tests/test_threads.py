@@ -189,6 +189,7 @@ with multiprocessing.get_context("fork").Pool(2) as pool:
 )
 def test_an_interrupt_ends_a_long_call_soon(image, weight, threads):
     call = f"""
+signal.signal(signal.SIGINT, signal.default_int_handler)  # shells make what runs in the background ignore it
 signal.alarm(40)
 image, weight = {image}, {weight}
 images = np.broadcast_to(image, (100, *image.shape))  # minutes of work

@@ -297,7 +297,7 @@ cdef struct Job:
     Py_ssize_t groups, channels, filters, taps  # channels and filters of a group; taps over all its channels
     Lanes lanes
     bint packed                # the weights
-    bint panels                # copy the pixels of a tile tap by tap, or read them where they are; if they are in the lanes
+    bint panels                # copy the pixels in the lanes tap by tap, or read them where they are
     bint far_maps              # are fetched while their sums are computed, for they lie beyond the cache
     bint in_place              # read the image, not a strip
     Py_ssize_t vectors         # of a tile, when lanes are pixels; of a row of a map, when sweeping
