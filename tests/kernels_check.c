@@ -218,7 +218,7 @@ static void check_sweep(const fc_kernels *kernels, const fc_sweep_kind *kind, pt
     ptrdiff_t offset[MAX_TAPS];
     unsigned mask[MAX_TAPS + 1] = {0}, last_mask[MAX_TAPS + 1] = {0};
     const fc_sweep sweep = {weight, offset, mask, vectors > 1 ? last_mask : mask, written, kernel_rows, taps,
-                            (const void *const *)image, column, last, map, step, 2, -50, 60};
+                            (const void *const *)image, column, last, map, step, 2, -50, 60, 0};
     for (ptrdiff_t v = 0; v < taps + (across == 2 ? taps % 2 : 0); v++) {
         const ptrdiff_t first = across == 1 ? v : v - v % 2 + v % 2 * lanes;
         offset[v] = v;

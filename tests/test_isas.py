@@ -144,6 +144,22 @@ def test_zeros_beyond_the_image_count_when_weights_are_not_finite(isa):
         np.testing.assert_array_equal(found, expected, err_msg=str(case))
 
 
+@all_dtypes
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("kernel", [(3, 3), (1, 9)])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_large_maps_are_the_same_wherever_they_lie(isa, dtype, kernel, threads, rng):
+    use_isa(isa)
+    image = rng.integers(-9, 9, (2, 700, 1024)).astype(dtype)  # whose maps sweeps write past the cache if they lie well
+    weight = rng.integers(-9, 9, (2, 1, *kernel)).astype(dtype)
+    options: Any = {"padding": "same", "groups": 2, "algorithm": "direct", "threads": threads}
+    room = np.empty(image.size + 1, dtype)
+    out = room[1:].reshape(image.shape)
+    expected = fc.conv2d(image.astype(np.int64), weight.astype(np.int64), padding="same", groups=2)
+    assert np.array_equal(fc.conv2d(image, weight, **options), expected)
+    assert np.array_equal(fc.conv2d(image, weight, out=out, **options), expected)
+
+
 def test_the_quick_definition_is_the_definition():
     for case in CASES[::30]:
         arrays = case.draw(np.float64, integers=True)

@@ -84,6 +84,7 @@ cdef extern from "kernels/kernels.h" nogil:
         void *map
         Py_ssize_t map_step
         double bias, low, high
+        int streams
     void fc_prefetch(const void *line) noexcept
     ctypedef void (*fc_tile_fn)(const fc_tile *) noexcept
     ctypedef void (*fc_filter_tile_fn)(const fc_filter_tile *) noexcept
@@ -298,7 +299,7 @@ cdef struct Job:
     Lanes lanes
     bint packed                # the weights
     bint panels                # copy the pixels in the lanes tap by tap, or read them where they are
-    bint far_maps              # are fetched while their sums are computed, for they lie beyond the cache
+    bint far_maps              # lie beyond the cache: tiles fetch them while they compute sums, sweeps write past the cache
     bint in_place              # read the image, not a strip
     Py_ssize_t vectors         # of a tile, when lanes are pixels; of a row of a map, when sweeping
     Py_ssize_t strip_rows, strips, parts, chunk, block_tiles
@@ -435,12 +436,12 @@ cdef class Layout:
         job.row_step = job.axis[2].slots * job.pitch
         job.plane_step = ((job.strip_rows - 1) * job.step[1] + 1 + job.axis[1].reach) * job.row_step
 
-    def sweep(self, channels, filters, bits, strip_rows, *, in_place, parts):
+    def sweep(self, filters, bits, strip_rows, *, in_place, parts, far_maps):
         """Choose sweeps, for filters that see one channel; in place is for zero-padding and, across
-        the columns, stride 1, or stride 2 without dilation."""
+        the columns, stride 1, or stride 2 without dilation; far maps are written past the cache."""
         cdef Job *job = &self.job
-        self.choose(channels, filters, bits, strip_rows)
-        job.in_place, job.parts = in_place, parts
+        self.choose(1, filters, bits, strip_rows)
+        job.in_place, job.parts, job.far_maps = in_place, parts, far_maps
         job.across = job.axis[2].stride if in_place else 1
         job.apart = job.axis[1].dilation * job.axis[1].period // job.axis[1].stride
         job.lines = (job.strip_rows - 1) * job.axis[1].stride + job.axis[1].span
@@ -1236,6 +1237,7 @@ cdef void sweep_rows(real *map, const Lines *lines, const Job *job, fc_sweep *re
     cdef Py_ssize_t block, row, line, first = 0, dilation = job.axis[1].dilation
     request.map_step = job.apart * columns
     request.written = (<unsigned>1 << min(columns, lanes)) - 1
+    request.streams = job.far_maps and columns % lanes == 0 and <size_t>map % (lanes * sizeof(real)) == 0
     while first < job.vectors:
         kind = job.kinds[(min(rows, SWEEP_MAX_ROWS) - 1) * job.vectors + first]
         request.mask = job.masks + first * steps

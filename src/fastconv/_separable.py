@@ -9,6 +9,7 @@ unless direct summation might.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
@@ -21,6 +22,7 @@ from fastconv.config import spread
 
 ROUNDINGS = 4  # of a weight, each by half a unit in its last place, up to which a kernel passes as one of rank 1
 STRIP_BYTES = 2**19  # of the first pass's sums
+FAR_BYTES = 2**22  # of maps: in the cache they would only drive others out
 WORKSPACE_BYTES = 2**22
 
 # What things cost, in products of the best direct kernel.
@@ -90,7 +92,7 @@ def layout(problem: Problem, strip_rows: int, tiles: Callable[..., None]) -> Lay
         _core.PADDING_MODES[mode],
         _core.ACTIVATIONS[None],
     )
-    columns.sweep(1, filters, bits, strip_rows, in_place=True, parts=1)
+    columns.sweep(filters, bits, strip_rows, in_place=True, parts=1, far_maps=False)
     rows = _core.Layout(
         (1, strip_rows, problem.output_size[2]),
         (1, 1, kw),
@@ -101,9 +103,15 @@ def layout(problem: Problem, strip_rows: int, tiles: Callable[..., None]) -> Lay
         _core.ACTIVATIONS[problem.activation],
     )
     some_rows = min(strip_rows, 4)
-    rows.sweep(1, 1, bits, some_rows, in_place=stride[2] == 1 and mode == "zeros", parts=filters)
+    in_place = stride[2] == 1 and mode == "zeros"
+    rows.sweep(1, bits, some_rows, in_place=in_place, parts=filters, far_maps=far_maps(problem))
     workspace = filters * strip_rows * width * bits // 8 + max(columns.workspace, rows.workspace)
     return Layout(tiles, columns, rows, stride, strip_rows, workspace)
+
+
+def far_maps(problem: Problem) -> bool:
+    """Tell whether the maps of an image are so large that whoever sums them up had better write past the cache."""
+    return problem.filters * math.prod(problem.output_size) * problem.accumulator.itemsize >= FAR_BYTES
 
 
 def split(kernels: Array) -> Passes | None:

@@ -81,6 +81,7 @@ typedef struct {
     void *map;
     ptrdiff_t map_step;
     double bias, low, high;
+    int streams; /* to the map past the caches; all vectors lie at multiples of their size */
 } fc_sweep;
 typedef void fc_sweep_fn(const fc_sweep *sweep);
 

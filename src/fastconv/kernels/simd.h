@@ -62,6 +62,7 @@
 #undef NAMED
 #undef v_load
 #undef v_store
+#undef v_stream
 #undef v_splat
 #undef v_fma
 #undef v_add
@@ -88,6 +89,7 @@
 #endif
 
 /* v_fma(a, b, c) is a * b + c, rounded once. v_max(a, x) and v_min(a, x) return x if it is a NaN.
+   v_stream(p, x) stores past the caches, to an address that is a multiple of the vector's size.
    v_even(a, b) and v_odd(a, b) are every other lane of a followed by b; v_low and v_high take lanes of a and b in turn.
    v_slide(a, b, i), where there is one, is what begins at lane i of a followed by b.
    v_load_mask(p, mask) loads the lanes whose bits are set and reads no others; ISAs without it do so lane by lane.
@@ -103,6 +105,7 @@
 #    define vec __m512
 #    define v_load(p) _mm512_loadu_ps(p)
 #    define v_store(p, x) _mm512_storeu_ps(p, x)
+#    define v_stream(p, x) _mm512_stream_ps(p, x)
 #    define v_splat(x) _mm512_set1_ps(x)
 #    define v_fma(a, b, c) _mm512_fmadd_ps(a, b, c)
 #    define v_add(a, b) _mm512_add_ps(a, b)
@@ -113,9 +116,7 @@
 #    define v_store_mask(p, mask, x) _mm512_mask_storeu_ps(p, (__mmask16)(mask), x)
 #    define v_even(a, b) _mm512_permutex2var_ps(a, LANES_FROM(0), b)
 #    define v_odd(a, b) _mm512_permutex2var_ps(a, LANES_FROM(1), b)
-#    define v_slide(a, b, i) \
-         _mm512_permutex2var_ps(a, _mm512_setr_epi32(i, i + 1, i + 2, i + 3, i + 4, i + 5, i + 6, i + 7, \
-                                                     i + 8, i + 9, i + 10, i + 11, i + 12, i + 13, i + 14, i + 15), b)
+#    define v_slide(a, b, i) _mm512_castsi512_ps(_mm512_alignr_epi32(_mm512_castps_si512(b), _mm512_castps_si512(a), i))
 #    define LANES_FROM(i) \
          _mm512_setr_epi32(i, i + 2, i + 4, i + 6, i + 8, i + 10, i + 12, i + 14, \
                            i + 16, i + 18, i + 20, i + 22, i + 24, i + 26, i + 28, i + 30)
@@ -128,6 +129,7 @@
 #    define vec __m512d
 #    define v_load(p) _mm512_loadu_pd(p)
 #    define v_store(p, x) _mm512_storeu_pd(p, x)
+#    define v_stream(p, x) _mm512_stream_pd(p, x)
 #    define v_splat(x) _mm512_set1_pd(x)
 #    define v_fma(a, b, c) _mm512_fmadd_pd(a, b, c)
 #    define v_add(a, b) _mm512_add_pd(a, b)
@@ -137,8 +139,7 @@
 #    define v_load_mask(p, mask) _mm512_maskz_loadu_pd((__mmask8)(mask), p)
 #    define v_store_mask(p, mask, x) _mm512_mask_storeu_pd(p, (__mmask8)(mask), x)
 #    define v_even(a, b) _mm512_permutex2var_pd(a, _mm512_setr_epi64(0, 2, 4, 6, 8, 10, 12, 14), b)
-#    define v_slide(a, b, i) \
-         _mm512_permutex2var_pd(a, _mm512_setr_epi64(i, i + 1, i + 2, i + 3, i + 4, i + 5, i + 6, i + 7), b)
+#    define v_slide(a, b, i) _mm512_castsi512_pd(_mm512_alignr_epi64(_mm512_castpd_si512(b), _mm512_castpd_si512(a), i))
 #    define v_odd(a, b) _mm512_permutex2var_pd(a, _mm512_setr_epi64(1, 3, 5, 7, 9, 11, 13, 15), b)
 #    define v_low(a, b) _mm512_permutex2var_pd(a, _mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11), b)
 #    define v_high(a, b) _mm512_permutex2var_pd(a, _mm512_setr_epi64(4, 12, 5, 13, 6, 14, 7, 15), b)
@@ -154,6 +155,7 @@
 #    define vec __m256
 #    define v_load(p) _mm256_loadu_ps(p)
 #    define v_store(p, x) _mm256_storeu_ps(p, x)
+#    define v_stream(p, x) _mm256_stream_ps(p, x)
 #    define v_splat(x) _mm256_set1_ps(x)
 #    define v_fma(a, b, c) _mm256_fmadd_ps(a, b, c)
 #    define v_add(a, b) _mm256_add_ps(a, b)
@@ -172,6 +174,7 @@
 #    define vec __m256d
 #    define v_load(p) _mm256_loadu_pd(p)
 #    define v_store(p, x) _mm256_storeu_pd(p, x)
+#    define v_stream(p, x) _mm256_stream_pd(p, x)
 #    define v_splat(x) _mm256_set1_pd(x)
 #    define v_fma(a, b, c) _mm256_fmadd_pd(a, b, c)
 #    define v_add(a, b) _mm256_add_pd(a, b)
@@ -233,6 +236,7 @@
 #    define vec __m128
 #    define v_load(p) _mm_loadu_ps(p)
 #    define v_store(p, x) _mm_storeu_ps(p, x)
+#    define v_stream(p, x) _mm_stream_ps(p, x)
 #    define v_splat(x) _mm_set1_ps(x)
 #    define v_fma(a, b, c) _mm_add_ps(_mm_mul_ps(a, b), c)
 #    define v_add(a, b) _mm_add_ps(a, b)
@@ -247,6 +251,7 @@
 #    define vec __m128d
 #    define v_load(p) _mm_loadu_pd(p)
 #    define v_store(p, x) _mm_storeu_pd(p, x)
+#    define v_stream(p, x) _mm_stream_pd(p, x)
 #    define v_splat(x) _mm_set1_pd(x)
 #    define v_fma(a, b, c) _mm_add_pd(_mm_mul_pd(a, b), c)
 #    define v_add(a, b) _mm_add_pd(a, b)
@@ -277,5 +282,8 @@
 #  define v_odd(a, b) (b)
 #  define v_low(a, b) (a)
 #  define v_high(a, b) (b)
+#endif
+#ifndef v_stream
+#  define v_stream(p, x) v_store(p, x)
 #endif
 #define LANES (VECTOR_BYTES * 8 / REAL_BITS)

@@ -119,12 +119,15 @@ INLINE void NAMED(sweep)(SWEEP_SHAPE, const int kernel_rows, const fc_sweep *swe
     }
     const vec low = v_splat((real)sweep->low), high = v_splat((real)sweep->high);
     const ptrdiff_t map_step = sweep->map_step, last = edges ? sweep->last : (vectors - 1) * LANES;
+    const int streams = sweep->streams;
     real *map = (real *)sweep->map + sweep->column;
     UNROLLED for (int i = 0; i < rows; i++, map += map_step)
         UNROLLED for (int j = 0; j < vectors; j++) {
             const vec clipped = v_min(high, v_max(low, sum[i][j]));
             if (edges && vectors == 1)
                 NAMED(store_part)(map, sweep->written, clipped);
+            else if (streams)
+                v_stream(map + (j == vectors - 1 ? last : j * LANES), clipped);
             else
                 v_store(map + (j == vectors - 1 ? last : j * LANES), clipped);
         }

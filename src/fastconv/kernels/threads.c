@@ -126,7 +126,7 @@ static void work(fc_stop_fn stop) {
             if (!atomic_load_explicit(&pool.status, memory_order_relaxed)) run(workspace, job, (ptrdiff_t)unit);
             if (stop && !atomic_load(&pool.status) && is_stopped(stop, &asked)) atomic_store(&pool.status, -2);
         }
-        atomic_fetch_add_explicit(&pool.done, some, memory_order_release);
+        atomic_fetch_add_explicit(&pool.done, some, memory_order_release); /* on x86 this waits for streamed stores as well */
     }
 }
 
