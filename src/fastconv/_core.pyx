@@ -299,7 +299,7 @@ cdef struct Job:
     Lanes lanes
     bint packed                # the weights
     bint panels                # copy the pixels in the lanes tap by tap, or read them where they are
-    bint far_maps              # lie beyond the cache: tiles fetch them while they compute sums, sweeps write past the cache
+    bint far_maps              # lie beyond the cache: tiles fetch them before they write, sweeps write past it
     bint in_place              # read the image, not a strip
     Py_ssize_t vectors         # of a tile, when lanes are pixels; of a row of a map, when sweeping
     Py_ssize_t strip_rows, strips, parts, chunk, block_tiles
