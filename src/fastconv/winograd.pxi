@@ -189,8 +189,8 @@ def pack_winograd(const real[:, ::1] weight, WinogradLayout layout):
     """Return weight (K, C / groups * taps), and behind it its transform, group by group, block by block of filters."""
     cdef Winograd *w = &layout.w
     cdef Py_ssize_t group, size = weight.shape[0] * weight.shape[1]
-    dtype = np.float32 if real is float else np.float64
-    result = np.empty(size + w.job.groups * packed_numbers(w), dtype)
+    dtype = np.dtype(np.float32 if real is float else np.float64)
+    result = empty((size + w.job.groups * packed_numbers(w),), dtype)
     cdef real[::1] packed = result
     cdef Py_ssize_t lanes = w.job.kernels.lanes, kernel = w.y.taps * w.x.taps
     cdef real[::1] workspace = np.empty((2 * lanes + lanes * kernel + w.y.rows * w.x.taps) * lanes, dtype)
