@@ -1156,7 +1156,8 @@ cdef const void *address(array, Py_ssize_t numbers, Py_ssize_t itemsize) except?
 def pack(const real[:, ::1] weight, Layout layout):
     """Return weight (K, C / groups * taps) in the order in which `tiles` reads it with this layout."""
     cdef Job *job = &layout.job
-    result = empty((job.groups * packed_rows(job), weight.shape[1]), np.dtype(np.float32 if real is float else np.float64))
+    dtype = np.dtype(np.float32 if real is float else np.float64)
+    result = empty((job.groups * packed_rows(job), weight.shape[1]), dtype)
     cdef real[:, ::1] packed = result
     with nogil:
         pack_blocks(&packed[0, 0], &weight[0, 0], job)
