@@ -1043,8 +1043,9 @@ def tiles(const real[:, :, :, :, :] images, const real[:, ::1] weight, const rea
     share_out(&job, maps.shape[0], threads)
     cdef Placing placing = layout.placing
     if placing is None or not placing.fits(&job):
-        placing = layout.placing = Placing()  # another thread may be using the old one
+        placing = Placing()  # another thread may be using the old one, and none may see this one unfinished
         placing.fill(&job)
+        layout.placing = placing
     placing.apply(&job)
     run(find_unit_fn[real](&job, 0), &job, layout.workspace, threads)
 

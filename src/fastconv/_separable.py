@@ -11,14 +11,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
 from fastconv import _core
 from fastconv._check import Array, Problem
-from fastconv.config import spread
 
 ROUNDINGS = 4  # of a weight, each by half a unit in its last place, up to which a kernel passes as one of rank 1
 STRIP_BYTES = 2**19  # of the first pass's sums
@@ -142,8 +140,8 @@ def convolve(
     images: Array, passes: Passes, bias: Array | None, maps: Array, pads: Sequence[int], layout: Layout, threads: int
 ) -> None:
     """Convolve images (N, C, D, H, W) into maps (N, K, D', H', W'), which the core can read and write."""
-    units = np.ndindex(*images.shape[:2], maps.shape[2], -(-maps.shape[3] // layout.strip_rows))
-    spread(partial(_convolve_strip, images, passes, bias, maps, pads, layout), units, threads)
+    for unit in np.ndindex(*images.shape[:2], maps.shape[2], -(-maps.shape[3] // layout.strip_rows)):
+        _convolve_strip(images, passes, bias, maps, pads, layout, threads, unit)
 
 
 def _convolve_strip(
@@ -153,6 +151,7 @@ def _convolve_strip(
     maps: Array,
     pads: Sequence[int],
     layout: Layout,
+    threads: int,
     unit: tuple[int, ...],
 ) -> None:
     """Compute some neighbouring rows of one image's maps that see one channel."""
@@ -164,6 +163,6 @@ def _convolve_strip(
     between = np.empty((*out.shape[:4], images.shape[4]), maps.dtype)
     # To the core, rows further down the image are those of less padding.
     before = (pads[0] - depth * layout.stride[0], pads[1] - first * layout.stride[1], 0)
-    layout.tiles(image, passes.columns[some], None, between, before, layout.columns, 1)
+    layout.tiles(image, passes.columns[some], None, between, before, layout.columns, threads)
     offsets = None if bias is None else bias[some]
-    layout.tiles(between, passes.rows[some], offsets, out, (0, 0, pads[2]), layout.rows, 1)
+    layout.tiles(between, passes.rows[some], offsets, out, (0, 0, pads[2]), layout.rows, threads)
