@@ -110,6 +110,32 @@ def test_one_bank_may_be_called_by_many_python_threads():
             assert (maps == expected).all()
 
 
+def test_one_bank_may_meet_many_image_shapes_at_once():
+    weight = np.random.default_rng(0).normal(size=(24, 16, 3, 3)).astype(np.float32)
+    images = [np.ones((16, 8 + n % 7, 9 + n % 5), np.float32) * n for n in range(96)]
+    expected = [fc.FilterBank(weight, padding=1)(image) for image in images]
+    bank = fc.FilterBank(weight, padding=1)  # places its blocks anew wherever the shape is another than before
+    with ThreadPoolExecutor(8) as pool:
+        for maps, right in zip(pool.map(bank, images), expected, strict=True):
+            assert (maps == right).all()
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="the system does not say how much memory is in use")
+def test_threads_that_end_leave_no_memory_behind():
+    image, weight = np.ones((64, 40, 40), np.float32), np.ones((64, 64, 3, 3), np.float32)
+
+    def pages_after(calls: int) -> int:
+        for _ in range(calls):
+            thread = threading.Thread(target=fc.conv2d, args=(image, weight), kwargs={"threads": 1})
+            thread.start()
+            thread.join()
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[1])
+
+    before = pages_after(20)
+    assert (pages_after(200) - before) * os.sysconf("SC_PAGESIZE") < 20e6  # 200 workspaces are more than 100 MB
+
+
 def test_other_python_threads_run_during_a_call():
     image, weight = np.ones((256, 100, 100), np.float32), np.ones((128, 256, 5, 5), np.float32)
     turns = 0

@@ -16,6 +16,21 @@ enum { MAX_WORKERS = 255, SPIN_NANOSECONDS = 200000, ASK_NANOSECONDS = 20000000,
 #else
 #  define THREAD_LOCAL _Thread_local
 #endif
+#if defined(__unix__) || defined(__APPLE__)
+#  include <pthread.h>
+static pthread_key_t workspace_key;
+static pthread_once_t workspace_once = PTHREAD_ONCE_INIT;
+static void make_workspace_key(void) {
+    if (pthread_key_create(&workspace_key, free)) abort();
+}
+/* Free memory, the thread's workspace, when the thread ends. */
+static void leave_to_end(void *memory) {
+    pthread_once(&workspace_once, make_workspace_key);
+    pthread_setspecific(workspace_key, memory);
+}
+#else
+static void leave_to_end(void *memory) { (void)memory; }
+#endif
 
 /* The calling thread's workspace, kept from call to call, aligned to a cache line; NULL if there is no memory. */
 static void *own_workspace(size_t bytes) {
@@ -25,6 +40,7 @@ static void *own_workspace(size_t bytes) {
         free(memory);
         memory = malloc(bytes + 64);
         size = memory ? bytes + 64 : 0;
+        leave_to_end(memory);
     }
     return memory ? memory + (64 - (size_t)memory % 64) : NULL;
 }
@@ -66,7 +82,6 @@ int fc_run(fc_unit_fn run, const void *job, ptrdiff_t units, size_t workspace_by
 }
 
 #else
-#  include <pthread.h>
 #  include <sched.h>
 #  include <stdatomic.h>
 #  if defined(__x86_64__)
