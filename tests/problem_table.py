@@ -133,6 +133,18 @@ def _strided_dilated_grouped() -> Iterator[Case]:
     yield Case((1, 12, 9, 40), (5, 12, 7, 1), {"stride": (2, 1)})
 
 
+def _mostly_padding() -> Iterator[Case]:
+    """Kernels that reach so far beyond small images that it pays to leave out what lies there, position by position."""
+    for width, filters in itertools.product([9, 14, 25, 33], [16, 40, 100]):
+        yield Case((1, 32, 33, width), (filters, 32, 3, 3), {"padding": 14, "dilation": 14})
+    yield Case((2, 600, 12, 13), (64, 600, 3, 3), {"padding": (10, 11), "dilation": (10, 11)})  # chunks
+    yield Case((2, 80, 40, 40), (60, 40, 3, 3), {"padding": 18, "dilation": 18, "groups": 2, "activation": "relu"})
+    yield Case((1, 40, 41, 60), (24, 40, 3, 2), {"padding": ((60, 33), (7, 50)), "dilation": 30, "stride": (2, 3)})
+    yield Case((1, 48, 200), (32, 48, 5), {"padding": 180, "dilation": 90, "activation": "silu"})
+    yield Case((1, 32, 5, 9, 16), (16, 32, 3, 3, 3), {"padding": (4, 8, 12), "dilation": (4, 8, 12)})
+    yield Case((1, 32, 20, 20), (16, 32, 1, 1), {"padding": 20})
+
+
 def _one_channel() -> Iterator[Case]:
     kernels = [(3, 3), (5, 5), (7, 7), (2, 2), (1, 7), (9, 9), (11, 3)]
     for width in range(1, 71):  # depthwise, one or two filters a channel
@@ -198,5 +210,13 @@ def _options() -> Iterator[Case]:
 
 
 CASES = list(
-    itertools.chain(_dense(), _pointwise(), _strided_dilated_grouped(), _one_channel(), _other_ranks(), _options())
+    itertools.chain(
+        _dense(),
+        _pointwise(),
+        _strided_dilated_grouped(),
+        _mostly_padding(),
+        _one_channel(),
+        _other_ranks(),
+        _options(),
+    )
 )

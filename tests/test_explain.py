@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import fastconv as fc
-from fastconv import _core, _separable
+from fastconv import _core, _plan
 
 
 def bank(*shape):
@@ -57,7 +57,7 @@ def test_two_passes_run_if_the_kernels_are_of_rank_1(flip, dtype):
         packed = fc.FilterBank(weight, **options)
         packed(image)
         why = fc.explain(image.shape, weight, **options)
-        assert [isinstance(p, _separable.Passes) for p in packed._packed.values()] == [passes]
+        assert [isinstance(p, _plan.Instead) for p in packed._packed.values()] == [passes]
         assert (why.algorithm == "separable") == passes
         assert ("separable" in [candidate.algorithm for candidate in why.candidates]) == passes
 

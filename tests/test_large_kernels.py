@@ -201,7 +201,7 @@ def test_kernels_of_rank_1_take_two_passes(image, weight, options, padding_mode,
     weight = kernels_of_rank_1(weight.shape, dtype, np.random.default_rng(3))
     bank = fc.FilterBank(weight, bias, **case.options)
     result = bank(image)
-    assert [type(packed) for packed in bank._packed.values()] == [_separable.Passes]
+    assert [type(packed.filters) for packed in bank._packed.values()] == [_separable.Passes]
     arrays = image, weight, bias
     assert abs(result - case.expected(arrays)).max() <= TOLERANCE[dtype] * case.largest_sum(arrays)
     assert np.array_equal(bank(image, threads=3), result)
@@ -220,7 +220,7 @@ def test_nan_and_infinity_in_two_passes(padding_mode, value):
     options = {"padding": 5, "padding_mode": padding_mode}
     passes, direct = (fc.FilterBank(weight[:, np.newaxis], **options, algorithm=a) for a in ("auto", "direct"))
     assert_equal_where_not_finite(passes(image), direct(image))
-    assert [type(packed) for packed in passes._packed.values()] == [_separable.Passes]
+    assert [type(packed.filters) for packed in passes._packed.values()] == [_separable.Passes]
 
 
 def test_the_sums_of_the_first_pass_do_not_overflow():
@@ -283,8 +283,8 @@ def test_the_rule():
         for k, transforms, passes in [(3, False, False), (11, False, True), (15, False, True), (31, True, True)]:
             plan = plan_of(image, (1, 1, k, k), bank, padding=k // 2)
             assert isinstance(plan.layout, _fft.Layout) == transforms, k
-            assert (plan.separable is not None) == passes, k
-    assert plan_of(image, (1, 1, 31, 31), algorithm="direct").separable is None
+            assert (plan.instead is not None) == passes, k
+    assert plan_of(image, (1, 1, 31, 31), algorithm="direct").instead is None
     assert not isinstance(plan_of((1, 1, 28, 28), (1, 1, 9, 9)).layout, _fft.Layout)
 
 

@@ -28,6 +28,7 @@ SHARED = [
     Case((2, 32, 30, 30), (128, 8, 3, 3), {"groups": 4, "stride": 2, "padding": 1}),
     Case((2, 16, 9, 20, 20), (16, 16, 3, 3, 3), {"padding": 1}),
     Case((2, 8, 5000), (16, 8, 64), {"dilation": 2}),
+    Case((2, 64, 33, 33), (80, 64, 3, 3), {"padding": 18, "dilation": 18}),  # position by position
 ]
 
 

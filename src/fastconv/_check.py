@@ -71,6 +71,19 @@ class Problem(NamedTuple):
         """Whether every output sees just the pixel at its own place, so that an image may as well be one long row."""
         return self.kernel == self.stride == (1, 1, 1) and self.size == self.output_size
 
+    @property
+    def sight(self) -> float:
+        """Which part of the products sees the image, not zeros around it."""
+        if self.padding_mode != "zeros":
+            return 1.0
+        part = 1.0
+        for axis in range(3):
+            step, outputs = self.stride[axis], self.output_size[axis]
+            offset = np.arange(self.kernel[axis]) * self.dilation[axis] - self.pad[axis]
+            first, last = -(offset // step), (self.size[axis] - 1 - offset) // step + 1
+            part *= float(np.maximum(np.minimum(last, outputs) - np.maximum(first, 0), 0).mean()) / outputs
+        return part
+
     def reach(self, axis: int, start: int, stop: int) -> tuple[slice | list[int], int]:
         """Return what outputs start..stop of an axis see of the image, and how much zero-padding comes before it."""
         size, mode = self.size[axis], self.padding_mode

@@ -301,6 +301,7 @@ cdef struct Job:
     bint panels                # copy the pixels in the lanes tap by tap, or read them where they are
     bint far_maps              # lie beyond the cache: tiles fetch them before they write, sweeps write past it
     bint in_place              # read the image, not a strip
+    bint by_position           # of the kernel: all channels of one, then those of the next one
     Py_ssize_t vectors         # of a tile, when lanes are pixels; of a row of a map, when sweeping
     Py_ssize_t strip_rows, strips, parts, chunk, block_tiles
     Py_ssize_t pitch, row_step, plane_step  # of a strip
@@ -465,14 +466,17 @@ cdef class Layout:
         job.strip_numbers = (pixels + job.taps + 5 * lanes + 2) * lanes
         self.place_taps()
 
-    def tile(self, channels, filters, bits, strip_rows, *, by_filters, packed, panels, in_place, chunk, block_tiles):
+    def tile(self, channels, filters, bits, strip_rows, *, by_filters, packed, panels, in_place, chunk, block_tiles,
+             by_position=False):
         """Choose tiles, and how they go over pixels and filters; in place is for images without padding,
-        with pixels in the lanes only for kernels of one tap and stride 1."""
+        with pixels in the lanes only for kernels of one tap and stride 1; or by position, for filters in the lanes,
+        whose packed weights lie in the order (K, kd, kh, kw, C), and zero-padding."""
         cdef Job *job = &self.job
         cdef Axis *along
         cdef Py_ssize_t axis
         job.lanes = FILTERS if by_filters else PIXELS
-        if job.lanes == FILTERS:  # pixels need not lie side by side
+        job.by_position = by_position
+        if job.lanes == FILTERS and not by_position:  # pixels need not lie side by side
             for axis in range(1, 3):
                 along = &job.axis[axis]
                 job.step[axis] = along.stride
@@ -522,12 +526,18 @@ cdef class Layout:
         if job.lines:
             return f"sweeps down {where}"
         lanes = "filters" if job.lanes == FILTERS else "pixels"
+        where += ", position of the kernel by position" if job.by_position else ""
         return f"{lanes} in the lanes, {where}{', panels' if job.panels else ''}, chunks of {job.chunk} taps"
 
     @property
     def workspace(self):
         """Bytes that each thread works in."""
         return workspace_bytes(&self.job)
+
+    @property
+    def by_position(self):
+        """Whether positions of the kernel follow one another, and what they see of the padding is left out."""
+        return bool(self.job.by_position)
 
 
 cdef Py_ssize_t workspace_bytes(const Job *job) noexcept nogil:
@@ -540,6 +550,16 @@ cdef Py_ssize_t seen(const Axis *axis, Py_ssize_t position, Py_ssize_t tap, Py_s
     return source(position * axis.stride + tap * axis.dilation - axis.pad, size, mode)
 
 
+cdef Range seeing(const Axis *axis, Py_ssize_t tap, Py_ssize_t size, Range outputs) noexcept nogil:
+    """Return which of the outputs first..last see a pixel of the image, not of the padding, through this tap."""
+    # At o it sees pixel o * stride + offset.
+    cdef Py_ssize_t offset = tap * axis.dilation - axis.pad
+    cdef Py_ssize_t inside = 0 if offset >= 0 else ceiling(-offset, axis.stride)
+    cdef Py_ssize_t outside = 0 if offset >= size else (size - 1 - offset) // axis.stride + 1
+    inside = min(max(outputs.first, inside), outputs.last)
+    return Range(inside, min(max(outside, inside), outputs.last))
+
+
 cdef void slide(number *out, const number *image, const number *weight, Py_ssize_t depth, Py_ssize_t row,
                 Py_ssize_t first, Py_ssize_t last, const Job *job) noexcept nogil:
     """Slide one filter along columns first..last of one output row, and add up what it sees.
@@ -549,7 +569,8 @@ cdef void slide(number *out, const number *image, const number *weight, Py_ssize
     cdef const Py_ssize_t *image_step = &job.image_step[1]
     cdef const Py_ssize_t *weight_step = &job.weight_step[1]
     cdef Py_ssize_t stride = job.axis[2].stride, columns = job.size[2]
-    cdef Py_ssize_t i, j, k, o, z, y, x, offset, inside, outside
+    cdef Py_ssize_t i, j, k, o, z, y, x
+    cdef Range inside
     cdef const number *image_row
     cdef const number *tap
     for i in range(job.axis[0].taps):
@@ -563,18 +584,14 @@ cdef void slide(number *out, const number *image, const number *weight, Py_ssize
             image_row = image + z * image_step[1] + y * image_step[2]
             for k in range(job.axis[2].taps):
                 tap = weight + i * weight_step[1] + j * weight_step[2] + k * weight_step[3]
-                # At o this tap sees column o * stride + offset: a pixel of the image from `inside` to `outside`.
-                offset = k * job.axis[2].dilation - job.axis[2].pad
-                inside = 0 if offset >= 0 else ceiling(-offset, stride)
-                outside = 0 if offset >= columns else (columns - 1 - offset) // stride + 1
-                inside = min(max(first, inside), last)
-                outside = min(max(inside, outside), last)
-                add_channels(out + inside, outside - inside, image_row + inside * stride + offset, stride,
+                inside = seeing(&job.axis[2], k, columns, Range(first, last))
+                x = inside.first * stride + k * job.axis[2].dilation - job.axis[2].pad
+                add_channels(out + inside.first, inside.last - inside.first, image_row + x, stride,
                              image_step[0], job.channels, tap, weight_step[0])
                 if job.mode == ZEROS:
                     continue
                 for o in range(first, last):
-                    if o < inside or o >= outside:
+                    if not inside.first <= o < inside.last:
                         x = seen(&job.axis[2], o, k, columns, job.mode)
                         add_channels(out + o, 1, image_row + x, 1, image_step[0], job.channels, tap, weight_step[0])
 
@@ -796,7 +813,8 @@ cdef void pack_blocks(real *packed, const real *weight, const Job *job) noexcept
 
 
 cdef Range next_chunk(const Job *job, Range taps) noexcept nogil:
-    return Range(taps.last, min(taps.last + job.chunk, job.taps))
+    cdef Py_ssize_t end = (taps.last // job.channels + 1) * job.channels if job.by_position else job.taps
+    return Range(taps.last, min(taps.last + job.chunk, end))
 
 
 cdef Py_ssize_t panel_step(const Job *job) noexcept nogil:
@@ -1019,6 +1037,60 @@ cdef void multiply_rows(fc_filter_tile *request, const real *weight, const Job *
         job.kernels.lone(request, job.filters - first)
 
 
+cdef void convolve_unit_by_position(real *workspace, const Job *job, Py_ssize_t index) noexcept nogil:
+    """Do the same, one position of the kernel after the other: read the image in place, and nothing beyond it."""
+    cdef Unit unit = find_unit(job, index)
+    cdef const real *image = (<const real *>job.images + unit.n * job.image_step[0]
+                              + unit.group * job.channels * job.image_step[1])
+    cdef real *maps = (<real *>job.maps + unit.n * job.map_step[0] + unit.group * job.filters * job.map_step[1]
+                       + unit.depth * job.map_step[2] + unit.first_row * job.map_size[2])
+    cdef real *sums = workspace  # (pixels, K)
+    cdef Range taps = Range(0, 0)
+    cdef Py_ssize_t pixel, block
+    for pixel in range(unit.pixels):
+        memcpy(sums + pixel * packed_rows(job), <const real *>job.bias + unit.group * job.filters,
+               job.filters * sizeof(real))
+    while taps.last < job.taps:
+        taps = next_chunk(job, taps)
+        for block in range(unit.blocks.first, unit.blocks.last):
+            multiply_position(sums, image, job, &unit, block, taps)
+    finish_sums(maps, sums, job, &unit)
+    if job.activation != IDENTITY:
+        for block in range(filter_block(job, unit.blocks.first).first,
+                           min(filter_block(job, unit.blocks.last - 1).last, job.filters)):
+            activate(maps + block * job.map_step[1], unit.pixels, job.activation)
+
+
+cdef void multiply_position(real *sums, const real *image, const Job *job, const Unit *unit, Py_ssize_t block,
+                            Range taps) noexcept nogil:
+    """Add to the sums (pixels, K) what a block of filters sees through some channels of one position of the kernel."""
+    cdef fc_filter_tile request
+    cdef Range filters = filter_block(job, block), rows, columns, some
+    cdef Py_ssize_t position = taps.first // job.channels, vectors = (filters.last - filters.first) // job.kernels.lanes
+    cdef Py_ssize_t i, row, tile, count, stride = job.axis[2].stride
+    columns = seeing(&job.axis[2], position % job.axis[2].taps, job.size[2], Range(0, job.map_size[2]))
+    position //= job.axis[2].taps
+    rows = seeing(&job.axis[1], position % job.axis[1].taps, job.size[1],
+                  Range(unit.first_row, unit.first_row + unit.rows))
+    if seen(&job.axis[0], unit.depth, position // job.axis[1].taps, job.size[0], ZEROS) < 0:
+        return
+    image += (unit.depth * job.axis[0].stride - job.axis[0].pad) * job.image_step[2] - job.axis[2].pad
+    count = ceiling(columns.last - columns.first, job.kernels.tile_filters)
+    request.offset, request.taps = job.offset + taps.first, taps.last - taps.first
+    request.weight = <const real *>job.weight + packed_place(job, unit.group, block, taps)
+    request.width, request.sums_step = filters.last - filters.first, packed_rows(job)
+    request.bias, request.low, request.high = NULL, -INFINITY, INFINITY
+    for row in range(rows.first, rows.last):
+        for tile in range(count):
+            some = share(columns.last - columns.first, count, tile)
+            for i in range(some.last - some.first):
+                request.pixel[i] = (image + (row * job.axis[1].stride - job.axis[1].pad) * job.image_step[3]
+                                    + (columns.first + some.first + i) * stride)
+            i = (row - unit.first_row) * job.map_size[2] + columns.first + some.first
+            request.sums = sums + i * request.sums_step + filters.first
+            job.kernels.filter_tile[some.last - some.first][vectors](&request)
+
+
 cdef void finish_sums(real *maps, const real *sums, const Job *job, const Unit *unit) noexcept nogil:
     """Write the sums (pixels, K) of a unit's filters to their maps."""
     cdef Py_ssize_t first = filter_block(job, unit.blocks.first).first
@@ -1053,16 +1125,20 @@ def tiles(const real[:, :, :, :, :] images, const real[:, ::1] weight, const rea
 cdef fc_unit_fn find_unit_fn(const Job *job, real _) noexcept nogil:
     if job.stacks:
         return <fc_unit_fn>stack_unit[real]
+    if job.by_position:
+        return <fc_unit_fn>convolve_unit_by_position[real]
     return <fc_unit_fn>(sweep_unit[real] if job.lines else convolve_unit[real])
 
 
 cdef void share_out(Job *job, Py_ssize_t images, Py_ssize_t threads) noexcept nogil:
     """Make at least four units a thread of the work, if need be of smaller strips, if need be of fewer filters."""
-    cdef Py_ssize_t least = 8 * job.kernels.lanes if job.in_place and not job.lines else 4
+    cdef Py_ssize_t least = 4
     cdef Py_ssize_t others = images * job.map_size[0], wanted = 4 * threads if threads > 1 else 1
     if job.stacks:  # strips see some rows twice
         job.parts = min(job.stacks, max(job.parts, ceiling(wanted, others)))
     others *= job.parts if job.lines else job.groups
+    if job.in_place and not job.lines and not job.by_position:
+        least = 8 * job.kernels.lanes
     wanted = ceiling(wanted, others)
     job.strips = ceiling(job.map_size[1], job.strip_rows)
     if job.strips < wanted:
@@ -1438,6 +1514,9 @@ cdef class Placing:
 cdef Py_ssize_t tap_place(const Job *job, Py_ssize_t tap) noexcept nogil:
     """Return where in an image without padding a tap sees what belongs to the first pixel of a map."""
     cdef Py_ssize_t axis, place = 0
+    if job.by_position:
+        place = tap % job.channels * job.image_step[1]
+        tap //= job.channels
     for axis in range(2, -1, -1):
         place += tap % job.axis[axis].taps * job.axis[axis].dilation * (job.image_step[axis + 2] if axis < 2 else 1)
         tap //= job.axis[axis].taps

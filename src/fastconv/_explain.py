@@ -124,8 +124,9 @@ def explain(
         except ValueError:
             continue
         candidates.append(_candidate(plan, name, packed))
-    if chosen.separable and _separable.split(_plan.kernels(chosen, bank)):
-        chosen = chosen.separable
+    if chosen.instead and isinstance(_plan.prepare(chosen, bank), _plan.Instead):
+        chosen = chosen.instead
+    if isinstance(chosen.layout, _separable.Layout):
         candidates.append(_candidate(chosen, "separable", packed))
     result = Explanation(_headline(chosen.problem), _algorithm(chosen), tuple(sorted(candidates, key=lambda c: c.cost)))
     print(result)

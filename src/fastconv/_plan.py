@@ -64,7 +64,13 @@ class Plan(NamedTuple):
     threads: int  # that are worth waking
     call: _core.Call | None  # for contiguous arrays whose dtypes are the accumulator's
     takes_weight: bool  # as it is given, if it is such an array
-    separable: Plan | None = None  # what to do instead if all kernels turn out to be of rank 1
+    instead: Plan | None = None  # what to do if that fits the weights, now that they are known, better
+
+
+class Instead(NamedTuple):
+    """Weights prepared for what a plan does instead."""
+
+    filters: Any
 
 
 @lru_cache(maxsize=1024, typed=True)
@@ -136,7 +142,18 @@ def make(
     if strip_rows := _separable.choose(problem, keeps_packed, least):
         passes = _separable.layout(problem, strip_rows, _core.tiles[name])
         separable = plan._replace(core=_separable.convolve, layout=passes, fits=True, call=None)
-        plan = plan._replace(separable=separable, packing=("separable", *packing), call=None, takes_weight=False)
+        plan = plan._replace(instead=separable, packing=("separable", *packing), call=None, takes_weight=False)
+    elif isinstance(layout, _core.Layout) and _winograd.cost_by_position(problem) <= least:
+        plan = plan._replace(
+            layout=_layout_by_position(problem),
+            fits=True,
+            filters_shape=(problem.filters, problem.channels // problem.groups, math.prod(problem.kernel)),
+            pack=_pack_by_position,
+            packing=("by position", *_core.current_isa(), name, *problem.kernel),
+            call=None,
+            takes_weight=False,
+            instead=plan,
+        )
     return plan
 
 
@@ -170,10 +187,19 @@ def workspace(plan: Plan) -> int:
 def prepare(plan: Plan, weight: Array) -> Any:
     """Return weight as the core wants it: in the accumulator's dtype, flipped if that was asked for, and packed or split."""
     filters = kernels(plan, weight)
-    if plan.separable and (passes := _separable.split(filters)):
-        return passes
+    if plan.instead and isinstance(plan.instead.layout, _separable.Layout):
+        if passes := _separable.split(filters):
+            return Instead(passes)
+    elif plan.instead and not np.isfinite(filters).all():  # what they make of zeros of the padding counts
+        return Instead(prepare(plan.instead, weight))
     filters = filters.reshape(plan.filters_shape)
     return filters if plan.pack is None else plan.pack(filters, plan.layout)
+
+
+def _pack_by_position(filters: Array, layout: Layout) -> Array:
+    """Return filters (K, C / groups, positions of the kernel) packed position by position."""
+    ordered = np.ascontiguousarray(filters.swapaxes(1, 2)).reshape(len(filters), -1)
+    return _core.pack[CORE_NAMES[filters.dtype]](ordered, layout)
 
 
 def kernels(plan: Plan, weight: Array) -> Array:
@@ -216,8 +242,8 @@ def run(
         result = out
     if result.size:
         filters = prepare(plan, weight) if packed is None else packed
-        if plan.separable and isinstance(filters, _separable.Passes):
-            plan = plan.separable
+        if isinstance(filters, Instead) and plan.instead is not None:
+            plan, filters = plan.instead, filters.filters
         offsets = bias
         if bias is not None and (bias.ndim != 1 or not _is_plain(bias, problem.accumulator)):
             offsets = np.require(bias, problem.accumulator, ["C", "A"]).reshape(-1)
@@ -378,6 +404,28 @@ def _choose_blocks(problem: Problem, layout: _core.Layout, keeps_packed: bool) -
     return False, by_filters, packed
 
 
+def _layout_by_position(problem: Problem) -> _core.Layout:
+    """Return the layout that takes the kernel position by position."""
+    layout = _layout(problem, problem.output_size)
+    channels, filters = problem.channels // problem.groups, problem.filters // problem.groups
+    itemsize, chunk = problem.accumulator.itemsize, min(channels, CHUNK_TAPS[problem.precision])
+    row_bytes = problem.output_size[2] * filters * itemsize + chunk * problem.size[2] * problem.stride[1] * itemsize
+    layout.tile(
+        channels,
+        filters,
+        8 * itemsize,
+        max(1, min(problem.output_size[1], COPIED_STRIP_BYTES // row_bytes)),
+        by_filters=True,
+        packed=True,
+        panels=False,
+        in_place=True,
+        chunk=chunk,
+        block_tiles=1,
+        by_position=True,
+    )
+    return layout
+
+
 def _filters_cost(problem: Problem, pixels: int, lanes: int, keeps_packed: bool) -> float:
     """Return how long one image of a group takes with filters in the lanes, in multiply-adds of vectors."""
     filters = problem.filters // problem.groups
@@ -430,7 +478,7 @@ def _stacks_pay(problem: Problem, rows: int, columns: int, lanes: int) -> bool:
 def _block_layout(plan: Plan, size: Sequence[int]) -> Layout:
     """Return a layout for maps of up to this size, however small, with the weights that the plan has prepared."""
     problem = plan.problem
-    if not isinstance(plan.layout, _core.Layout):
+    if not isinstance(plan.layout, _core.Layout) or plan.layout.by_position:
         return plan.layout
     layout = _layout(problem, size)
     if problem.accumulator.kind == "f":

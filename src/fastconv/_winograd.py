@@ -52,6 +52,8 @@ DOMAIN = "it takes float32 or float64, and kernels of depth 1 with at least 3 ta
 # What things cost, in products of the best direct kernel.
 DIRECT = 1.2  # a product of an ordinary one
 STORE = 4.0  # an output of direct summation, beyond its products
+BY_POSITION = 1.15  # an ordinary one, one position of the kernel after the other
+REORDER = 60.0  # a weight, for that
 TRANSFORM = 16.0  # a number of a transformed tile, once for a channel and once for a filter
 SPLIT = 22.0  # the same of a virtual channel, beyond that
 BLEND = 1.3  # a product where lanes are tiles
@@ -192,8 +194,18 @@ def growth(forms: tuple[Form, Form]) -> float:
 
 def direct_cost(problem: Problem) -> float:
     """Return how long direct summation takes on one image, in products at full speed."""
-    rows, columns = problem.output_size[1:]
-    return problem.output_size[0] * rows * columns * problem.filters * (DIRECT * problem.taps + STORE)
+    outputs = math.prod(problem.output_size) * problem.filters
+    return min(outputs * (DIRECT * problem.taps + STORE), cost_by_position(problem))
+
+
+def cost_by_position(problem: Problem) -> float:
+    """Return the same for one position of the kernel after the other, which leaves out what lies in the padding."""
+    channels, filters = problem.channels // problem.groups, problem.filters // problem.groups
+    if problem.accumulator.kind != "f" or channels < 32 or filters < 16 or problem.output_size[2] < 8:
+        return math.inf  # too few for the tiles
+    outputs = math.prod(problem.output_size) * problem.filters
+    products = outputs * (DIRECT * BY_POSITION * problem.taps * problem.sight + STORE)
+    return products + REORDER * problem.filters * problem.taps  # packed or not: sums are the same
 
 
 def cost(problem: Problem, choice: Choice, keeps_packed: bool) -> float:
