@@ -15,6 +15,7 @@ cdef enum:
     MOST_UNITS = 8       # for every thread, if that many will do
     TRANSFORM = 18       # products that a number of a transformed tile costs, for every channel and every filter
     FETCH = 3            # products that a transformed weight costs, for every block of tiles
+    CUT = 8              # products that a tile costs every channel, of a row that two blocks share
 
 cdef struct Nest:
     # The forms of rows and columns as the kernels take them, for outputs of `axis[1]` and `axis[2]`.
@@ -43,15 +44,22 @@ cdef struct Winograd:
     Py_ssize_t part_numbers, strip_numbers, between_numbers, tiles_numbers, sums_numbers, out_numbers
 
 cdef struct Block:
-    # Some rows and columns of tiles of one image, and some of the filters.
+    # Some tiles of one image, row by row: of the first and the last row perhaps a part; and some of the filters.
     Py_ssize_t n, group, depth, phase
     Range rows, columns, blocks
-    Py_ssize_t tiles
+    Range places               # counted from the first tile of the first row on
+    Py_ssize_t tiles           # with every remainder by the dilation of the columns
 
 
 cdef Py_ssize_t count_tiles_of(const Job *job, const Nest *nest, int axis) noexcept nogil:
     """Return how many tiles an axis of the maps has, for every remainder by the dilation."""
     return ceiling(ceiling(job.map_size[axis], job.axis[axis].dilation), nest.outputs)
+
+
+cdef Range row_tiles(const Block *block, Py_ssize_t row) noexcept nogil:
+    """Return which tiles of a row belong to a block, counted from its first column on."""
+    cdef Py_ssize_t columns = block.columns.last - block.columns.first, first = (row - block.rows.first) * columns
+    return Range(max(0, block.places.first - first), min(columns, block.places.last - first))
 
 
 cdef Py_ssize_t input_columns(const Winograd *w, Py_ssize_t tile_columns) noexcept nogil:
@@ -287,7 +295,7 @@ cdef void share_out_tiles(Winograd *w, Py_ssize_t images, Py_ssize_t threads) no
     cdef Py_ssize_t others = images * job.map_size[0] * job.groups * job.axis[1].dilation
     cdef Py_ssize_t blocks = filter_blocks(job), most = MOST_UNITS * threads if threads > 1 else 0
     cdef Py_ssize_t row_blocks, column_blocks, parts, units, tiles, filters
-    cdef double some, largest, mean, time, least = INFINITY
+    cdef double some, largest, mean, cut, time, least = INFINITY
     cdef Range narrow = Range(ceiling(columns, w.tile_columns), columns)
     if w.blends:  # vectors of tiles side by side
         narrow.last = narrow.first
@@ -296,11 +304,14 @@ cdef void share_out_tiles(Winograd *w, Py_ssize_t images, Py_ssize_t threads) no
             units = others * row_blocks * column_blocks
             if units > most and least < INFINITY:
                 break
-            tiles = ceiling(rows, row_blocks) * ceiling(columns, column_blocks)
+            tiles = ceiling(columns, column_blocks)
+            tiles = ceiling(rows, row_blocks) * tiles if w.blends else ceiling(rows * tiles, row_blocks)
             some = <double>rows * columns / (row_blocks * column_blocks)
+            cut = CUT * w.channels * ceiling(columns, column_blocks) if rows % row_blocks and not w.blends else 0
             for parts in range(1, max(1, min(blocks, most // units)) + 1):
                 filters = min(job.filters, ceiling(blocks, parts) * BLOCK_VECTORS * job.kernels.lanes)
-                largest, mean = unit_time(w, tiles, filters), unit_time(w, some, <double>job.filters / parts)
+                largest = unit_time(w, tiles, filters) + cut
+                mean = unit_time(w, some, <double>job.filters / parts) + cut
                 time = min(ceiling(units * parts, threads) * largest,
                            (units * parts * mean + (threads - 1) * largest) / threads)
                 if time < 1.01 * least:  # rather too many units than too few: threads may be held up
@@ -318,19 +329,27 @@ cdef double unit_time(const Winograd *w, double tiles, double filters) noexcept 
 cdef Block find_tiles(const Winograd *w, Py_ssize_t index) noexcept nogil:
     cdef const Job *job = &w.job
     cdef Block block
+    cdef Py_ssize_t columns, rows = count_tiles_of(job, &w.y, 1)
     block.blocks = share(filter_blocks(job), job.parts, index % job.parts)
     index //= job.parts
     block.columns = share(count_tiles_of(job, &w.x, 2), w.column_blocks, index % w.column_blocks)
     index //= w.column_blocks
-    block.rows = share(count_tiles_of(job, &w.y, 1), w.row_blocks, index % w.row_blocks)
+    columns = block.columns.last - block.columns.first
+    if w.blends:
+        block.rows = share(rows, w.row_blocks, index % w.row_blocks)
+        block.places = Range(0, (block.rows.last - block.rows.first) * columns)
+    else:
+        block.places = share(rows * columns, w.row_blocks, index % w.row_blocks)
+        block.rows = Range(block.places.first // columns, ceiling(block.places.last, columns))
+        block.places.first -= block.rows.first * columns
+        block.places.last -= block.rows.first * columns
     index //= w.row_blocks
     block.phase = index % job.axis[1].dilation
     index //= job.axis[1].dilation
     block.depth = index % job.map_size[0]
     index //= job.map_size[0]
     block.group, block.n = index % job.groups, index // job.groups
-    block.tiles = (block.rows.last - block.rows.first) * job.axis[2].dilation * (
-        block.columns.last - block.columns.first)
+    block.tiles = (block.places.last - block.places.first) * job.axis[2].dilation
     return block
 
 
@@ -363,8 +382,8 @@ cdef void transform_images(real *tiles, real *strip, real *parts, real *between,
                            const Block *block) noexcept nogil:
     """Transform the tiles that a block sees, all channels: (positions, tiles, channels)."""
     cdef const Job *job = &w.job
-    cdef Py_ssize_t group, c, row, line, run, first, count, remainder, lines = w.y.positions
-    cdef Py_ssize_t columns = block.columns.last - block.columns.first
+    cdef Py_ssize_t group, c, row, line, first, count, remainder, lines = w.y.positions
+    cdef Range some
     cdef real *to
     for group in range(ceiling(w.channels, job.kernels.lanes)):
         c = group * job.kernels.lanes
@@ -377,12 +396,14 @@ cdef void transform_images(real *tiles, real *strip, real *parts, real *between,
                 else:
                     fill_line(strip + line % lines * w.strip_step, w, block, c, line)
                 line += 1
+            some = row_tiles(block, row)
             for remainder in range(job.axis[2].dilation):
-                for run in range(ceiling(columns, w.run_tiles)):
-                    first = run * w.run_tiles
-                    count = min(columns - first, w.run_tiles)
+                first = some.first
+                while first < some.last:
+                    count = min(some.last - first, w.run_tiles)
                     transform_run(to, strip, between, w, row * w.y.step, remainder, first, count)
                     to += count * w.tile_step
+                    first += count
 
 
 cdef void fill_line(real *line, const Winograd *w, const Block *block, Py_ssize_t c, Py_ssize_t index) noexcept nogil:
@@ -518,17 +539,20 @@ cdef void finish_tiles(real *out, const real *sums, real *between, const Winogra
     """Transform one row of tiles back, and write it to the maps, some tiles and `lanes` filters at a time."""
     cdef Py_ssize_t lanes = w.job.kernels.lanes, columns = block.columns.last - block.columns.first
     cdef Py_ssize_t dilation = w.job.axis[2].dilation, width = filters.last - filters.first
-    cdef Py_ssize_t vector, filter, remainder, run, first, tile, count
+    cdef Py_ssize_t vector, filter, remainder, first, tile, count
+    cdef Range some = row_tiles(block, row)
+    cdef Py_ssize_t start = ((row - block.rows.first) * columns + some.first - block.places.first) * dilation
     for vector in range(ceiling(min(filters.last, w.job.filters) - filters.first, lanes)):
         filter = filters.first + vector * lanes
-        for run in range(ceiling(columns, w.run_tiles)):
-            first = run * w.run_tiles
-            count = min(columns - first, w.run_tiles)
+        first = some.first
+        while first < some.last:
+            count = min(some.last - first, w.run_tiles)
             for remainder in range(dilation):
-                tile = ((row - block.rows.first) * dilation + remainder) * columns + first
+                tile = start + remainder * (some.last - some.first) + first - some.first
                 transform_columns(between, sums + tile * width + vector * lanes, w, width, count)
                 transform_rows(out + remainder * lanes, between, w, count)
             write_run(out, w, block, filter, row, block.columns.first + first, count)
+            first += count
 
 
 cdef void transform_columns(real *between, const real *sums, const Winograd *w, Py_ssize_t width,
