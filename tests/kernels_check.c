@@ -219,9 +219,10 @@ static void check_sweep(const fc_kernels *kernels, const fc_sweep_kind *kind, pt
     unsigned mask[MAX_TAPS + 1] = {0}, last_mask[MAX_TAPS + 1] = {0};
     const fc_sweep sweep = {weight, offset, mask, vectors > 1 ? last_mask : mask, written, kernel_rows, taps,
                             (const void *const *)image, column, last, map, step, 2, -50, 60, 0};
+    const int paired = kind->rows == 1 && !kind->edges;
     for (ptrdiff_t v = 0; v < taps + (across == 2 ? taps % 2 : 0); v++) {
-        const ptrdiff_t first = across == 1 ? v : v - v % 2 + v % 2 * lanes;
-        offset[v] = v;
+        const ptrdiff_t tap = paired ? fc_paired(taps, v) : v, first = across == 1 ? tap : v - v % 2 + v % 2 * lanes;
+        offset[v] = tap;
         for (ptrdiff_t lane = 0; lane < lanes; lane++) {
             const ptrdiff_t in_first = across * column + first + lane, in_last = in_first + across * last;
             mask[v] |= (unsigned)(inside <= in_first && in_first < outside) << lane;
@@ -238,7 +239,7 @@ static void check_sweep(const fc_kernels *kernels, const fc_sweep_kind *kind, pt
             double sum = sweep.bias;
             for (ptrdiff_t u = 0; u < kernel_rows; u++)
                 for (ptrdiff_t v = 0; v < taps; v++) {
-                    const ptrdiff_t pixel = across * x + v;
+                    const ptrdiff_t pixel = across * x + (paired ? fc_paired(taps, v) : v);
                     if (inside <= pixel && pixel < outside) sum += get(weight, u * taps + v) * get(image[i * stride + u], pixel);
                 }
             if (x - column >= lanes || written >> (x - column) & 1)

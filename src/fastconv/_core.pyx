@@ -86,6 +86,7 @@ cdef extern from "kernels/kernels.h" nogil:
         double bias, low, high
         int streams
     void fc_prefetch(const void *line) noexcept
+    Py_ssize_t fc_paired(Py_ssize_t taps, Py_ssize_t v) noexcept
     ctypedef void (*fc_tile_fn)(const fc_tile *) noexcept
     ctypedef void (*fc_filter_tile_fn)(const fc_filter_tile *) noexcept
     ctypedef void (*fc_panel_fn)(const fc_panel *) noexcept
@@ -317,6 +318,7 @@ cdef struct Job:
     Py_ssize_t lines           # of a strip, when sweeping
     Py_ssize_t stacks          # of as many channels as there are lanes, when those are swept at once; else 0
     Py_ssize_t across          # stride of the columns that sweeps see, 1 in a strip
+    bint pairs                 # of taps that lie a few vectors apart, for kernels of one row that sweep
     Py_ssize_t apart           # output rows whose kernels see the same lines
     Py_ssize_t strip_numbers, panel_numbers, sums_numbers, block_numbers
 
@@ -444,9 +446,10 @@ cdef class Layout:
         self.choose(1, filters, bits, strip_rows)
         job.in_place, job.parts, job.far_maps = in_place, parts, far_maps
         job.across = job.axis[2].stride if in_place else 1
+        job.pairs = job.axis[1].taps == 1 and job.across == 1
         job.apart = job.axis[1].dilation * job.axis[1].period // job.axis[1].stride
         job.lines = (job.strip_rows - 1) * job.axis[1].stride + job.axis[1].span
-        job.strip_numbers = max(job.row_step, job.map_size[2] + job.axis[2].span) + SLACK
+        job.strip_numbers = job.taps + max(job.row_step, job.map_size[2] + job.axis[2].span) + SLACK
         if not in_place:
             job.strip_numbers += job.lines * job.row_step + SLACK
         self.place_taps()
@@ -501,13 +504,14 @@ cdef class Layout:
     cdef place_taps(self):
         """Note where in a strip, and in a panel, each tap sees what belongs to a pixel."""
         cdef Job *job = &self.job
-        cdef Py_ssize_t c, i, j, k, t = 0
+        cdef Py_ssize_t c, i, j, k, v, t = 0
         self.offsets = np.empty(job.taps + job.chunk, np.intp)
         job.offset = &self.offsets[0]
         for c in range(job.channels):
             for i in range(job.axis[0].taps):
                 for j in range(job.axis[1].taps):
-                    for k in range(job.axis[2].taps):
+                    for v in range(job.axis[2].taps):
+                        k = tap_in_order(job, v)
                         self.offsets[t] = (
                             (c * job.axis[0].taps + i) * job.axis[1].slots * job.plane_step
                             + j % job.axis[1].period * job.plane_step + tap_index(&job.axis[1], j) * job.row_step
@@ -1253,7 +1257,8 @@ cdef void sweep_unit(real *workspace, const Job *job, Py_ssize_t index) noexcept
     cdef Range groups = share(job.groups, job.parts, index % job.parts)
     cdef Lines lines
     cdef Py_ssize_t margin = max(job.row_step, job.map_size[2] + job.axis[2].span) + SLACK
-    cdef real *zeros = workspace + 2 * job.lines * (sizeof(void *) // sizeof(real))
+    cdef real *weight = workspace + 2 * job.lines * (sizeof(void *) // sizeof(real))
+    cdef real *zeros = weight + job.taps
     cdef real *strip = zeros + margin
     cdef const real *image = <const real *>job.images + unit.n * job.image_step[0] + groups.first * job.image_step[1]
     cdef real *maps = (<real *>job.maps + unit.n * job.map_step[0] + groups.first * job.filters * job.map_step[1]
@@ -1264,7 +1269,7 @@ cdef void sweep_unit(real *workspace, const Job *job, Py_ssize_t index) noexcept
     memset(zeros, 0, margin * sizeof(real))
     for group in range(groups.first, groups.last):
         see_lines(&lines, image, zeros, strip, job, &unit)
-        sweep_group(maps, &lines, job, &unit, group)
+        sweep_group(maps, weight, &lines, job, &unit, group)
         image += job.image_step[1]
         maps += job.filters * job.map_step[1]
 
@@ -1289,15 +1294,19 @@ cdef void see_lines(Lines *lines, const real *image, const real *zeros, real *st
             strip += job.row_step
 
 
-cdef void sweep_group(real *map, const Lines *lines, const Job *job, const Unit *unit,
+cdef void sweep_group(real *map, real *ordered, const Lines *lines, const Job *job, const Unit *unit,
                       Py_ssize_t group) noexcept nogil:
     """Compute the maps of one group from its channel's lines."""
     cdef fc_sweep request
-    cdef Py_ssize_t k, turn
+    cdef Py_ssize_t k, turn, v
     request.taps, request.offset, request.kernel_rows = job.axis[2].taps, job.offset, job.axis[1].taps
     request.low, request.high = job.low, job.high
     for k in range(group * job.filters, (group + 1) * job.filters):
         request.weight = <const real *>job.weight + k * job.taps
+        if job.pairs:
+            for v in range(job.taps):
+                ordered[v] = (<const real *>request.weight)[tap_in_order(job, v)]
+            request.weight = ordered
         request.bias = (<const real *>job.bias)[k]
         for turn in range(min(job.apart, unit.rows)):
             sweep_rows(map, lines, job, &request, turn,
@@ -1491,7 +1500,9 @@ cdef class Placing:
         cdef Py_ssize_t index, rows
         self.job = job[0]
         if job.in_place and job.lines:
-            self.places = np.arange(job.axis[2].taps, dtype=np.intp) * job.axis[2].dilation - job.axis[2].pad
+            self.places = np.empty(job.taps, np.intp)
+            for index in range(job.axis[2].taps):
+                self.places[index] = tap_in_order(job, index) * job.axis[2].dilation - job.axis[2].pad
         elif job.in_place:
             self.places = np.empty(job.taps, np.intp)
             for index in range(job.taps):
@@ -1523,6 +1534,11 @@ cdef Py_ssize_t tap_place(const Job *job, Py_ssize_t tap) noexcept nogil:
     return place + tap * job.image_step[1]
 
 
+cdef Py_ssize_t tap_in_order(const Job *job, Py_ssize_t v) noexcept nogil:
+    """Return which tap of a row comes v-th."""
+    return fc_paired(job.axis[2].taps, v) if job.pairs else v
+
+
 cdef Py_ssize_t mask_step(const Job *job) noexcept nogil:
     """Return how many numbers `fill_masks` notes of a vector."""
     return job.axis[2].taps + 2
@@ -1539,7 +1555,8 @@ cdef void fill_masks(unsigned *masks, const Job *job) noexcept nogil:
         masks[axis.taps + 1] = True
         for tap in range(axis.taps + (axis.taps % 2 if job.across == 2 else 0)):
             start = max(0, min(vector * lanes, job.map_size[2] - lanes)) * job.across - axis.pad
-            start += tap * axis.dilation if job.across == 1 else tap - tap % 2 + tap % 2 * lanes
+            start += (tap_in_order(job, tap) * axis.dilation if job.across == 1
+                      else tap - tap % 2 + tap % 2 * lanes)
             first, last = 0, lanes
             if job.in_place:
                 first = min(max(0, -start), lanes)

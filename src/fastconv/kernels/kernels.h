@@ -6,7 +6,7 @@
 #include <math.h>
 #include <stddef.h>
 
-enum { TILE_MAX_FILTERS = 8, TILE_MAX_VECTORS = 6, FILTER_TILE_VECTORS = 3, SWEEP_MAX_ROWS = 7, SWEEP_MAX_VECTORS = 6,
+enum { TILE_MAX_FILTERS = 8, TILE_MAX_VECTORS = 6, FILTER_TILE_VECTORS = 3, SWEEP_MAX_ROWS = 7, SWEEP_MAX_VECTORS = 6, SWEEP_PAIR = 16,
        STACK_MAX_PIXELS = 14, STACK_MAX_TAPS = 7, PROBE_SUMS = 12, TRANSFORM_MAX_POSITIONS = 9, BLEND_MAX_FILTERS = 4 };
 
 /* Bring a line of memory, which may lie anywhere, into the cache. */
@@ -85,9 +85,16 @@ typedef struct {
 } fc_sweep;
 typedef void fc_sweep_fn(const fc_sweep *sweep);
 
+/* The place of tap v when taps come in pairs, SWEEP_PAIR apart: what both see of a row are vectors of the same place in memory. */
+static inline ptrdiff_t fc_paired(ptrdiff_t taps, ptrdiff_t v) {
+    const ptrdiff_t first = v - v % (2 * SWEEP_PAIR), some = taps - first < 2 * SWEEP_PAIR ? taps - first : 2 * SWEEP_PAIR;
+    const ptrdiff_t pairs = some > SWEEP_PAIR ? some - SWEEP_PAIR : 0, i = v - first;
+    return first + (i < 2 * pairs ? i / 2 + i % 2 * SWEEP_PAIR : i - pairs);
+}
+
 /* What a sweep is made for: so many output rows and vectors, kernels of so many rows and taps, a stride down the rows, and one
    across the columns. Kernel 0 is any of at least as many rows as are computed, stride 0 any. A single row without edges is for kernels
-   of one row, whose taps see pixels side by side. */
+   of one row, whose taps see pixels side by side and come in pairs: offset[v] = offset[0] + fc_paired(taps, v). */
 typedef struct {
     ptrdiff_t rows, vectors, kernel, stride, across, edges;
     fc_sweep_fn *run;

@@ -91,7 +91,7 @@
 /* v_fma(a, b, c) is a * b + c, rounded once. v_max(a, x) and v_min(a, x) return x if it is a NaN.
    v_stream(p, x) stores past the caches, to an address that is a multiple of the vector's size.
    v_even(a, b) and v_odd(a, b) are every other lane of a followed by b; v_low and v_high take lanes of a and b in turn.
-   v_slide(a, b, i), where there is one, is what begins at lane i of a followed by b.
+   v_slide(a, b, i), where there is one, is what begins at lane i, a literal, of a followed by b.
    v_load_mask(p, mask) loads the lanes whose bits are set and reads no others; ISAs without it do so lane by lane.
    v_store_mask(p, mask, x) stores these lanes only. */
 #if defined(SIMD_AVX512)
@@ -117,8 +117,7 @@
 #    define v_even(a, b) _mm512_permutex2var_ps(a, LANES_FROM(0), b)
 #    define v_odd(a, b) _mm512_permutex2var_ps(a, LANES_FROM(1), b)
 #    define v_slide(a, b, i) \
-         _mm512_permutex2var_ps(a, _mm512_setr_epi32(i, i + 1, i + 2, i + 3, i + 4, i + 5, i + 6, i + 7, \
-                                                     i + 8, i + 9, i + 10, i + 11, i + 12, i + 13, i + 14, i + 15), b)
+         _mm512_castsi512_ps(_mm512_alignr_epi32(_mm512_castps_si512(b), _mm512_castps_si512(a), i))
 #    define LANES_FROM(i) \
          _mm512_setr_epi32(i, i + 2, i + 4, i + 6, i + 8, i + 10, i + 12, i + 14, \
                            i + 16, i + 18, i + 20, i + 22, i + 24, i + 26, i + 28, i + 30)
@@ -142,7 +141,7 @@
 #    define v_store_mask(p, mask, x) _mm512_mask_storeu_pd(p, (__mmask8)(mask), x)
 #    define v_even(a, b) _mm512_permutex2var_pd(a, _mm512_setr_epi64(0, 2, 4, 6, 8, 10, 12, 14), b)
 #    define v_slide(a, b, i) \
-         _mm512_permutex2var_pd(a, _mm512_setr_epi64(i, i + 1, i + 2, i + 3, i + 4, i + 5, i + 6, i + 7), b)
+         _mm512_castsi512_pd(_mm512_alignr_epi64(_mm512_castpd_si512(b), _mm512_castpd_si512(a), i))
 #    define v_odd(a, b) _mm512_permutex2var_pd(a, _mm512_setr_epi64(1, 3, 5, 7, 9, 11, 13, 15), b)
 #    define v_low(a, b) _mm512_permutex2var_pd(a, _mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11), b)
 #    define v_high(a, b) _mm512_permutex2var_pd(a, _mm512_setr_epi64(4, 12, 5, 13, 6, 14, 7, 15), b)

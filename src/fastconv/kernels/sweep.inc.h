@@ -64,19 +64,31 @@ INLINE void NAMED(sweep_taps)(SWEEP_SHAPE, SWEEP_SUMS, const int first, const in
 }
 
 #ifdef v_slide
-/* Add all taps of one row, which see pixels side by side: loaded once for every LANES taps, for loads across lines are slow. */
+/* Add all taps of one row, which see pixels side by side, in pairs: for loads across lines are slow, vectors are put together from
+   what is loaded once, and used for both taps of a pair. */
 INLINE void NAMED(slide_row)(const int vectors, SWEEP_SUMS, const real *image, const real *weight, const ptrdiff_t taps) {
-    ROLLED for (ptrdiff_t v = 0; v < taps; v += LANES) {
-        const ptrdiff_t some = taps - v < LANES ? taps - v : LANES;
-        vec seen[SWEEP_MAX_VECTORS + 1];
+    ROLLED for (ptrdiff_t v = 0; v < taps; v += 2 * SWEEP_PAIR) {
+        const ptrdiff_t some = taps - v < 2 * SWEEP_PAIR ? taps - v : 2 * SWEEP_PAIR;
+        vec seen[SWEEP_MAX_VECTORS + 2 * SWEEP_PAIR / LANES], slid[SWEEP_MAX_VECTORS + SWEEP_PAIR / LANES];
         UNROLLED for (int j = 0; j < vectors; j++) seen[j] = v_load(image + v + j * LANES);
-        seen[vectors] = v_load_mask(image + v + vectors * LANES, (1u << (some - 1)) - 1);
-        UNROLLED for (int i = 0; i < LANES; i++) {
-            if (i >= some) break;
-            const vec w = v_splat(weight[v + i]);
-            UNROLLED for (int j = 0; j < vectors; j++)
-                sum[0][j] = v_fma(w, i ? v_slide(seen[j], seen[j + 1], i) : seen[j], sum[0][j]);
+        UNROLLED for (int j = vectors; j < vectors + 2 * SWEEP_PAIR / LANES; j++) {
+            const ptrdiff_t left = some - 1 - (j - vectors) * LANES, lanes = left < 0 ? 0 : left < LANES ? left : LANES;
+            seen[j] = v_load_mask(image + v + j * LANES, (1u << lanes) - 1);
         }
+#  define SLIDE(i) \
+    if (i < some) { \
+        UNROLLED for (int j = 0; j < vectors + SWEEP_PAIR / LANES; j++) \
+            slid[j] = v_slide(seen[j + i / LANES], seen[j + i / LANES + 1], i % LANES); \
+        const vec first = v_splat(*weight++); \
+        UNROLLED for (int j = 0; j < vectors; j++) sum[0][j] = v_fma(first, slid[j], sum[0][j]); \
+        if (i + SWEEP_PAIR < some) { \
+            const vec second = v_splat(*weight++); \
+            UNROLLED for (int j = 0; j < vectors; j++) sum[0][j] = v_fma(second, slid[j + SWEEP_PAIR / LANES], sum[0][j]); \
+        } \
+    }
+        SLIDE(0) SLIDE(1) SLIDE(2) SLIDE(3) SLIDE(4) SLIDE(5) SLIDE(6) SLIDE(7)
+        SLIDE(8) SLIDE(9) SLIDE(10) SLIDE(11) SLIDE(12) SLIDE(13) SLIDE(14) SLIDE(15)
+#  undef SLIDE
     }
 }
 #endif
