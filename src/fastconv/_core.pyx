@@ -611,7 +611,9 @@ def direct(const number[:, :, :, :, :] images, const number[:, :, :, :, :] weigh
     cdef Py_ssize_t axis
     see_arrays(&job, images, maps, pads)
     job.weight = &weight[0, 0, 0, 0, 0]
-    job.bias = NULL if bias is None else &bias[0]
+    job.bias = NULL
+    if bias is not None:
+        job.bias = &bias[0]
     job.channels, job.filters = weight.shape[1], weight.shape[0] // job.groups
     for axis in range(5):
         job.weight_step[axis] = weight.strides[axis] // <Py_ssize_t>sizeof(number)
