@@ -49,6 +49,7 @@ cdef extern from "kernels/kernels.h" nogil:
         const Py_ssize_t *offset
         Py_ssize_t taps
         const void **image
+        Py_ssize_t ahead
         void **map
         Py_ssize_t map_step
         const void *bias
@@ -978,6 +979,7 @@ cdef void multiply_pixels(real *maps, const real *seen, real *sums, const Job *j
     request.tap_step = rows if job.packed else 1
     request.taps = taps.last - taps.first
     request.offset = job.ramp if job.panels else job.offset + taps.first
+    request.ahead = job.vectors * job.kernels.lanes if job.in_place and block == unit.blocks.first else 0
     request.bias = <const real *>job.bias + filter if taps.first == 0 else NULL
     request.low = job.low if taps.last == job.taps else -INFINITY
     request.high = job.high if taps.last == job.taps else INFINITY

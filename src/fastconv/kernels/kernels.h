@@ -27,6 +27,7 @@ typedef struct {
     const ptrdiff_t *offset;
     ptrdiff_t taps;
     const void *image[TILE_MAX_VECTORS];
+    ptrdiff_t ahead; /* from pixels to those of the next tile, to be fetched; 0: they are at hand */
     void *map[TILE_MAX_VECTORS];
     ptrdiff_t map_step;
     const void *bias;

@@ -4,23 +4,34 @@
    neighbouring filters: each step loads what fills the lanes and spreads one number after the other of the other side over a vector.
    Later chunks of taps are added up by themselves and then added to the map, which keeps rounding errors small. */
 
+/* Add what filters see of one tap. */
+INLINE void NAMED(tile_tap)(const int filters, const int vectors, vec (*sum)[TILE_MAX_VECTORS], const real **image,
+                            const ptrdiff_t offset, const real *weight, const ptrdiff_t filter_step) {
+    vec pixels[TILE_MAX_VECTORS];
+    UNROLLED for (int j = 0; j < vectors; j++) pixels[j] = v_load(image[j] + offset);
+    UNROLLED for (int i = 0; i < filters; i++) {
+        const vec w = v_splat(weight[i * filter_step]);
+        UNROLLED for (int j = 0; j < vectors; j++) sum[i][j] = v_fma(w, pixels[j], sum[i][j]);
+    }
+}
+
 INLINE void NAMED(tile)(const int filters, const int vectors, const fc_tile *tile) {
     vec sum[TILE_MAX_FILTERS][TILE_MAX_VECTORS];
     const real *image[TILE_MAX_VECTORS];
     const real *weight = tile->weight, *bias = tile->bias;
     const ptrdiff_t filter_step = tile->filter_step, tap_step = tile->tap_step, taps = tile->taps;
-    const ptrdiff_t *offset = tile->offset;
+    const ptrdiff_t *offset = tile->offset, ahead = tile->ahead;
     UNROLLED for (int j = 0; j < vectors; j++) image[j] = tile->image[j];
     UNROLLED for (int i = 0; i < filters; i++)
         UNROLLED for (int j = 0; j < vectors; j++) sum[i][j] = v_splat(bias ? bias[i] : 0);
-    ROLLED for (ptrdiff_t t = 0; t < taps; t++) {
-        vec pixels[TILE_MAX_VECTORS];
-        UNROLLED for (int j = 0; j < vectors; j++) pixels[j] = v_load(image[j] + offset[t]);
-        UNROLLED for (int i = 0; i < filters; i++) {
-            const vec w = v_splat(weight[i * filter_step]);
-            UNROLLED for (int j = 0; j < vectors; j++) sum[i][j] = v_fma(w, pixels[j], sum[i][j]);
+    if (ahead) {
+        ROLLED for (ptrdiff_t t = 0; t < taps; t++, weight += tap_step) {
+            UNROLLED for (int j = 0; j < vectors; j++) v_fetch(image[j] + offset[t] + ahead);
+            NAMED(tile_tap)(filters, vectors, sum, image, offset[t], weight, filter_step);
         }
-        weight += tap_step;
+    } else {
+        ROLLED for (ptrdiff_t t = 0; t < taps; t++, weight += tap_step)
+            NAMED(tile_tap)(filters, vectors, sum, image, offset[t], weight, filter_step);
     }
     const vec low = v_splat((real)tile->low), high = v_splat((real)tile->high);
     const ptrdiff_t map_step = tile->map_step;
