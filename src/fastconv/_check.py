@@ -76,13 +76,8 @@ class Problem(NamedTuple):
         """Which part of the products sees the image, not zeros around it."""
         if self.padding_mode != "zeros":
             return 1.0
-        part = 1.0
-        for axis in range(3):
-            step, outputs = self.stride[axis], self.output_size[axis]
-            offset = np.arange(self.kernel[axis]) * self.dilation[axis] - self.pad[axis]
-            first, last = -(offset // step), (self.size[axis] - 1 - offset) // step + 1
-            part *= float(np.maximum(np.minimum(last, outputs) - np.maximum(first, 0), 0).mean()) / outputs
-        return part
+        axes = zip(self.kernel, self.stride, self.dilation, self.pad, self.size, self.output_size, strict=True)
+        return math.prod(_core.sight(*axis) for axis in axes)
 
     def reach(self, axis: int, start: int, stop: int) -> tuple[slice | list[int], int]:
         """Return what outputs start..stop of an axis see of the image, and how much zero-padding comes before it."""

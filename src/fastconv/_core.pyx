@@ -7,6 +7,7 @@
 
 over three axes, depth, rows and columns: 1-D and 2-D problems have axes of size one in front.
 The padded image exists only as `source`, which says where a padded position lies in the image.
+The road of a call comes from _plan.py, which chose a layout, and goes on to kernels/, C that works on one block of it.
 """
 
 import math
@@ -565,6 +566,20 @@ cdef Range seeing(const Axis *axis, Py_ssize_t tap, Py_ssize_t size, Range outpu
     return Range(inside, min(max(outside, inside), outputs.last))
 
 
+def sight(Py_ssize_t taps, Py_ssize_t stride, Py_ssize_t dilation, Py_ssize_t pad, Py_ssize_t size,
+          Py_ssize_t outputs):
+    """Return which part of an axis' products sees the image, not zeros around it."""
+    cdef Axis axis = make_axis(taps, stride, dilation)
+    cdef Range some
+    cdef Py_ssize_t tap
+    cdef double total = 0
+    axis.pad = pad
+    for tap in range(taps):
+        some = seeing(&axis, tap, size, Range(0, outputs))
+        total += some.last - some.first
+    return total / (<double>taps * outputs)
+
+
 cdef void slide(number *out, const number *image, const number *weight, Py_ssize_t depth, Py_ssize_t row,
                 Py_ssize_t first, Py_ssize_t last, const Job *job) noexcept nogil:
     """Slide one filter along columns first..last of one output row, and add up what it sees.
@@ -958,9 +973,7 @@ cdef void convolve_unit(real *workspace, const Job *job, Py_ssize_t index) noexc
     if job.lanes == FILTERS:
         finish_sums(maps, sums + packed_rows(job), job, &unit)
     if job.activation > RELU6:
-        for block in range(filter_block(job, unit.blocks.first).first,
-                           min(filter_block(job, unit.blocks.last - 1).last, job.filters)):
-            activate(maps + block * job.map_step[1], unit.pixels, job.activation)
+        activate_maps(maps, job, &unit)
 
 
 cdef void multiply_pixels(real *maps, const real *seen, real *sums, const Job *job, const Unit *unit, const Tile *tiles,
@@ -1064,9 +1077,7 @@ cdef void convolve_unit_by_position(real *workspace, const Job *job, Py_ssize_t 
             multiply_position(sums, image, job, &unit, block, taps)
     finish_sums(maps, sums, job, &unit)
     if job.activation != IDENTITY:
-        for block in range(filter_block(job, unit.blocks.first).first,
-                           min(filter_block(job, unit.blocks.last - 1).last, job.filters)):
-            activate(maps + block * job.map_step[1], unit.pixels, job.activation)
+        activate_maps(maps, job, &unit)
 
 
 cdef void multiply_position(real *sums, const real *image, const Job *job, const Unit *unit, Py_ssize_t block,
@@ -1101,10 +1112,23 @@ cdef void multiply_position(real *sums, const real *image, const Job *job, const
 
 cdef void finish_sums(real *maps, const real *sums, const Job *job, const Unit *unit) noexcept nogil:
     """Write the sums (pixels, K) of a unit's filters to their maps."""
-    cdef Py_ssize_t first = filter_block(job, unit.blocks.first).first
-    cdef Py_ssize_t last = min(filter_block(job, unit.blocks.last - 1).last, job.filters)
-    job.kernels.transpose(maps + first * job.map_step[1], job.map_step[1], sums + first, packed_rows(job),
-                          unit.pixels, last - first)
+    cdef Range filters = unit_filters(job, unit)
+    job.kernels.transpose(maps + filters.first * job.map_step[1], job.map_step[1], sums + filters.first,
+                          packed_rows(job), unit.pixels, filters.last - filters.first)
+
+
+cdef void activate_maps(real *maps, const Job *job, const Unit *unit) noexcept nogil:
+    """Apply the activation to what a unit's filters have written."""
+    cdef Range filters = unit_filters(job, unit)
+    cdef Py_ssize_t filter
+    for filter in range(filters.first, filters.last):
+        activate(maps + filter * job.map_step[1], unit.pixels, job.activation)
+
+
+cdef Range unit_filters(const Job *job, const Unit *unit) noexcept nogil:
+    """Return the filters of a group that a unit computes."""
+    return Range(filter_block(job, unit.blocks.first).first,
+                 min(filter_block(job, unit.blocks.last - 1).last, job.filters))
 
 
 def tiles(const real[:, :, :, :, :] images, const real[:, ::1] weight, const real[:] bias, real[:, :, :, :, :] maps,
@@ -1140,13 +1164,11 @@ cdef fc_unit_fn find_unit_fn(const Job *job, real _) noexcept nogil:
 
 cdef void share_out(Job *job, Py_ssize_t images, Py_ssize_t threads) noexcept nogil:
     """Make at least four units a thread of the work, if need be of smaller strips, if need be of fewer filters."""
-    cdef Py_ssize_t least = 4
+    cdef Py_ssize_t least = 8 * job.kernels.lanes if job.in_place and not (job.lines or job.by_position) else 4
     cdef Py_ssize_t others = images * job.map_size[0], wanted = 4 * threads if threads > 1 else 1
     if job.stacks:  # strips see some rows twice
         job.parts = min(job.stacks, max(job.parts, ceiling(wanted, others)))
     others *= job.parts if job.lines else job.groups
-    if job.in_place and not job.lines and not job.by_position:
-        least = 8 * job.kernels.lanes
     wanted = ceiling(wanted, others)
     job.strips = ceiling(job.map_size[1], job.strip_rows)
     if job.strips < wanted:

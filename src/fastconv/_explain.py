@@ -92,7 +92,7 @@ def explain(
 
     Notes
     -----
-    The choice depends on the shape of one image, the weights' shape, whether their kernels are of rank 1, and the options alone:
+    The choice depends on the shape of one image, the weights' shape, whether they are finite and of rank 1, and the options alone:
     results are the same for every batch size, number of threads and instruction set.
 
     Examples
@@ -168,10 +168,11 @@ def _candidate(plan: _plan.Plan, name: str, packed: bool) -> Candidate:
         cost = _fft.cost(plan.layout, packed) / direct
         how = f"blocks of {'x'.join(str(plan.layout.length[axis]) for axis in plan.layout.axes)}"
         return Candidate(name, cost, cost * problem.taps, plan.layout.workspace, 2 * error, how)
-    how = (
-        plan.layout.describe() if isinstance(plan.layout, _core.Layout) and problem.accumulator.kind == "f" else "rows"
-    )
-    return Candidate(name, 1.0, problem.taps, _plan.workspace(plan), error, how)
+    products, how = float(problem.taps), "rows"
+    if isinstance(plan.layout, _core.Layout) and problem.accumulator.kind == "f":
+        products *= problem.sight if plan.layout.by_position else 1.0
+        how = plan.layout.describe()
+    return Candidate(name, 1.0, products, _plan.workspace(plan), error, how)
 
 
 def _headline(problem: Problem) -> str:

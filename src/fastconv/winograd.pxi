@@ -294,7 +294,7 @@ cdef void share_out_tiles(Winograd *w, Py_ssize_t images, Py_ssize_t threads) no
     cdef Py_ssize_t rows = count_tiles_of(job, &w.y, 1), columns = count_tiles_of(job, &w.x, 2)
     cdef Py_ssize_t others = images * job.map_size[0] * job.groups * job.axis[1].dilation
     cdef Py_ssize_t blocks = filter_blocks(job), most = MOST_UNITS * threads if threads > 1 else 0
-    cdef Py_ssize_t row_blocks, column_blocks, parts, units, tiles, filters
+    cdef Py_ssize_t row_blocks, column_blocks, parts, units, width, tiles, filters
     cdef double some, largest, mean, cut, time, least = INFINITY
     cdef Range narrow = Range(ceiling(columns, w.tile_columns), columns)
     if w.blends:  # vectors of tiles side by side
@@ -304,10 +304,10 @@ cdef void share_out_tiles(Winograd *w, Py_ssize_t images, Py_ssize_t threads) no
             units = others * row_blocks * column_blocks
             if units > most and least < INFINITY:
                 break
-            tiles = ceiling(columns, column_blocks)
-            tiles = ceiling(rows, row_blocks) * tiles if w.blends else ceiling(rows * tiles, row_blocks)
+            width = ceiling(columns, column_blocks)
+            tiles = ceiling(rows, row_blocks) * width if w.blends else ceiling(rows * width, row_blocks)
             some = <double>rows * columns / (row_blocks * column_blocks)
-            cut = CUT * w.channels * ceiling(columns, column_blocks) if rows % row_blocks and not w.blends else 0
+            cut = CUT * w.channels * width if rows % row_blocks and not w.blends else 0
             for parts in range(1, max(1, min(blocks, most // units)) + 1):
                 filters = min(job.filters, ceiling(blocks, parts) * BLOCK_VECTORS * job.kernels.lanes)
                 largest = unit_time(w, tiles, filters) + cut
