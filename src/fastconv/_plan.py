@@ -31,7 +31,8 @@ DEAL = 80  # a row of a strip whose columns are dealt out
 SPREAD = 1.1  # a product with filters in the lanes, in all
 TURN = 20  # a vector of their sums, to be transposed
 PACK = 0.5  # a weight
-CHUNK_TAPS = {"default": 512, "highest": 64}  # added up by themselves: rounding errors stay small, panels in the cache
+CHUNK_TAPS = 512  # added up by themselves: rounding errors stay small, panels in the cache
+LEAST_CHUNK_TAPS = 32  # with precision "highest"
 Layout = _core.Layout | _core.WinogradLayout | _fft.Layout | _separable.Layout
 CORE_NAMES = {
     np.dtype(np.int32): "int32_t",
@@ -359,12 +360,12 @@ def _choose_blocks(problem: Problem, layout: _core.Layout, keeps_packed: bool) -
     channels, filters = problem.channels // problem.groups, problem.filters // problem.groups
     rows, columns = problem.output_size[1:]
     row_bytes = (problem.size[2] + 2 * problem.pad[2]) * itemsize
-    chunk = CHUNK_TAPS[problem.precision]
+    chunk = _chunk(problem)
     if (
         channels * problem.kernel[0] == 1
         and filters <= 4
         and problem.taps > 1
-        and (problem.precision == "default" or problem.taps <= chunk)
+        and (problem.precision == "default" or problem.taps <= 2 * LEAST_CHUNK_TAPS)
     ):
         _choose_sweeps(problem, layout, rows, columns, row_bytes)
         return True, False, False
@@ -404,11 +405,16 @@ def _choose_blocks(problem: Problem, layout: _core.Layout, keeps_packed: bool) -
     return False, by_filters, packed
 
 
+def _chunk(problem: Problem) -> int:
+    """Return how many taps to add up by themselves: errors are smallest if there are as many chunks."""
+    return CHUNK_TAPS if problem.precision == "default" else max(LEAST_CHUNK_TAPS, math.isqrt(problem.taps))
+
+
 def _layout_by_position(problem: Problem) -> _core.Layout:
     """Return the layout that takes the kernel position by position."""
     layout = _layout(problem, problem.output_size)
     channels, filters = problem.channels // problem.groups, problem.filters // problem.groups
-    itemsize, chunk = problem.accumulator.itemsize, min(channels, CHUNK_TAPS[problem.precision])
+    itemsize, chunk = problem.accumulator.itemsize, min(channels, _chunk(problem))
     row_bytes = problem.output_size[2] * filters * itemsize + chunk * problem.size[2] * problem.stride[1] * itemsize
     layout.tile(
         channels,
@@ -496,7 +502,7 @@ def _block_layout(plan: Plan, size: Sequence[int]) -> Layout:
                 packed=bool(packed),
                 panels=not by_filters,  # which alone do with less than a vector of pixels
                 in_place=False,
-                chunk=CHUNK_TAPS[problem.precision],
+                chunk=_chunk(problem),
                 block_tiles=8,
             )
     return layout
