@@ -35,9 +35,9 @@ GRAY = Case((1, 1, 300, 410), (1, 1, 31, 31), {"padding": 15})
 
 
 def kernels_of_rank_1(shape: Any, dtype: Any, rng: Any) -> Any:
-    """A bank (K, 1, kh, kw), in float64 before it is rounded."""
-    filters, _, kh, kw = shape
-    return (rng.standard_normal((filters, 1, kh, 1)) * rng.standard_normal((filters, 1, 1, kw))).astype(dtype)
+    """A bank (K, 1, ..., kh, kw), in float64 before it is rounded."""
+    *banks, kh, kw = shape
+    return (rng.standard_normal((*banks, kh, 1)) * rng.standard_normal((*banks, 1, kw))).astype(dtype)
 
 
 def plan_of(image: Any, weight: Any, bank: bool = True, **options: Any) -> Any:
@@ -193,6 +193,7 @@ def test_transforms_are_refused_where_they_cannot(dtype):
         ((1, 1, 200, 151), (2, 1, 21, 17), {"stride": (2, 3), "padding": ((5, 20), (0, 16))}),
         ((1, 1, 150, 201), (1, 1, 11, 13), {"dilation": (3, 2), "flip": True, "activation": "relu6"}),
         ((1, 2, 2100, 40), (2, 1, 9, 31), {"groups": 2}),
+        ((2, 2, 5, 150, 130), (4, 1, 1, 13, 15), {"groups": 2, "stride": (2, 1, 1)}),
     ],
 )
 def test_kernels_of_rank_1_take_two_passes(image, weight, options, padding_mode, dtype):

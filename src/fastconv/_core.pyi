@@ -10,6 +10,7 @@ STACKS: Final[set[tuple[int, int]]]
 direct: Final[dict[str, Callable[..., None]]]
 tiles: Final[dict[str, Callable[..., None]]]
 pack: Final[dict[str, Callable[..., NDArray[Any]]]]
+passes: Final[dict[str, Callable[..., None]]]
 winograd: Final[dict[str, Callable[..., None]]]
 pack_winograd: Final[dict[str, Callable[..., NDArray[Any]]]]
 

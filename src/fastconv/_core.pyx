@@ -1145,13 +1145,19 @@ def tiles(const real[:, :, :, :, :] images, const real[:, ::1] weight, const rea
     job.weight, job.bias = &weight[0, 0], &bias[0]
     place_columns(&job)
     share_out(&job, maps.shape[0], threads)
-    cdef Placing placing = layout.placing
-    if placing is None or not placing.fits(&job):
-        placing = Placing()  # another thread may be using the old one, and none may see this one unfinished
-        placing.fill(&job)
-        layout.placing = placing
+    cdef Placing placing = find_placing(layout, &job)
     placing.apply(&job)
     run(find_unit_fn[real](&job, 0), &job, layout.workspace, threads)
+
+
+cdef Placing find_placing(Layout layout, Job *job):
+    """Return where the taps of a job lie, as found for the last job of this layout or anew."""
+    cdef Placing placing = layout.placing
+    if placing is None or not placing.fits(job):
+        placing = Placing()  # another thread may be using the old one, and none may see this one unfinished
+        placing.fill(job)
+        layout.placing = placing
+    return placing
 
 
 cdef fc_unit_fn find_unit_fn(const Job *job, real _) noexcept nogil:
@@ -1368,6 +1374,76 @@ cdef void sweep_rows(real *map, const Lines *lines, const Job *job, fc_sweep *re
             kind.run(request)
             block += kind.rows
         first += kind.vectors
+
+
+cdef struct Passes:
+    # Kernels of rank 1 in two passes: `job` slides their rows along what `columns` left of the image.
+    Job job
+    Job columns
+
+
+def passes(const real[:, :, :, :, :] images, kernels, const real[:] bias, real[:, :, :, :, :] maps, pads, layout,
+           Py_ssize_t threads):
+    """Convolve every channel of images with its kernels, split into columns (K, kh) and rows (K, kw), into maps."""
+    cdef Passes passes
+    cdef Layout down = layout.columns, along = layout.rows
+    cdef const real[:, ::1] columns = kernels.columns, rows = kernels.rows
+    cdef const real[:] zeros = np.zeros(maps.shape[1], np.float32 if real is float else np.float64)
+    cdef Job *job = &passes.job
+    cdef Py_ssize_t parts = images.shape[0] * images.shape[1] * maps.shape[2]
+    if bias is None:
+        bias = zeros
+    job[0], passes.columns = along.job, down.job
+    see_arrays(job, images, maps, (0, 0, pads[2]))
+    see_arrays(&passes.columns, images, maps, (pads[0], pads[1], 0))
+    job.weight, job.bias, passes.columns.weight = &rows[0, 0], &bias[0], &columns[0, 0]
+    passes.columns.bias = &zeros[0]
+    passes.columns.map_size[2] = job.image_step[3] = images.shape[4]
+    passes.columns.groups = images.shape[1]
+    place_columns(job)
+    place_columns(&passes.columns)
+    cdef Placing places_along = find_placing(along, job), places_down = find_placing(down, &passes.columns)
+    places_along.apply(job)
+    places_down.apply(&passes.columns)
+    job.strips = ceiling(job.map_size[1], down.job.strip_rows)
+    if threads > 1:
+        job.strips = max(job.strips, min(ceiling(4 * threads, parts), job.map_size[1] // job.strip_rows))
+    job.units = parts * job.strips
+    run(<fc_unit_fn>passes_unit[real], job, layout.workspace, threads)
+
+
+cdef void passes_unit(real *workspace, const Passes *passes, Py_ssize_t index) noexcept nogil:
+    """Compute a strip of the maps that see one channel: columns down the image, then rows along what they leave."""
+    cdef Job columns = passes.columns, rows = passes.job
+    cdef Range strip = share(rows.map_size[1], rows.strips, index % rows.strips)
+    cdef Py_ssize_t count = strip.last - strip.first, numbers = count * columns.map_size[2]
+    cdef Py_ssize_t depth = index // rows.strips % rows.map_size[0]
+    cdef Py_ssize_t channel = index // rows.strips // rows.map_size[0]  # of all images
+    cdef Py_ssize_t n = channel // columns.groups
+    channel %= columns.groups
+    columns.images = <const real *>columns.images + n * columns.image_step[0] + channel * columns.image_step[1]
+    columns.weight = <const real *>columns.weight + channel * columns.filters * columns.taps
+    columns.axis[0].pad -= depth * columns.axis[0].stride
+    columns.axis[1].pad -= strip.first * columns.axis[1].stride  # further down the image
+    rows.weight = <const real *>rows.weight + channel * rows.groups * rows.taps
+    rows.bias = <const real *>rows.bias + channel * rows.groups
+    rows.maps = (<real *>rows.maps + n * rows.map_step[0] + channel * rows.groups * rows.map_step[1]
+                 + depth * rows.map_step[2] + strip.first * rows.map_size[2])
+    columns.maps = rows.images = workspace  # (K, rows, W)
+    columns.map_step[1] = rows.image_step[1] = numbers
+    columns.map_size[0] = rows.map_size[0] = rows.size[0] = columns.groups = 1
+    columns.map_size[1] = rows.map_size[1] = rows.size[1] = count
+    workspace += ceiling(columns.filters * numbers * sizeof(real), LINE_BYTES) * (LINE_BYTES // sizeof(real))
+    sweep_strips(workspace, &columns)
+    sweep_strips(workspace, &rows)
+
+
+cdef void sweep_strips(real *workspace, Job *job) noexcept nogil:
+    """Compute all strips of a job of sweeps, one after the other."""
+    cdef Py_ssize_t strip
+    job.strips = ceiling(job.map_size[1], job.strip_rows)
+    for strip in range(job.strips):
+        sweep_unit(workspace, job, strip)
 
 
 cdef void stack_unit(real *workspace, const Job *job, Py_ssize_t index) noexcept nogil:

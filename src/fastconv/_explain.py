@@ -147,9 +147,8 @@ def _candidate(plan: _plan.Plan, name: str, packed: bool) -> Candidate:
     direct = _winograd.direct_cost(problem)
     if isinstance(plan.layout, _separable.Layout):
         _, kh, kw = problem.kernel
-        strip_rows = plan.layout.strip_rows
-        cost = _separable.cost(problem, -(-problem.output_size[1] // strip_rows)) / direct
-        how = f"two passes, {kh}x1 then 1x{kw}, strips of {strip_rows} rows"
+        cost = _separable.cost(problem) / direct
+        how = f"two passes, {kh}x1 then 1x{kw}, strips of {plan.layout.strip_rows} rows"
         return Candidate(name, cost, kh + kw, _plan.workspace(plan), error, how)
     if choice := _winograd.choose(problem, packed):
         y, x = choice.forms

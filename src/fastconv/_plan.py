@@ -141,8 +141,8 @@ def make(
         takes_weight=pack is None and not problem.flip and dtypes[1] == problem.accumulator,
     )
     if strip_rows := _separable.choose(problem, keeps_packed, least):
-        passes = _separable.layout(problem, strip_rows, _core.tiles[name])
-        separable = plan._replace(core=_separable.convolve, layout=passes, fits=True, call=None)
+        passes = _separable.layout(problem, strip_rows)
+        separable = plan._replace(core=_core.passes[name], layout=passes, fits=True, call=None)
         plan = plan._replace(instead=separable, packing=("separable", *packing), call=None, takes_weight=False)
     elif isinstance(layout, _core.Layout) and _winograd.cost_by_position(problem) <= least:
         plan = plan._replace(

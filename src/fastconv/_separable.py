@@ -10,7 +10,6 @@ unless direct summation might.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -22,11 +21,12 @@ ROUNDINGS = 4  # of a weight, each by half a unit in its last place, up to which
 STRIP_BYTES = 2**19  # of the first pass's sums
 FAR_BYTES = 2**22  # of maps: in the cache they would only drive others out
 WORKSPACE_BYTES = 2**22
+LINE_BYTES = 64  # of the cache: what follows sums in a workspace begins at one
 
 # What things cost, in products of the best direct kernel.
-COLUMN, ROW = 1.8, 2.7  # a product of either pass
-PIXEL = 13.0  # a sum of either pass, whatever it adds up
-CALL = 1.5e6  # the passes over one strip
+COLUMN, ROW = 1.5, 2.0  # a product of either pass
+PIXEL = 9.5  # a sum of either pass, whatever it adds up
+CALL = 1.5e5  # what a call takes longer
 AT_A_TIME = 6  # rows that the sweeps of tall kernels compute
 SPLIT = 1e8  # a problem so large that trying to split its kernels does not matter, if the result is used but once
 
@@ -41,10 +41,8 @@ class Passes(NamedTuple):
 class Layout(NamedTuple):
     """How to go over images in two passes, for kernels that turn out to be of rank 1."""
 
-    tiles: Callable[..., None]
     columns: _core.Layout
     rows: _core.Layout
-    stride: tuple[int, ...]
     strip_rows: int
     workspace: int
 
@@ -61,19 +59,19 @@ def choose(problem: Problem, keeps_packed: bool, most: float) -> int | None:
     strips = -(-problem.output_size[1] // max(4, STRIP_BYTES // row_bytes))
     rows = -(-problem.output_size[1] // strips)
     rows += -rows % AT_A_TIME if problem.output_size[1] > rows else 0
-    return rows if cost(problem, strips) < most else None
+    return rows if cost(problem) < most else None
 
 
-def cost(problem: Problem, strips: int) -> float:
+def cost(problem: Problem) -> float:
     """Return how long two passes take on one image, in products at full speed."""
     depth, rows, columns = problem.output_size
     _, kh, kw = problem.kernel
     pixels = problem.size[2] * (COLUMN * kh + PIXEL) + columns * (ROW * kw + PIXEL)
-    return depth * (problem.filters * rows * pixels + problem.groups * strips * CALL)
+    return CALL + depth * problem.filters * rows * pixels
 
 
-def layout(problem: Problem, strip_rows: int, tiles: Callable[..., None]) -> Layout:
-    """Return the layout that computes so many rows at a time by sweeps of the core's `tiles`."""
+def layout(problem: Problem, strip_rows: int) -> Layout:
+    """Return the layout that computes so many rows at a time."""
     filters, bits, mode = problem.filters // problem.groups, 8 * problem.accumulator.itemsize, problem.padding_mode
     stride, dilation = problem.stride, problem.dilation
     _, kh, kw = problem.kernel
@@ -84,7 +82,7 @@ def layout(problem: Problem, strip_rows: int, tiles: Callable[..., None]) -> Lay
     columns = _core.Layout(
         (1, strip_rows, width),
         (1, kh, 1),
-        (1, stride[1], 1),
+        (stride[0], stride[1], 1),
         (1, dilation[1], 1),
         1,
         _core.PADDING_MODES[mode],
@@ -102,9 +100,9 @@ def layout(problem: Problem, strip_rows: int, tiles: Callable[..., None]) -> Lay
     )
     some_rows = min(strip_rows, 4)
     in_place = stride[2] == 1 and mode == "zeros"
-    rows.sweep(1, bits, some_rows, in_place=in_place, parts=filters, far_maps=far_maps(problem))
-    workspace = filters * strip_rows * width * bits // 8 + max(columns.workspace, rows.workspace)
-    return Layout(tiles, columns, rows, stride, strip_rows, workspace)
+    rows.sweep(1, bits, some_rows, in_place=in_place, parts=1, far_maps=far_maps(problem))
+    workspace = filters * strip_rows * width * bits // 8 + LINE_BYTES + max(columns.workspace, rows.workspace)
+    return Layout(columns, rows, strip_rows, workspace)
 
 
 def far_maps(problem: Problem) -> bool:
@@ -134,35 +132,3 @@ def split(kernels: Array) -> Passes | None:
         products = passes.columns[:, :, np.newaxis].astype(np.float64) * passes.rows[:, np.newaxis]
         tolerance = ROUNDINGS / 2 * float(np.finfo(kernels.dtype).eps)
         return passes if (np.abs(exact - products) <= tolerance * np.abs(exact)).all() else None
-
-
-def convolve(
-    images: Array, passes: Passes, bias: Array | None, maps: Array, pads: Sequence[int], layout: Layout, threads: int
-) -> None:
-    """Convolve images (N, C, D, H, W) into maps (N, K, D', H', W'), which the core can read and write."""
-    for unit in np.ndindex(*images.shape[:2], maps.shape[2], -(-maps.shape[3] // layout.strip_rows)):
-        _convolve_strip(images, passes, bias, maps, pads, layout, threads, unit)
-
-
-def _convolve_strip(
-    images: Array,
-    passes: Passes,
-    bias: Array | None,
-    maps: Array,
-    pads: Sequence[int],
-    layout: Layout,
-    threads: int,
-    unit: tuple[int, ...],
-) -> None:
-    """Compute some neighbouring rows of one image's maps that see one channel."""
-    n, channel, depth, strip = unit
-    filters, first = maps.shape[1] // images.shape[1], strip * layout.strip_rows
-    some = slice(channel * filters, (channel + 1) * filters)
-    image = images[n : n + 1, channel : channel + 1]
-    out = maps[n : n + 1, some, depth : depth + 1, first : first + layout.strip_rows]
-    between = np.empty((*out.shape[:4], images.shape[4]), maps.dtype)
-    # To the core, rows further down the image are those of less padding.
-    before = (pads[0] - depth * layout.stride[0], pads[1] - first * layout.stride[1], 0)
-    layout.tiles(image, passes.columns[some], None, between, before, layout.columns, threads)
-    offsets = None if bias is None else bias[some]
-    layout.tiles(between, passes.rows[some], offsets, out, (0, 0, pads[2]), layout.rows, threads)
