@@ -54,6 +54,7 @@
 #undef real
 #undef vec
 #undef LANES
+#undef QUAD_LANES
 #undef SIMD_NAME
 #undef SIMD_BEGIN
 #undef SIMD_END
@@ -75,6 +76,10 @@
 #undef v_slide
 #undef v_low
 #undef v_high
+#undef v_zip_low
+#undef v_zip_high
+#undef v_even_quads
+#undef v_odd_quads
 #undef ZIPPED
 #undef LANE_BITS
 #undef LANES_FROM
@@ -90,7 +95,8 @@
 
 /* v_fma(a, b, c) is a * b + c, rounded once. v_max(a, x) and v_min(a, x) return x if it is a NaN.
    v_stream(p, x) stores past the caches, to an address that is a multiple of the vector's size.
-   v_even(a, b) and v_odd(a, b) are every other lane of a followed by b; v_low and v_high take lanes of a and b in turn.
+   v_even(a, b) and v_odd(a, b) are every other lane of a followed by b; v_low and v_high take lanes of a and b in turn, and
+   v_zip_low and v_zip_high do so within every quad, 16 bytes; v_even_quads and v_odd_quads are every other quad of a followed by b.
    v_slide(a, b, i), where there is one, is what begins at lane i, a literal, of a followed by b.
    v_load_mask(p, mask) loads the lanes whose bits are set and reads no others; ISAs without it do so lane by lane.
    v_store_mask(p, mask, x) stores these lanes only. */
@@ -121,6 +127,10 @@
 #    define LANES_FROM(i) \
          _mm512_setr_epi32(i, i + 2, i + 4, i + 6, i + 8, i + 10, i + 12, i + 14, \
                            i + 16, i + 18, i + 20, i + 22, i + 24, i + 26, i + 28, i + 30)
+#    define v_zip_low(a, b) _mm512_unpacklo_ps(a, b)
+#    define v_zip_high(a, b) _mm512_unpackhi_ps(a, b)
+#    define v_even_quads(a, b) _mm512_shuffle_f32x4(a, b, 0x88)
+#    define v_odd_quads(a, b) _mm512_shuffle_f32x4(a, b, 0xdd)
 #    define v_low(a, b) _mm512_permutex2var_ps(a, ZIPPED(0), b)
 #    define v_high(a, b) _mm512_permutex2var_ps(a, ZIPPED(8), b)
 #    define ZIPPED(i) \
@@ -143,6 +153,10 @@
 #    define v_slide(a, b, i) \
          _mm512_castsi512_pd(_mm512_alignr_epi64(_mm512_castpd_si512(b), _mm512_castpd_si512(a), i))
 #    define v_odd(a, b) _mm512_permutex2var_pd(a, _mm512_setr_epi64(1, 3, 5, 7, 9, 11, 13, 15), b)
+#    define v_zip_low(a, b) _mm512_unpacklo_pd(a, b)
+#    define v_zip_high(a, b) _mm512_unpackhi_pd(a, b)
+#    define v_even_quads(a, b) _mm512_shuffle_f64x2(a, b, 0x88)
+#    define v_odd_quads(a, b) _mm512_shuffle_f64x2(a, b, 0xdd)
 #    define v_low(a, b) _mm512_permutex2var_pd(a, _mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11), b)
 #    define v_high(a, b) _mm512_permutex2var_pd(a, _mm512_setr_epi64(4, 12, 5, 13, 6, 14, 7, 15), b)
 #  endif
@@ -170,8 +184,12 @@
 #    define IN_ORDER(v) _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(v), 0xd8))
 #    define v_even(a, b) IN_ORDER(_mm256_shuffle_ps(a, b, 0x88))
 #    define v_odd(a, b) IN_ORDER(_mm256_shuffle_ps(a, b, 0xdd))
-#    define v_low(a, b) _mm256_permute2f128_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b), 0x20)
-#    define v_high(a, b) _mm256_permute2f128_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b), 0x31)
+#    define v_zip_low(a, b) _mm256_unpacklo_ps(a, b)
+#    define v_zip_high(a, b) _mm256_unpackhi_ps(a, b)
+#    define v_even_quads(a, b) _mm256_permute2f128_ps(a, b, 0x20)
+#    define v_odd_quads(a, b) _mm256_permute2f128_ps(a, b, 0x31)
+#    define v_low(a, b) v_even_quads(v_zip_low(a, b), v_zip_high(a, b))
+#    define v_high(a, b) v_odd_quads(v_zip_low(a, b), v_zip_high(a, b))
 #  else
 #    define vec __m256d
 #    define v_load(p) _mm256_loadu_pd(p)
@@ -188,8 +206,12 @@
          _mm256_maskload_pd(p, _mm256_cmpeq_epi64(_mm256_and_si256(_mm256_set1_epi64x((int)(mask)), LANE_BITS), LANE_BITS))
 #    define v_even(a, b) _mm256_permute4x64_pd(_mm256_unpacklo_pd(a, b), 0xd8)
 #    define v_odd(a, b) _mm256_permute4x64_pd(_mm256_unpackhi_pd(a, b), 0xd8)
-#    define v_low(a, b) _mm256_permute2f128_pd(_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b), 0x20)
-#    define v_high(a, b) _mm256_permute2f128_pd(_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b), 0x31)
+#    define v_zip_low(a, b) _mm256_unpacklo_pd(a, b)
+#    define v_zip_high(a, b) _mm256_unpackhi_pd(a, b)
+#    define v_even_quads(a, b) _mm256_permute2f128_pd(a, b, 0x20)
+#    define v_odd_quads(a, b) _mm256_permute2f128_pd(a, b, 0x31)
+#    define v_low(a, b) v_even_quads(v_zip_low(a, b), v_zip_high(a, b))
+#    define v_high(a, b) v_odd_quads(v_zip_low(a, b), v_zip_high(a, b))
 #  endif
 #elif defined(SIMD_NEON)
 #  include <arm_neon.h>
@@ -288,4 +310,11 @@
 #ifndef v_stream
 #  define v_stream(p, x) v_store(p, x)
 #endif
+#ifndef v_zip_low /* vectors of one quad or less */
+#  define v_zip_low(a, b) v_low(a, b)
+#  define v_zip_high(a, b) v_high(a, b)
+#  define v_even_quads(a, b) (a)
+#  define v_odd_quads(a, b) (b)
+#endif
 #define LANES (VECTOR_BYTES * 8 / REAL_BITS)
+#define QUAD_LANES (VECTOR_BYTES < 16 ? 1 : 128 / REAL_BITS)

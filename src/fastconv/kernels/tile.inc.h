@@ -130,16 +130,22 @@ static void NAMED(deal)(void *to, ptrdiff_t to_step, ptrdiff_t slots, const void
         NAMED(deal_ways)(8, to, to_step, slots, from, count);
 }
 
-/* Transpose LANES vectors: dealt out LANES ways, rows and lanes have changed places. */
-INLINE void NAMED(transpose_vectors)(vec *row) {
-    vec dealt[LANES];
-    UNROLLED for (int bit = 1; bit < LANES; bit *= 2) {
-        UNROLLED for (int i = 0; i < LANES / 2; i++) {
-            dealt[i] = v_even(row[2 * i], row[2 * i + 1]);
-            dealt[i + LANES / 2] = v_odd(row[2 * i], row[2 * i + 1]);
+/* Let a bit of the vectors' numbers change places with the bit of the lanes' that tells neighbours apart, or neighbouring quads. */
+INLINE void NAMED(trade)(vec *row, const int bit, const int quads) {
+    UNROLLED for (int i = 0; i < LANES; i++)
+        if (!(i & bit)) {
+            const vec a = row[i], b = row[i + bit];
+            row[i] = quads ? v_even_quads(a, b) : v_zip_low(a, b);
+            row[i + bit] = quads ? v_odd_quads(a, b) : v_zip_high(a, b);
         }
-        UNROLLED for (int i = 0; i < LANES; i++) row[i] = dealt[i];
-    }
+}
+
+/* Transpose LANES vectors: all bits have changed places. */
+INLINE void NAMED(transpose_vectors)(vec *row) {
+    if (QUAD_LANES > 2) NAMED(trade)(row, 2, 0);
+    if (QUAD_LANES > 1) NAMED(trade)(row, 1, 0);
+    if (LANES > QUAD_LANES) NAMED(trade)(row, QUAD_LANES, 1);
+    if (LANES > 2 * QUAD_LANES) NAMED(trade)(row, 2 * QUAD_LANES, 1);
 }
 
 /* Transpose a matrix square by square; the last ones move back over their neighbours. */
