@@ -477,7 +477,8 @@ def _stacks_pay(problem: Problem, rows: int, columns: int, lanes: int) -> bool:
     swept = (1.2 * taps + 5) * (1.9 if stride == 2 else 1) / _used(columns, lanes) + 120 * lanes / (rows * columns)
     # What one gathers from channels whose places differ by so much evicts itself from the cache.
     lines = 2 if math.prod(problem.size[1:]) * problem.accumulator.itemsize % 4096 == 0 else 1
-    stacked = (taps + 9 + 8 * problem.stride[1] * stride * lines) / _used(problem.groups, lanes)
+    tap = 1.0 if _core.current_isa()[0] in ("avx512", "neon") else 1.1  # 16 registers are too few for so many sums
+    stacked = (tap * taps + 5 + 8 * problem.stride[1] * stride * lines) / _used(problem.groups, lanes)
     return swept > stacked
 
 
