@@ -135,14 +135,15 @@ def make(
         fits=layout.workspace <= WORKSPACE_BYTES,
         pack=pack,
         packing=packing,
-        threads=_threads(problem),
+        threads=_threads(problem.products),
         integers_may_overflow=_check.may_overflow(dtypes, problem.taps, problem.accumulator),
         call=_call(problem, dtypes, layout, whole_images_shape, whole_maps_shape),
         takes_weight=pack is None and not problem.flip and dtypes[1] == problem.accumulator,
     )
     if strip_rows := _separable.choose(problem, keeps_packed, least):
         passes = _separable.layout(problem, strip_rows)
-        separable = plan._replace(core=_core.passes[name], layout=passes, fits=True, call=None)
+        threads = _threads(batch * _separable.cost(problem))
+        separable = plan._replace(core=_core.passes[name], layout=passes, fits=True, threads=threads, call=None)
         plan = plan._replace(instead=separable, packing=("separable", *packing), call=None, takes_weight=False)
     elif isinstance(layout, _core.Layout) and _winograd.cost_by_position(problem) <= least:
         plan = plan._replace(
@@ -158,8 +159,8 @@ def make(
     return plan
 
 
-def _threads(problem: Problem) -> int:
-    return max(1, problem.products // THREAD_PRODUCTS)
+def _threads(products: float) -> int:
+    return max(1, int(products) // THREAD_PRODUCTS)
 
 
 def _call(
@@ -177,7 +178,7 @@ def _call(
         return None
     keeps_gil = problem.products <= GIL_PRODUCTS
     output = problem.output_shape, problem.dtype
-    return _core.Call(images_shape, maps_shape, output, problem.pad, layout, _threads(problem), keeps_gil)
+    return _core.Call(images_shape, maps_shape, output, problem.pad, layout, _threads(problem.products), keeps_gil)
 
 
 def workspace(plan: Plan) -> int:
