@@ -10,6 +10,7 @@ from reference import convolve
 from strategies import CONV, values
 
 import fastconv as fc
+from fastconv import _plan
 
 LAYOUTS = {
     "contiguous": lambda a: a,
@@ -451,6 +452,19 @@ def test_a_call_needs_little_more_than_its_output(dtype, view, options):
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak - result.nbytes < 8e6
+
+
+@pytest.mark.parametrize("weight", [(8, 3, 3, 3), (3, 1, 7, 7), (8, 3, 1, 1), (5, 3, 5, 31), (40, 3, 3, 3)])
+@pytest.mark.parametrize("options", [{"padding": "same"}, {"stride": 2, "padding": 1, "padding_mode": "reflect"}])
+def test_images_that_are_converted_whole_or_in_parts(weight, options, rng, monkeypatch):
+    weight = values(rng, weight, "f4")
+    image = np.moveaxis(values(rng, (2, 300, 350, 3), "f4"), -1, 1)
+    options = {**options, "groups": 3 // weight.shape[1]}
+    contiguous = fc.conv2d(np.ascontiguousarray(image), weight, **options)
+    for converted in (_plan.CONVERTED_BYTES, 3 * 300 * 350 * 4, 0):  # all images, one, parts of one
+        monkeypatch.setattr(_plan, "CONVERTED_BYTES", converted)
+        result = fc.conv2d(image, weight, **options)
+        np.testing.assert_allclose(result, contiguous, rtol=0, atol=2e-6 * np.abs(contiguous).max())
 
 
 def test_writing_to_out_needs_no_second_output():

@@ -1,7 +1,8 @@
 """Problem -> frozen, cached Plan: which algorithm runs, in which dtype, over which blocks of the arrays.
 
 The core reads any array of its accumulator's dtype whose columns lie side by side, and writes likewise: such arrays are handed
-over whole. Others (other dtypes, byte orders or column strides) pass through block by block, so that memory stays bounded.
+over whole. Others (other dtypes, byte orders or column strides) are converted a few images or a block at a time, so that memory
+stays bounded.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ import numpy as np
 from fastconv import _check, _core, _fft, _separable, _winograd
 from fastconv._check import Array, Problem
 
-BLOCK_BYTES = 2**20  # of converted input or output at a time
+CONVERTED_BYTES = 2**22  # of whole images that are converted at a time
+BLOCK_BYTES = 2**20  # of parts of larger ones, and of their maps
 STRIP_BYTES = 2**18  # of padded input at a time
 COPIED_STRIP_BYTES = 2**20  # of one that is read chunk by chunk
 SWEEP_BYTES = 2**15
@@ -277,20 +279,23 @@ def _batches(plan: Plan, input: Array, result: Array) -> Iterator[tuple[Array, A
 
 
 def _convolve(plan: Plan, images: Array, filters: Any, bias: Array | None, maps: Array, threads: int) -> None:
-    """Convolve images (N, C, D, H, W) into maps (N, K, D', H', W'), block by block if they have to be converted."""
+    """Convolve images (N, C, D, H, W) into maps (N, K, D', H', W'), those to be converted image by image or block by block."""
     problem = plan.problem
     accumulator = problem.accumulator
     if isinstance(plan.layout, _fft.Layout):  # it cuts blocks of its own out of any array
         plan.core(images, filters, bias, maps, problem.pad, plan.layout, threads)
         return
-    if (
-        plan.fits
-        and _readable(images, accumulator, problem.is_pointwise)
-        and _readable(maps, accumulator, whole_planes=True)
-    ):
-        if problem.is_pointwise:
-            images, maps = (array.reshape(*array.shape[:2], 1, -1, 1) for array in (images, maps))
-        plan.core(images, filters, bias, maps, problem.pad, plan.layout, threads)
+    readable = _readable(images, accumulator, problem.is_pointwise)
+    image_bytes = max(1, math.prod(images.shape[1:])) * accumulator.itemsize
+    count = len(images) if readable else CONVERTED_BYTES // image_bytes
+    if count and plan.fits and _readable(maps, accumulator, whole_planes=True):
+        for first in range(0, len(images), count):
+            some, out = images[first : first + count], maps[first : first + count]
+            if not readable:
+                some = np.require(some, accumulator, ["C", "A"])
+            if problem.is_pointwise:
+                some, out = (array.reshape(*array.shape[:2], 1, -1, 1) for array in (some, out))
+            plan.core(some, filters, bias, out, problem.pad, plan.layout, threads)
         return
     count, size = _block_size(plan)
     layout = _block_layout(plan, size)
