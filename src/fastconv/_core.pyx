@@ -1390,7 +1390,6 @@ def passes(const real[:, :, :, :, :] images, kernels, const real[:] bias, real[:
     cdef const real[:, ::1] columns = kernels.columns, rows = kernels.rows
     cdef const real[:] zeros = np.zeros(maps.shape[1], np.float32 if real is float else np.float64)
     cdef Job *job = &passes.job
-    cdef Py_ssize_t parts = images.shape[0] * images.shape[1] * maps.shape[2]
     if bias is None:
         bias = zeros
     job[0], passes.columns = along.job, down.job
@@ -1399,41 +1398,35 @@ def passes(const real[:, :, :, :, :] images, kernels, const real[:] bias, real[:
     job.weight, job.bias, passes.columns.weight = &rows[0, 0], &bias[0], &columns[0, 0]
     passes.columns.bias = &zeros[0]
     passes.columns.map_size[2] = job.image_step[3] = images.shape[4]
-    passes.columns.groups = images.shape[1]
+    passes.columns.groups = passes.columns.parts = images.shape[1]
     place_columns(job)
     place_columns(&passes.columns)
     cdef Placing places_along = find_placing(along, job), places_down = find_placing(down, &passes.columns)
     places_along.apply(job)
     places_down.apply(&passes.columns)
-    job.strips = ceiling(job.map_size[1], down.job.strip_rows)
-    if threads > 1:
-        job.strips = max(job.strips, min(ceiling(4 * threads, parts), job.map_size[1] // job.strip_rows))
-    job.units = parts * job.strips
+    share_out(&passes.columns, images.shape[0], threads)
+    job.units = passes.columns.units
     run(<fc_unit_fn>passes_unit[real], job, layout.workspace, threads)
 
 
 cdef void passes_unit(real *workspace, const Passes *passes, Py_ssize_t index) noexcept nogil:
     """Compute a strip of the maps that see one channel: columns down the image, then rows along what they leave."""
     cdef Job columns = passes.columns, rows = passes.job
-    cdef Range strip = share(rows.map_size[1], rows.strips, index % rows.strips)
-    cdef Py_ssize_t count = strip.last - strip.first, numbers = count * columns.map_size[2]
-    cdef Py_ssize_t depth = index // rows.strips % rows.map_size[0]
-    cdef Py_ssize_t channel = index // rows.strips // rows.map_size[0]  # of all images
-    cdef Py_ssize_t n = channel // columns.groups
-    channel %= columns.groups
-    columns.images = <const real *>columns.images + n * columns.image_step[0] + channel * columns.image_step[1]
+    cdef Unit unit = find_unit(&columns, index)
+    cdef Py_ssize_t channel = index % columns.groups
+    columns.images = <const real *>columns.images + unit.n * columns.image_step[0] + channel * columns.image_step[1]
     columns.weight = <const real *>columns.weight + channel * columns.filters * columns.taps
-    columns.axis[0].pad -= depth * columns.axis[0].stride
-    columns.axis[1].pad -= strip.first * columns.axis[1].stride  # further down the image
+    columns.axis[0].pad -= unit.depth * columns.axis[0].stride
+    columns.axis[1].pad -= unit.first_row * columns.axis[1].stride  # further down the image
     rows.weight = <const real *>rows.weight + channel * rows.groups * rows.taps
     rows.bias = <const real *>rows.bias + channel * rows.groups
-    rows.maps = (<real *>rows.maps + n * rows.map_step[0] + channel * rows.groups * rows.map_step[1]
-                 + depth * rows.map_step[2] + strip.first * rows.map_size[2])
+    rows.maps = (<real *>rows.maps + unit.n * rows.map_step[0] + channel * rows.groups * rows.map_step[1]
+                 + unit.depth * rows.map_step[2] + unit.first_row * rows.map_size[2])
     columns.maps = rows.images = workspace  # (K, rows, W)
-    columns.map_step[1] = rows.image_step[1] = numbers
-    columns.map_size[0] = rows.map_size[0] = rows.size[0] = columns.groups = 1
-    columns.map_size[1] = rows.map_size[1] = rows.size[1] = count
-    workspace += ceiling(columns.filters * numbers * sizeof(real), LINE_BYTES) * (LINE_BYTES // sizeof(real))
+    columns.map_step[1] = rows.image_step[1] = unit.pixels
+    columns.map_size[0] = rows.map_size[0] = rows.size[0] = columns.groups = columns.parts = 1
+    columns.map_size[1] = rows.map_size[1] = rows.size[1] = unit.rows
+    workspace += ceiling(columns.filters * unit.pixels * sizeof(real), LINE_BYTES) * (LINE_BYTES // sizeof(real))
     sweep_strips(workspace, &columns)
     sweep_strips(workspace, &rows)
 
