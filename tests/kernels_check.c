@@ -1,6 +1,5 @@
 /* The micro-kernels of every instruction set that this machine can run, against naive loops over small integers, whose sums
-   are exact: tiles, panels, frames, sweeps, stacks, Winograd's forms, and what deals numbers out, transposes, gathers or scatters
-   them.
+   are exact: tiles, panels, frames, sweeps, stacks, Winograd's forms, and what transposes, gathers or scatters.
    Exits with 1 after the first kernel that is wrong.
 
    cc -O2 -ffp-contract=off -Isrc/fastconv/kernels tests/kernels_check.c src/fastconv/kernels/{isa_*,dispatch}.c */
@@ -133,16 +132,6 @@ static void check_scatter(const fc_kernels *kernels, ptrdiff_t rows, ptrdiff_t c
     free(from), free(bias), free(other);
 }
 
-static void check_deal(const fc_kernels *kernels, ptrdiff_t ways, ptrdiff_t slots, ptrdiff_t count) {
-    const ptrdiff_t step = count + 1;
-    void *from = draw(ways * count), *to = draw(slots * step), *expected = copy(to, slots * step);
-    for (ptrdiff_t slot = 0; slot < slots; slot++)
-        for (ptrdiff_t i = 0; i < count; i++) put(expected, slot * step + i, get(from, ways * i + slot));
-    kernels->deal(to, step, slots, from, ways, count);
-    compare(to, expected, slots * step, "deal", ways, slots, count);
-    free(from);
-}
-
 static void check_filter_tile(const fc_kernels *kernels, ptrdiff_t pixels, ptrdiff_t vectors, ptrdiff_t taps, int variant) {
     const ptrdiff_t lanes = kernels->lanes, count = vectors * lanes, width = count + 1, step = count + 2;
     const double low = variant & CLIPS ? 0 : -INFINITY, high = variant & CLIPS ? 6 : INFINITY;
@@ -183,16 +172,19 @@ static void check_lone(const fc_kernels *kernels, ptrdiff_t filters, ptrdiff_t t
     free(weight), free(pixel), free(bias);
 }
 
-static void check_frame(const fc_kernels *kernels, ptrdiff_t left, ptrdiff_t columns, ptrdiff_t right) {
-    const ptrdiff_t rows = 3, step = left + columns + right, from_step = columns + 1, slack = kernels->lanes;
-    void *from = draw(rows * from_step), *to = draw(rows * step + slack), *expected = draw(rows * step);
+static void check_frame(const fc_kernels *kernels, ptrdiff_t ways, ptrdiff_t slots, ptrdiff_t first, ptrdiff_t step) {
+    const ptrdiff_t rows = 3, columns = 2 * kernels->lanes + 3, from_step = columns + 1, count = rows * slots * step;
+    void *from = draw(rows * from_step - 1), *to = draw(count + kernels->lanes), *expected = draw(count);
+    const fc_frame frame = {.to = to, .to_step = step, .slots = slots, .from = from, .from_step = from_step, .first = first,
+                            .columns = columns, .rows = rows, .ways = ways};
     for (ptrdiff_t r = 0; r < rows; r++)
-        for (ptrdiff_t c = 0; c < step; c++) {
-            const int inside = left <= c && c < left + columns;
-            put(expected, r * step + c, inside ? get(from, r * from_step + c - left) : 0);
-        }
-    kernels->frame(to, step, left, from, from_step, rows, columns);
-    compare(copy(to, rows * step), expected, rows * step, "frame", left, columns, right);
+        for (ptrdiff_t slot = 0; slot < slots; slot++)
+            for (ptrdiff_t i = 0; i < step; i++) {
+                const ptrdiff_t c = first + ways * i + slot;
+                put(expected, (r * slots + slot) * step + i, 0 <= c && c < columns ? get(from, r * from_step + c) : 0);
+            }
+    kernels->frame(&frame);
+    compare(copy(to, count), expected, count, "frame", ways, first, step);
     free(from), free(to);
 }
 
@@ -422,14 +414,11 @@ static void check_kernels(const fc_kernels *kernels) {
                     check_filter_tile(kernels, pixels, vectors, taps[t], variant);
         check_panel(kernels, taps[t]);
     }
-    for (ptrdiff_t columns = 1; columns <= 3 * kernels->lanes; columns++)
-        for (ptrdiff_t left = 0; left <= kernels->lanes + 1; left++) {
-            check_frame(kernels, left, columns, 0);
-            check_frame(kernels, left, columns, left + 1);
-        }
-    for (ptrdiff_t count = 1; count <= 3 * kernels->lanes; count++)
-        for (ptrdiff_t ways = 2; ways <= 8; ways *= 2)
-            for (ptrdiff_t slots = 1; slots <= ways; slots++) check_deal(kernels, ways, slots, count);
+    for (ptrdiff_t ways = 1; ways <= 8; ways *= 2)
+        for (ptrdiff_t slots = 1; slots <= ways; slots++)
+            for (ptrdiff_t step = 1; step <= 3 * kernels->lanes; step++)
+                for (ptrdiff_t first = -3 * kernels->lanes; first <= kernels->lanes + 1; first += first < -2 ? 5 : 1)
+                    check_frame(kernels, ways, slots, first, step);
     for (ptrdiff_t filters = 1; filters <= kernels->lanes; filters++)
         for (ptrdiff_t taps = 1; taps <= 25; taps++)
             for (int variant = 0; variant < VARIANTS; variant += PACKED + 1) check_lone(kernels, filters, taps, variant);

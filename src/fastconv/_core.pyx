@@ -74,6 +74,12 @@ cdef extern from "kernels/kernels.h" nogil:
         const Py_ssize_t *start
         const Py_ssize_t *seen
         const Py_ssize_t *length
+    ctypedef struct fc_frame:
+        void *to
+        Py_ssize_t to_step, slots
+        const void *source "from"
+        Py_ssize_t source_step "from_step", first, columns
+        Py_ssize_t rows, ways
     ctypedef struct fc_sweep:
         const void *weight
         const Py_ssize_t *offset
@@ -92,6 +98,7 @@ cdef extern from "kernels/kernels.h" nogil:
     ctypedef void (*fc_tile_fn)(const fc_tile *) noexcept
     ctypedef void (*fc_filter_tile_fn)(const fc_filter_tile *) noexcept
     ctypedef void (*fc_panel_fn)(const fc_panel *) noexcept
+    ctypedef void (*fc_frame_fn)(const fc_frame *) noexcept
     ctypedef void (*fc_sweep_fn)(const fc_sweep *) noexcept
     ctypedef struct fc_sweep_kind:
         Py_ssize_t rows, vectors, kernel, stride, across, edges
@@ -143,12 +150,9 @@ cdef extern from "kernels/kernels.h" nogil:
         fc_filter_tile_fn (*filter_tile)[4]
         void (*lone)(const fc_filter_tile *, Py_ssize_t filters) noexcept nogil
         fc_panel_fn panel
-        void (*deal)(void *to, Py_ssize_t to_step, Py_ssize_t slots, const void *source, Py_ssize_t ways,
-                     Py_ssize_t count) noexcept nogil
+        fc_frame_fn frame
         void (*transpose)(void *to, Py_ssize_t to_step, const void *source, Py_ssize_t source_step, Py_ssize_t rows,
                           Py_ssize_t columns) noexcept nogil
-        void (*frame)(void *to, Py_ssize_t to_step, Py_ssize_t left, const void *source, Py_ssize_t source_step,
-                      Py_ssize_t rows, Py_ssize_t columns) noexcept nogil
         double (*probe)(Py_ssize_t rounds) noexcept nogil
         const fc_sweep_kind *sweeps
         const fc_stack_kind *stacks
@@ -309,8 +313,6 @@ cdef struct Job:
     Py_ssize_t strip_rows, strips, parts, chunk, block_tiles
     Py_ssize_t pitch, row_step, plane_step  # of a strip
     Py_ssize_t[3] step         # from what an output sees in a slot to what the next one sees
-    Range inside               # of the columns of a strip, what lies in the image
-    bint deals                 # the columns out into slots, a vector at a time
     Py_ssize_t width           # of a panel
     const Py_ssize_t *offset   # from a pixel to what each tap sees
     const Py_ssize_t *ramp     # the same within a panel, or within packed weights
@@ -693,81 +695,65 @@ cdef void fill_strip(real *strip, const real *image, const Job *job, Py_ssize_t 
                      Py_ssize_t rows) noexcept nogil:
     """Copy what some output rows see of an image into a strip (C * kd, row slots, rows, column slots, pitch)."""
     cdef const Axis *axis = &job.axis[1]
-    cdef Py_ssize_t c, i, slot, row, z, y, seen_rows = (rows - 1) * job.step[1] + 1 + axis.reach
+    cdef Py_ssize_t c, i, slot, row, z, y, some, seen_rows = (rows - 1) * job.step[1] + 1 + axis.reach
     cdef real *plane = strip
+    cdef Range inside
     first_row *= job.step[1]
     for c in range(job.channels):
         for i in range(job.axis[0].taps):
             z = source(depth * job.axis[0].stride + i * job.axis[0].dilation - job.axis[0].pad, job.size[0], job.mode)
-            if job.mode == ZEROS and axis.stride == job.axis[2].stride == 1:
-                fill_frame(plane, image + c * job.image_step[1] + z * job.image_step[2], job,
-                           first_row - axis.pad if z >= 0 else job.size[1], seen_rows)
-                plane += job.plane_step
-                continue
             for slot in range(axis.slots):
-                for row in range(seen_rows):
+                inside = inside_slot(axis, slot, first_row, seen_rows, job.size[1])
+                row = 0
+                while row < seen_rows:
                     y = source(slot_position(axis, slot, first_row + row), job.size[1], job.mode)
+                    some = inside.last - row if inside.first <= row < inside.last else 1
                     if z < 0 or y < 0:
-                        memset(plane + row * job.row_step, 0, job.row_step * sizeof(real))
+                        memset(plane + row * job.row_step, 0, some * job.row_step * sizeof(real))
                     else:
-                        fill_row(plane + row * job.row_step,
-                                 image + c * job.image_step[1] + z * job.image_step[2] + y * job.image_step[3], job)
+                        fill_rows(plane + row * job.row_step, image + c * job.image_step[1] + z * job.image_step[2],
+                                  job, y, some)
+                    row += some
                 plane += job.plane_step
 
 
-cdef void fill_frame(real *plane, const real *image, const Job *job, Py_ssize_t first, Py_ssize_t rows) noexcept nogil:
-    """Copy some rows of an image with zeros around it, from row `first` on."""
-    cdef Py_ssize_t last = min(max(0, job.size[1] - first), rows), start = min(max(0, -first), last)
-    memset(plane, 0, start * job.row_step * sizeof(real))
-    if start < last:
-        job.kernels.frame(plane + start * job.row_step, job.row_step, job.inside.first,
-                          image + (first + start) * job.image_step[3] + job.inside.first - job.axis[2].pad,
-                          job.image_step[3], last - start, job.inside.last - job.inside.first)
-    memset(plane + last * job.row_step, 0, (rows - last) * job.row_step * sizeof(real))
-
-
-cdef void fill_row(real *row, const real *pixels, const Job *job) noexcept nogil:
-    """Copy one padded row of the image, slot by slot."""
+cdef void fill_rows(real *row, const real *plane, const Job *job, Py_ssize_t y, Py_ssize_t rows) noexcept nogil:
+    """Copy some rows of an image that lie a stride apart, from row y on, with what lies beside them, slot by slot."""
     cdef const Axis *axis = &job.axis[2]
-    cdef Py_ssize_t slot, index, start
-    cdef Range inside = job.inside
-    if axis.stride == 1:
-        memcpy(row + inside.first, pixels + inside.first - axis.pad, (inside.last - inside.first) * sizeof(real))
-    elif job.deals:
-        job.kernels.deal(row + inside.first, job.pitch, axis.slots, pixels + axis.stride * inside.first - axis.pad,
-                         axis.stride, inside.last - inside.first)
-    for slot in range(axis.slots):
-        if axis.stride > 1 and not job.deals:
-            inside = inside_slot(job, slot)
-            start = slot_position(axis, slot, 0)
-            for index in range(inside.first, inside.last):
-                row[index] = pixels[start + axis.stride * index]
-        fill_border(row, slot, 0, inside.first, pixels, job)
-        fill_border(row, slot, inside.last, job.pitch, pixels, job)
-        row += job.pitch
+    cdef Py_ssize_t slot, index, start, step = job.axis[1].stride * job.image_step[3], stride = axis.stride
+    cdef bint deals = ((stride == 1 or stride == 2 or stride == 4 or stride == 8)
+                       and (axis.slots == 1 or axis.dilation % stride == 1))
+    cdef const real *pixels = plane + y * job.image_step[3]
+    cdef fc_frame request
+    cdef Range inside
+    if deals:
+        request.to, request.to_step, request.rows = row, job.pitch, rows
+        request.source, request.source_step, request.first, request.columns = pixels, step, -axis.pad, job.size[2]
+        request.ways, request.slots = stride, axis.slots
+        job.kernels.frame(&request)
+        if job.mode == ZEROS:
+            return
+    for _ in range(rows):
+        for slot in range(axis.slots):
+            inside = inside_slot(axis, slot, 0, job.pitch, job.size[2])
+            if not deals:
+                start = slot_position(axis, slot, 0)
+                for index in range(inside.first, inside.last):
+                    row[index] = pixels[start + stride * index]
+            fill_border(row, slot, 0, inside.first, pixels, job)
+            fill_border(row, slot, inside.last, job.pitch, pixels, job)
+            row += job.pitch
+        pixels += step
 
 
-cdef void place_columns(Job *job) noexcept nogil:
-    """Note which columns of a strip lie in the image: in slot 0 or, where the columns are dealt out, in all slots."""
-    cdef Range other
-    cdef Py_ssize_t slot, stride = job.axis[2].stride
-    if job.lines:
-        job.vectors = ceiling(job.map_size[2], job.kernels.lanes)
-    job.inside = inside_slot(job, 0)
-    job.deals = (stride == 2 or stride == 4 or stride == 8) and job.axis[2].dilation == 1
-    if job.deals:
-        for slot in range(1, stride):
-            other = inside_slot(job, slot)
-            job.inside = Range(max(job.inside.first, other.first), min(job.inside.last, other.last))
-        job.deals = job.inside.first < job.inside.last
-
-
-cdef Range inside_slot(const Job *job, Py_ssize_t slot) noexcept nogil:
-    """Return which part of a slot of columns lies in the image."""
-    cdef Py_ssize_t start = slot_position(&job.axis[2], slot, 0), stride = job.axis[2].stride
-    cdef Py_ssize_t first = min(0 if start >= 0 else ceiling(-start, stride), job.pitch)
-    cdef Py_ssize_t last = 0 if start >= job.size[2] else (job.size[2] - 1 - start) // stride + 1
-    return Range(first, min(max(first, last), job.pitch))
+cdef Range inside_slot(const Axis *axis, Py_ssize_t slot, Py_ssize_t first, Py_ssize_t count,
+                       Py_ssize_t size) noexcept nogil:
+    """Return which of some indices into a slot, counted from `first` on, lie in the image."""
+    cdef Py_ssize_t inside = -slot_position(axis, slot, first), beyond = inside + size
+    if axis.stride > 1:  # divisions are slow
+        inside, beyond = ceiling(inside, axis.stride), ceiling(beyond, axis.stride)
+    inside = min(max(0, inside), count)
+    return Range(inside, min(max(inside, beyond), count))
 
 
 cdef void fill_border(real *row, Py_ssize_t slot, Py_ssize_t first, Py_ssize_t last, const real *pixels,
@@ -1143,7 +1129,6 @@ def tiles(const real[:, :, :, :, :] images, const real[:, ::1] weight, const rea
         bias = np.zeros(maps.shape[1], np.float32 if real is float else np.float64)
     see_arrays(&job, images, maps, pads)
     job.weight, job.bias = &weight[0, 0], &bias[0]
-    place_columns(&job)
     share_out(&job, maps.shape[0], threads)
     cdef Placing placing = find_placing(layout, &job)
     placing.apply(&job)
@@ -1219,7 +1204,6 @@ cdef class Call:
                 job.size[axis - 2], job.map_size[axis - 2] = images_shape[axis], maps_shape[axis]
             self.image_numbers *= images_shape[axis]
             self.map_numbers *= maps_shape[axis]
-        place_columns(job)
         share_out(job, self.images, 1)
         self.placing = Placing()
         self.placing.fill(job)
@@ -1322,7 +1306,7 @@ cdef void see_lines(Lines *lines, const real *image, const real *zeros, real *st
             row[0] = image + z * job.image_step[2] + y * job.image_step[3]
         else:
             row[0] = strip
-            fill_row(strip, image + z * job.image_step[2] + y * job.image_step[3], job)
+            fill_rows(strip, image + z * job.image_step[2], job, y, 1)
             strip += job.row_step
 
 
@@ -1399,8 +1383,6 @@ def passes(const real[:, :, :, :, :] images, kernels, const real[:] bias, real[:
     passes.columns.bias = &zeros[0]
     passes.columns.map_size[2] = job.image_step[3] = images.shape[4]
     passes.columns.groups = passes.columns.parts = images.shape[1]
-    place_columns(job)
-    place_columns(&passes.columns)
     cdef Placing places_along = find_placing(along, job), places_down = find_placing(down, &passes.columns)
     places_along.apply(job)
     places_down.apply(&passes.columns)
@@ -1593,6 +1575,8 @@ cdef class Placing:
 
     cdef fill(self, Job *job):
         cdef Py_ssize_t index, rows
+        if job.lines:
+            job.vectors = ceiling(job.map_size[2], job.kernels.lanes)
         self.job = job[0]
         if job.in_place and job.lines:
             self.places = np.empty(job.taps, np.intp)
@@ -1614,7 +1598,8 @@ cdef class Placing:
         if job.in_place:
             job.offset = &self.places[0]
         if job.lines and not job.stacks:
-            job.masks, job.kinds = &self.masks[0], <const fc_sweep_kind **>&self.kinds[0]
+            job.vectors, job.masks = self.job.vectors, &self.masks[0]
+            job.kinds = <const fc_sweep_kind **>&self.kinds[0]
 
 
 cdef Py_ssize_t tap_place(const Job *job, Py_ssize_t tap) noexcept nogil:

@@ -453,14 +453,12 @@ cdef void fill_parts(real *line, real *parts, const Winograd *w, const Block *bl
     if not deals:
         job.axis[2].stride = job.axis[2].slots = 1
         job.pitch += (w.x.parts - 1) * w.x.apart * job.axis[2].dilation
-    place_columns(&job)
     for row in range(first, last):
         y = line_position(w, block, index * w.y.part_step + row // job.channels * w.y.apart)
         if y < 0 or z < 0:
             memset(parts, 0, w.x.parts * columns * sizeof(real))
         else:
-            fill_row(parts if deals else spare,
-                     image + row % job.channels * job.image_step[1] + y * job.image_step[3], &job)
+            fill_rows(parts if deals else spare, image + row % job.channels * job.image_step[1], &job, y, 1)
             if not deals:
                 for part in range(w.x.parts):
                     memcpy(parts + part * columns, spare + part * w.x.apart * job.axis[2].dilation,
@@ -642,7 +640,6 @@ cdef void blend_images(real *tiles, real *strip, real *between, real *sums, real
     cdef Job dealt = w.job
     dealt.axis[2], dealt.pitch = make_axis(w.apart, w.apart, 1), w.pitch  # every pixel of a tile has a slot
     dealt.axis[2].pad = w.job.axis[2].pad - block.columns.first * w.apart
-    place_columns(&dealt)
     for row in range(block.rows.first, block.rows.last):
         while line < row * w.y.step * w.y.part_step + w.lines:
             deal_line(strip + line % w.lines * w.strip_step, w, &dealt, block, line)
@@ -658,13 +655,13 @@ cdef void deal_line(real *line, const Winograd *w, const Job *dealt, const Block
     cdef const Job *job = &w.job
     cdef Py_ssize_t y = line_position(w, block, index), c
     cdef Py_ssize_t z = source(block.depth * job.axis[0].stride - job.axis[0].pad, job.size[0], job.mode)
-    cdef const real *pixels = (<const real *>job.images + block.n * job.image_step[0] + z * job.image_step[2]
-                               + y * job.image_step[3] + block.group * job.channels * job.image_step[1])
+    cdef const real *image = (<const real *>job.images + block.n * job.image_step[0] + z * job.image_step[2]
+                              + block.group * job.channels * job.image_step[1])
     for c in range(job.channels):
         if y < 0 or z < 0:
             memset(line, 0, w.strip_step * sizeof(real))
         else:
-            fill_row(line, pixels + c * job.image_step[1], dealt)
+            fill_rows(line, image + c * job.image_step[1], dealt, y, 1)
         line += w.channel_step
 
 

@@ -64,6 +64,18 @@ typedef struct {
 } fc_panel;
 typedef void fc_panel_fn(const fc_panel *panel);
 
+/* A frame: some rows of an image, from column `first` on, dealt out `ways` ways, 1, 2, 4 or 8, to so many slots; zeros around it.
+   to[(r * slots + slot) * to_step + i] = from[r * from_step + first + ways * i + slot], for i below to_step, where that is one
+   of the columns from 0 on. May write a vector behind the last row. */
+typedef struct {
+    void *to;
+    ptrdiff_t to_step, slots;
+    const void *from;
+    ptrdiff_t from_step, first, columns;
+    ptrdiff_t rows, ways;
+} fc_frame;
+typedef void fc_frame_fn(const fc_frame *frame);
+
 /* A sweep: some rows times some vectors of one output map, from one image.
    Vector j lies at column + j * lanes, the last one at column + last; with `at` for that and all the lanes,
    map[i * map_step + at] = bias + sum over kernel rows u and taps v of
@@ -174,14 +186,9 @@ typedef struct {
     /* One pixel times one vector of filters whose weights are not packed, of up to so many: weight[lane * width + t]. */
     void (*lone)(const fc_filter_tile *tile, ptrdiff_t filters);
     fc_panel_fn *panel;
-    /* to[slot * to_step + i] = from[ways * i + slot] of all from[ways * count], for up to so many slots as there are ways, 2 or 4 */
-    void (*deal)(void *to, ptrdiff_t to_step, ptrdiff_t slots, const void *from, ptrdiff_t ways, ptrdiff_t count);
+    fc_frame_fn *frame;
     /* to[c * to_step + r] = from[r * from_step + c] */
     void (*transpose)(void *to, ptrdiff_t to_step, const void *from, ptrdiff_t from_step, ptrdiff_t rows, ptrdiff_t columns);
-    /* Copy some rows of an image into a frame: to[r * to_step + left + c] = from[r * from_step + c], zeros on either side.
-       May write a vector behind the last row. */
-    void (*frame)(void *to, ptrdiff_t to_step, ptrdiff_t left, const void *from, ptrdiff_t from_step, ptrdiff_t rows,
-                  ptrdiff_t columns);
     double (*probe)(ptrdiff_t rounds);
     const fc_sweep_kind *sweeps;                                  /* the best first, an empty one last */
     const fc_stack_kind *stacks;                                  /* those of most pixels first, an empty one last */

@@ -92,7 +92,7 @@ static const fc_form forms_f64[] = {FORMS(FORM_F64) {0, 0, 0, NULL, NULL, NULL, 
 const fc_isa SIMD_CAT(fc_, SIMD_NAME) = {
     STRING(SIMD_NAME),
     {LANES_F32, TILE_FILTERS, TILE_VECTORS, {TILES(TILE_F32)}, {FILTER_TILES(FILTER_TILE_F32)}, lone_f32,
-     panel_f32, deal_f32, transpose_f32, frame_f32, probe_f32, sweeps_f32, stacks_f32, forms_f32, expand_f32, gather_f32, scatter_f32},
+     panel_f32, frame_f32, transpose_f32, probe_f32, sweeps_f32, stacks_f32, forms_f32, expand_f32, gather_f32, scatter_f32},
     {LANES_F64, TILE_FILTERS, TILE_VECTORS, {TILES(TILE_F64)}, {FILTER_TILES(FILTER_TILE_F64)}, lone_f64,
-     panel_f64, deal_f64, transpose_f64, frame_f64, probe_f64, sweeps_f64, stacks_f64, forms_f64, expand_f64, gather_f64, scatter_f64},
+     panel_f64, frame_f64, transpose_f64, probe_f64, sweeps_f64, stacks_f64, forms_f64, expand_f64, gather_f64, scatter_f64},
 };

@@ -97,39 +97,6 @@ static void NAMED(panel)(const fc_panel *panel) {
     }
 }
 
-/* Deal numbers out. Dealing the pairs of vectors out, even lanes to the first half, rotates the bits of (vector, lane) by one:
-   done once for every bit of `ways`, slots and vectors have changed places. The last vectors move back. */
-INLINE void NAMED(deal_ways)(const int ways, real *to, const ptrdiff_t to_step, const ptrdiff_t slots, const real *from,
-                             const ptrdiff_t count) {
-    for (ptrdiff_t i = 0; i < count; i += LANES) {
-        const ptrdiff_t at = i + LANES < count ? i : count - LANES;
-        vec row[8], dealt[8];
-        UNROLLED for (int v = 0; v < ways; v++) row[v] = v_load(from + ways * at + v * LANES);
-        UNROLLED for (int bit = 1; bit < ways; bit *= 2) {
-            UNROLLED for (int v = 0; v < ways / 2; v++) {
-                dealt[v] = v_even(row[2 * v], row[2 * v + 1]);
-                dealt[v + ways / 2] = v_odd(row[2 * v], row[2 * v + 1]);
-            }
-            UNROLLED for (int v = 0; v < ways; v++) row[v] = dealt[v];
-        }
-        UNROLLED for (int slot = 0; slot < ways; slot++)
-            if (slot < slots) v_store(to + slot * to_step + at, row[slot]);
-    }
-}
-
-/* Deal numbers out to some of 2, 4 or 8 slots: to[slot * to_step + i] = from[ways * i + slot]. */
-static void NAMED(deal)(void *to, ptrdiff_t to_step, ptrdiff_t slots, const void *from, ptrdiff_t ways, ptrdiff_t count) {
-    if (count < LANES) {
-        for (ptrdiff_t slot = 0; slot < slots; slot++)
-            for (ptrdiff_t i = 0; i < count; i++) ((real *)to)[slot * to_step + i] = ((const real *)from)[ways * i + slot];
-    } else if (ways == 2)
-        NAMED(deal_ways)(2, to, to_step, slots, from, count);
-    else if (ways == 4)
-        NAMED(deal_ways)(4, to, to_step, slots, from, count);
-    else
-        NAMED(deal_ways)(8, to, to_step, slots, from, count);
-}
-
 /* Let a bit of the vectors' numbers change places with the bit of the lanes' that tells neighbours apart, or neighbouring quads. */
 INLINE void NAMED(trade)(vec *row, const int bit, const int quads) {
     UNROLLED for (int i = 0; i < LANES; i++)
@@ -214,18 +181,52 @@ INLINE vec NAMED(load_part)(const real *pixels, const unsigned mask) {
 #endif
 }
 
-/* Copy rows, and fill up what lies beside them with zeros; what overruns a row is overwritten by the next one. */
-static void NAMED(frame)(void *to, ptrdiff_t to_step, ptrdiff_t left, const void *from, ptrdiff_t from_step, ptrdiff_t rows,
-                         ptrdiff_t columns) {
-    const ptrdiff_t whole = columns / LANES * LANES, rest = columns - whole;
-    for (ptrdiff_t r = 0; r < rows; r++) {
-        const real *pixels = (const real *)from + r * from_step;
-        real *row = (real *)to + r * to_step, *inside = row + left;
-        for (ptrdiff_t i = 0; i < left; i += LANES) v_store(row + i, v_splat(0));
-        for (ptrdiff_t i = 0; i < whole; i += LANES) v_store(inside + i, v_load(pixels + i));
-        if (rest) v_store(inside + whole, NAMED(load_part)(pixels + whole, (1u << rest) - 1));
-        for (ptrdiff_t i = left + whole + (rest ? LANES : 0); i < to_step; i += LANES) v_store(row + i, v_splat(0));
+/* A vector of a row, from `column` on, zeros where it has no columns. */
+INLINE vec NAMED(load_columns)(const real *row, const ptrdiff_t column, const ptrdiff_t columns) {
+    const ptrdiff_t before = column < 0 ? -column : 0, behind = columns - column, first = before < LANES ? before : LANES;
+    const ptrdiff_t last = behind < first ? first : behind < LANES ? behind : LANES;
+    return NAMED(load_part)(row + column, (1u << last) - (1u << first));
+}
+
+/* Deal rows out. Dealing the pairs of vectors out, even lanes to the first half, rotates the bits of (vector, lane) by one: done once
+   for every bit of `ways`, slots and vectors have changed places. In long rows the second vector begins at the image's first column,
+   where the image may be aligned. The last vectors of a slot move back; what overruns a slot that is shorter than a vector is
+   overwritten by the next one. */
+INLINE void NAMED(frame_ways)(const int ways, const fc_frame *frame) {
+    const ptrdiff_t last = frame->to_step > LANES ? frame->to_step - LANES : 0, columns = frame->columns;
+    const real *pixels = frame->from;
+    const ptrdiff_t left = -frame->first / ways % LANES, second = left > 0 && last >= 3 * LANES ? left : LANES;
+    real *to = frame->to;
+    for (ptrdiff_t r = 0; r < frame->rows; r++, pixels += frame->from_step, to += frame->slots * frame->to_step) {
+        ROLLED for (ptrdiff_t i = 0; i < frame->to_step; i = i ? i + LANES : second) {
+            const ptrdiff_t at = i < last ? i : last, column = frame->first + ways * at;
+            vec row[8], dealt[8];
+            if (column >= 0 && column + ways * LANES <= columns)
+                UNROLLED for (int v = 0; v < ways; v++) row[v] = v_load(pixels + column + v * LANES);
+            else
+                UNROLLED for (int v = 0; v < ways; v++) row[v] = NAMED(load_columns)(pixels, column + v * LANES, columns);
+            UNROLLED for (int bit = 1; bit < ways; bit *= 2) {
+                UNROLLED for (int v = 0; v < ways / 2; v++) {
+                    dealt[v] = v_even(row[2 * v], row[2 * v + 1]);
+                    dealt[v + ways / 2] = v_odd(row[2 * v], row[2 * v + 1]);
+                }
+                UNROLLED for (int v = 0; v < ways; v++) row[v] = dealt[v];
+            }
+            UNROLLED for (int slot = 0; slot < ways; slot++)
+                if (slot < frame->slots) v_store(to + slot * frame->to_step + at, row[slot]);
+        }
     }
+}
+
+static void NAMED(frame)(const fc_frame *frame) {
+    if (frame->ways == 1)
+        NAMED(frame_ways)(1, frame);
+    else if (frame->ways == 2)
+        NAMED(frame_ways)(2, frame);
+    else if (frame->ways == 4)
+        NAMED(frame_ways)(4, frame);
+    else
+        NAMED(frame_ways)(8, frame);
 }
 
 /* Multiply and add as fast as can be, PROBE_SUMS vectors a round: what benchmarks call the peak. */
