@@ -59,7 +59,7 @@ static void compare(void *found, void *expected, ptrdiff_t count, const char *ke
 }
 
 /* What is tried of a tile. */
-enum { PACKED = 1, ADDS_TO_MAP = 2, CLIPS = 4, VARIANTS = 8 };
+enum { PACKED = 1, ADDS_TO_MAP = 2, CLIPS = 4, KEEPS = 8, VARIANTS = 16 };
 
 static void check_tile(const fc_kernels *kernels, ptrdiff_t filters, ptrdiff_t vectors, ptrdiff_t taps, int variant) {
     const ptrdiff_t lanes = kernels->lanes, width = vectors * lanes, step = width + 1;
@@ -68,14 +68,18 @@ static void check_tile(const fc_kernels *kernels, ptrdiff_t filters, ptrdiff_t v
     ptrdiff_t offset[MAX_TAPS];
     void *weight = draw(filters * taps), *image = draw(width + 2 * taps), *bias = draw(filters > width ? filters : width);
     void *map = draw(filters * step), *expected = copy(map, filters * step);
-    fc_tile tile = {.weight = weight, .filter_step = filter_step, .tap_step = tap_step, .offset = offset, .taps = taps,
-                    .map_step = step, .bias = variant & ADDS_TO_MAP ? NULL : bias, .low = low, .high = high};
+    void *panel = draw(taps * step), *kept = copy(panel, taps * step);
+    fc_tile tile = {.weight = weight, .filter_step = (ptrdiff_t)bytes(filter_step), .tap_step = (ptrdiff_t)bytes(tap_step),
+                    .offset = offset, .taps = taps, .keep = variant & KEEPS ? panel : NULL, .keep_step = (ptrdiff_t)bytes(step),
+                    .ahead = lanes, .map_step = step, .bias = variant & ADDS_TO_MAP ? NULL : bias, .low = low, .high = high};
     for (ptrdiff_t t = 0; t < taps; t++) offset[t] = t * 7 % (2 * taps);
     for (ptrdiff_t j = 0; j < vectors; j++) {
         /* at the end of a row the last vector lies over its neighbour */
         const ptrdiff_t first = j * lanes - (j && j == vectors - 1);
         tile.image[j] = at(image, first);
         tile.map[j] = at(map, first);
+        for (ptrdiff_t t = 0; t < taps && variant & KEEPS; t++)
+            for (ptrdiff_t i = 0; i < lanes; i++) put(kept, t * step + j * lanes + i, get(image, first + offset[t] + i));
         for (ptrdiff_t i = 0; i < filters; i++)
             for (ptrdiff_t pixel = first; pixel < first + lanes; pixel++) {
                 double sum = tile.bias ? get(bias, i) : get(map, i * step + pixel);
@@ -86,6 +90,7 @@ static void check_tile(const fc_kernels *kernels, ptrdiff_t filters, ptrdiff_t v
     }
     kernels->tile[filters][vectors](&tile);
     compare(map, expected, filters * step, "tile", filters, vectors, taps);
+    compare(panel, kept, taps * step, "tile that keeps", filters, vectors, taps);
     free(weight), free(image), free(bias);
 }
 

@@ -50,6 +50,8 @@ cdef extern from "kernels/kernels.h" nogil:
         const Py_ssize_t *offset
         Py_ssize_t taps
         const void **image
+        void *keep
+        Py_ssize_t keep_step
         Py_ssize_t ahead
         void **map
         Py_ssize_t map_step
@@ -306,8 +308,8 @@ cdef struct Job:
     Lanes lanes
     bint packed                # the weights
     bint panels                # copy the pixels in the lanes tap by tap, or read them where they are
+    bint in_place              # read the image, not a strip; if pixels are in the lanes, one block of filters leaves panels to the others
     bint far_maps              # lie beyond the cache: tiles fetch them before they write, sweeps write past it
-    bint in_place              # read the image, not a strip
     bint by_position           # of the kernel: all channels of one, then those of the next one
     Py_ssize_t vectors         # of a tile, when lanes are pixels; of a row of a map, when sweeping
     Py_ssize_t strip_rows, strips, parts, chunk, block_tiles
@@ -498,7 +500,8 @@ cdef class Layout:
         job.width = (BLOCK_VECTORS if job.lanes == FILTERS else job.vectors) * job.kernels.lanes
         if not job.in_place:
             job.strip_numbers = job.channels * job.axis[0].taps * job.axis[1].slots * job.plane_step + SLACK
-        job.panel_numbers = job.block_tiles * panel_step(job) if job.panels else 0
+        if job.panels or (job.in_place and job.lanes == PIXELS):
+            job.panel_numbers = job.block_tiles * panel_step(job)
         job.sums_numbers = job.filters * job.width
         if job.lanes == FILTERS:
             job.sums_numbers = (1 + job.strip_rows * job.map_size[2]) * packed_rows(job)
@@ -863,15 +866,15 @@ cdef Unit find_unit(const Job *job, Py_ssize_t index) noexcept nogil:
 
 
 cdef struct Tile:
-    # Some neighbouring pixels of a unit, and where their vectors begin in what is read (image, strip or panels) and in
-    # a map; when lanes are filters, only where every pixel is read.
+    # Some neighbouring pixels of a unit, and where their vectors begin in what is read (image or strip) and in a
+    # map; when lanes are filters, only where every pixel is read.
     Range pixels
     Py_ssize_t vectors
     Py_ssize_t[TILE_MAX_FILTERS] seen
     Py_ssize_t[TILE_MAX_VECTORS] place
 
 
-cdef void find_tile(Tile *tile, const Job *job, const Unit *unit, Py_ssize_t index, Py_ssize_t panel) noexcept nogil:
+cdef void find_tile(Tile *tile, const Job *job, const Unit *unit, Py_ssize_t index) noexcept nogil:
     """Find a tile; its last vector may reach beyond the unit in the tile's panel, and moves back elsewhere."""
     cdef Range vectors = share(unit.vectors, unit.tiles, index)
     cdef Py_ssize_t j, row, column, lanes = job.kernels.lanes
@@ -886,11 +889,9 @@ cdef void find_tile(Tile *tile, const Job *job, const Unit *unit, Py_ssize_t ind
     tile.vectors = vectors.last - vectors.first
     for j in range(tile.vectors):
         row, column = (vectors.first + j) // unit.row_vectors, (vectors.first + j) % unit.row_vectors * lanes
-        if job.panels:
-            tile.seen[j] = panel + j * lanes
-        else:
+        if not job.panels:
             column = min(column, unit.columns - lanes)
-            tile.seen[j] = row * down + column
+        tile.seen[j] = row * down + column
         tile.place[j] = row * unit.columns + column
 
 
@@ -944,7 +945,7 @@ cdef void convolve_unit(real *workspace, const Job *job, Py_ssize_t index) noexc
         some = share(unit.tiles, turns, turn)
         count = some.last - some.first
         for tile in range(count):
-            find_tile(tiles + tile, job, &unit, some.first + tile, tile * panel_step(job))
+            find_tile(tiles + tile, job, &unit, some.first + tile)
         taps = Range(0, 0)
         while taps.last < job.taps:
             taps = next_chunk(job, taps)
@@ -953,7 +954,7 @@ cdef void convolve_unit(real *workspace, const Job *job, Py_ssize_t index) noexc
                     fill_panel(panels + tile * panel_step(job), strip, job, tiles[tile].pixels, unit.pixels, taps, runs)
             for block in range(unit.blocks.first, unit.blocks.last):
                 if job.lanes == PIXELS:
-                    multiply_pixels(maps, panels if job.panels else strip, sums, job, &unit, tiles, count, block, taps)
+                    multiply_pixels(maps, strip, panels, sums, job, &unit, tiles, count, block, taps)
                 else:
                     multiply_filters(sums, strip, job, &unit, tiles, count, block, taps)
     if job.lanes == FILTERS:
@@ -962,37 +963,41 @@ cdef void convolve_unit(real *workspace, const Job *job, Py_ssize_t index) noexc
         activate_maps(maps, job, &unit)
 
 
-cdef void multiply_pixels(real *maps, const real *seen, real *sums, const Job *job, const Unit *unit, const Tile *tiles,
-                          Py_ssize_t count, Py_ssize_t block, Range taps) noexcept nogil:
+cdef void multiply_pixels(real *maps, const real *strip, real *panels, real *sums, const Job *job, const Unit *unit,
+                          const Tile *tiles, Py_ssize_t count, Py_ssize_t block, Range taps) noexcept nogil:
     """Add to some tiles of maps what some taps of a block of filters see; lanes are pixels."""
     cdef fc_tile request
     cdef Range filters = filter_block(job, block)
     cdef Py_ssize_t i, j, rows = filters.last - filters.first, filter = unit.group * job.filters + filters.first
     cdef const Tile *tile
-    cdef bint ragged
+    cdef bint ragged, kept = job.panels or (job.in_place and block > unit.blocks.first)  # what the first block saw
+    cdef real *panel = panels
     maps += filters.first * job.map_step[1]
     sums += filters.first * job.width
     request.weight = <const real *>job.weight + (
         packed_place(job, unit.group, block, taps) if job.packed else filter * job.taps + taps.first)
-    request.filter_step = 1 if job.packed else job.taps
-    request.tap_step = rows if job.packed else 1
+    request.filter_step = (1 if job.packed else job.taps) * sizeof(real)
+    request.tap_step = (rows if job.packed else 1) * sizeof(real)
     request.taps = taps.last - taps.first
-    request.offset = job.ramp if job.panels else job.offset + taps.first
-    request.ahead = job.vectors * job.kernels.lanes if job.in_place and block == unit.blocks.first else 0
+    request.offset = job.ramp if kept else job.offset + taps.first
+    request.keep_step = job.width * sizeof(real) if unit.blocks.last - unit.blocks.first > 1 else 0
+    request.ahead = job.vectors * job.kernels.lanes
     request.bias = <const real *>job.bias + filter if taps.first == 0 else NULL
     request.low = job.low if taps.last == job.taps else -INFINITY
     request.high = job.high if taps.last == job.taps else INFINITY
     for tile in tiles[:count]:
+        request.keep = NULL if kept or not job.in_place else panel
         ragged = job.panels and tile.pixels.last > unit.pixels  # sums wait in the workspace until they are whole
         request.map_step = job.width if ragged else job.map_step[1]
         for j in range(tile.vectors):
-            request.image[j] = seen + tile.seen[j]
+            request.image[j] = <const real *>panel + j * job.kernels.lanes if kept else strip + tile.seen[j]
             request.map[j] = sums + j * job.kernels.lanes if ragged else maps + tile.place[j]
         if job.far_maps and taps.first == 0:
             for i in range(rows):
                 for j in range(tile.vectors):
                     fc_prefetch(<real *>request.map[j] + i * request.map_step)
         job.kernels.tile[rows][tile.vectors](&request)
+        panel += panel_step(job)
         if ragged and taps.last == job.taps:
             for i in range(rows):
                 memcpy(maps + i * job.map_step[1] + tile.pixels.first, sums + i * job.width,

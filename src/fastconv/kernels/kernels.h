@@ -7,7 +7,8 @@
 #include <stddef.h>
 
 enum { TILE_MAX_FILTERS = 8, TILE_MAX_VECTORS = 6, FILTER_TILE_VECTORS = 3, SWEEP_MAX_ROWS = 7, SWEEP_MAX_VECTORS = 6, SWEEP_PAIR = 16,
-       STACK_MAX_PIXELS = 14, STACK_MAX_TAPS = 7, PROBE_SUMS = 12, TRANSFORM_MAX_POSITIONS = 9, BLEND_MAX_FILTERS = 4 };
+       STACK_MAX_PIXELS = 14, STACK_MAX_TAPS = 7, PROBE_SUMS = 12, TRANSFORM_MAX_POSITIONS = 9, BLEND_MAX_FILTERS = 4,
+       TAPS_AHEAD = 16 /* whose weights a tile of filters fetches: 100 ns or more */ };
 
 /* Bring a line of memory, which may lie anywhere, into the cache. */
 static inline void fc_prefetch(const void *line) {
@@ -23,11 +24,13 @@ static inline void fc_prefetch(const void *line) {
    plus bias[i], or what the map holds already if bias is NULL; kept between low and high. */
 typedef struct {
     const void *weight;
-    ptrdiff_t filter_step, tap_step;
+    ptrdiff_t filter_step, tap_step; /* in bytes: of steps in numbers, compilers guess that they are 1, and write every loop twice */
     const ptrdiff_t *offset;
     ptrdiff_t taps;
     const void *image[TILE_MAX_VECTORS];
-    ptrdiff_t ahead; /* from pixels to those of the next tile, to be fetched; 0: they are at hand */
+    void *keep;          /* where to put what is seen through each tap, for other tiles; NULL: nowhere */
+    ptrdiff_t keep_step; /* from one tap to the next, in bytes */
+    ptrdiff_t ahead;     /* from pixels to those of the next tile, to be fetched if these are kept */
     void *map[TILE_MAX_VECTORS];
     ptrdiff_t map_step;
     const void *bias;

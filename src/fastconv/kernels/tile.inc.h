@@ -4,13 +4,15 @@
    neighbouring filters: each step loads what fills the lanes and spreads one number after the other of the other side over a vector.
    Later chunks of taps are added up by themselves and then added to the map, which keeps rounding errors small. */
 
-/* Add what filters see of one tap. */
+/* Add what filters see through one tap, and keep it if there is a place to. */
 INLINE void NAMED(tile_tap)(const int filters, const int vectors, vec (*sum)[TILE_MAX_VECTORS], const real **image,
-                            const ptrdiff_t offset, const real *weight, const ptrdiff_t filter_step) {
+                            const ptrdiff_t offset, const char *weight, const ptrdiff_t filter_step, real *keep) {
     vec pixels[TILE_MAX_VECTORS];
     UNROLLED for (int j = 0; j < vectors; j++) pixels[j] = v_load(image[j] + offset);
+    if (keep)
+        UNROLLED for (int j = 0; j < vectors; j++) v_store(keep + j * LANES, pixels[j]);
     UNROLLED for (int i = 0; i < filters; i++) {
-        const vec w = v_splat(weight[i * filter_step]);
+        const vec w = v_splat(*(const real *)(weight + i * filter_step));
         UNROLLED for (int j = 0; j < vectors; j++) sum[i][j] = v_fma(w, pixels[j], sum[i][j]);
     }
 }
@@ -18,20 +20,22 @@ INLINE void NAMED(tile_tap)(const int filters, const int vectors, vec (*sum)[TIL
 INLINE void NAMED(tile)(const int filters, const int vectors, const fc_tile *tile) {
     vec sum[TILE_MAX_FILTERS][TILE_MAX_VECTORS];
     const real *image[TILE_MAX_VECTORS];
-    const real *weight = tile->weight, *bias = tile->bias;
+    const real *bias = tile->bias;
+    const char *weight = tile->weight;
+    char *keep = tile->keep;
     const ptrdiff_t filter_step = tile->filter_step, tap_step = tile->tap_step, taps = tile->taps;
-    const ptrdiff_t *offset = tile->offset, ahead = tile->ahead;
+    const ptrdiff_t *offset = tile->offset, ahead = tile->ahead, keep_step = tile->keep_step;
     UNROLLED for (int j = 0; j < vectors; j++) image[j] = tile->image[j];
     UNROLLED for (int i = 0; i < filters; i++)
         UNROLLED for (int j = 0; j < vectors; j++) sum[i][j] = v_splat(bias ? bias[i] : 0);
-    if (ahead) {
-        ROLLED for (ptrdiff_t t = 0; t < taps; t++, weight += tap_step) {
+    if (keep) {
+        ROLLED for (ptrdiff_t t = 0; t < taps; t++, weight += tap_step, keep += keep_step) {
             UNROLLED for (int j = 0; j < vectors; j++) v_fetch(image[j] + offset[t] + ahead);
-            NAMED(tile_tap)(filters, vectors, sum, image, offset[t], weight, filter_step);
+            NAMED(tile_tap)(filters, vectors, sum, image, offset[t], weight, filter_step, (real *)keep);
         }
     } else {
-        ROLLED for (ptrdiff_t t = 0; t < taps; t++, weight += tap_step)
-            NAMED(tile_tap)(filters, vectors, sum, image, offset[t], weight, filter_step);
+        UNROLLED_TWICE for (ptrdiff_t t = 0; t < taps; t++, weight += tap_step)
+            NAMED(tile_tap)(filters, vectors, sum, image, offset[t], weight, filter_step, NULL);
     }
     const vec low = v_splat((real)tile->low), high = v_splat((real)tile->high);
     const ptrdiff_t map_step = tile->map_step;
@@ -47,18 +51,18 @@ INLINE void NAMED(tile)(const int filters, const int vectors, const fc_tile *til
 INLINE void NAMED(filter_tile)(const int pixels, const int vectors, const fc_filter_tile *tile) {
     vec sum[TILE_MAX_FILTERS][FILTER_TILE_VECTORS];
     const real *pixel[TILE_MAX_FILTERS];
-    const real *weight = tile->weight, *bias = tile->bias, *ahead = weight + tile->taps * tile->width;
+    const real *weight = tile->weight, *bias = tile->bias;
     const ptrdiff_t width = tile->width;
     const ptrdiff_t *offset = tile->offset, *end = offset + tile->taps;
     UNROLLED for (int i = 0; i < pixels; i++) pixel[i] = tile->pixel[i];
     UNROLLED for (int i = 0; i < pixels; i++)
         UNROLLED for (int j = 0; j < vectors; j++) sum[i][j] = bias ? v_load(bias + j * LANES) : v_splat(0);
-    ROLLED for (; offset < end; offset++, weight += width, ahead += width) {
+    ROLLED for (; offset < end; offset++, weight += width) {
         const ptrdiff_t seen = *offset;
         vec filters[FILTER_TILE_VECTORS];
         UNROLLED for (int j = 0; j < vectors; j++) filters[j] = v_load(weight + j * LANES);
         if (pixels > 1) /* a stream that nothing holds up needs no help */
-            UNROLLED for (int j = 0; j < vectors; j++) v_fetch(ahead + j * LANES);
+            UNROLLED for (int j = 0; j < vectors; j++) fc_prefetch(weight + TAPS_AHEAD * width + j * LANES);
         UNROLLED for (int i = 0; i < pixels; i++) {
             const vec x = v_splat(pixel[i][seen]);
             UNROLLED for (int j = 0; j < vectors; j++) sum[i][j] = v_fma(x, filters[j], sum[i][j]);
