@@ -308,7 +308,7 @@ cdef struct Job:
     Lanes lanes
     bint packed                # the weights
     bint panels                # copy the pixels in the lanes tap by tap, or read them where they are
-    bint in_place              # read the image, not a strip; if pixels are in the lanes, one block of filters leaves panels to the others
+    bint in_place              # read the image, not a strip; pixels in the lanes then leave panels to further blocks
     bint far_maps              # lie beyond the cache: tiles fetch them before they write, sweeps write past it
     bint by_position           # of the kernel: all channels of one, then those of the next one
     Py_ssize_t vectors         # of a tile, when lanes are pixels; of a row of a map, when sweeping
