@@ -44,8 +44,11 @@ INLINE void NAMED(tile)(const int filters, const int vectors, const fc_tile *til
     if (!bias) /* before any store: the last vector of a row may lie over its neighbour */
         UNROLLED for (int i = 0; i < filters; i++)
             UNROLLED for (int j = 0; j < vectors; j++) sum[i][j] = v_add(v_load(map[j] + i * map_step), sum[i][j]);
+    if (tile->low > -INFINITY || tile->high < INFINITY)
+        UNROLLED for (int i = 0; i < filters; i++)
+            UNROLLED for (int j = 0; j < vectors; j++) sum[i][j] = v_min(high, v_max(low, sum[i][j]));
     UNROLLED for (int i = 0; i < filters; i++)
-        UNROLLED for (int j = 0; j < vectors; j++) v_store(map[j] + i * map_step, v_min(high, v_max(low, sum[i][j])));
+        UNROLLED for (int j = 0; j < vectors; j++) v_store(map[j] + i * map_step, sum[i][j]);
 }
 
 INLINE void NAMED(filter_tile)(const int pixels, const int vectors, const fc_filter_tile *tile) {
@@ -70,11 +73,14 @@ INLINE void NAMED(filter_tile)(const int pixels, const int vectors, const fc_fil
     }
     const vec low = v_splat((real)tile->low), high = v_splat((real)tile->high);
     real *sums = tile->sums;
+    if (!bias)
+        UNROLLED for (int i = 0; i < pixels; i++)
+            UNROLLED for (int j = 0; j < vectors; j++) sum[i][j] = v_add(v_load(sums + i * tile->sums_step + j * LANES), sum[i][j]);
+    if (tile->low > -INFINITY || tile->high < INFINITY)
+        UNROLLED for (int i = 0; i < pixels; i++)
+            UNROLLED for (int j = 0; j < vectors; j++) sum[i][j] = v_min(high, v_max(low, sum[i][j]));
     UNROLLED for (int i = 0; i < pixels; i++, sums += tile->sums_step)
-        UNROLLED for (int j = 0; j < vectors; j++) {
-            if (!bias) sum[i][j] = v_add(v_load(sums + j * LANES), sum[i][j]);
-            v_store(sums + j * LANES, v_min(high, v_max(low, sum[i][j])));
-        }
+        UNROLLED for (int j = 0; j < vectors; j++) v_store(sums + j * LANES, sum[i][j]);
 }
 
 #define TILE(filters, vectors) \
