@@ -12,19 +12,16 @@
 #  define SIMD_REGION(isa) SIMD_PRAGMA(clang attribute push(__attribute__((target(isa))), apply_to = function))
 #  define SIMD_REGION_END SIMD_PRAGMA(clang attribute pop)
 #  define UNROLLED _Pragma("clang loop unroll(full)")
-#  define UNROLLED_TWICE _Pragma("clang loop unroll_count(2)")
 #  define ROLLED _Pragma("clang loop unroll(disable)")
 #elif defined(__GNUC__)
 #  define SIMD_REGION(isa) SIMD_PRAGMA(GCC push_options) SIMD_PRAGMA(GCC target(isa))
 #  define SIMD_REGION_END SIMD_PRAGMA(GCC pop_options)
 #  define UNROLLED _Pragma("GCC unroll 64")
-#  define UNROLLED_TWICE _Pragma("GCC unroll 2")
 #  define ROLLED _Pragma("GCC unroll 1")
 #else /* MSVC takes any intrinsic anywhere. */
 #  define SIMD_REGION(isa)
 #  define SIMD_REGION_END
 #  define UNROLLED
-#  define UNROLLED_TWICE
 #  define ROLLED
 #endif
 #if defined(__GNUC__)

@@ -34,7 +34,7 @@ INLINE void NAMED(tile)(const int filters, const int vectors, const fc_tile *til
             NAMED(tile_tap)(filters, vectors, sum, image, offset[t], weight, filter_step, (real *)keep);
         }
     } else {
-        UNROLLED_TWICE for (ptrdiff_t t = 0; t < taps; t++, weight += tap_step)
+        ROLLED for (ptrdiff_t t = 0; t < taps; t++, weight += tap_step)
             NAMED(tile_tap)(filters, vectors, sum, image, offset[t], weight, filter_step, NULL);
     }
     const vec low = v_splat((real)tile->low), high = v_splat((real)tile->high);
