@@ -55,6 +55,9 @@ def _winograd_cases() -> list[Case]:
         kernel = taps if isinstance(taps, tuple) else (taps, taps)
         options = {"padding": "same", "padding_mode": PADDING_MODES[width % 5], "activation": "relu6"}
         cases.append(Case((2, channels, 11, width), (6, channels, *kernel), options))
+    for stride, dilation in [(1, 1), ((1, 3), 1), ((2, 1), 1), (1, (2, 3))]:  # parts that share tiles, in many blocks
+        options = {"padding": "full", "stride": stride, "dilation": dilation, "groups": 2}
+        cases.append(Case((1, 40, 50, 71), (36, 20, 9, 7), options))
     for channels, filters, (height, width) in itertools.product(
         [1, 3, 6, 12], [1, 5, 18], [(3, 70), (40, 9), (7, 275)]
     ):

@@ -56,6 +56,7 @@ BY_POSITION = 1.15  # an ordinary one, one position of the kernel after the othe
 REORDER = 60.0  # a weight, for that
 TRANSFORM = 16.0  # a number of a transformed tile, once for a channel and once for a filter
 SPLIT = 22.0  # the same of a virtual channel, beyond that
+SHARED = 1.15  # a product where parts share tiles
 BLEND = 1.3  # a product where lanes are tiles
 BLENDED_CHANNEL, BLENDED_FILTER = 20.0, 7.0  # a number of a transformed tile there
 FETCH = 4.5  # a transformed weight, for every block of tiles that meets it
@@ -64,6 +65,7 @@ EXPAND = 2.5  # a product in the transform of the weights
 LANES = 16  # that channels and filters are counted in, whatever the vectors hold
 BLOCK_BYTES = 2**21  # of transformed tiles at most
 BLOCK_TILES = 32
+SHARING_TILES = 64  # where parts share them
 BLEND_TILES = 128
 UNIT_PRODUCTS = 2**28  # at most in a unit: a call can be interrupted between units
 BLEND_CHANNELS = 12  # at most, whose tiles stay in the nearest cache
@@ -164,7 +166,8 @@ def _candidates(problem: Problem) -> Iterator[Choice]:
         channels = virtual_channels(problem, splits)
         if growth(forms) > relative * GROWTH[problem.precision][channels <= SHORT] or y.taps == x.taps == 1:
             continue
-        yield Choice(forms, splits, False, *_block(problem, forms, splits))
+        if all(sharing(s) == 1 or s.apart == f.outputs for s, f in zip(splits, forms, strict=True)):
+            yield Choice(forms, splits, False, *_block(problem, forms, splits))
         blends = channels <= BLEND_CHANNELS and problem.dilation[2] == 1
         if blends and y.stride == x.stride == 1 and x.outputs in (1, 2, 4):
             yield Choice(forms, splits, True, *_blend_block(problem, forms, splits))
@@ -186,6 +189,11 @@ def _ways(problem: Problem, axis: int) -> Iterator[tuple[Form, Split]]:
 def virtual_channels(problem: Problem, splits: tuple[Split, Split]) -> int:
     """Return the channels of a group, for every part of the kernels."""
     return problem.channels // problem.groups * splits[0].parts * splits[1].parts
+
+
+def sharing(split: Split) -> int:
+    """Return how many parts see the same tiles, each those a tile further on, where lanes are channels."""
+    return split.parts if split.step == 1 else 1
 
 
 def growth(forms: tuple[Form, Form]) -> float:
@@ -223,8 +231,12 @@ def cost(problem: Problem, choice: Choice, keeps_packed: bool) -> float:
         fetched = 0.0
     else:
         tiles = tile_rows * tile_columns * problem.dilation[1] * problem.dilation[2]
-        numbers = channels * lanes + TRANSFORM * (_whole_vectors(channels) + lanes)
-        numbers += SPLIT * channels if choice.splits != (Split(), Split()) else 0.0
+        beyond = [sharing(split) - 1 for split in choice.splits]
+        transformed = (1 + beyond[0] / choice.tile_rows) * (1 + beyond[1] / choice.tile_columns)
+        views = channels // ((1 + beyond[0]) * (1 + beyond[1]))
+        product = SHARED if channels > views else 1.0
+        numbers = product * channels * lanes + TRANSFORM * (transformed * _whole_vectors(views) + lanes)
+        numbers += SPLIT * transformed * views if any(split.step > 1 for split in choice.splits) else 0.0
         blocks = problem.dilation[1] * -(-tile_rows // choice.tile_rows) * -(-tile_columns // choice.tile_columns)
         fetched = FETCH * weights * blocks
     products = tiles * y.positions * x.positions * numbers
@@ -243,9 +255,15 @@ def _tiles(problem: Problem, forms: tuple[Form, Form]) -> tuple[int, int]:
 def _block(problem: Problem, forms: tuple[Form, Form], splits: tuple[Split, Split]) -> tuple[int, int]:
     """Return how many rows and columns of tiles fit into the cache, as evenly as can be."""
     rows, columns = _tiles(problem, forms)
-    tile = forms[0].positions * forms[1].positions * virtual_channels(problem, splits) * problem.accumulator.itemsize
-    most = max(1, min(BLOCK_TILES, BLOCK_BYTES // tile) // problem.dilation[2])
-    some_columns = -(-columns // -(-columns // most))
+    y, x = (sharing(split) for split in splits)
+    numbers = forms[0].positions * forms[1].positions * virtual_channels(problem, splits) // (y * x)
+    fit = BLOCK_BYTES // (numbers * problem.accumulator.itemsize * problem.dilation[2])
+    most = widest = max(1, min(BLOCK_TILES // problem.dilation[2], fit))
+    if y > 1 or x > 1:  # few tiles beyond the block
+        side = math.isqrt(fit)
+        most = min(max(1, SHARING_TILES // problem.dilation[2]), max(1, side + 1 - y) * max(1, side + 1 - x))
+        widest = max(1, math.isqrt(most * x // y))
+    some_columns = -(-columns // -(-columns // widest))
     some_rows = max(1, most // some_columns)
     return -(-rows // -(-rows // some_rows)), some_columns
 

@@ -3,9 +3,11 @@
 # A block of tiles is transformed for all channels, pixels of `lanes` channels side by side; at every position of a
 # transformed tile a bank of filters, transformed likewise, meets all tiles; what they add up to is transformed back.
 # Dilated kernels see every d-th pixel: outputs with the same remainder by d make tiles of their own. Kernels may be
-# split into parts, every stride-th tap or some neighbouring ones, each of which meets a view of its own of the image:
-# a virtual channel (part of the rows, channel, part of the columns), of stride 1.
+# split into parts, every stride-th tap or as many neighbouring ones as a tile has outputs: virtual channels (part of
+# the rows, channel, part of the columns), of stride 1. Parts of every stride-th tap meet a view of their own of the
+# image; parts of neighbouring ones share a channel's tiles, each part those a tile further on.
 # Few channels are blended: lanes are tiles side by side, and sums are transformed back while they are in registers.
+# There every part has a view of its own.
 
 cdef enum:
     MOST_RUN_TILES = 8
@@ -27,18 +29,20 @@ cdef struct Nest:
     Py_ssize_t taps
     Py_ssize_t positions, rows, outputs, step  # inputs from one tile to the next
     Py_ssize_t parts, part_step, apart         # each sees pixels part_step from one another, from part * apart on
+    Py_ssize_t sharing                         # parts of which each sees tiles one further on
 
 cdef struct Winograd:
     Job job
     Nest y, x
     Py_ssize_t channels                       # of a group, for every part of a kernel
-    bint splits, blends
+    Py_ssize_t views                          # of these channels, that are transformed: sharing parts have one
+    bint splits, shares, blends
     Py_ssize_t tile_rows, tile_columns        # of a block at most
     Py_ssize_t row_blocks, column_blocks      # of a map
     Py_ssize_t run_tiles                      # transformed at a time
     Py_ssize_t strip_step, between_columns, out_columns
     Py_ssize_t tile_step, position_step, sums_step
-    const Py_ssize_t *ramp                    # the channels of a chunk, one behind the other
+    const Py_ssize_t *offset                  # from a tile's first number to every channel's
     Py_ssize_t lines, pitch, channel_step     # of a strip, when blending: a line has (apart, pitch) pixels
     Py_ssize_t apart                          # pixels from one tile to the next
     Py_ssize_t part_numbers, strip_numbers, between_numbers, tiles_numbers, sums_numbers, out_numbers
@@ -86,7 +90,7 @@ cdef class WinogradLayout:
     cdef Winograd w
     cdef list matrices
     cdef list part_taps  # of rows and columns: those of the kernel that make the parts (parts, taps)
-    cdef Py_ssize_t[::1] numbers
+    cdef Py_ssize_t[::1] rows, offsets
 
     def __init__(self, kernel, stride, dilation, groups, padding_mode, activation, channels, filters, bits, forms,
                  splits, blends, tile_rows, tile_columns):
@@ -106,15 +110,15 @@ cdef class WinogradLayout:
         w.blends = blends
         lanes = job.kernels.lanes
         self.matrices = []
-        self.numbers = np.concatenate([
-            np.array(forms[0].row), np.array(forms[1].row), np.arange(CHUNK_CHANNELS)]).astype(np.intp)
-        self.nest(&w.y, forms[0], splits[0], &self.numbers[0])
+        self.rows = np.array(forms[0].row + forms[1].row, np.intp)
+        self.nest(&w.y, forms[0], splits[0], &self.rows[0])
         self.nest(&w.x, forms[1], splits[1], w.y.row + w.y.positions)
-        w.channels = w.y.parts * job.channels * w.x.parts
+        w.views = w.y.parts * job.channels * w.x.parts
+        w.channels = w.y.sharing * w.views * w.x.sharing
         w.splits = w.y.parts * w.y.part_step * w.x.parts * w.x.part_step > 1
+        w.shares = w.channels > w.views
         self.part_taps = [np.arange(split.parts)[:, None] * split.apart + np.arange(form.taps) * split.step
                           for form, split in zip(forms, splits, strict=True)]
-        w.ramp = w.x.row + w.x.positions
         w.tile_rows, w.tile_columns = tile_rows, tile_columns
         if blends:
             self.lay_out_blends()
@@ -125,23 +129,30 @@ cdef class WinogradLayout:
         """Find room for blocks of tiles with channels, and then filters, in the lanes."""
         cdef Winograd *w = &self.w
         cdef Job *job = &w.job
-        cdef Py_ssize_t lanes = job.kernels.lanes, columns = input_columns(w, w.tile_columns)
+        cdef Py_ssize_t lanes = job.kernels.lanes, columns = input_columns(w, w.tile_columns + w.x.sharing - 1)
         cdef Py_ssize_t dilation = job.axis[2].dilation, tiles = w.tile_rows * w.tile_columns * dilation
+        cdef Py_ssize_t line_tiles = w.tile_columns + w.x.sharing - 1
+        cdef Py_ssize_t transformed = (w.tile_rows + w.y.sharing - 1) * line_tiles * dilation
         w.strip_step = (columns + 2 * lanes) * lanes
         w.run_tiles = min(max(2, RUN_NUMBERS // (w.y.positions * w.x.step * lanes)), MOST_RUN_TILES)
         w.between_columns = w.run_tiles * w.x.step + w.x.positions
         w.out_columns = w.run_tiles * w.x.outputs * dilation
         # An odd number of lines: what lies at the same place of neighbours does not share its place in the cache.
-        w.tile_step = (ceiling(w.channels, lanes) // 2 * 2 + 1) * lanes
-        w.position_step = (tiles * w.tile_step // lanes // 2 * 2 + 1) * lanes
+        w.tile_step = (ceiling(w.views, lanes) // 2 * 2 + 1) * lanes
+        w.position_step = (transformed * w.tile_step // lanes // 2 * 2 + 1) * lanes
         w.sums_step = (tiles * BLOCK_VECTORS // 2 * 2 + 1) * lanes
         if w.splits:
-            w.part_numbers = (lanes + 2 * w.x.parts + 1) * columns + farthest(&w.x) * dilation + SLACK
+            w.part_numbers = (lanes + 2 * w.x.parts) * columns + SLACK
         w.strip_numbers = w.y.positions * w.strip_step
         w.between_numbers = max(w.y.positions * w.between_columns, w.y.outputs * w.run_tiles * w.x.positions) * lanes
         w.tiles_numbers = w.y.positions * w.x.positions * w.position_step
         w.sums_numbers = w.y.positions * w.x.positions * w.sums_step
         w.out_numbers = w.y.outputs * w.out_columns * lanes
+        rows = np.add.outer(np.arange(w.y.sharing) * dilation * line_tiles * w.tile_step,
+                            np.arange(w.y.parts * job.channels) * w.x.parts)
+        parts = np.add.outer(np.arange(w.x.sharing) * w.tile_step, np.arange(w.x.parts))
+        self.offsets = np.add.outer(rows, parts).ravel()
+        w.offset = &self.offsets[0]
 
     cdef lay_out_blends(self):
         """Find room for a row of tiles with tiles in the lanes."""
@@ -167,6 +178,9 @@ cdef class WinogradLayout:
         nest.positions, nest.rows, nest.outputs, nest.taps = form.positions, len(form.G), form.outputs, form.taps
         nest.step = nest.outputs * form.stride
         nest.parts, nest.part_step, nest.apart = split
+        nest.sharing = 1
+        if nest.part_step == 1 and not self.w.blends:
+            nest.parts, nest.sharing = 1, nest.parts
         nest.B, nest.A, nest.G = self.matrix(form.B), self.matrix(form.A), self.matrix(form.G)
 
     cdef const void *matrix(self, values) except NULL:
@@ -202,7 +216,9 @@ def pack_winograd(const real[:, ::1] weight, WinogradLayout layout):
     cdef real[::1] packed = result
     cdef Py_ssize_t lanes = w.job.kernels.lanes, kernel = w.y.taps * w.x.taps
     cdef real[::1] workspace = np.empty((2 * lanes + lanes * kernel + w.y.rows * w.x.taps) * lanes, dtype)
-    cdef const real[:, ::1] kernels = split_kernels(np.asarray(weight), layout) if w.splits else weight
+    cdef const real[:, ::1] kernels = weight
+    if w.splits or w.shares:
+        kernels = split_kernels(np.asarray(weight), layout)
     with nogil:
         memcpy(&packed[0], &weight[0, 0], size * sizeof(real))
         for group in range(w.job.groups):
@@ -305,9 +321,13 @@ cdef void share_out_tiles(Winograd *w, Py_ssize_t images, Py_ssize_t threads) no
             if units > most and least < INFINITY:
                 break
             width = ceiling(columns, column_blocks)
-            tiles = ceiling(rows, row_blocks) * width if w.blends else ceiling(rows * width, row_blocks)
+            tiles = ceiling(rows, row_blocks) * width if w.blends or w.shares else ceiling(rows * width, row_blocks)
             some = <double>rows * columns / (row_blocks * column_blocks)
-            cut = CUT * w.channels * width if rows % row_blocks and not w.blends else 0
+            if w.shares:  # tiles beyond the block
+                cut = TRANSFORM * w.views * (
+                    (ceiling(rows, row_blocks) + w.y.sharing - 1) * (width + w.x.sharing - 1) - tiles)
+            else:
+                cut = CUT * w.channels * width if rows % row_blocks and not w.blends else 0
             for parts in range(1, max(1, min(blocks, most // units)) + 1):
                 filters = min(job.filters, ceiling(blocks, parts) * BLOCK_VECTORS * job.kernels.lanes)
                 largest = unit_time(w, tiles, filters) + cut
@@ -323,7 +343,7 @@ cdef void share_out_tiles(Winograd *w, Py_ssize_t images, Py_ssize_t threads) no
 cdef double unit_time(const Winograd *w, double tiles, double filters) noexcept nogil:
     """Return how long so many tiles with the same remainder by the dilation take for so many filters."""
     cdef double products = w.channels * filters
-    return tiles * w.job.axis[2].dilation * (products + TRANSFORM * (w.channels + filters)) + FETCH * products
+    return tiles * w.job.axis[2].dilation * (products + TRANSFORM * (w.views + filters)) + FETCH * products
 
 
 cdef Block find_tiles(const Winograd *w, Py_ssize_t index) noexcept nogil:
@@ -335,7 +355,7 @@ cdef Block find_tiles(const Winograd *w, Py_ssize_t index) noexcept nogil:
     block.columns = share(count_tiles_of(job, &w.x, 2), w.column_blocks, index % w.column_blocks)
     index //= w.column_blocks
     columns = block.columns.last - block.columns.first
-    if w.blends:
+    if w.blends or w.shares:
         block.rows = share(rows, w.row_blocks, index % w.row_blocks)
         block.places = Range(0, (block.rows.last - block.rows.first) * columns)
     else:
@@ -383,20 +403,22 @@ cdef void transform_images(real *tiles, real *strip, real *parts, real *between,
     """Transform the tiles that a block sees, all channels: (positions, tiles, channels)."""
     cdef const Job *job = &w.job
     cdef Py_ssize_t group, c, row, line, first, count, remainder, lines = w.y.positions
+    cdef Py_ssize_t unused = w.tile_columns - (block.columns.last - block.columns.first) if w.shares else 0
     cdef Range some
     cdef real *to
-    for group in range(ceiling(w.channels, job.kernels.lanes)):
+    for group in range(ceiling(w.views, job.kernels.lanes)):
         c = group * job.kernels.lanes
         to = tiles + c
         line = block.rows.first * w.y.step
-        for row in range(block.rows.first, block.rows.last):
+        for row in range(block.rows.first, block.rows.last + w.y.sharing - 1):
             while line < row * w.y.step + lines:  # a row of tiles shares its first lines with the one before it
                 if w.splits:
                     fill_parts(strip + line % lines * w.strip_step, parts, w, block, c, line)
                 else:
                     fill_line(strip + line % lines * w.strip_step, w, block, c, line)
                 line += 1
-            some = row_tiles(block, row)
+            some = row_tiles(block, min(row, block.rows.last - 1))
+            some.last += w.x.sharing - 1
             for remainder in range(job.axis[2].dilation):
                 first = some.first
                 while first < some.last:
@@ -404,6 +426,7 @@ cdef void transform_images(real *tiles, real *strip, real *parts, real *between,
                     transform_run(to, strip, between, w, row * w.y.step, remainder, first, count)
                     to += count * w.tile_step
                     first += count
+                to += unused * w.tile_step
 
 
 cdef void fill_line(real *line, const Winograd *w, const Block *block, Py_ssize_t c, Py_ssize_t index) noexcept nogil:
@@ -414,7 +437,7 @@ cdef void fill_line(real *line, const Winograd *w, const Block *block, Py_ssize_
     cdef Py_ssize_t y = line_position(w, block, index)
     cdef Py_ssize_t z = source(block.depth * job.axis[0].stride - job.axis[0].pad, job.size[0], job.mode)
     cdef Py_ssize_t start = block.columns.first * w.x.step * axis.dilation - axis.pad
-    cdef Py_ssize_t columns = input_columns(w, block.columns.last - block.columns.first)
+    cdef Py_ssize_t columns = input_columns(w, block.columns.last - block.columns.first + w.x.sharing - 1)
     cdef Range inside
     cdef Py_ssize_t before, room
     cdef const real *pixels
@@ -439,33 +462,27 @@ cdef void fill_line(real *line, const Winograd *w, const Block *block, Py_ssize_
 
 cdef void fill_parts(real *line, real *parts, const Winograd *w, const Block *block, Py_ssize_t c,
                      Py_ssize_t index) noexcept nogil:
-    """Do the same for virtual channels."""
+    """Do the same for virtual channels, whose columns a row of the image is dealt out to."""
     cdef Job job = w.job
-    cdef Py_ssize_t lanes = job.kernels.lanes, columns = input_columns(w, block.columns.last - block.columns.first)
-    cdef Py_ssize_t first = c // w.x.parts, last = ceiling(min(c + lanes, w.channels), w.x.parts), row, y, part
+    cdef Py_ssize_t lanes = job.kernels.lanes, row, y
+    cdef Py_ssize_t columns = input_columns(w, block.columns.last - block.columns.first + w.x.sharing - 1)
+    cdef Py_ssize_t first = c // w.x.parts, last = ceiling(min(c + lanes, w.views), w.x.parts)
     cdef Py_ssize_t z = source(block.depth * job.axis[0].stride - job.axis[0].pad, job.size[0], job.mode)
     cdef const real *image = (<const real *>job.images + block.n * job.image_step[0] + z * job.image_step[2]
                               + block.group * job.channels * job.image_step[1])
-    cdef real *spare = parts + (lanes + 2 * w.x.parts) * columns
-    cdef bint deals = w.x.part_step > 1
     job.axis[2].pad -= block.columns.first * w.x.step * w.x.part_step * job.axis[2].dilation
     job.pitch = columns
-    if not deals:
+    if w.x.part_step == 1:
         job.axis[2].stride = job.axis[2].slots = 1
-        job.pitch += (w.x.parts - 1) * w.x.apart * job.axis[2].dilation
     for row in range(first, last):
         y = line_position(w, block, index * w.y.part_step + row // job.channels * w.y.apart)
         if y < 0 or z < 0:
             memset(parts, 0, w.x.parts * columns * sizeof(real))
         else:
-            fill_rows(parts if deals else spare, image + row % job.channels * job.image_step[1], &job, y, 1)
-            if not deals:
-                for part in range(w.x.parts):
-                    memcpy(parts + part * columns, spare + part * w.x.apart * job.axis[2].dilation,
-                           columns * sizeof(real))
+            fill_rows(parts, image + row % job.channels * job.image_step[1], &job, y, 1)
         parts += w.x.parts * columns
     parts -= (last * w.x.parts - c) * columns
-    job.kernels.gather(line + lanes * lanes, parts, columns, min(lanes, w.channels - c), columns, 0, columns)
+    job.kernels.gather(line + lanes * lanes, parts, columns, min(lanes, w.views - c), columns, 0, columns)
 
 
 cdef void fill_columns(real *line, const real *pixels, const Winograd *w, Py_ssize_t channels, Py_ssize_t start,
@@ -509,12 +526,15 @@ cdef void multiply_tiles(real *sums, const real *tiles, const real *zeros, const
     cdef const Job *job = &w.job
     cdef Py_ssize_t width = filters.last - filters.first, vectors = width // job.kernels.lanes
     cdef Py_ssize_t groups = ceiling(block.tiles, job.kernels.tile_filters), group, i, j, position, chunk, c, tile
+    cdef Py_ssize_t columns = block.columns.last - block.columns.first, column
+    cdef Py_ssize_t beyond = w.tile_columns + w.x.sharing - 1 - columns if w.shares else 0  # the block, of every line
     cdef const real *bank = (<const real *>job.weight + job.groups * job.filters * job.taps
                              + block.group * packed_numbers(w) + filters.first * w.channels * w.y.rows * w.x.rows)
     cdef const real *weight
+    cdef const real *pixel
     cdef Range some
     cdef fc_filter_tile request
-    request.offset, request.width, request.sums_step = w.ramp, width, width
+    request.width = request.sums_step = width
     request.low, request.high = -INFINITY, INFINITY
     for i in range(w.y.positions):
         for j in range(w.x.positions):
@@ -523,11 +543,15 @@ cdef void multiply_tiles(real *sums, const real *tiles, const real *zeros, const
             for chunk in range(ceiling(w.channels, CHUNK_CHANNELS)):
                 c = chunk * CHUNK_CHANNELS
                 request.weight, request.taps = weight + c * width, min(CHUNK_CHANNELS, w.channels - c)
-                request.bias = zeros if c == 0 else NULL
+                request.offset, request.bias = w.offset + c, zeros if c == 0 else NULL
+                pixel, column = tiles + position * w.position_step, 0
                 for group in range(groups):
                     some = share(block.tiles, groups, group)
-                    for tile in range(some.first, some.last):
-                        request.pixel[tile - some.first] = tiles + position * w.position_step + tile * w.tile_step + c
+                    for tile in range(some.last - some.first):
+                        request.pixel[tile] = pixel
+                        pixel, column = pixel + w.tile_step, column + 1
+                        if column == columns:
+                            pixel, column = pixel + beyond * w.tile_step, 0
                     request.sums = sums + position * w.sums_step + some.first * width
                     job.kernels.filter_tile[some.last - some.first][vectors](&request)
 
