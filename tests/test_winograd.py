@@ -58,6 +58,7 @@ def _winograd_cases() -> list[Case]:
     for stride, dilation in [(1, 1), ((1, 3), 1), ((2, 1), 1), (1, (2, 3))]:  # parts that share tiles, in many blocks
         options = {"padding": "full", "stride": stride, "dilation": dilation, "groups": 2}
         cases.append(Case((1, 40, 50, 71), (36, 20, 9, 7), options))
+    cases.append(Case((1, 16, 260, 270), (16, 16, 3, 3), {"padding": (1, 2)}))  # maps beyond the cache
     for channels, filters, (height, width) in itertools.product(
         [1, 3, 6, 12], [1, 5, 18], [(3, 70), (40, 9), (7, 275)]
     ):

@@ -34,6 +34,10 @@ PRECISIONS = ("default", "highest")
 AXIS_NAMES = ("depth", "height", "width")
 
 
+LINE_BYTES = 64  # of the cache
+FAR_BYTES = 2**22  # of maps: in the cache they would only drive others out
+
+
 class Problem(NamedTuple):
     """One convolution: everything but the data."""
 
@@ -78,6 +82,11 @@ class Problem(NamedTuple):
             return 1.0
         axes = zip(self.kernel, self.stride, self.dilation, self.pad, self.size, self.output_size, strict=True)
         return math.prod(_core.sight(*axis) for axis in axes)
+
+    @property
+    def far_maps(self) -> bool:
+        """Whether the maps of an image are so large that whoever sums them up had better write past the cache."""
+        return self.filters * math.prod(self.output_size) * self.accumulator.itemsize >= FAR_BYTES
 
     def reach(self, axis: int, start: int, stop: int) -> tuple[slice | list[int], int]:
         """Return what outputs start..stop of an axis see of the image, and how much zero-padding comes before it."""

@@ -92,6 +92,7 @@ class WinogradLayout:
         blends: bool,
         tile_rows: int,
         tile_columns: int,
+        line_tiles: int,
     ) -> None: ...
     @property
     def tile_size(self) -> tuple[int, int, int]: ...

@@ -163,7 +163,7 @@ cdef extern from "kernels/kernels.h" nogil:
         void (*gather)(void *to, const void *source, Py_ssize_t step, Py_ssize_t rows, Py_ssize_t count,
                        Py_ssize_t before, Py_ssize_t room) noexcept nogil
         int (*scatter)(void *to, Py_ssize_t to_step, Py_ssize_t rows, const void *source, Py_ssize_t count,
-                       const void *bias, double low, double high) noexcept nogil
+                       const void *bias, double low, double high, int far) noexcept nogil
     ctypedef struct fc_isa:
         const char *name
         fc_kernels f32, f64
@@ -309,7 +309,7 @@ cdef struct Job:
     bint packed                # the weights
     bint panels                # copy the pixels in the lanes tap by tap, or read them where they are
     bint in_place              # read the image, not a strip; pixels in the lanes then leave panels to further blocks
-    bint far_maps              # lie beyond the cache: tiles fetch them before they write, sweeps write past it
+    bint far_maps              # lie beyond the cache: tiles fetch them before they write, others write past it
     bint by_position           # of the kernel: all channels of one, then those of the next one
     Py_ssize_t vectors         # of a tile, when lanes are pixels; of a row of a map, when sweeping
     Py_ssize_t strip_rows, strips, parts, chunk, block_tiles
@@ -1467,10 +1467,10 @@ cdef void sweep_stack(real *sums, fc_stack *request, const Job *job, const Unit 
         pixels = (rows.last - rows.first) * columns
         request.skips = sees_every_tap(job, unit, rows)
         slide_stack(sums, request, job, rows)
-        if job.kernels.scatter(map, step, channels, sums, pixels, zeros, job.low, job.high) and request.skips:
+        if job.kernels.scatter(map, step, channels, sums, pixels, zeros, job.low, job.high, False) and request.skips:
             request.skips = False  # there may be weights that are not finite: zero times those is not zero
             slide_stack(sums, request, job, rows)
-            job.kernels.scatter(map, step, channels, sums, pixels, zeros, job.low, job.high)
+            job.kernels.scatter(map, step, channels, sums, pixels, zeros, job.low, job.high, False)
         if job.activation > RELU6:
             for i in range(channels):
                 activate(map + i * step, pixels, job.activation)

@@ -469,7 +469,7 @@ def _choose_sweeps(problem: Problem, layout: _core.Layout, rows: int, columns: i
     in_place = problem.padding_mode == "zeros" and (
         problem.stride[2] == 1 or (problem.stride[2] == 2 and problem.dilation[2] == 1)
     )
-    layout.sweep(filters, bits, strip_rows, in_place=in_place, parts=parts, far_maps=_separable.far_maps(problem))
+    layout.sweep(filters, bits, strip_rows, in_place=in_place, parts=parts, far_maps=problem.far_maps)
 
 
 def _stacks_pay(problem: Problem, rows: int, columns: int, lanes: int) -> bool:

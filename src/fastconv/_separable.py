@@ -9,19 +9,16 @@ unless direct summation might.
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import numpy as np
 
 from fastconv import _core
-from fastconv._check import Array, Problem
+from fastconv._check import LINE_BYTES, Array, Problem
 
 ROUNDINGS = 4  # of a weight, each by half a unit in its last place, up to which a kernel passes as one of rank 1
 STRIP_BYTES = 2**19  # of the first pass's sums
-FAR_BYTES = 2**22  # of maps: in the cache they would only drive others out
 WORKSPACE_BYTES = 2**22
-LINE_BYTES = 64  # of the cache: what follows sums in a workspace begins at one
 
 # What things cost, in products of the best direct kernel.
 COLUMN, ROW = 1.5, 2.0  # a product of either pass
@@ -100,14 +97,9 @@ def layout(problem: Problem, strip_rows: int) -> Layout:
     )
     some_rows = min(strip_rows, 4)
     in_place = stride[2] == 1 and mode == "zeros"
-    rows.sweep(1, bits, some_rows, in_place=in_place, parts=1, far_maps=far_maps(problem))
+    rows.sweep(1, bits, some_rows, in_place=in_place, parts=1, far_maps=problem.far_maps)
     workspace = filters * strip_rows * width * bits // 8 + LINE_BYTES + max(columns.workspace, rows.workspace)
     return Layout(columns, rows, strip_rows, workspace)
-
-
-def far_maps(problem: Problem) -> bool:
-    """Tell whether the maps of an image are so large that whoever sums them up had better write past the cache."""
-    return problem.filters * math.prod(problem.output_size) * problem.accumulator.itemsize >= FAR_BYTES
 
 
 def split(kernels: Array) -> Passes | None:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastconv._check import Problem
+from fastconv._check import LINE_BYTES, Problem
 
 Matrix = NDArray[np.float64]
 
@@ -60,6 +60,7 @@ SHARED = 1.15  # a product where parts share tiles
 BLEND = 1.3  # a product where lanes are tiles
 BLENDED_CHANNEL, BLENDED_FILTER = 20.0, 7.0  # a number of a transformed tile there
 FETCH = 4.5  # a transformed weight, for every block of tiles that meets it
+FAR_OUTPUT = 20.0  # an output of large maps that is not written past the cache
 EXPAND = 2.5  # a product in the transform of the weights
 
 LANES = 16  # that channels and filters are counted in, whatever the vectors hold
@@ -145,6 +146,7 @@ class Choice(NamedTuple):
     blends: bool  # lanes are tiles rather than channels
     tile_rows: int
     tile_columns: int
+    line_tiles: int = 0  # whose outputs are lines of the cache, which are written past it; 0 if they had better not be
 
 
 def choose(problem: Problem, keeps_packed: bool) -> Choice | None:
@@ -239,6 +241,8 @@ def cost(problem: Problem, choice: Choice, keeps_packed: bool) -> float:
         numbers += SPLIT * transformed * views if any(split.step > 1 for split in choice.splits) else 0.0
         blocks = problem.dilation[1] * -(-tile_rows // choice.tile_rows) * -(-tile_columns // choice.tile_columns)
         fetched = FETCH * weights * blocks
+        if problem.far_maps and not choice.line_tiles:
+            fetched += FAR_OUTPUT * math.prod(problem.output_size[1:]) * filters
     products = tiles * y.positions * x.positions * numbers
     return problem.groups * (problem.output_size[0] * (products + fetched) + once)
 
@@ -252,8 +256,8 @@ def _tiles(problem: Problem, forms: tuple[Form, Form]) -> tuple[int, int]:
     return rows, columns
 
 
-def _block(problem: Problem, forms: tuple[Form, Form], splits: tuple[Split, Split]) -> tuple[int, int]:
-    """Return how many rows and columns of tiles fit into the cache, as evenly as can be."""
+def _block(problem: Problem, forms: tuple[Form, Form], splits: tuple[Split, Split]) -> tuple[int, int, int]:
+    """Return how many rows and columns of tiles fit into the cache, as evenly as can be, and how many make a line."""
     rows, columns = _tiles(problem, forms)
     y, x = (sharing(split) for split in splits)
     numbers = forms[0].positions * forms[1].positions * virtual_channels(problem, splits) // (y * x)
@@ -263,9 +267,15 @@ def _block(problem: Problem, forms: tuple[Form, Form], splits: tuple[Split, Spli
         side = math.isqrt(fit)
         most = min(max(1, SHARING_TILES // problem.dilation[2]), max(1, side + 1 - y) * max(1, side + 1 - x))
         widest = max(1, math.isqrt(most * x // y))
-    some_columns = -(-columns // -(-columns // widest))
+    line_tiles = 0
+    if problem.far_maps and forms[1].outputs in (2, 4):
+        line_tiles = LINE_BYTES // problem.accumulator.itemsize // forms[1].outputs
+        line_tiles *= line_tiles <= widest
+    unit = line_tiles or 1
+    units = -(-columns // unit)
+    some_columns = -(-units // -(-units // (widest // unit))) * unit
     some_rows = max(1, most // some_columns)
-    return -(-rows // -(-rows // some_rows)), some_columns
+    return -(-rows // -(-rows // some_rows)), some_columns, line_tiles
 
 
 def _blend_block(problem: Problem, forms: tuple[Form, Form], splits: tuple[Split, Split]) -> tuple[int, int]:

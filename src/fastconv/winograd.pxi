@@ -39,6 +39,7 @@ cdef struct Winograd:
     bint splits, shares, blends
     Py_ssize_t tile_rows, tile_columns        # of a block at most
     Py_ssize_t row_blocks, column_blocks      # of a map
+    Py_ssize_t line_tiles                     # that blocks have no parts of
     Py_ssize_t run_tiles                      # transformed at a time
     Py_ssize_t strip_step, between_columns, out_columns
     Py_ssize_t tile_step, position_step, sums_step
@@ -93,7 +94,7 @@ cdef class WinogradLayout:
     cdef Py_ssize_t[::1] rows, offsets
 
     def __init__(self, kernel, stride, dilation, groups, padding_mode, activation, channels, filters, bits, forms,
-                 splits, blends, tile_rows, tile_columns):
+                 splits, blends, tile_rows, tile_columns, line_tiles):
         cdef Winograd *w = &self.w
         cdef Job *job = &w.job
         cdef Py_ssize_t axis, lanes
@@ -119,7 +120,8 @@ cdef class WinogradLayout:
         w.shares = w.channels > w.views
         self.part_taps = [np.arange(split.parts)[:, None] * split.apart + np.arange(form.taps) * split.step
                           for form, split in zip(forms, splits, strict=True)]
-        w.tile_rows, w.tile_columns = tile_rows, tile_columns
+        w.tile_rows, w.tile_columns, w.line_tiles = tile_rows, tile_columns, max(1, line_tiles)
+        job.far_maps = line_tiles > 0
         if blends:
             self.lay_out_blends()
         else:
@@ -312,7 +314,7 @@ cdef void share_out_tiles(Winograd *w, Py_ssize_t images, Py_ssize_t threads) no
     cdef Py_ssize_t blocks = filter_blocks(job), most = MOST_UNITS * threads if threads > 1 else 0
     cdef Py_ssize_t row_blocks, column_blocks, parts, units, width, tiles, filters
     cdef double some, largest, mean, cut, time, least = INFINITY
-    cdef Range narrow = Range(ceiling(columns, w.tile_columns), columns)
+    cdef Range narrow = Range(ceiling(columns, w.tile_columns), ceiling(columns, w.line_tiles))
     if w.blends:  # vectors of tiles side by side
         narrow.last = narrow.first
     for row_blocks in range(ceiling(rows, w.tile_rows), rows + 1):
@@ -320,7 +322,7 @@ cdef void share_out_tiles(Winograd *w, Py_ssize_t images, Py_ssize_t threads) no
             units = others * row_blocks * column_blocks
             if units > most and least < INFINITY:
                 break
-            width = ceiling(columns, column_blocks)
+            width = ceiling(ceiling(columns, w.line_tiles), column_blocks) * w.line_tiles
             tiles = ceiling(rows, row_blocks) * width if w.blends or w.shares else ceiling(rows * width, row_blocks)
             some = <double>rows * columns / (row_blocks * column_blocks)
             if w.shares:  # tiles beyond the block
@@ -352,7 +354,9 @@ cdef Block find_tiles(const Winograd *w, Py_ssize_t index) noexcept nogil:
     cdef Py_ssize_t columns, rows = count_tiles_of(job, &w.y, 1)
     block.blocks = share(filter_blocks(job), job.parts, index % job.parts)
     index //= job.parts
-    block.columns = share(count_tiles_of(job, &w.x, 2), w.column_blocks, index % w.column_blocks)
+    columns = count_tiles_of(job, &w.x, 2)
+    block.columns = share(ceiling(columns, w.line_tiles), w.column_blocks, index % w.column_blocks)
+    block.columns = Range(block.columns.first * w.line_tiles, min(columns, block.columns.last * w.line_tiles))
     index //= w.column_blocks
     columns = block.columns.last - block.columns.first
     if w.blends or w.shares:
@@ -619,7 +623,7 @@ cdef void write_run(const real *out, const Winograd *w, const Block *block, Py_s
             break
         map = (<real *>job.maps + block.n * job.map_step[0] + (block.group * job.filters + filter) * job.map_step[1]
                + block.depth * job.map_step[2] + row * job.map_size[2] + column)
-        if job.kernels.scatter(map, job.map_step[1], filters, out, count, bias, job.low, job.high):
+        if job.kernels.scatter(map, job.map_step[1], filters, out, count, bias, job.low, job.high, job.far_maps):
             for i in range(filters):
                 sum_again(map + i * job.map_step[1], out + i, job.kernels.lanes, w, block, filter + i, row, column,
                           count)

@@ -200,7 +200,7 @@ typedef struct {
     void (*gather)(void *to, const void *from, ptrdiff_t from_step, ptrdiff_t rows, ptrdiff_t count, ptrdiff_t before,
                    ptrdiff_t room);
     int (*scatter)(void *to, ptrdiff_t to_step, ptrdiff_t rows, const void *from, ptrdiff_t count, const void *bias, double low,
-                   double high);
+                   double high, int far);
 } fc_kernels;
 
 typedef struct {

@@ -213,11 +213,13 @@ static void NAMED(gather)(void *to, const void *from, ptrdiff_t from_step, ptrdi
         for (ptrdiff_t i = 0; i < LANES; i++) out[p * LANES + i] = i < rows ? in[i * from_step + p] : 0;
 }
 
-/* The way back: to[i * to_step + p] = from[p * LANES + i] + bias[i], kept between low and high, for i of fewer than `rows`.
+/* The way back: to[i * to_step + p] = from[p * LANES + i] + bias[i], kept between low and high, for i of fewer than `rows`;
+   what is far is written past the caches, by vectors that are lines of them.
    Returns 1 if a number was NaN or infinite, else 0. */
 static int NAMED(scatter)(void *to, ptrdiff_t to_step, ptrdiff_t rows, const void *from, ptrdiff_t count, const void *bias,
-                          double low_, double high_) {
+                          double low_, double high_, int far) {
     const vec low = v_splat((real)low_), high = v_splat((real)high_);
+    const int streams = far && sizeof(vec) == 64 && (size_t)to % sizeof(vec) == 0 && to_step % LANES == 0;
     vec finite = v_splat(0); /* NaN as soon as something is not */
     ptrdiff_t p = 0;
     for (; p + LANES / 8 < count; p += LANES) {
@@ -231,7 +233,10 @@ static int NAMED(scatter)(void *to, ptrdiff_t to_step, ptrdiff_t rows, const voi
         UNROLLED for (int i = 0; i < LANES; i++) {
             if (i >= rows) break;
             const vec map = v_min(high, v_max(low, v_add(maps[i], v_splat(((const real *)bias)[i]))));
-            NAMED(store_part)((real *)to + i * to_step + p, inside < LANES ? (1u << inside) - 1 : (1u << LANES) - 1, map);
+            if (streams && inside >= LANES)
+                v_stream((real *)to + i * to_step + p, map);
+            else
+                NAMED(store_part)((real *)to + i * to_step + p, inside < LANES ? (1u << inside) - 1 : (1u << LANES) - 1, map);
         }
     }
     for (; p < count; p++) {
