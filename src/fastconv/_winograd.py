@@ -30,7 +30,6 @@ POINTS: dict[int, tuple[float, ...]] = {
     5: (3 / 8, 5 / 4),
     6: (2 / 3, 3 / 2),
     7: (0.3087, 0.832, 1.854),
-    8: (0.4908, 1.0086, 1.9163),
 }
 
 # For so many taps and so large a stride: outputs that there are kernels for, and how many times larger than with direct summation
@@ -40,7 +39,6 @@ KNOWN: dict[tuple[int, int], dict[int, float]] = {
     (3, 1): {4: 2.6, 3: 1.55, 2: 1.2},
     (4, 1): {4: 3.3, 3: 2.15},
     (5, 1): {3: 3.5, 2: 2.1},
-    (7, 1): {2: 6.5},
     (3, 2): {4: 1.6, 2: 1.1},
     (5, 2): {2: 1.9},
 }
@@ -267,9 +265,9 @@ def _block(problem: Problem, forms: tuple[Form, Form], splits: tuple[Split, Spli
         side = math.isqrt(fit)
         most = min(max(1, SHARING_TILES // problem.dilation[2]), max(1, side + 1 - y) * max(1, side + 1 - x))
         widest = max(1, math.isqrt(most * x // y))
-    line_tiles = 0
-    if problem.far_maps and forms[1].outputs in (2, 4):
-        line_tiles = LINE_BYTES // problem.accumulator.itemsize // forms[1].outputs
+    line_tiles, line_outputs = 0, LINE_BYTES // problem.accumulator.itemsize
+    if problem.far_maps and problem.output_size[2] % line_outputs == 0 and forms[1].outputs in (2, 4):
+        line_tiles = line_outputs // forms[1].outputs
         line_tiles *= line_tiles <= widest
     unit = line_tiles or 1
     units = -(-columns // unit)

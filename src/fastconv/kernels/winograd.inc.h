@@ -273,6 +273,5 @@ static void NAMED(expand)(const fc_transform *t, ptrdiff_t results, ptrdiff_t ta
     case 3: NAMED(expand_taps)(3, t, results); break;
     case 4: NAMED(expand_taps)(4, t, results); break;
     case 5: NAMED(expand_taps)(5, t, results); break;
-    case 7: NAMED(expand_taps)(7, t, results); break;
     }
 }
