@@ -45,7 +45,10 @@ KNOWN: dict[tuple[int, int], dict[int, float]] = {
 # How many times larger a precision lets them be: as a rule, and where sums go over no more than so many channels.
 GROWTH = {"default": (6.8, 8.0), "highest": (1.5, 1.5)}
 SHORT = 32
-DOMAIN = "it takes float32 or float64, and kernels of depth 1 with at least 3 taps (or 1) in rows and columns, or with a stride in their phases"
+DOMAIN = (
+    "it takes float32 or float64, and kernels of depth 1 with at least 3 taps (just 3 for precision 'highest') or 1 in rows and "
+    "columns, or with a stride in their phases"
+)
 
 # What things cost, in products of the best direct kernel.
 DIRECT = 1.2  # a product of an ordinary one
