@@ -267,7 +267,7 @@ def _block(problem: Problem, forms: tuple[Form, Form], splits: tuple[Split, Spli
     if y > 1 or x > 1:  # few tiles beyond the block
         side = math.isqrt(fit)
         most = min(max(1, SHARING_TILES // problem.dilation[2]), max(1, side + 1 - y) * max(1, side + 1 - x))
-        widest = max(1, math.isqrt(most * x // y))
+        widest = max(1, math.isqrt(most * x // y), most // rows)
     line_tiles, line_outputs = 0, LINE_BYTES // problem.accumulator.itemsize
     if problem.far_maps and problem.output_size[2] % line_outputs == 0 and forms[1].outputs in (2, 4):
         line_tiles = line_outputs // forms[1].outputs
