@@ -63,6 +63,8 @@ cdef extern from "kernels/kernels.h" nogil:
         Py_ssize_t taps
         const void *weight
         Py_ssize_t width
+        const void *ahead
+        Py_ssize_t ahead_step
         void *sums
         Py_ssize_t sums_step
         const void *bias
@@ -1029,9 +1031,17 @@ cdef void multiply_filters(real *sums, const real *seen, const Job *job, const U
             request.pixel[i] = seen + tile.seen[i]
         request.sums = sums + (1 + tile.pixels.first) * request.sums_step + filters.first
         if job.packed or unit.pixels > 1:
+            look_ahead(&request, tile - tiles, count, <real>0)
             job.kernels.filter_tile[pixels][vectors](&request)
         else:
             multiply_rows(&request, weight + taps.first, job, filters)
+
+
+cdef void look_ahead(fc_filter_tile *request, Py_ssize_t tile, Py_ssize_t tiles, real _) noexcept nogil:
+    """Let one of several tiles that meet the same weights fetch its share of those that come next, so that memory,
+    which takes longer than the cache, is asked all the time and not by the first tile alone."""
+    request.ahead_step = request.width // tiles
+    request.ahead = <const real *>request.weight + request.taps * (request.width + tile * request.ahead_step)
 
 
 cdef void multiply_rows(fc_filter_tile *request, const real *weight, const Job *job, Range filters) noexcept nogil:
@@ -1098,6 +1108,7 @@ cdef void multiply_position(real *sums, const real *image, const Job *job, const
                                     + (columns.first + some.first + i) * stride)
             i = (row - unit.first_row) * job.map_size[2] + columns.first + some.first
             request.sums = sums + i * request.sums_step + filters.first
+            look_ahead(&request, tile, count, <real>0)
             job.kernels.filter_tile[some.last - some.first][vectors](&request)
 
 

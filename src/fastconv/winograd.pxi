@@ -557,6 +557,7 @@ cdef void multiply_tiles(real *sums, const real *tiles, const real *zeros, const
                         if column == columns:
                             pixel, column = pixel + beyond * w.tile_step, 0
                     request.sums = sums + position * w.sums_step + some.first * width
+                    look_ahead(&request, group, groups, <real>0)
                     job.kernels.filter_tile[some.last - some.first][vectors](&request)
 
 

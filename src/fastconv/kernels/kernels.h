@@ -7,8 +7,7 @@
 #include <stddef.h>
 
 enum { TILE_MAX_FILTERS = 8, TILE_MAX_VECTORS = 6, FILTER_TILE_VECTORS = 3, SWEEP_MAX_ROWS = 7, SWEEP_MAX_VECTORS = 6, SWEEP_PAIR = 16,
-       STACK_MAX_PIXELS = 14, STACK_MAX_TAPS = 7, PROBE_SUMS = 12, TRANSFORM_MAX_POSITIONS = 9, BLEND_MAX_FILTERS = 4,
-       TAPS_AHEAD = 16 /* whose weights a tile of filters fetches: 100 ns or more */ };
+       STACK_MAX_PIXELS = 14, STACK_MAX_TAPS = 7, PROBE_SUMS = 12, TRANSFORM_MAX_POSITIONS = 9, BLEND_MAX_FILTERS = 4 };
 
 /* Bring a line of memory, which may lie anywhere, into the cache. */
 static inline void fc_prefetch(const void *line) {
@@ -47,6 +46,8 @@ typedef struct {
     ptrdiff_t taps;
     const void *weight;
     ptrdiff_t width;
+    const void *ahead; /* weights that are wanted later, to be fetched: a vector for each of this tile's, */
+    ptrdiff_t ahead_step; /* so far from one tap to the next */
     void *sums;
     ptrdiff_t sums_step;
     const void *bias;

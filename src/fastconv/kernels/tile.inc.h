@@ -54,18 +54,18 @@ INLINE void NAMED(tile)(const int filters, const int vectors, const fc_tile *til
 INLINE void NAMED(filter_tile)(const int pixels, const int vectors, const fc_filter_tile *tile) {
     vec sum[TILE_MAX_FILTERS][FILTER_TILE_VECTORS];
     const real *pixel[TILE_MAX_FILTERS];
-    const real *weight = tile->weight, *bias = tile->bias;
-    const ptrdiff_t width = tile->width;
+    const real *weight = tile->weight, *bias = tile->bias, *ahead = tile->ahead;
+    const ptrdiff_t width = tile->width, ahead_step = tile->ahead_step;
     const ptrdiff_t *offset = tile->offset, *end = offset + tile->taps;
     UNROLLED for (int i = 0; i < pixels; i++) pixel[i] = tile->pixel[i];
     UNROLLED for (int i = 0; i < pixels; i++)
         UNROLLED for (int j = 0; j < vectors; j++) sum[i][j] = bias ? v_load(bias + j * LANES) : v_splat(0);
-    ROLLED for (; offset < end; offset++, weight += width) {
+    ROLLED for (; offset < end; offset++, weight += width, ahead += ahead_step) {
         const ptrdiff_t seen = *offset;
         vec filters[FILTER_TILE_VECTORS];
         UNROLLED for (int j = 0; j < vectors; j++) filters[j] = v_load(weight + j * LANES);
         if (pixels > 1) /* a stream that nothing holds up needs no help */
-            UNROLLED for (int j = 0; j < vectors; j++) fc_prefetch(weight + TAPS_AHEAD * width + j * LANES);
+            UNROLLED for (int j = 0; j < vectors; j++) fc_prefetch(ahead + j * LANES);
         UNROLLED for (int i = 0; i < pixels; i++) {
             const vec x = v_splat(pixel[i][seen]);
             UNROLLED for (int j = 0; j < vectors; j++) sum[i][j] = v_fma(x, filters[j], sum[i][j]);
