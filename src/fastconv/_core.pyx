@@ -141,6 +141,7 @@ cdef extern from "kernels/kernels.h" nogil:
         const void *ahead
         Py_ssize_t row_step, rows, columns
         double bias, low, high
+        int far
     ctypedef int (*fc_finish_fn)(const fc_finish *finish) noexcept
     ctypedef struct fc_form:
         Py_ssize_t outputs, taps, stride

@@ -268,10 +268,8 @@ def _block(problem: Problem, forms: tuple[Form, Form], splits: tuple[Split, Spli
         side = math.isqrt(fit)
         most = min(max(1, SHARING_TILES // problem.dilation[2]), max(1, side + 1 - y) * max(1, side + 1 - x))
         widest = max(1, math.isqrt(most * x // y), most // rows)
-    line_tiles, line_outputs = 0, LINE_BYTES // problem.accumulator.itemsize
-    if problem.far_maps and problem.output_size[2] % line_outputs == 0 and forms[1].outputs in (2, 4):
-        line_tiles = line_outputs // forms[1].outputs
-        line_tiles *= line_tiles <= widest
+    line_tiles = _line_tiles(problem, forms[1])
+    line_tiles *= line_tiles <= widest
     unit = line_tiles or 1
     units = -(-columns // unit)
     some_columns = -(-units // -(-units // (widest // unit))) * unit
@@ -279,12 +277,21 @@ def _block(problem: Problem, forms: tuple[Form, Form], splits: tuple[Split, Spli
     return -(-rows // -(-rows // some_rows)), some_columns, line_tiles
 
 
-def _blend_block(problem: Problem, forms: tuple[Form, Form], splits: tuple[Split, Split]) -> tuple[int, int]:
+def _line_tiles(problem: Problem, x: Form) -> int:
+    """Return how many tiles make a line of the cache, 0 if maps had better not be written past it, or have no whole lines."""
+    line_outputs = LINE_BYTES // problem.accumulator.itemsize
+    if not problem.far_maps or problem.output_size[2] % line_outputs or x.outputs not in (2, 4):
+        return 0
+    return line_outputs // x.outputs
+
+
+def _blend_block(problem: Problem, forms: tuple[Form, Form], splits: tuple[Split, Split]) -> tuple[int, int, int]:
     """Return the same where lanes are tiles: a row is worked on at a time, so that maps are written in long runs."""
     rows, columns = _tiles(problem, forms)
     columns = min(_whole_vectors(columns), BLEND_TILES)
     products = columns * forms[0].positions * forms[1].positions * virtual_channels(problem, splits) * problem.filters
-    return max(1, min(rows, BLEND_TILES, UNIT_PRODUCTS // products)), columns
+    line_tiles = LANES if _line_tiles(problem, forms[1]) else 0  # whole vectors of tiles
+    return max(1, min(rows, BLEND_TILES, UNIT_PRODUCTS // products)), columns, line_tiles
 
 
 def _whole_vectors(count: int) -> int:

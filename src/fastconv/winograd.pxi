@@ -762,9 +762,10 @@ cdef void write_tiles(const real *sums, real *out, const Winograd *w, const Bloc
     request.map, request.ahead = map, map + BLEND_FILTERS * job.map_step[1]
     request.row_step = dilation * job.map_size[2]
     request.bias = (<const real *>job.bias)[block.group * job.filters + filter]
-    request.low, request.high = job.low, job.high
+    request.low, request.high, request.far = job.low, job.high, job.far_maps
     if w.x.form.finish(&request):
-        request.map, request.rows, request.bias, request.low, request.high = out, 1, 0, -INFINITY, INFINITY
+        request.map, request.rows, request.bias, request.far = out, 1, 0, False
+        request.low, request.high = -INFINITY, INFINITY
         for k in range(rows):
             request.source = sums + k * w.x.positions * job.kernels.lanes
             w.x.form.finish(&request)

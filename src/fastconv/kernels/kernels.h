@@ -162,7 +162,8 @@ typedef void fc_blend_fn(const fc_blend *blend);
 
 /* The way back along the rows, from what a blend left of one filter to its map: pixels of tile after tile, `columns` of them.
    map[row * row_step + lane * outputs + k] = bias + sum over i of matrix[k, i] from[(row * positions + i) * lanes + lane], kept
-   between low and high. Returns 1 if a sum was NaN or infinite, else 0. For 1, 2 or 4 outputs. */
+   between low and high; what is far is written past the caches, where rows are lines of them.
+   Returns 1 if a sum was NaN or infinite, else 0. For 1, 2 or 4 outputs. */
 typedef struct {
     const void *matrix;
     const void *from;
@@ -170,6 +171,7 @@ typedef struct {
     const void *ahead; /* the same place of a map that is written a little later, to be fetched */
     ptrdiff_t row_step, rows, columns;
     double bias, low, high;
+    int far;
 } fc_finish;
 typedef int fc_finish_fn(const fc_finish *finish);
 

@@ -151,6 +151,7 @@ INLINE int NAMED(finish)(const int outputs, const int taps, const int stride, co
     const ptrdiff_t rows = finish->rows, row_step = finish->row_step, columns = finish->columns;
     const real *from = finish->from, *ahead = finish->ahead, *matrix = finish->matrix;
     real *map = finish->map;
+    const int streams = finish->far && sizeof(vec) == 64 && (size_t)map % sizeof(vec) == 0 && row_step % LANES == 0;
     vec finite = v_splat(0); /* NaN as soon as something is not */
     if (outputs & (outputs - 1)) return 0;
     ROLLED for (ptrdiff_t row = 0; row < rows; row++, from += positions * LANES, map += row_step, ahead += row_step) {
@@ -167,8 +168,10 @@ INLINE int NAMED(finish)(const int outputs, const int taps, const int stride, co
         NAMED(interleave)(outputs, out);
         UNROLLED for (int k = 0; k < outputs; k++) {
             const ptrdiff_t inside = columns - k * LANES;
-            v_fetch(ahead + k * LANES);
-            if (inside >= LANES)
+            if (!streams) v_fetch(ahead + k * LANES);
+            if (inside >= LANES && streams)
+                v_stream(map + k * LANES, out[k]);
+            else if (inside >= LANES)
                 v_store(map + k * LANES, out[k]);
             else if (inside > 0)
                 NAMED(store_part)(map + k * LANES, (1u << inside) - 1, out[k]);
