@@ -51,6 +51,7 @@ DOMAIN = (
 )
 
 # What things cost, in products of the best direct kernel.
+WORTH = 0.9  # part of the direct cost below which it pays for sure: machines differ
 DIRECT = 1.2  # a product of an ordinary one
 STORE = 4.0  # an output of direct summation, beyond its products
 BY_POSITION = 1.15  # an ordinary one, one position of the kernel after the other
@@ -151,10 +152,10 @@ class Choice(NamedTuple):
 
 
 def choose(problem: Problem, keeps_packed: bool) -> Choice | None:
-    """Return the cheapest forms that are accurate enough, None if direct summation is cheaper or none fits."""
+    """Return the cheapest forms that are accurate enough, None if direct summation is about as cheap or none fits."""
     if problem.accumulator.kind != "f" or problem.kernel[0] > 1 or problem.algorithm not in ("auto", "winograd"):
         return None
-    best, least = None, direct_cost(problem) if problem.algorithm == "auto" else math.inf
+    best, least = None, WORTH * direct_cost(problem) if problem.algorithm == "auto" else math.inf
     for choice in _candidates(problem):
         if (expected := cost(problem, choice, keeps_packed)) < least:
             best, least = choice, expected
