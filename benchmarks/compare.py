@@ -113,7 +113,7 @@ def describe(cores: list[int] | None, threads: int, modules: set[str]) -> dict[s
 def print_header(peers: list[str]) -> None:
     print("ratio = time / time of fastconv, above 1 fastconv is faster; 'peak' = direct-summation FLOP/s")
     print("over those of a loop of multiply-adds in registers, in the same rounds\n")
-    columns = " ".join(f"{name:>{width(name)}}" for name in ["call", *peers])
+    columns = " ".join(f"{name:>{width(name)}}" for name in ["call", "out", *peers])
     print(
         f"{'case':35} {'time':>9} {'GFLOP/s':>8} {'peak':>5} {'error':>7} {'algorithm':9} {'best peer':11} {'ratio':>6} | {columns}"
     )
@@ -124,15 +124,15 @@ def width(column: str) -> int:
 
 
 def print_row(row: "Row", peers: list[str]) -> None:
-    from measure import OUR_CALL, OURS
+    from measure import OUR_CALL, OUR_OUT, OURS
 
-    call = f"{row.ratios[OUR_CALL]:{width('call')}.2f}"
+    ours = [f"{row.ratios[name]:{width('')}.2f}" for name in (OUR_CALL, OUR_OUT)]
     columns = (f"{row.ratios[n]:{width(n)}.2f}" if n in row.ratios else " " * width(n) for n in peers)
     best = row.best_peer
     ratio = f"{row.ratios[best]:6.2f}" if best else "     -"
     print(
         f"{row.case.name:35} {in_units(row.seconds[OURS])} {row.gflops:8.1f} {row.peak:5.0%} {row.error:7.1e}"
-        f" {row.algorithm:9} {best or '-':11} {ratio} | {' '.join([call, *columns])}",
+        f" {row.algorithm:9} {best or '-':11} {ratio} | {' '.join([*ours, *columns])}",
         flush=True,
     )
     for note in row.notes:

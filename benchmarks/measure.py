@@ -19,7 +19,7 @@ from peers import PEERS, Call, padded, windows
 import fastconv as fc
 from fastconv import _core
 
-OURS, OUR_CALL, PEAK = "fastconv", "fastconv call", "peak"
+OURS, OUR_CALL, OUR_OUT, PEAK = "fastconv", "fastconv call", "fastconv out", "peak"
 TOLERANCE = 1e-4  # of max|output|, fastconv to the definition and peers to fastconv: finds mistakes, not rounding
 SLOWER = 1.05  # than another algorithm: worth a note on the planner
 PATIENCE = 5  # seconds; a peer whose first call takes longer is not called again
@@ -57,8 +57,12 @@ def measure(case: Case, peers: list[str], seconds: float, threads: int, algorith
     x, w = case.arrays()
     options = case.options
     bank = fc.FilterBank(w, **options)
-    calls: dict[str, Call] = {OURS: lambda: bank(x), OUR_CALL: lambda: fc.conv2d(x, w, **options)}
-    result = bank(x)  # (N, K, H', W')
+    result, maps = bank(x), bank(x)  # (N, K, H', W')
+    calls: dict[str, Call] = {
+        OURS: lambda: bank(x),
+        OUR_CALL: lambda: fc.conv2d(x, w, **options),
+        OUR_OUT: lambda: bank(x, out=maps),
+    }
     row.error = error_of(case, x, w, result)
     if not row.error <= TOLERANCE:
         raise ValueError(f"fastconv is wrong on {case.name!r}: its error is {row.error:.1e} of max|output|")
