@@ -60,7 +60,7 @@ static void compare(void *found, void *expected, ptrdiff_t count, const char *ke
 }
 
 /* What is tried of a tile. */
-enum { PACKED = 1, ADDS_TO_MAP = 2, CLIPS = 4, KEEPS = 8, VARIANTS = 16 };
+enum { PACKED = 1, ADDS_TO_MAP = 2, CLIPS = 4, KEEPS = 8, KEPT = 16, VARIANTS = 24 };
 
 static void check_tile(const fc_kernels *kernels, ptrdiff_t filters, ptrdiff_t vectors, ptrdiff_t taps, int variant) {
     const ptrdiff_t lanes = kernels->lanes, width = vectors * lanes, step = width + 1;
@@ -72,14 +72,14 @@ static void check_tile(const fc_kernels *kernels, ptrdiff_t filters, ptrdiff_t v
     void *panel = draw(taps * step), *kept = copy(panel, taps * step);
     fc_tile tile = {.weight = weight, .filter_step = (ptrdiff_t)bytes(filter_step), .tap_step = (ptrdiff_t)bytes(tap_step),
                     .offset = offset, .taps = taps, .keep = variant & KEEPS ? panel : NULL, .keep_step = (ptrdiff_t)bytes(step),
-                    .ahead = lanes, .map_step = step, .bias = variant & ADDS_TO_MAP ? NULL : bias, .low = low, .high = high};
+                    .ahead = image, .ahead_step = (ptrdiff_t)bytes(1), .map_step = step, .bias = variant & ADDS_TO_MAP ? NULL : bias, .low = low, .high = high};
     for (ptrdiff_t t = 0; t < taps; t++) offset[t] = t * 7 % (2 * taps);
     for (ptrdiff_t j = 0; j < vectors; j++) {
         /* at the end of a row the last vector lies over its neighbour */
         const ptrdiff_t first = j * lanes - (j && j == vectors - 1);
         tile.image[j] = at(image, first);
         tile.map[j] = at(map, first);
-        for (ptrdiff_t t = 0; t < taps && variant & KEEPS; t++)
+        for (ptrdiff_t t = 0; t < taps && variant & (KEEPS | KEPT); t++)
             for (ptrdiff_t i = 0; i < lanes; i++) put(kept, t * step + j * lanes + i, get(image, first + offset[t] + i));
         for (ptrdiff_t i = 0; i < filters; i++)
             for (ptrdiff_t pixel = first; pixel < first + lanes; pixel++) {
@@ -88,6 +88,11 @@ static void check_tile(const fc_kernels *kernels, ptrdiff_t filters, ptrdiff_t v
                     sum += get(weight, i * filter_step + t * tap_step) * get(image, pixel + offset[t]);
                 put(expected, i * step + pixel, clip(sum, low, high));
             }
+    }
+    if (variant & KEPT) { /* what another tile saw */
+        free(panel);
+        tile.kept = panel = copy(kept, taps * step);
+        tile.image[0] = NULL;
     }
     kernels->tile[filters][vectors](&tile);
     compare(map, expected, filters * step, "tile", filters, vectors, taps);

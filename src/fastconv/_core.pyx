@@ -51,8 +51,10 @@ cdef extern from "kernels/kernels.h" nogil:
         Py_ssize_t taps
         const void **image
         void *keep
+        const void *kept
         Py_ssize_t keep_step
-        Py_ssize_t ahead
+        const void *ahead
+        Py_ssize_t ahead_step
         void **map
         Py_ssize_t map_step
         const void *bias
@@ -320,7 +322,6 @@ cdef struct Job:
     Py_ssize_t[3] step         # from what an output sees in a slot to what the next one sees
     Py_ssize_t width           # of a panel
     const Py_ssize_t *offset   # from a pixel to what each tap sees
-    const Py_ssize_t *ramp     # the same within a panel, or within packed weights
     Py_ssize_t units
     const fc_sweep_kind **kinds  # for so many rows, from every vector of the columns on
     const unsigned *masks      # of the lanes that see the image, when sweeping
@@ -515,7 +516,7 @@ cdef class Layout:
         """Note where in a strip, and in a panel, each tap sees what belongs to a pixel."""
         cdef Job *job = &self.job
         cdef Py_ssize_t c, i, j, k, v, t = 0
-        self.offsets = np.empty(job.taps + job.chunk, np.intp)
+        self.offsets = np.empty(job.taps, np.intp)
         job.offset = &self.offsets[0]
         for c in range(job.channels):
             for i in range(job.axis[0].taps):
@@ -527,9 +528,6 @@ cdef class Layout:
                             + j % job.axis[1].period * job.plane_step + tap_index(&job.axis[1], j) * job.row_step
                             + k % job.axis[2].period * job.pitch + tap_index(&job.axis[2], k))
                         t += 1
-        job.ramp = job.offset + t
-        for t in range(job.chunk):
-            self.offsets[job.taps + t] = t * job.width
 
     def describe(self):
         """Say in words what was chosen."""
@@ -972,8 +970,13 @@ cdef void multiply_pixels(real *maps, const real *strip, real *panels, real *sum
     cdef fc_tile request
     cdef Range filters = filter_block(job, block)
     cdef Py_ssize_t i, j, rows = filters.last - filters.first, filter = unit.group * job.filters + filters.first
+    cdef Py_ssize_t turn = block - unit.blocks.first, turns = unit.blocks.last - unit.blocks.first
+    # What is seen next, through further taps or by further tiles, is fetched: by the first block all at once, or, if
+    # there are enough, by those after it, each a vector of every tile, so that memory is not asked in bursts.
+    cdef Py_ssize_t ahead = taps.last * job.image_step[1] if taps.last < job.taps else count * job.width
+    cdef Py_ssize_t fetched = turn if turns <= job.vectors else turn - 1
     cdef const Tile *tile
-    cdef bint ragged, kept = job.panels or (job.in_place and block > unit.blocks.first)  # what the first block saw
+    cdef bint ragged, kept = job.panels or (job.in_place and turn > 0)  # what the first block saw
     cdef real *panel = panels
     maps += filters.first * job.map_step[1]
     sums += filters.first * job.width
@@ -982,18 +985,22 @@ cdef void multiply_pixels(real *maps, const real *strip, real *panels, real *sum
     request.filter_step = (1 if job.packed else job.taps) * sizeof(real)
     request.tap_step = (rows if job.packed else 1) * sizeof(real)
     request.taps = taps.last - taps.first
-    request.offset = job.ramp if kept else job.offset + taps.first
-    request.keep_step = job.width * sizeof(real) if unit.blocks.last - unit.blocks.first > 1 else 0
-    request.ahead = job.vectors * job.kernels.lanes
+    request.offset = job.offset + taps.first
+    request.keep_step = job.width * sizeof(real) if kept or turns > 1 else 0
     request.bias = <const real *>job.bias + filter if taps.first == 0 else NULL
     request.low = job.low if taps.last == job.taps else -INFINITY
     request.high = job.high if taps.last == job.taps else INFINITY
     for tile in tiles[:count]:
         request.keep = NULL if kept or not job.in_place else panel
+        request.kept = panel if kept else NULL
+        if job.in_place and 0 <= fetched < (tile.vectors if turns > job.vectors else 1):
+            request.ahead, request.ahead_step = strip + tile.seen[fetched] + ahead, job.image_step[1] * sizeof(real)
+        else:
+            request.ahead, request.ahead_step = panel, 0
         ragged = job.panels and tile.pixels.last > unit.pixels  # sums wait in the workspace until they are whole
         request.map_step = job.width if ragged else job.map_step[1]
         for j in range(tile.vectors):
-            request.image[j] = <const real *>panel + j * job.kernels.lanes if kept else strip + tile.seen[j]
+            request.image[j] = strip + tile.seen[j]
             request.map[j] = sums + j * job.kernels.lanes if ragged else maps + tile.place[j]
         if job.far_maps and taps.first == 0:
             for i in range(rows):

@@ -27,9 +27,11 @@ typedef struct {
     const ptrdiff_t *offset;
     ptrdiff_t taps;
     const void *image[TILE_MAX_VECTORS];
-    void *keep;          /* where to put what is seen through each tap, for other tiles; NULL: nowhere */
-    ptrdiff_t keep_step; /* from one tap to the next, in bytes */
-    ptrdiff_t ahead;     /* from pixels to those of the next tile, to be fetched if these are kept */
+    void *keep;            /* where to put what is seen through each tap, for other filters; NULL: nowhere */
+    const void *kept;      /* where that is to be found, vectors side by side, rather than in the image; NULL: nowhere */
+    ptrdiff_t keep_step;   /* from one tap to the next, in bytes */
+    const void *ahead;     /* pixels of a later tile, to be fetched: vectors side by side if these are kept, one if they were */
+    ptrdiff_t ahead_step;  /* from one tap to the next, in bytes */
     void *map[TILE_MAX_VECTORS];
     ptrdiff_t map_step;
     const void *bias;

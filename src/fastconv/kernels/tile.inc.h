@@ -23,14 +23,21 @@ INLINE void NAMED(tile)(const int filters, const int vectors, const fc_tile *til
     const real *bias = tile->bias;
     const char *weight = tile->weight;
     char *keep = tile->keep;
+    const char *kept = tile->kept, *ahead = tile->ahead;
     const ptrdiff_t filter_step = tile->filter_step, tap_step = tile->tap_step, taps = tile->taps;
-    const ptrdiff_t *offset = tile->offset, ahead = tile->ahead, keep_step = tile->keep_step;
+    const ptrdiff_t *offset = tile->offset, keep_step = tile->keep_step, ahead_step = tile->ahead_step;
     UNROLLED for (int j = 0; j < vectors; j++) image[j] = tile->image[j];
     UNROLLED for (int i = 0; i < filters; i++)
         UNROLLED for (int j = 0; j < vectors; j++) sum[i][j] = v_splat(bias ? bias[i] : 0);
-    if (keep) {
-        ROLLED for (ptrdiff_t t = 0; t < taps; t++, weight += tap_step, keep += keep_step) {
-            UNROLLED for (int j = 0; j < vectors; j++) v_fetch(image[j] + offset[t] + ahead);
+    if (kept) {
+        ROLLED for (const char *end = kept + taps * keep_step; kept != end; kept += keep_step, weight += tap_step, ahead += ahead_step) {
+            UNROLLED for (int j = 0; j < vectors; j++) image[j] = (const real *)kept + j * LANES;
+            v_fetch(ahead);
+            NAMED(tile_tap)(filters, vectors, sum, image, 0, weight, filter_step, NULL);
+        }
+    } else if (keep) {
+        ROLLED for (ptrdiff_t t = 0; t < taps; t++, weight += tap_step, keep += keep_step, ahead += ahead_step) {
+            UNROLLED for (int j = 0; j < vectors; j++) v_fetch((const real *)ahead + j * LANES);
             NAMED(tile_tap)(filters, vectors, sum, image, offset[t], weight, filter_step, (real *)keep);
         }
     } else {
