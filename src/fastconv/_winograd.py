@@ -52,7 +52,9 @@ DOMAIN = (
 
 # What things cost, in products of the best direct kernel.
 WORTH = 0.9  # part of the direct cost below which it pays for sure: machines differ
-DIRECT = 1.2  # a product of an ordinary one
+DIRECT = 1.2  # a product of an ordinary one, at most
+STRIDED = 1.0  # the same where filters fill the lanes, and
+LAY_OUT = 12.0  # beyond that, for all filters together
 STORE = 4.0  # an output of direct summation, beyond its products
 BY_POSITION = 1.15  # an ordinary one, one position of the kernel after the other
 REORDER = 60.0  # a weight, for that
@@ -61,7 +63,7 @@ SPLIT = 22.0  # the same of a virtual channel, beyond that
 SHARED = 1.15  # a product where parts share tiles
 BLEND = 1.3  # a product where lanes are tiles
 BLENDED_CHANNEL, BLENDED_FILTER = 20.0, 7.0  # a number of a transformed tile there
-FETCH = 4.5  # a transformed weight, for every block of tiles that meets it
+FETCH = 48.0  # a transformed weight, for every block of tiles that meets it, shared by these tiles: many hide it
 FAR_OUTPUT = 20.0  # an output of large maps that is not written past the cache
 EXPAND = 2.5  # a product in the transform of the weights
 
@@ -208,7 +210,8 @@ def growth(forms: tuple[Form, Form]) -> float:
 def direct_cost(problem: Problem) -> float:
     """Return how long direct summation takes on one image, in products at full speed."""
     outputs = math.prod(problem.output_size) * problem.filters
-    return min(outputs * (DIRECT * problem.taps + STORE), cost_by_position(problem))
+    product = STRIDED + LAY_OUT * problem.groups / problem.filters if max(problem.stride) > 1 else DIRECT
+    return min(outputs * (min(product, DIRECT) * problem.taps + STORE), cost_by_position(problem))
 
 
 def cost_by_position(problem: Problem) -> float:
@@ -242,7 +245,7 @@ def cost(problem: Problem, choice: Choice, keeps_packed: bool) -> float:
         numbers = product * channels * lanes + TRANSFORM * (transformed * _whole_vectors(views) + lanes)
         numbers += SPLIT * transformed * views if any(split.step > 1 for split in choice.splits) else 0.0
         blocks = problem.dilation[1] * -(-tile_rows // choice.tile_rows) * -(-tile_columns // choice.tile_columns)
-        fetched = FETCH * weights * blocks
+        fetched = FETCH * weights * blocks * blocks / tiles
         if problem.far_maps and not choice.line_tiles:
             fetched += FAR_OUTPUT * math.prod(problem.output_size[1:]) * filters
     products = tiles * y.positions * x.positions * numbers
