@@ -72,6 +72,7 @@ class Call:
         weight: NDArray[Any],
         bias: NDArray[Any] | None,
         threads: int,
+        out: NDArray[Any] | None,
     ) -> NDArray[Any] | None: ...
 
 @final

@@ -1234,24 +1234,41 @@ cdef class Call:
         self.placing.apply(job)
         self.unit = find_unit_fn[float](job, 0) if job.bits == 32 else find_unit_fn[double](job, 0)
 
-    def run(self, images, weight, bias, Py_ssize_t threads):
-        """Return the maps, or None if an array is not contiguous or not aligned."""
+    def run(self, images, weight, bias, Py_ssize_t threads, out):
+        """Return the maps, in out if there is one; None if an array is not contiguous and aligned, or out is unfit."""
         cdef Job job = self.job
         cdef Py_ssize_t filters = job.groups * job.filters
+        cdef Py_ssize_t weights = (packed_rows(&job) if job.packed else job.filters) * job.groups * job.taps
         job.images = address(images, self.image_numbers, self.itemsize)
-        job.weight = address(weight, (packed_rows(&job) if job.packed else job.filters) * job.groups * job.taps,
-                             self.itemsize)
+        job.weight = address(weight, weights, self.itemsize)
         job.bias = <const char *>self.no_bias if bias is None else address(bias, filters, self.itemsize)
         if job.images == NULL or job.weight == NULL or job.bias == NULL:
             return None
-        small = self.map_numbers * self.itemsize < ALIGNED_BYTES
-        maps = np.empty(self.output_shape, self.dtype) if small else empty(self.output_shape, self.dtype)
+        if out is not None:
+            if type(out) is not np.ndarray or out.shape != self.output_shape or out.dtype != self.dtype:
+                return None
+            maps = out
+        elif self.map_numbers * self.itemsize < ALIGNED_BYTES:
+            maps = np.empty(self.output_shape, self.dtype)
+        else:
+            maps = empty(self.output_shape, self.dtype)
         job.maps = <void *>address(maps, self.map_numbers, self.itemsize)
+        if out is not None and (
+                job.maps == NULL or not out.flags.writeable
+                or self.overlap(job.maps, job.images, self.image_numbers)
+                or self.overlap(job.maps, job.weight, weights) or self.overlap(job.maps, job.bias, filters)):
+            return None
         threads = min(threads, self.threads)
         if threads > 1:
             share_out(&job, self.images, threads)
         run(self.unit, &job, workspace_bytes(&job), threads, self.keeps_gil)
         return maps
+
+    cdef bint overlap(self, const void *maps, const void *first, Py_ssize_t numbers) noexcept:
+        """Tell whether the maps share memory with so many numbers."""
+        cdef const char *one = <const char *>maps
+        cdef const char *other = <const char *>first
+        return one < other + numbers * self.itemsize and other < one + self.map_numbers * self.itemsize
 
 
 def empty(shape, dtype):

@@ -226,10 +226,10 @@ def run(
 ) -> Array:
     """Convolve input with weight as planned and return the result, in out if there is one; packed is prepared weight."""
     problem = plan.problem
-    if out is None and plan.call is not None:
+    if plan.call is not None:
         if packed is None and not plan.takes_weight:
             packed = prepare(plan, weight)
-        maps = plan.call.run(input, weight if packed is None else packed, bias, threads)
+        maps = plan.call.run(input, weight if packed is None else packed, bias, threads, out)
         if maps is not None:
             return maps
     if out is not None:
