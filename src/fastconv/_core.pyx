@@ -773,11 +773,11 @@ cdef void fill_border(real *row, Py_ssize_t slot, Py_ssize_t first, Py_ssize_t l
 
 cdef Py_ssize_t filter_blocks(const Job *job) noexcept nogil:
     """Return into how many blocks the filters of a group fall."""
-    cdef Py_ssize_t vectors = ceiling(job.filters, job.kernels.lanes), blocks = ceiling(vectors, BLOCK_VECTORS)
+    cdef Py_ssize_t blocks
     if job.lanes == PIXELS:
         return ceiling(job.filters, job.kernels.tile_filters)
-    # Threads share an even number better.
-    return blocks + 1 if blocks % 2 and vectors >= 2 * (blocks + 1) else blocks
+    blocks = ceiling(ceiling(job.filters, job.kernels.lanes), BLOCK_VECTORS)
+    return blocks + 1 if blocks % 2 and blocks > 3 else blocks  # threads share an even number better
 
 
 cdef Range filter_block(const Job *job, Py_ssize_t block) noexcept nogil:
