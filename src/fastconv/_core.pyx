@@ -975,6 +975,7 @@ cdef void multiply_pixels(real *maps, const real *strip, real *panels, real *sum
     # there are enough, by those after it, each a vector of every tile, so that memory is not asked in bursts.
     cdef Py_ssize_t ahead = taps.last * job.image_step[1] if taps.last < job.taps else count * job.width
     cdef Py_ssize_t fetched = turn if turns <= job.vectors else turn - 1
+    cdef bint more = taps.last < job.taps or tiles[count - 1].pixels.last < unit.vectors * job.kernels.lanes
     cdef const Tile *tile
     cdef bint ragged, kept = job.panels or (job.in_place and turn > 0)  # what the first block saw
     cdef real *panel = panels
@@ -993,7 +994,7 @@ cdef void multiply_pixels(real *maps, const real *strip, real *panels, real *sum
     for tile in tiles[:count]:
         request.keep = NULL if kept or not job.in_place else panel
         request.kept = panel if kept else NULL
-        if job.in_place and 0 <= fetched < (tile.vectors if turns > job.vectors else 1):
+        if more and job.in_place and 0 <= fetched < (tile.vectors if turns > job.vectors else 1):
             request.ahead, request.ahead_step = strip + tile.seen[fetched] + ahead, job.image_step[1] * sizeof(real)
         else:
             request.ahead, request.ahead_step = panel, 0
