@@ -72,7 +72,8 @@ static void check_tile(const fc_kernels *kernels, ptrdiff_t filters, ptrdiff_t v
     void *panel = draw(taps * step), *kept = copy(panel, taps * step);
     fc_tile tile = {.weight = weight, .filter_step = (ptrdiff_t)bytes(filter_step), .tap_step = (ptrdiff_t)bytes(tap_step),
                     .offset = offset, .taps = taps, .keep = variant & KEEPS ? panel : NULL, .keep_step = (ptrdiff_t)bytes(step),
-                    .ahead = image, .ahead_step = (ptrdiff_t)bytes(1), .map_step = step, .bias = variant & ADDS_TO_MAP ? NULL : bias, .low = low, .high = high};
+                    .ahead = image, .ahead_step = (ptrdiff_t)bytes(1), .map_step = step,
+                    .bias = variant & ADDS_TO_MAP ? NULL : bias, .low = low, .high = high};
     for (ptrdiff_t t = 0; t < taps; t++) offset[t] = t * 7 % (2 * taps);
     for (ptrdiff_t j = 0; j < vectors; j++) {
         /* at the end of a row the last vector lies over its neighbour */

@@ -970,14 +970,15 @@ cdef void multiply_pixels(real *maps, const real *strip, real *panels, real *sum
     cdef fc_tile request
     cdef Range filters = filter_block(job, block)
     cdef Py_ssize_t i, j, rows = filters.last - filters.first, filter = unit.group * job.filters + filters.first
-    cdef Py_ssize_t turn = block - unit.blocks.first, turns = unit.blocks.last - unit.blocks.first
+    cdef Py_ssize_t nth = block - unit.blocks.first, blocks = unit.blocks.last - unit.blocks.first
     # What is seen next, through further taps or by further tiles, is fetched: by the first block all at once, or, if
     # there are enough, by those after it, each a vector of every tile, so that memory is not asked in bursts.
     cdef Py_ssize_t ahead = taps.last * job.image_step[1] if taps.last < job.taps else count * job.width
-    cdef Py_ssize_t fetched = turn if turns <= job.vectors else turn - 1
+    cdef bint spread = blocks > job.vectors
+    cdef Py_ssize_t fetched = nth - 1 if spread else nth
     cdef bint more = taps.last < job.taps or tiles[count - 1].pixels.last < unit.vectors * job.kernels.lanes
     cdef const Tile *tile
-    cdef bint ragged, kept = job.panels or (job.in_place and turn > 0)  # what the first block saw
+    cdef bint ragged, kept = job.panels or (job.in_place and nth > 0)  # what the first block saw
     cdef real *panel = panels
     maps += filters.first * job.map_step[1]
     sums += filters.first * job.width
@@ -987,14 +988,14 @@ cdef void multiply_pixels(real *maps, const real *strip, real *panels, real *sum
     request.tap_step = (rows if job.packed else 1) * sizeof(real)
     request.taps = taps.last - taps.first
     request.offset = job.offset + taps.first
-    request.keep_step = job.width * sizeof(real) if kept or turns > 1 else 0
+    request.keep_step = job.width * sizeof(real) if kept or blocks > 1 else 0
     request.bias = <const real *>job.bias + filter if taps.first == 0 else NULL
     request.low = job.low if taps.last == job.taps else -INFINITY
     request.high = job.high if taps.last == job.taps else INFINITY
     for tile in tiles[:count]:
         request.keep = NULL if kept or not job.in_place else panel
         request.kept = panel if kept else NULL
-        if more and job.in_place and 0 <= fetched < (tile.vectors if turns > job.vectors else 1):
+        if more and job.in_place and 0 <= fetched < (tile.vectors if spread else 1):
             request.ahead, request.ahead_step = strip + tile.seen[fetched] + ahead, job.image_step[1] * sizeof(real)
         else:
             request.ahead, request.ahead_step = panel, 0

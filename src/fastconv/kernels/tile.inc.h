@@ -30,7 +30,8 @@ INLINE void NAMED(tile)(const int filters, const int vectors, const fc_tile *til
     UNROLLED for (int i = 0; i < filters; i++)
         UNROLLED for (int j = 0; j < vectors; j++) sum[i][j] = v_splat(bias ? bias[i] : 0);
     if (kept) {
-        ROLLED for (const char *end = kept + taps * keep_step; kept != end; kept += keep_step, weight += tap_step, ahead += ahead_step) {
+        const char *end = kept + taps * keep_step;
+        ROLLED for (; kept != end; kept += keep_step, weight += tap_step, ahead += ahead_step) {
             UNROLLED for (int j = 0; j < vectors; j++) image[j] = (const real *)kept + j * LANES;
             v_fetch(ahead);
             NAMED(tile_tap)(filters, vectors, sum, image, 0, weight, filter_step, NULL);
