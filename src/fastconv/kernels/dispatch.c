@@ -4,19 +4,33 @@
 
 extern const fc_isa fc_baseline, fc_avx2, fc_avx512, fc_neon;
 
-#if defined(__x86_64__) && defined(__GNUC__)
-static int has_avx2(void) { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
-static int has_avx512(void) { return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl"); }
-#elif defined(_M_X64)
-#  include <intrin.h>
-/* Bits of CPUID leaf 7, EBX, for a CPU with FMA and a system that saves the registers of this XCR0 mask. */
+#if defined(__x86_64__) || defined(_M_X64)
+#  if defined(_MSC_VER) && !defined(__clang__)
+#    include <intrin.h>
+static void ask_cpu(unsigned leaf, unsigned registers[4]) { __cpuidex((int *)registers, (int)leaf, 0); }
+static unsigned long long saved_registers(void) { return _xgetbv(0); }
+#  else /* not __builtin_cpu_supports, which some compilers' run-time libraries answer with 0 whatever the machine */
+#    include <cpuid.h>
+static void ask_cpu(unsigned leaf, unsigned registers[4]) {
+    __cpuid_count(leaf, 0, registers[0], registers[1], registers[2], registers[3]);
+}
+static unsigned long long saved_registers(void) {
+    unsigned low, high;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return (unsigned long long)high << 32 | low;
+}
+#  endif
+
+/* Whether the CPU has FMA and these bits of CPUID leaf 7, EBX, and the system saves the registers of this XCR0 mask. */
 static int has(unsigned leaf7, unsigned long long registers) {
-    int leaf[4];
-    __cpuid(leaf, 1);
-    const int fma = 1 << 12, osxsave = 1 << 27;
-    if (!(leaf[2] & fma) || !(leaf[2] & osxsave) || (_xgetbv(0) & registers) != registers) return 0;
-    __cpuidex(leaf, 7, 0);
-    return ((unsigned)leaf[1] & leaf7) == leaf7;
+    const unsigned fma = 1u << 12, osxsave = 1u << 27;
+    unsigned leaf[4];
+    ask_cpu(0, leaf);
+    if (leaf[0] < 7) return 0;
+    ask_cpu(1, leaf);
+    if (!(leaf[2] & fma) || !(leaf[2] & osxsave) || (saved_registers() & registers) != registers) return 0;
+    ask_cpu(7, leaf);
+    return (leaf[1] & leaf7) == leaf7;
 }
 static int has_avx2(void) { return has(1u << 5, 0x6); }
 static int has_avx512(void) { return has_avx2() && has(1u << 16 | 1u << 31, 0xe6); }
@@ -25,7 +39,7 @@ static int has_avx512(void) { return has_avx2() && has(1u << 16 | 1u << 31, 0xe6
 const fc_isa *fc_find_isa(const char *name) {
     const fc_isa *isas[4];
     int count = 0;
-#if (defined(__x86_64__) && defined(__GNUC__)) || defined(_M_X64)
+#if defined(__x86_64__) || defined(_M_X64)
     if (has_avx512()) isas[count++] = &fc_avx512;
     if (has_avx2()) isas[count++] = &fc_avx2;
 #elif defined(__aarch64__) || defined(_M_ARM64)
