@@ -9,7 +9,14 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { MAX_WORKERS = 255, SPIN_NANOSECONDS = 200000, ASK_NANOSECONDS = 20000000, SHARES = 2 };
+enum {
+    MAX_WORKERS = 255,
+    SPIN_NANOSECONDS = 200000,
+    ASK_NANOSECONDS = 20000000,
+    SHARES = 2,
+    LINE_BYTES = 64,
+    KEPT_BYTES = 1 << 24 /* of a workspace, at most, once it is released */
+};
 
 #if defined(_MSC_VER)
 #  define THREAD_LOCAL __declspec(thread)
@@ -24,25 +31,49 @@ static void make_workspace_key(void) {
     if (pthread_key_create(&workspace_key, free)) abort();
 }
 /* Free memory, the thread's workspace, when the thread ends. */
-static void leave_to_end(void *memory) {
+static void free_at_thread_exit(void *memory) {
     pthread_once(&workspace_once, make_workspace_key);
     pthread_setspecific(workspace_key, memory);
 }
 #else
-static void leave_to_end(void *memory) { (void)memory; }
+static void free_at_thread_exit(void *memory) { (void)memory; }
 #endif
 
-/* The calling thread's workspace, kept from call to call, aligned to a cache line; NULL if there is no memory. */
-static void *own_workspace(size_t bytes) {
-    static THREAD_LOCAL char *memory;
-    static THREAD_LOCAL size_t size;
-    if (size < bytes + 64) {
-        free(memory);
-        memory = malloc(bytes + 64);
-        size = memory ? bytes + 64 : 0;
-        leave_to_end(memory);
+/* A workspace belongs to the units that run in it. The calling thread keeps one from job to job; while it is taken, which a
+   signal handler or a finalizer that convolves finds it to be, there is another one for as long as it is needed. */
+static THREAD_LOCAL struct {
+    char *memory;
+    size_t size;
+    int taken;
+} kept;
+
+/* Return so many bytes, aligned to a cache line; NULL if there is no memory. */
+static void *take_workspace(size_t bytes, char **memory) {
+    const size_t size = bytes + LINE_BYTES;
+    *memory = NULL;
+    if (size < bytes) return NULL;
+    if (!kept.taken && kept.size < size) {
+        free(kept.memory);
+        kept.memory = malloc(size);
+        kept.size = kept.memory ? size : 0;
+        free_at_thread_exit(kept.memory);
     }
-    return memory ? memory + (64 - (size_t)memory % 64) : NULL;
+    *memory = kept.taken ? malloc(size) : kept.memory;
+    if (*memory == kept.memory) kept.taken = *memory != NULL;
+    return *memory ? *memory + (LINE_BYTES - (size_t)*memory % LINE_BYTES) : NULL;
+}
+
+static void release_workspace(char *memory) {
+    if (memory != kept.memory) {
+        free(memory);
+        return;
+    }
+    kept.taken = 0;
+    if (kept.size <= KEPT_BYTES) return;
+    free(kept.memory);
+    kept.memory = NULL;
+    kept.size = 0;
+    free_at_thread_exit(NULL);
 }
 
 static int64_t nanoseconds(void) {
@@ -65,13 +96,16 @@ static int is_stopped(fc_stop_fn stop, int64_t *asked) {
 
 static int run_alone(fc_unit_fn run, const void *job, ptrdiff_t units, size_t workspace_bytes, fc_stop_fn stop) {
     int64_t asked = units > 1 ? nanoseconds() : 0;
-    void *workspace = own_workspace(workspace_bytes);
+    int status = 0;
+    char *memory;
+    void *workspace = take_workspace(workspace_bytes, &memory);
     if (!workspace) return -1;
-    for (ptrdiff_t unit = 0; unit < units; unit++) {
+    for (ptrdiff_t unit = 0; unit < units && !status; unit++) {
         run(workspace, job, unit);
-        if (unit + 1 < units && is_stopped(stop, &asked)) return -2;
+        if (unit + 1 < units && is_stopped(stop, &asked)) status = -2;
     }
-    return 0;
+    release_workspace(memory);
+    return status;
 }
 
 #if defined(_WIN32) || defined(__STDC_NO_ATOMICS__) || defined(__STDC_NO_THREADS__) && !defined(__unix__) && !defined(__APPLE__)
@@ -135,12 +169,14 @@ static void work(fc_stop_fn stop) {
         const uint32_t some = units - first > shares ? (units - first) / shares : 1;
         /* Success means that the generation is still the one whose job was read. */
         if (!atomic_compare_exchange_weak(&pool.state, &state, state + some)) continue;
-        void *workspace = own_workspace(bytes);
+        char *memory;
+        void *workspace = take_workspace(bytes, &memory);
         if (!workspace) atomic_store(&pool.status, -1);
         for (uint32_t unit = first; unit < first + some; unit++) {
             if (!atomic_load_explicit(&pool.status, memory_order_relaxed)) run(workspace, job, (ptrdiff_t)unit);
             if (stop && !atomic_load(&pool.status) && is_stopped(stop, &asked)) atomic_store(&pool.status, -2);
         }
+        release_workspace(memory);
         atomic_fetch_add_explicit(&pool.done, some, memory_order_release); /* on x86 this waits for streamed stores as well */
     }
 }
