@@ -1366,7 +1366,7 @@ cdef void sweep_group(real *map, real *ordered, const Lines *lines, const Job *j
             for v in range(job.taps):
                 ordered[v] = (<const real *>request.weight)[tap_in_order(job, v)]
             request.weight = ordered
-        request.bias = (<const real *>job.bias)[k]
+        request.bias = (<const real *>job.bias)[k] + 0  # 0.0 if it is -0.0, as stacks have it
         for turn in range(min(job.apart, unit.rows)):
             sweep_rows(map, lines, job, &request, turn,
                        unit.rows if job.apart == 1 else ceiling(unit.rows - turn, job.apart))
@@ -1472,11 +1472,11 @@ cdef void stack_unit(real *workspace, const Job *job, Py_ssize_t index) noexcept
     cdef const void **rows = <const void **>(workspace + job.strip_numbers)
     cdef real *weight = workspace + lanes * lanes  # (taps, lanes)
     cdef real *bias = weight + (job.taps + lanes) * lanes
-    cdef real *strip = bias + 2 * lanes  # (lines, W, lanes)
-    cdef real *sums = strip + (job.lines * job.size[2] + lanes) * lanes  # (rows, W', lanes)
+    cdef real *strip = bias + 2 * lanes  # (lines, columns seen, lanes)
+    cdef real *sums = strip + (job.lines * seen_columns(job) + lanes) * lanes  # (rows, W', lanes)
     cdef fc_stack request
     request.weight, request.bias, request.kernel_rows, request.image_row = weight, bias, job.axis[1].taps, rows
-    request.columns, request.pad = job.size[2], job.axis[2].pad
+    request.columns, request.pad = seen_columns(job), job.axis[2].pad
     for stack in range(stacks.first, stacks.last):
         group = stack * lanes
         channels = min(lanes, job.groups - group)
@@ -1485,8 +1485,8 @@ cdef void stack_unit(real *workspace, const Job *job, Py_ssize_t index) noexcept
             rest = (job.groups - channels + 1) * job.filters - filter
             job.kernels.gather(weight, <const real *>job.weight + filter * job.taps, job.filters * job.taps, channels,
                                job.taps, filter * job.taps, rest * job.taps)
-            for i in range(channels):
-                bias[i] = (<const real *>job.bias)[filter + i * job.filters]
+            for i in range(channels):  # sums begin at 0.0 if the bias is -0.0, whether or not zeros of the padding are skipped
+                bias[i] = (<const real *>job.bias)[filter + i * job.filters] + 0
             sweep_stack(sums, &request, job, &unit, filter, channels)
 
 
@@ -1497,18 +1497,19 @@ cdef void sweep_stack(real *sums, fc_stack *request, const Job *job, const Unit 
     cdef Py_ssize_t some = unit.rows if unit.pixels <= 256 else max(4, 256 // columns // 4 * 4)  # that the cache holds
     cdef real *map = (<real *>job.maps + unit.n * job.map_step[0] + filter * job.map_step[1]
                       + unit.depth * job.map_step[2] + unit.first_row * columns)
-    cdef real[16] zeros
+    cdef real[16] no_bias  # -0.0 changes nothing, 0.0 would make 0.0 of -0.0
     cdef Range rows = Range(0, 0)
-    memset(zeros, 0, sizeof(zeros))
+    for i in range(16):
+        no_bias[i] = -0.0
     while rows.last < unit.rows:
         rows = Range(rows.last, min(rows.last + some, unit.rows))
         pixels = (rows.last - rows.first) * columns
         request.skips = sees_every_tap(job, unit, rows)
         slide_stack(sums, request, job, rows)
-        if job.kernels.scatter(map, step, channels, sums, pixels, zeros, job.low, job.high, False) and request.skips:
+        if job.kernels.scatter(map, step, channels, sums, pixels, no_bias, job.low, job.high, False) and request.skips:
             request.skips = False  # there may be weights that are not finite: zero times those is not zero
             slide_stack(sums, request, job, rows)
-            job.kernels.scatter(map, step, channels, sums, pixels, zeros, job.low, job.high, False)
+            job.kernels.scatter(map, step, channels, sums, pixels, no_bias, job.low, job.high, False)
         if job.activation > RELU6:
             for i in range(channels):
                 activate(map + i * step, pixels, job.activation)
@@ -1526,11 +1527,17 @@ cdef bint sees_every_tap(const Job *job, const Unit *unit, Range rows) noexcept 
             and (job.map_size[2] - 1) * x.stride >= x.pad and x.span - x.pad <= job.size[2])
 
 
+cdef Py_ssize_t seen_columns(const Job *job) noexcept nogil:
+    """Return how many columns of the image, from the first one on, the outputs of a row see at most."""
+    cdef const Axis *axis = &job.axis[2]
+    return max(0, min(job.size[2], (job.map_size[2] - 1) * axis.stride + axis.span - axis.pad))
+
+
 cdef void see_stack(const void **rows, real *strip, const Job *job, const Unit *unit, Py_ssize_t group,
                     Py_ssize_t channels) noexcept nogil:
     """Lay the rows that a unit sees of a stack of channels out, lanes innermost; rows beyond the image are NULL."""
     cdef const Axis *axis = &job.axis[1]
-    cdef Py_ssize_t columns = job.size[2], apart = ceiling(job.lines, axis.dilation), line, row
+    cdef Py_ssize_t columns = seen_columns(job), apart = ceiling(job.lines, axis.dilation), line, row
     cdef Py_ssize_t z = source(unit.depth * job.axis[0].stride - job.axis[0].pad, job.size[0], job.mode)
     cdef Py_ssize_t first = unit.first_row * axis.stride - axis.pad
     cdef Range seen = Range(max(0, first), min(job.size[1], first + (unit.rows - 1) * axis.stride + axis.span))
@@ -1549,7 +1556,7 @@ cdef void see_stack(const void **rows, real *strip, const Job *job, const Unit *
     else:
         for line in range(seen.last - seen.first):
             job.kernels.gather(strip + line * columns * job.kernels.lanes, image + line * job.image_step[3],
-                               job.image_step[1], channels, columns, 0, columns)
+                               job.image_step[1], channels, columns, 0, job.size[2])
 
 
 cdef void slide_stack(real *sums, fc_stack *request, const Job *job, Range rows) noexcept nogil:
