@@ -24,7 +24,7 @@ from strategies import (
 )
 
 import fastconv as fc
-from fastconv import conv
+from fastconv import _plan, conv
 
 SMALL_INTEGERS = [np.bool_, np.int8, np.uint8, np.int16, np.int32]
 
@@ -397,11 +397,46 @@ def test_calls_from_many_threads_do_not_disturb_each_other(rng):
 
 
 def test_what_is_remembered_of_calls_is_bounded(monkeypatch):
-    monkeypatch.setattr(conv, "MOST_PLANS", 5)
-    conv._plans.clear()
+    monkeypatch.setattr(conv, "_plans", _plan.Cache(50_000))
     for n in [*range(2, 20), *range(2, 20)]:
         assert fc.conv1d(np.arange(n), [-1, 1]).tolist() == [1] * (n - 1)
-        assert len(conv._plans) <= 5
+        assert 1 <= len(conv._plans) <= 6
+        assert conv._plans.taken <= 50_000
+
+
+LONG_SIGNALS = [  # weight, options: sweeps, stacks, tiles, Winograd, transforms, two numbers a pixel
+    ((1, 1, 3), {"padding": "same"}),
+    ((1, 1, 31), {"padding": 40, "padding_mode": "reflect"}),
+    ((1, 1, 4), {"stride": 3, "padding": "same"}),
+    ((1, 1, 5), {"stride": 2, "padding": ((3, 0),)}),
+    ((3, 1, 3), {"groups": 3, "padding": "same_lower", "stride": 2, "dilation": 3}),
+    ((8, 3, 3), {"padding": "full"}),
+    ((16, 16, 3), {"padding": 1}),
+    ((2, 2, 1), {}),
+    ((1, 1, 600), {"padding": "same"}),
+]
+
+
+@pytest.mark.parametrize(("weight_shape", "options"), LONG_SIGNALS)
+@pytest.mark.parametrize("dtype", ["f4", "f8", "c8", "i4"])
+def test_signals_of_similar_lengths_share_a_plan_and_nothing_else(weight_shape, options, dtype, rng):
+    weight = values(rng, weight_shape, dtype)
+    signals = [
+        values(rng, (weight_shape[1] * options.get("groups", 1), n), dtype) for n in [9001, 8999, 9100, 9001, 4096]
+    ]
+    bank, alone = fc.FilterBank(weight, **options), []
+    for signal in signals:
+        conv._plans.clear()
+        alone.append(fc.conv1d(signal, weight, **options))
+    conv._plans.clear()
+    for signal, result in zip(signals, alone, strict=True):
+        np.testing.assert_array_equal(fc.conv1d(signal, weight, **options), result)
+        maps = np.empty((*result.shape, 2), result.dtype)[..., 0]
+        np.testing.assert_array_equal(fc.conv1d(signal, weight, out=maps, **options), result)
+        np.testing.assert_array_equal(bank(signal), fc.FilterBank(weight, **options)(signal))
+    assert len(conv._plans) == len(bank._ready) == 2
+    expected = convolve(signals[-1], weight, axes=1, **options).astype(alone[-1].dtype)
+    np.testing.assert_allclose(alone[-1], expected, rtol=0, atol=1e-5 * max(1, abs(expected).max()))
 
 
 def test_arguments_are_left_as_they_were(rng):

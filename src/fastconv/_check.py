@@ -195,7 +195,7 @@ def problem(
     dilations = per_axis("dilation", dilation, axes)
     _one_of("padding_mode", padding_mode, tuple(PADDING_MODES))
     mode = PADDING_MODES[cast(str, padding_mode)]
-    pads = _pads(padding, axes, size, kernel, strides, dilations)
+    pads = padding_of(padding, axes, size, kernel, strides, dilations)
     output_size = _output_size(size, kernel, strides, dilations, pads)
     strides = tuple(1 if n == 1 else step for n, step in zip(output_size, strides, strict=True))  # a step never taken
     dilations = tuple(1 if taps == 1 else step for taps, step in zip(kernel, dilations, strict=True))
@@ -370,7 +370,7 @@ def _check_bias(bias_shape: tuple[int, ...] | None, weight_shape: tuple[int, ...
         )
 
 
-def _pads(
+def padding_of(
     padding: object,
     axes: int,
     size: tuple[int, ...],

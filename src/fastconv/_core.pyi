@@ -27,7 +27,15 @@ class Layout:
         activation: int,
     ) -> None: ...
     def sweep(
-        self, filters: int, bits: int, strip_rows: int, *, in_place: bool, parts: int, far_maps: bool
+        self,
+        filters: int,
+        bits: int,
+        strip_rows: int,
+        *,
+        in_place: bool,
+        parts: int,
+        far_maps: bool,
+        zero_rows: bool = True,
     ) -> None: ...
     def stack(self, filters: int, bits: int, strip_rows: int, *, parts: int) -> None: ...
     def tile(
@@ -66,6 +74,15 @@ class Call:
         threads: int,
         keeps_gil: bool,
     ) -> None: ...
+    def resized(
+        self,
+        images_shape: tuple[int, ...],
+        maps_shape: tuple[int, ...],
+        output_shape: tuple[int, ...],
+        pads: Sequence[int],
+    ) -> Call: ...
+    @property
+    def nbytes(self) -> int: ...
     def run(
         self,
         images: NDArray[Any],

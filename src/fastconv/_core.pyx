@@ -19,7 +19,8 @@ cimport cython
 from cpython.buffer cimport PyBUF_STRIDES, PyBuffer_IsContiguous, PyBuffer_Release, PyObject_GetBuffer
 from libc.math cimport INFINITY, exp, expf, isfinite, tanh, tanhf
 from libc.stdint cimport int32_t, int64_t
-from libc.string cimport memcmp, memcpy, memset
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy, memset
 
 cdef extern from *:
     """
@@ -294,6 +295,11 @@ cdef enum:
     LINE_BYTES = 64        # of the cache
     ALIGNED_BYTES = 1 << 15  # of arrays that are worth beginning at a line
 
+cdef struct SweepRun:
+    # Sweeps of one kind, side by side, over the vectors of a row of a map from `first` on.
+    const fc_sweep_kind *kind
+    Py_ssize_t first, count
+
 cdef struct Job:
     # One convolution by tiles, as its units see it. Steps count numbers.
     const fc_kernels *kernels
@@ -323,9 +329,12 @@ cdef struct Job:
     Py_ssize_t width           # of a panel
     const Py_ssize_t *offset   # from a pixel to what each tap sees
     Py_ssize_t units
-    const fc_sweep_kind **kinds  # for so many rows, from every vector of the columns on
-    const unsigned *masks      # of the lanes that see the image, when sweeping
+    const SweepRun *runs       # that cover the vectors of a row, when sweeping,
+    Py_ssize_t[SWEEP_MAX_ROWS + 1] first_run  # those for so many rows at once from first_run[rows - 1] on
+    const unsigned *masks      # of the lanes that see the image, when sweeping: `mask_row` says for which vectors
+    Range plain                # vectors all of whose lanes see the image, for every tap
     Py_ssize_t lines           # of a strip, when sweeping
+    Py_ssize_t zero_numbers    # of a row of the padding, 0 if there is none
     Py_ssize_t stacks          # of as many channels as there are lanes, when those are swept at once; else 0
     Py_ssize_t across          # stride of the columns that sweeps see, 1 in a strip
     bint pairs                 # of taps that lie a few vectors apart, for kernels of one row that sweep
@@ -426,7 +435,6 @@ cdef class Layout:
 
     cdef Job job
     cdef Py_ssize_t[::1] offsets
-    cdef Placing placing
 
     def __init__(self, map_size, kernel, stride, dilation, groups, padding_mode, activation):
         cdef Py_ssize_t axis
@@ -449,9 +457,10 @@ cdef class Layout:
         job.row_step = job.axis[2].slots * job.pitch
         job.plane_step = ((job.strip_rows - 1) * job.step[1] + 1 + job.axis[1].reach) * job.row_step
 
-    def sweep(self, filters, bits, strip_rows, *, in_place, parts, far_maps):
+    def sweep(self, filters, bits, strip_rows, *, in_place, parts, far_maps, zero_rows=True):
         """Choose sweeps, for filters that see one channel; in place is for zero-padding and, across
-        the columns, stride 1, or stride 2 without dilation; far maps are written past the cache."""
+        the columns, stride 1, or stride 2 without dilation; far maps are written past the cache; zero rows
+        are those of the padding, which maps of one row, for example, may not see."""
         cdef Job *job = &self.job
         self.choose(1, filters, bits, strip_rows)
         job.in_place, job.parts, job.far_maps = in_place, parts, far_maps
@@ -459,7 +468,10 @@ cdef class Layout:
         job.pairs = job.axis[1].taps == 1 and job.across == 1
         job.apart = job.axis[1].dilation * job.axis[1].period // job.axis[1].stride
         job.lines = (job.strip_rows - 1) * job.axis[1].stride + job.axis[1].span
-        job.strip_numbers = job.taps + max(job.row_step, job.map_size[2] + job.axis[2].span) + SLACK
+        job.strip_numbers = job.taps
+        if zero_rows:
+            job.zero_numbers = max(job.row_step, job.map_size[2] + job.axis[2].span) + SLACK
+            job.strip_numbers += job.zero_numbers
         if not in_place:
             job.strip_numbers += job.lines * job.row_step + SLACK
         self.place_taps()
@@ -1156,19 +1168,9 @@ def tiles(const real[:, :, :, :, :] images, const real[:, ::1] weight, const rea
     see_arrays(&job, images, maps, pads)
     job.weight, job.bias = &weight[0, 0], &bias[0]
     share_out(&job, maps.shape[0], threads)
-    cdef Placing placing = find_placing(layout, &job)
-    placing.apply(&job)
+    cdef Placing placing = Placing()
+    placing.prepare(&job)
     run(find_unit_fn[real](&job, 0), &job, layout.workspace, threads)
-
-
-cdef Placing find_placing(Layout layout, Job *job):
-    """Return where the taps of a job lie, as found for the last job of this layout or anew."""
-    cdef Placing placing = layout.placing
-    if placing is None or not placing.fits(job):
-        placing = Placing()  # another thread may be using the old one, and none may see this one unfinished
-        placing.fill(job)
-        layout.placing = placing
-    return placing
 
 
 cdef fc_unit_fn find_unit_fn(const Job *job, real _) noexcept nogil:
@@ -1213,12 +1215,28 @@ cdef class Call:
     def __init__(self, images_shape, maps_shape, output, pads, Layout layout, threads, keeps_gil):
         """images (N, C, D, H, W) and maps (N, K, D', H', W'); up to so many threads are worth their while."""
         cdef Job *job = &self.job
-        cdef Py_ssize_t axis
         job[0] = layout.job
         self.layout, self.threads, self.keeps_gil = layout, threads, keeps_gil
-        self.images, self.itemsize = images_shape[0], job.bits // 8
-        self.output_shape, self.dtype = output
+        self.itemsize = job.bits // 8
+        output_shape, self.dtype = output
         self.no_bias = bytes(maps_shape[1] * self.itemsize)
+        self.unit = find_unit_fn[float](job, 0) if job.bits == 32 else find_unit_fn[double](job, 0)
+        self.place(images_shape, maps_shape, output_shape, pads)
+
+    def resized(self, images_shape, maps_shape, output_shape, pads):
+        """Return the same call for images and maps of another size, which the layout must serve as well."""
+        cdef Call call = Call.__new__(Call)
+        call.job, call.unit, call.layout, call.no_bias, call.dtype = (
+            self.layout.job, self.unit, self.layout, self.no_bias, self.dtype)
+        call.threads, call.itemsize, call.keeps_gil = self.threads, self.itemsize, self.keeps_gil
+        call.place(images_shape, maps_shape, output_shape, pads)
+        return call
+
+    cdef place(self, tuple images_shape, tuple maps_shape, output_shape, pads):
+        """Note where contiguous images and maps of these shapes have their numbers, and what the taps see."""
+        cdef Job *job = &self.job
+        cdef Py_ssize_t axis
+        self.output_shape, self.images = output_shape, images_shape[0]
         self.image_numbers = self.map_numbers = 1
         for axis in range(4, -1, -1):
             if axis < 4:
@@ -1228,13 +1246,16 @@ cdef class Call:
             if axis > 1:
                 job.axis[axis - 2].pad = pads[axis - 2]
                 job.size[axis - 2], job.map_size[axis - 2] = images_shape[axis], maps_shape[axis]
-            self.image_numbers *= images_shape[axis]
-            self.map_numbers *= maps_shape[axis]
+            self.image_numbers *= <Py_ssize_t>images_shape[axis]
+            self.map_numbers *= <Py_ssize_t>maps_shape[axis]
         share_out(job, self.images, 1)
         self.placing = Placing()
-        self.placing.fill(job)
-        self.placing.apply(job)
-        self.unit = find_unit_fn[float](job, 0) if job.bits == 32 else find_unit_fn[double](job, 0)
+        self.placing.prepare(job)
+
+    @property
+    def nbytes(self):
+        """Memory that this takes, roughly."""
+        return sizeof(Job) + self.placing.nbytes + len(self.no_bias)
 
     def run(self, images, weight, bias, Py_ssize_t threads, out):
         """Return the maps, in out if there is one; None if an array is not contiguous and aligned, or out is unfit."""
@@ -1315,17 +1336,16 @@ cdef void sweep_unit(real *workspace, const Job *job, Py_ssize_t index) noexcept
     cdef Unit unit = find_unit(job, index)
     cdef Range groups = share(job.groups, job.parts, index % job.parts)
     cdef Lines lines
-    cdef Py_ssize_t margin = max(job.row_step, job.map_size[2] + job.axis[2].span) + SLACK
     cdef real *weight = workspace + 2 * job.lines * (sizeof(void *) // sizeof(real))
     cdef real *zeros = weight + job.taps
-    cdef real *strip = zeros + margin
+    cdef real *strip = zeros + job.zero_numbers
     cdef const real *image = <const real *>job.images + unit.n * job.image_step[0] + groups.first * job.image_step[1]
     cdef real *maps = (<real *>job.maps + unit.n * job.map_step[0] + groups.first * job.filters * job.map_step[1]
                        + unit.depth * job.map_step[2] + unit.first_row * job.map_size[2])
     cdef Py_ssize_t group
     lines.row = <const void **>workspace
     lines.apart = ceiling(job.lines, job.axis[1].dilation)
-    memset(zeros, 0, margin * sizeof(real))
+    memset(zeros, 0, job.zero_numbers * sizeof(real))
     for group in range(groups.first, groups.last):
         see_lines(&lines, image, zeros, strip, job, &unit)
         sweep_group(maps, weight, &lines, job, &unit, group)
@@ -1378,29 +1398,32 @@ cdef void sweep_group(real *map, real *ordered, const Lines *lines, const Job *j
 cdef void sweep_rows(real *map, const Lines *lines, const Job *job, fc_sweep *request,
                      Py_ssize_t turn, Py_ssize_t rows) noexcept nogil:
     """Compute rows turn, turn + apart, ... of a map, several at a time; the last ones move back over neighbours."""
-    cdef const fc_sweep_kind *kind
+    cdef const SweepRun *run
     cdef Py_ssize_t columns = job.map_size[2], lanes = job.kernels.lanes, steps = mask_step(job)
-    cdef Py_ssize_t block, row, line, first = 0, dilation = job.axis[1].dilation
+    cdef Py_ssize_t block, row, line, i, k, first, last, dilation = job.axis[1].dilation
+    cdef Py_ssize_t at_once = min(rows, SWEEP_MAX_ROWS)
     request.map_step = job.apart * columns
     request.written = (<unsigned>1 << min(columns, lanes)) - 1
     request.streams = job.far_maps and columns % lanes == 0 and <size_t>map % (lanes * sizeof(real)) == 0
-    while first < job.vectors:
-        kind = job.kinds[(min(rows, SWEEP_MAX_ROWS) - 1) * job.vectors + first]
-        request.mask = job.masks + first * steps
-        request.last_mask = request.mask + (kind.vectors - 1) * steps
-        request.column = max(0, min(first * lanes, columns - lanes))
-        request.last = max(0, min((first + kind.vectors - 1) * lanes, columns - lanes)) - request.column
-        block = 0
-        while block < rows:
-            row = turn + min(block, rows - kind.rows) * job.apart
-            line = row * job.axis[1].stride
-            if dilation > 1:
-                line = line % dilation * lines.apart + line // dilation
-            request.image_row = lines.row + line
-            request.map = map + row * columns
-            kind.run(request)
-            block += kind.rows
-        first += kind.vectors
+    for i in range(job.first_run[at_once - 1], job.first_run[at_once]):
+        run = job.runs + i
+        for k in range(run.count):
+            first = run.first + k * run.kind.vectors
+            last = first + run.kind.vectors - 1
+            request.mask = job.masks + mask_row(job, first) * steps
+            request.last_mask = job.masks + mask_row(job, last) * steps
+            request.column = max(0, min(first * lanes, columns - lanes))
+            request.last = max(0, min(last * lanes, columns - lanes)) - request.column
+            block = 0
+            while block < rows:
+                row = turn + min(block, rows - run.kind.rows) * job.apart
+                line = row * job.axis[1].stride
+                if dilation > 1:
+                    line = line % dilation * lines.apart + line // dilation
+                request.image_row = lines.row + line
+                request.map = map + row * columns
+                run.kind.run(request)
+                block += run.kind.rows
 
 
 cdef struct Passes:
@@ -1426,9 +1449,9 @@ def passes(const real[:, :, :, :, :] images, kernels, const real[:] bias, real[:
     passes.columns.bias = &zeros[0]
     passes.columns.map_size[2] = job.image_step[3] = images.shape[4]
     passes.columns.groups = passes.columns.parts = images.shape[1]
-    cdef Placing places_along = find_placing(along, job), places_down = find_placing(down, &passes.columns)
-    places_along.apply(job)
-    places_down.apply(&passes.columns)
+    cdef Placing places_along = Placing(), places_down = Placing()
+    places_along.prepare(job)
+    places_down.prepare(&passes.columns)
     share_out(&passes.columns, images.shape[0], threads)
     job.units = passes.columns.units
     run(<fc_unit_fn>passes_unit[real], job, layout.workspace, threads)
@@ -1485,7 +1508,7 @@ cdef void stack_unit(real *workspace, const Job *job, Py_ssize_t index) noexcept
             rest = (job.groups - channels + 1) * job.filters - filter
             job.kernels.gather(weight, <const real *>job.weight + filter * job.taps, job.filters * job.taps, channels,
                                job.taps, filter * job.taps, rest * job.taps)
-            for i in range(channels):  # sums begin at 0.0 if the bias is -0.0, whether or not zeros of the padding are skipped
+            for i in range(channels):  # 0.0 if it is -0.0, as sums with zeros of the padding, which may be skipped
                 bias[i] = (<const real *>job.bias)[filter + i * job.filters] + 0
             sweep_stack(sums, &request, job, &unit, filter, channels)
 
@@ -1581,75 +1604,80 @@ cdef void slide_stack(real *sums, fc_stack *request, const Job *job, Range rows)
     request.image_row = lines
 
 
-cdef void choose_sweeps(const fc_sweep_kind **kinds, const Job *job, Py_ssize_t rows) noexcept nogil:
-    """Choose the sweep of most vectors for up to so many rows, at every vector of the columns where one begins."""
-    cdef Py_ssize_t vectors = job.vectors, first = 0, fitting, plain
+cdef Py_ssize_t choose_sweeps(SweepRun *runs, const Job *job, Py_ssize_t rows) noexcept nogil:
+    """Cover the vectors of a row by sweeps of up to so many rows and of as many vectors as can be; return the runs."""
+    cdef Py_ssize_t count = 0, first = 0, plain
+    while first < job.vectors:
+        runs[count] = SweepRun(find_sweep(job, rows, first), first, 1)
+        if job.plain.first <= first:  # as long as any sweep would fit, the same one is chosen again
+            plain = job.plain.last - first - SWEEP_MAX_VECTORS - 1
+            runs[count].count += max(0, plain) // runs[count].kind.vectors
+        first += runs[count].count * runs[count].kind.vectors
+        count += 1
+    return count
+
+
+cdef const fc_sweep_kind *find_sweep(const Job *job, Py_ssize_t rows, Py_ssize_t first) noexcept nogil:
+    """Return the sweep of most vectors, from one vector of a row on, for up to so many rows."""
     cdef bint slides = job.axis[1].taps == 1 and job.axis[2].dilation == 1 and job.axis[2].period == 1
     cdef const Axis *axis = &job.axis[1]
-    cdef const fc_sweep_kind *kind
-    while first < vectors:
-        kinds[first] = NULL
-        kind = job.kernels.sweeps
-        while kind.rows:
-            if (kind.rows <= rows and first + kind.vectors <= vectors and (slides or kind.rows > 1 or kind.edges)
-                    and kind.across == job.across and (kind.stride == 0 or kind.stride == axis.period)
-                    and (kind.kernel == axis.taps == job.axis[2].taps or kind.kernel == 0 and kind.rows <= axis.taps)
-                    and (kinds[first] == NULL or kind.vectors > kinds[first].vectors)):
-                plain = 0  # vectors all of whose lanes see the image, and that lie one behind the other
-                for fitting in range(first, first + kind.vectors):
-                    if fitting < vectors - 1 and job.masks[(fitting + 1) * mask_step(job) - 1]:
-                        plain += 1
-                    elif kind.edges and (fitting == first or fitting == first + kind.vectors - 1):
-                        plain += 1
-                if plain == kind.vectors:
-                    kinds[first] = kind
-            kind += 1
-        first += kinds[first].vectors
+    cdef const fc_sweep_kind *best = NULL
+    cdef const fc_sweep_kind *kind = job.kernels.sweeps
+    while kind.rows:
+        if (kind.rows <= rows and first + kind.vectors <= job.vectors and (slides or kind.rows > 1 or kind.edges)
+                and kind.across == job.across and (kind.stride == 0 or kind.stride == axis.period)
+                and (kind.kernel == axis.taps == job.axis[2].taps or kind.kernel == 0 and kind.rows <= axis.taps)
+                and (best == NULL or kind.vectors > best.vectors) and sweep_fits(kind, job, first)):
+            best = kind
+        kind += 1
+    return best
+
+
+cdef bint sweep_fits(const fc_sweep_kind *kind, const Job *job, Py_ssize_t first) noexcept nogil:
+    """Tell whether all vectors are plain and lie one behind the other, but for the edges of a sweep that has some."""
+    cdef Py_ssize_t inner = first, last = first + kind.vectors
+    if kind.edges:
+        inner, last = first + 1, last - 1
+    return inner >= last or job.plain.first <= inner and last <= job.plain.last
 
 
 @cython.final
 cdef class Placing:
-    """Where the taps lie in images that are read in place, and which lanes see them: the same for most calls."""
+    """Where the taps lie in images that are read in place, and which lanes see them, for arrays of one size."""
 
-    cdef Job job
-    cdef Py_ssize_t[::1] places
-    cdef unsigned[::1] masks
-    cdef Py_ssize_t[::1] kinds
+    cdef void *memory  # of runs, places and masks
+    cdef Py_ssize_t nbytes
 
-    cdef bint fits(self, const Job *job) noexcept:
-        """Tell whether this was made for images and maps of the same sizes."""
-        return (memcmp(self.job.size, job.size, sizeof(job.size)) == 0
-                and memcmp(self.job.map_size, job.map_size, sizeof(job.map_size)) == 0
-                and memcmp(self.job.image_step, job.image_step, sizeof(job.image_step)) == 0
-                and self.job.axis[2].pad == job.axis[2].pad)
+    def __dealloc__(self):
+        free(self.memory)
 
-    cdef fill(self, Job *job):
-        cdef Py_ssize_t index, rows
-        if job.lines:
+    cdef prepare(self, Job *job):
+        """Find all this and let the job point to it, as long as this object lives."""
+        cdef Py_ssize_t index, rows, edges, runs = 0, places = job.taps if job.in_place else 0, masks = 0
+        cdef Py_ssize_t rows_at_once = min(job.map_size[1], SWEEP_MAX_ROWS)
+        cdef Py_ssize_t *place
+        if job.lines and not job.stacks:
             job.vectors = ceiling(job.map_size[2], job.kernels.lanes)
-        self.job = job[0]
-        if job.in_place and job.lines:
-            self.places = np.empty(job.taps, np.intp)
-            for index in range(job.axis[2].taps):
-                self.places[index] = tap_in_order(job, index) * job.axis[2].dilation - job.axis[2].pad
-        elif job.in_place:
-            self.places = np.empty(job.taps, np.intp)
-            for index in range(job.taps):
-                self.places[index] = tap_place(job, index)
-        if job.lines and not job.stacks:
-            self.masks = np.empty(job.vectors * mask_step(job), np.uintc)
-            self.kinds = np.empty(SWEEP_MAX_ROWS * job.vectors, np.intp)
-            fill_masks(&self.masks[0], job)
-            self.apply(job)
-            for rows in range(SWEEP_MAX_ROWS):
-                choose_sweeps(job.kinds + rows * job.vectors, job, rows + 1)
-
-    cdef void apply(self, Job *job) noexcept:
-        if job.in_place:
-            job.offset = &self.places[0]
-        if job.lines and not job.stacks:
-            job.vectors, job.masks = self.job.vectors, &self.masks[0]
-            job.kinds = <const fc_sweep_kind **>&self.kinds[0]
+            job.plain = plain_vectors(job)
+            edges = job.vectors - (job.plain.last - job.plain.first)
+            runs, masks = rows_at_once * (edges + 2 * SWEEP_MAX_VECTORS + 2), (edges + 1) * mask_step(job)
+        self.nbytes = runs * sizeof(SweepRun) + places * sizeof(Py_ssize_t) + masks * sizeof(unsigned)
+        self.memory = malloc(max(1, self.nbytes))
+        if self.memory == NULL:
+            raise MemoryError(f"no memory for {self.nbytes} bytes of masks: the kernel has {job.taps} taps")
+        place = <Py_ssize_t *>(<SweepRun *>self.memory + runs)
+        for index in range(places):
+            place[index] = (tap_in_order(job, index) * job.axis[2].dilation - job.axis[2].pad if job.lines
+                            else tap_place(job, index))
+        if places:
+            job.offset = place
+        if not runs:
+            return
+        job.runs, job.masks, job.first_run[0] = <SweepRun *>self.memory, <unsigned *>(place + places), 0
+        fill_masks(<unsigned *>job.masks, job)
+        for rows in range(rows_at_once):
+            index = job.first_run[rows]
+            job.first_run[rows + 1] = index + choose_sweeps(<SweepRun *>job.runs + index, job, rows + 1)
 
 
 cdef Py_ssize_t tap_place(const Job *job, Py_ssize_t tap) noexcept nogil:
@@ -1670,20 +1698,41 @@ cdef Py_ssize_t tap_in_order(const Job *job, Py_ssize_t v) noexcept nogil:
 
 
 cdef Py_ssize_t mask_step(const Job *job) noexcept nogil:
-    """Return how many numbers `fill_masks` notes of a vector."""
-    return job.axis[2].taps + 2
+    """Return how many masks a vector of columns has: one for every tap of a row, an even number if taps go in pairs."""
+    return job.axis[2].taps + (job.axis[2].taps % 2 if job.across == 2 else 0)
+
+
+cdef Py_ssize_t mask_row(const Job *job, Py_ssize_t vector) noexcept nogil:
+    """Return which row of the masks a vector of columns has: all plain ones share the one after the left edge's."""
+    if vector < job.plain.first:
+        return vector
+    return job.plain.first + max(0, vector - job.plain.last + 1)
+
+
+cdef Range plain_vectors(const Job *job) noexcept nogil:
+    """Return the vectors of a row, but for the last one, all of whose lanes see the image, whatever the tap."""
+    cdef const Axis *axis = &job.axis[2]
+    cdef Py_ssize_t lanes = job.kernels.lanes, step = lanes * job.across, room
+    cdef Range plain = Range(0, job.vectors - 1)
+    if job.in_place:
+        room = job.size[2] + axis.pad - lanes  # to the first pixel of the last tap's last vector
+        room -= (axis.taps - 1) // 2 * 2 + lanes if job.across == 2 else (axis.taps - 1) * axis.dilation
+        plain.first = min(ceiling(axis.pad, step), plain.last)
+        plain.last = max(plain.first, min(plain.last, room // step + 1 if room >= 0 else 0))
+    return plain
 
 
 cdef void fill_masks(unsigned *masks, const Job *job) noexcept nogil:
-    """Note which lanes of every vector of columns see the image, for every tap of a row; and whether all of them do.
+    """Note which lanes of the vectors of columns see the image, for every tap of a row.
 
     With stride 2, an even tap and the next one see every other lane of two vectors, the second one behind the first.
     """
     cdef const Axis *axis = &job.axis[2]
-    cdef Py_ssize_t lanes = job.kernels.lanes, first, last, tap, vector, start
-    for vector in range(job.vectors):
-        masks[axis.taps + 1] = True
-        for tap in range(axis.taps + (axis.taps % 2 if job.across == 2 else 0)):
+    cdef Py_ssize_t lanes = job.kernels.lanes, first, last, tap, vector = 0, start
+    cdef unsigned *row
+    while vector < job.vectors:
+        row = masks + mask_row(job, vector) * mask_step(job)
+        for tap in range(mask_step(job)):
             start = max(0, min(vector * lanes, job.map_size[2] - lanes)) * job.across - axis.pad
             start += (tap_in_order(job, tap) * axis.dilation if job.across == 1
                       else tap - tap % 2 + tap % 2 * lanes)
@@ -1691,10 +1740,8 @@ cdef void fill_masks(unsigned *masks, const Job *job) noexcept nogil:
             if job.in_place:
                 first = min(max(0, -start), lanes)
                 last = max(min(lanes, job.size[2] - start), first)
-            masks[tap] = (<unsigned>1 << last) - (<unsigned>1 << first)
-            if last - first < lanes:
-                masks[axis.taps + 1] = False
-        masks += mask_step(job)
+            row[tap] = (<unsigned>1 << last) - (<unsigned>1 << first)
+        vector = job.plain.last if job.plain.first <= vector < job.plain.last else vector + 1
 
 
 cdef const fc_isa *isa = NULL

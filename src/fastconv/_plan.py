@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
+from threading import Lock
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,6 +33,9 @@ DEAL = 80  # a row of a strip whose columns are dealt out
 SPREAD = 1.1  # a product with filters in the lanes, in all
 TURN = 20  # a vector of their sums, to be transposed
 PACK = 0.5  # a weight
+LONG_ROW = 2**12  # columns from which on similar lengths are planned for together
+MASKS = 2**18  # that sweeps in place may need; else rows are padded in a strip
+PLAN_BYTES = 2**13  # of a plan and the objects that it holds, about
 CHUNK_TAPS = 512  # added up by themselves: rounding errors stay small, panels in the cache
 LEAST_CHUNK_TAPS = 32  # with precision "highest"
 Layout = _core.Layout | _core.WinogradLayout | _fft.Layout | _separable.Layout
@@ -67,7 +70,16 @@ class Plan(NamedTuple):
     threads: int  # that are worth waking
     call: _core.Call | None  # for contiguous arrays whose dtypes are the accumulator's
     takes_weight: bool  # as it is given, if it is such an array
+    margin: (
+        int | str | None
+    )  # pixels around rows of any length, or the rule for them; None if no other length is planned for
     instead: Plan | None = None  # what to do if that fits the weights, now that they are known, better
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that the plan takes, roughly; weights are not part of it."""
+        call = 0 if self.call is None else self.call.nbytes
+        return PLAN_BYTES + call + 8 * self.problem.taps + (0 if self.instead is None else self.instead.nbytes)
 
 
 class Instead(NamedTuple):
@@ -76,7 +88,49 @@ class Instead(NamedTuple):
     filters: Any
 
 
-@lru_cache(maxsize=1024, typed=True)
+class Cache(dict[Any, Any]):
+    """What has been made before, for as many bytes as there is room for; what was put in first goes first."""
+
+    def __init__(self, room: int) -> None:
+        self.room, self.taken = room, 0
+        self._sizes: dict[object, int] = {}
+        self._lock = Lock()
+
+    def put(self, key: object, value: object, nbytes: int) -> None:
+        """Keep a value, however large, until there are others to make room for."""
+        with self._lock:
+            self._drop(key)
+            self[key], self._sizes[key] = value, nbytes
+            self.taken += nbytes
+            while self.taken > self.room and len(self._sizes) > 1:
+                self._drop(next(iter(self._sizes)))
+
+    def replace(self, key: object, value: object) -> None:
+        """Keep another value of about the same size in place of the one that is kept, if it still is."""
+        with self._lock:
+            if key in self:
+                self[key] = value
+
+    def clear(self) -> None:
+        """Forget everything."""
+        with self._lock:
+            super().clear()
+            self._sizes.clear()
+            self.taken = 0
+
+    def _drop(self, key: object) -> None:
+        self.pop(key, None)
+        self.taken -= self._sizes.pop(key, 0)
+
+
+def planned_shape(input_shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape to plan for: long rows of similar lengths, such as clips and recordings, have a plan in common."""
+    if not input_shape or input_shape[-1] < LONG_ROW:
+        return input_shape
+    step = 1 << (input_shape[-1].bit_length() - 4)
+    return (*input_shape[:-1], -(-input_shape[-1] // step) * step)
+
+
 def make(
     axes: int,
     input_shape: tuple[int, ...],
@@ -92,17 +146,83 @@ def make(
     """
     named = dict(zip(_check.OPTIONS, options, strict=True))
     problem = _check.problem(axes, input_shape, weight_shape, bias_shape, dtypes, **named)
-    batch = math.prod(problem.batch_shape)
-    map_size = problem.output_size
+    shape = planned_shape(input_shape)
+    margin = _margin(problem, named["padding"])
+    if margin is None:
+        return _make(problem, dtypes, keeps_packed)
+    planned = _check.problem(axes, shape, weight_shape, bias_shape, dtypes, **named)
+    return _fit(_make(planned, dtypes, keeps_packed)._replace(margin=margin), problem)
+
+
+def _margin(problem: Problem, padding: object) -> int | str | None:
+    """Return how many pixels lie around a long row, or the rule for them; None if rows are not long, or kernel or padding are, too."""
+    span = (problem.kernel[2] - 1) * problem.dilation[2] + 1
+    if problem.size[2] < LONG_ROW or span > LONG_ROW // 2:
+        return None
+    if isinstance(padding, str):
+        return padding
+    around = sum(_check.padding_pairs(padding, len(padding) if isinstance(padding, tuple) else 1)[-1])
+    return around if around <= LONG_ROW // 2 else None
+
+
+def fit(plan: Plan, input_shape: tuple[int, ...]) -> Plan | None:
+    """Return a plan for rows of another length, made from one for a similar length; None if that one is for no other."""
+    if plan.margin is None:
+        return None
+    problem, columns = plan.problem, input_shape[-1]
+    span, stride = (problem.kernel[2] - 1) * problem.dilation[2] + 1, problem.stride[2]
+    if isinstance(plan.margin, str):
+        ((pad, after),) = _check.padding_of(
+            plan.margin, 1, (columns,), (problem.kernel[2],), (stride,), (problem.dilation[2],)
+        )
+        outputs = (columns + pad + after - span) // stride + 1
+    else:
+        pad, outputs = problem.pad[2], (columns + plan.margin - span) // stride + 1
+    return _fit(
+        plan,
+        problem._replace(
+            output_shape=(*problem.output_shape[:-1], outputs),
+            size=(*problem.size[:2], columns),
+            output_size=(*problem.output_size[:2], outputs),
+            pad=(*problem.pad[:2], pad),
+        ),
+    )
+
+
+def _fit(plan: Plan, problem: Problem) -> Plan:
+    layout, call = plan.layout, plan.call
+    images, maps, whole_images, whole_maps = _shapes(problem, plan.images_shape[0])
+    return plan._replace(
+        problem=problem,
+        images_shape=images,
+        maps_shape=maps,
+        whole_images_shape=whole_images,
+        whole_maps_shape=whole_maps,
+        layout=layout._replace(problem=problem) if isinstance(layout, _fft.Layout) else layout,
+        call=call and call.resized(whole_images, whole_maps, problem.output_shape, problem.pad),
+        instead=plan.instead and _fit(plan.instead, problem),
+    )
+
+
+def _shapes(problem: Problem, batch: int) -> tuple[tuple[int, ...], ...]:
+    """Return the shapes of images (N, C, D, H, W) and maps (N, K, D', H', W'), and the same as the core takes whole ones."""
+    images, maps = (batch, problem.channels, *problem.size), (batch, problem.filters, *problem.output_size)
+    if not problem.is_pointwise:
+        return images, maps, images, maps
+    # An image may as well be one long column of pixels.
+    pixels = (1, math.prod(problem.size), 1)
+    return images, maps, (batch, problem.channels, *pixels), (batch, problem.filters, *pixels)
+
+
+def _make(problem: Problem, dtypes: tuple[np.dtype[Any], ...], keeps_packed: bool) -> Plan:
     name = CORE_NAMES[problem.accumulator]
     core: Callable[..., None] = _core.direct[name]
     pack: Callable[..., Any] | None = None
     filters_shape: tuple[int, ...] = (problem.filters, problem.channels // problem.groups, *problem.kernel)
     packing: tuple[object, ...] = (name,)
-    size = problem.size
-    if problem.is_pointwise:  # an image may as well be one long column of pixels
-        size = map_size = (1, math.prod(map_size), 1)
-    direct = _layout(problem, map_size)
+    batch = math.prod(problem.batch_shape)
+    images_shape, maps_shape, whole_images_shape, whole_maps_shape = _shapes(problem, batch)
+    direct = _layout(problem, whole_maps_shape[2:])
     layout: Layout = direct
     least = _winograd.direct_cost(problem)
     if winograd := _winograd.choose(problem, keeps_packed):
@@ -123,13 +243,12 @@ def make(
         core, packing = _core.tiles[name], (*_core.current_isa(), name, *_choose_blocks(problem, direct, keeps_packed))
         pack = _core.pack[name] if packing[-1] else None
         filters_shape = (problem.filters, problem.taps)
-    whole_images_shape, whole_maps_shape = (batch, problem.channels, *size), (batch, problem.filters, *map_size)
     plan = Plan(
         problem=problem,
-        images_shape=(batch, problem.channels, *problem.size),
+        images_shape=images_shape,
         weight_shape=(problem.filters, problem.channels // problem.groups, *problem.kernel),
         filters_shape=filters_shape,
-        maps_shape=(batch, problem.filters, *problem.output_size),
+        maps_shape=maps_shape,
         whole_images_shape=whole_images_shape,
         whole_maps_shape=whole_maps_shape,
         core=core,
@@ -141,6 +260,7 @@ def make(
         integers_may_overflow=_check.may_overflow(dtypes, problem.taps, problem.accumulator),
         call=_call(problem, dtypes, layout, whole_images_shape, whole_maps_shape),
         takes_weight=pack is None and not problem.flip and dtypes[1] == problem.accumulator,
+        margin=None,
     )
     if strip_rows := _separable.choose(problem, keeps_packed, least):
         passes = _separable.layout(problem, strip_rows)
@@ -198,6 +318,11 @@ def prepare(plan: Plan, weight: Array) -> Any:
         return Instead(prepare(plan.instead, weight))
     filters = filters.reshape(plan.filters_shape)
     return filters if plan.pack is None else plan.pack(filters, plan.layout)
+
+
+def packed_bytes(packed: Any) -> int:
+    """Return how many bytes prepared weights take, be they one array or several."""
+    return packed.nbytes if isinstance(packed, np.ndarray) else sum(map(packed_bytes, packed))
 
 
 def _pack_by_position(filters: Array, layout: Layout) -> Array:
@@ -466,10 +591,24 @@ def _choose_sweeps(problem: Problem, layout: _core.Layout, rows: int, columns: i
     if stacks:
         layout.stack(filters, bits, strip_rows, parts=parts)
         return
-    in_place = problem.padding_mode == "zeros" and (
-        problem.stride[2] == 1 or (problem.stride[2] == 2 and problem.dilation[2] == 1)
+    edges = 2 * (
+        problem.kernel[2] * problem.dilation[2] // lanes + 2
+    )  # vectors that have masks of their own, for each tap
+    in_place = (
+        problem.padding_mode == "zeros"
+        and (problem.stride[2] == 1 or (problem.stride[2] == 2 and problem.dilation[2] == 1))
+        and edges * problem.kernel[2] <= MASKS
     )
-    layout.sweep(filters, bits, strip_rows, in_place=in_place, parts=parts, far_maps=problem.far_maps)
+    zero_rows = problem.padding_mode == "zeros" and not all(_stays_inside(problem, axis) for axis in (0, 1))
+    layout.sweep(
+        filters,
+        bits,
+        strip_rows,
+        in_place=in_place,
+        parts=parts,
+        far_maps=problem.far_maps,
+        zero_rows=zero_rows,
+    )
 
 
 def _stacks_pay(problem: Problem, rows: int, columns: int, lanes: int) -> bool:

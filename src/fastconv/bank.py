@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["FilterBank", "Sequential"]
 
+READY_BYTES = 2**21  # of plans, for each bank
+PACKED_BYTES = 2**25  # of packed weights, or one packing if that takes more
 DEFAULTS = dict(zip(_check.OPTIONS, (1, 0, 1, 1, "zeros", False, None, "auto", "default"), strict=True))
 
 
@@ -87,8 +89,8 @@ class FilterBank:
         self._bias = None if bias is None else _frozen_copy(_check.as_array("bias", bias))
         options = (stride, padding, dilation, groups, padding_mode, flip, activation, algorithm, precision)
         self._options = dict(zip(DEFAULTS, map(_check.hashable, DEFAULTS, options), strict=True))
-        self._ready: dict[object, tuple[_plan.Plan, Any]] = {}  # by shape and dtype of the image: with packed weights
-        self._packed: dict[tuple[object, ...], Any] = {}  # the weights as each kind of plan wants them
+        self._ready = _plan.Cache(READY_BYTES)  # plans with packed weights, by shape and dtype of the image
+        self._packed = _plan.Cache(PACKED_BYTES)  # the weights as each kind of plan wants them
         self._axes = self._weight.ndim - 2
         if self._axes not in (1, 2, 3):
             raise ValueError(
@@ -158,9 +160,11 @@ class FilterBank:
     def __call__(self, image: ArrayLike, *, out: Array | None = None, threads: int | None = None) -> Array:
         """Return the feature maps ``(..., K, H', W')`` of an image ``(..., C, H, W)``; see `conv2d`."""
         array = image if type(image) is np.ndarray else _check.as_array("input", image)
-        ready = self._ready.get((array.shape, array.dtype))
-        if ready is None:
-            ready = self._ready[array.shape, array.dtype] = self._prepare(array.shape, array.dtype)
+        shape = array.shape
+        planned = shape if not shape or shape[-1] < _plan.LONG_ROW else _plan.planned_shape(shape)
+        ready = self._ready.get((planned, array.dtype))
+        if ready is None or ready[0].images_shape[-1] != shape[-1]:
+            ready = self._prepare(ready, (planned, array.dtype), shape)
         plan, packed = ready
         return _plan.run(plan, array, self._weight, self._bias, out, config.num_threads(threads), packed)
 
@@ -247,11 +251,24 @@ class FilterBank:
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (self._weight, self._bias, self._options)
 
-    def _prepare(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[_plan.Plan, Array]:
-        plan = self._plan_for(shape, dtype)
-        if plan.packing not in self._packed:
-            self._packed[plan.packing] = _plan.prepare(plan, self._weight)
-        return plan, self._packed[plan.packing]
+    def _prepare(
+        self, similar: tuple[_plan.Plan, Any] | None, key: tuple[tuple[int, ...], np.dtype[Any]], shape: tuple[int, ...]
+    ) -> tuple[_plan.Plan, Any]:
+        """Return and remember a plan for images of this shape, with packed weights; similar has the same key."""
+        fitted = None if similar is None else _plan.fit(similar[0], shape)
+        if similar is not None and fitted is not None:
+            self._ready.replace(key, (fitted, similar[1]))
+            return fitted, similar[1]
+        plan = self._plan_for(shape, key[1])
+        packed = self._packed.get(plan.packing)
+        if packed is None:
+            packed = _plan.prepare(plan, self._weight)
+            size = _plan.packed_bytes(packed)
+            if self._packed.taken + size > PACKED_BYTES:
+                self._ready.clear()  # it would hold on to what has to go
+            self._packed.put(plan.packing, packed, size)
+        self._ready.put(key, (plan, packed), plan.nbytes)
+        return plan, packed
 
     def _plan_for(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> _plan.Plan:
         arrays = (self._weight,) if self._bias is None else (self._weight, self._bias)

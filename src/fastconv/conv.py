@@ -14,8 +14,7 @@ from fastconv._check import Array, Padding, PerAxis
 __all__ = ["conv1d", "conv2d", "conv3d"]
 
 # What was checked once need not be checked again: plans by shapes, dtypes and options.
-_plans: dict[object, _plan.Plan] = {}
-MOST_PLANS = 1024
+_plans = _plan.Cache(2**23)
 
 
 def conv2d(
@@ -271,28 +270,29 @@ def _convolve(
     filters = weight if type(weight) is np.ndarray else _check.as_array("weight", weight)
     offset = bias if bias is None or type(bias) is np.ndarray else _check.as_array("bias", bias)
     offset_key = None if offset is None else (offset.shape, offset.dtype)
-    key: object = (axes, image.shape, image.dtype, filters.shape, filters.dtype, offset_key, options, types)
+    shape = image.shape
+    planned = shape if not shape or shape[-1] < _plan.LONG_ROW else _plan.planned_shape(shape)
+    key: object = (axes, planned, image.dtype, filters.shape, filters.dtype, offset_key, options, types)
     try:
         plan = _plans.get(key)
     except TypeError:  # there is a list among the options
         key, plan = None, None
-    if plan is None:
-        arrays = (image, filters) if offset is None else (image, filters, offset)
-        plan = _plan.make(
-            axes,
-            image.shape,
-            filters.shape,
-            None if offset is None else offset.shape,
-            tuple(array.dtype for array in arrays),
-            False,
-            *map(_check.hashable, _check.OPTIONS, options),
-        )
-        if key is not None:
-            _remember(key, plan)
+    if plan is None or plan.images_shape[-1] != shape[-1]:
+        fitted = None if plan is None else _plan.fit(plan, shape)
+        if fitted is None:
+            arrays = (image, filters) if offset is None else (image, filters, offset)
+            plan = _plan.make(
+                axes,
+                shape,
+                filters.shape,
+                None if offset is None else offset.shape,
+                tuple(array.dtype for array in arrays),
+                False,
+                *map(_check.hashable, _check.OPTIONS, options),
+            )
+            if key is not None:
+                _plans.put(key, plan, plan.nbytes)
+        else:
+            plan = fitted
+            _plans.replace(key, plan)
     return _plan.run(plan, image, filters, offset, out, config.num_threads(threads))
-
-
-def _remember(key: object, plan: _plan.Plan) -> None:
-    if len(_plans) == MOST_PLANS:
-        _plans.clear()
-    _plans[key] = plan
