@@ -35,6 +35,7 @@ cdef extern from "kernels/threads.h" nogil:
     ctypedef int (*fc_stop_fn)() noexcept
     int fc_run(fc_unit_fn run, const void *job, Py_ssize_t units, size_t workspace_bytes, Py_ssize_t threads,
                fc_stop_fn stop)
+    int fc_stopping() noexcept
 
 cdef extern from "kernels/kernels.h" nogil:
     enum:
@@ -294,6 +295,7 @@ cdef enum:
     STRIP_COLUMNS = 256  # that `direct` computes at a time
     LINE_BYTES = 64        # of the cache
     ALIGNED_BYTES = 1 << 15  # of arrays that are worth beginning at a line
+    ASK_PRODUCTS = 1 << 22  # after which a unit asks whether to stop: at most a few milliseconds
 
 cdef struct SweepRun:
     # Sweeps of one kind, side by side, over the vectors of a row of a map from `first` on.
@@ -349,6 +351,15 @@ cdef Range share(Py_ssize_t whole, Py_ssize_t parts, Py_ssize_t part) noexcept n
 
 cdef Py_ssize_t ceiling(Py_ssize_t whole, Py_ssize_t step) noexcept nogil:
     return (whole + step - 1) // step
+
+
+cdef inline bint is_stopped(Py_ssize_t *products, Py_ssize_t more) noexcept nogil:
+    """Count products; every few milliseconds ask whether an interrupt wants the unit to return, whatever is not done."""
+    products[0] += more
+    if products[0] < ASK_PRODUCTS:
+        return False
+    products[0] = 0
+    return fc_stopping()
 
 
 cdef inline void add_stepping(number *out, Py_ssize_t columns, const number *image, Py_ssize_t step, Py_ssize_t plane,
@@ -607,7 +618,7 @@ cdef void slide(number *out, const number *image, const number *weight, Py_ssize
     cdef const Py_ssize_t *image_step = &job.image_step[1]
     cdef const Py_ssize_t *weight_step = &job.weight_step[1]
     cdef Py_ssize_t stride = job.axis[2].stride, columns = job.size[2]
-    cdef Py_ssize_t i, j, k, o, z, y, x
+    cdef Py_ssize_t i, j, k, o, z, y, x, products = 0
     cdef Range inside
     cdef const number *image_row
     cdef const number *tap
@@ -619,6 +630,8 @@ cdef void slide(number *out, const number *image, const number *weight, Py_ssize
             y = seen(&job.axis[1], row, j, job.size[1], job.mode)
             if y < 0:
                 continue
+            if is_stopped(&products, (last - first) * job.axis[2].taps * job.channels):
+                return
             image_row = image + z * image_step[1] + y * image_step[2]
             for k in range(job.axis[2].taps):
                 tap = weight + i * weight_step[1] + j * weight_step[2] + k * weight_step[3]
@@ -673,12 +686,15 @@ cdef void direct_unit(number *_, const Job *job, Py_ssize_t index) noexcept nogi
     cdef Py_ssize_t first = index % job.strips * STRIP_COLUMNS, row = index // job.strips % job.map_size[1]
     cdef Py_ssize_t depth = index // job.strips // job.map_size[1] % job.map_size[0]
     cdef Py_ssize_t n = index // job.strips // job.map_size[1] // job.map_size[0]
-    cdef Py_ssize_t last = min(first + STRIP_COLUMNS, job.map_size[2]), k, o
+    cdef Py_ssize_t last = min(first + STRIP_COLUMNS, job.map_size[2]), k, o, products = 0
+    cdef Py_ssize_t taps = job.axis[0].taps * job.axis[1].taps * job.axis[2].taps
     cdef const number *image = <const number *>job.images + n * job.image_step[0]
     cdef const number *weight = <const number *>job.weight
     cdef number *out = (<number *>job.maps + n * job.map_step[0] + depth * job.map_step[2] + row * job.map_size[2])
     cdef number start
     for k in range(job.groups * job.filters):
+        if is_stopped(&products, (last - first) * taps * job.channels):
+            return
         start = (<const number *>job.bias)[k] if job.bias != NULL else 0
         for o in range(first, last):
             out[o] = start
@@ -945,7 +961,7 @@ cdef void convolve_unit(real *workspace, const Job *job, Py_ssize_t index) noexc
     cdef real *maps = (<real *>job.maps + unit.n * job.map_step[0] + unit.group * job.filters * job.map_step[1]
                        + unit.depth * job.map_step[2] + unit.first_row * job.map_size[2])
     cdef Tile[BLOCK_TILES] tiles
-    cdef Py_ssize_t tile, turn, turns = ceiling(unit.tiles, job.block_tiles), count, block
+    cdef Py_ssize_t tile, turn, turns = ceiling(unit.tiles, job.block_tiles), count, block, products = 0
     cdef Range taps, some
     if job.in_place:
         strip = <real *>(image + unit.depth * job.axis[0].stride * job.image_step[2]
@@ -962,6 +978,8 @@ cdef void convolve_unit(real *workspace, const Job *job, Py_ssize_t index) noexc
         taps = Range(0, 0)
         while taps.last < job.taps:
             taps = next_chunk(job, taps)
+            if is_stopped(&products, job.filters * (taps.last - taps.first) * unit.pixels // turns):
+                return
             if job.panels:
                 for tile in range(count):
                     fill_panel(panels + tile * panel_step(job), strip, job, tiles[tile].pixels, unit.pixels, taps, runs)
@@ -1090,12 +1108,14 @@ cdef void convolve_unit_by_position(real *workspace, const Job *job, Py_ssize_t 
                        + unit.depth * job.map_step[2] + unit.first_row * job.map_size[2])
     cdef real *sums = workspace  # (pixels, K)
     cdef Range taps = Range(0, 0)
-    cdef Py_ssize_t pixel, block
+    cdef Py_ssize_t pixel, block, products = 0
     for pixel in range(unit.pixels):
         memcpy(sums + pixel * packed_rows(job), <const real *>job.bias + unit.group * job.filters,
                job.filters * sizeof(real))
     while taps.last < job.taps:
         taps = next_chunk(job, taps)
+        if is_stopped(&products, job.filters * (taps.last - taps.first) * unit.pixels):
+            return
         for block in range(unit.blocks.first, unit.blocks.last):
             multiply_position(sums, image, job, &unit, block, taps)
     finish_sums(maps, sums, job, &unit)
@@ -1342,11 +1362,13 @@ cdef void sweep_unit(real *workspace, const Job *job, Py_ssize_t index) noexcept
     cdef const real *image = <const real *>job.images + unit.n * job.image_step[0] + groups.first * job.image_step[1]
     cdef real *maps = (<real *>job.maps + unit.n * job.map_step[0] + groups.first * job.filters * job.map_step[1]
                        + unit.depth * job.map_step[2] + unit.first_row * job.map_size[2])
-    cdef Py_ssize_t group
+    cdef Py_ssize_t group, products = 0
     lines.row = <const void **>workspace
     lines.apart = ceiling(job.lines, job.axis[1].dilation)
     memset(zeros, 0, job.zero_numbers * sizeof(real))
     for group in range(groups.first, groups.last):
+        if is_stopped(&products, job.filters * unit.pixels * job.taps):
+            return
         see_lines(&lines, image, zeros, strip, job, &unit)
         sweep_group(maps, weight, &lines, job, &unit, group)
         image += job.image_step[1]
@@ -1400,7 +1422,7 @@ cdef void sweep_rows(real *map, const Lines *lines, const Job *job, fc_sweep *re
     """Compute rows turn, turn + apart, ... of a map, several at a time; the last ones move back over neighbours."""
     cdef const SweepRun *run
     cdef Py_ssize_t columns = job.map_size[2], lanes = job.kernels.lanes, steps = mask_step(job)
-    cdef Py_ssize_t block, row, line, i, k, first, last, dilation = job.axis[1].dilation
+    cdef Py_ssize_t block, row, line, i, k, first, last, dilation = job.axis[1].dilation, products = 0
     cdef Py_ssize_t at_once = min(rows, SWEEP_MAX_ROWS)
     request.map_step = job.apart * columns
     request.written = (<unsigned>1 << min(columns, lanes)) - 1
@@ -1408,6 +1430,8 @@ cdef void sweep_rows(real *map, const Lines *lines, const Job *job, fc_sweep *re
     for i in range(job.first_run[at_once - 1], job.first_run[at_once]):
         run = job.runs + i
         for k in range(run.count):
+            if is_stopped(&products, rows * run.kind.vectors * lanes * job.taps):
+                return
             first = run.first + k * run.kind.vectors
             last = first + run.kind.vectors - 1
             request.mask = job.masks + mask_row(job, first) * steps
@@ -1491,7 +1515,7 @@ cdef void stack_unit(real *workspace, const Job *job, Py_ssize_t index) noexcept
     """Do the same for the maps of some stacks of channels, a stack at a time: lanes are channels."""
     cdef Unit unit = find_unit(job, index)
     cdef Range stacks = share(job.stacks, job.parts, index % job.parts)
-    cdef Py_ssize_t lanes = job.kernels.lanes, stack, group, channels, filter, rest, i
+    cdef Py_ssize_t lanes = job.kernels.lanes, stack, group, channels, filter, rest, i, products = 0
     cdef const void **rows = <const void **>(workspace + job.strip_numbers)
     cdef real *weight = workspace + lanes * lanes  # (taps, lanes)
     cdef real *bias = weight + (job.taps + lanes) * lanes
@@ -1505,6 +1529,8 @@ cdef void stack_unit(real *workspace, const Job *job, Py_ssize_t index) noexcept
         channels = min(lanes, job.groups - group)
         see_stack(rows, strip, job, &unit, group, channels)
         for filter in range(group * job.filters, (group + 1) * job.filters):
+            if is_stopped(&products, unit.pixels * job.taps * lanes):
+                return
             rest = (job.groups - channels + 1) * job.filters - filter
             job.kernels.gather(weight, <const real *>job.weight + filter * job.taps, job.filters * job.taps, channels,
                                job.taps, filter * job.taps, rest * job.taps)

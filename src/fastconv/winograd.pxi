@@ -532,6 +532,7 @@ cdef void multiply_tiles(real *sums, const real *tiles, const real *zeros, const
     cdef Py_ssize_t groups = ceiling(block.tiles, job.kernels.tile_filters), group, i, j, position, chunk, c, tile
     cdef Py_ssize_t columns = block.columns.last - block.columns.first, column
     cdef Py_ssize_t beyond = w.tile_columns + w.x.sharing - 1 - columns if w.shares else 0  # the block, of every line
+    cdef Py_ssize_t products = 0
     cdef const real *bank = (<const real *>job.weight + job.groups * job.filters * job.taps
                              + block.group * packed_numbers(w) + filters.first * w.channels * w.y.rows * w.x.rows)
     cdef const real *weight
@@ -541,6 +542,8 @@ cdef void multiply_tiles(real *sums, const real *tiles, const real *zeros, const
     request.width = request.sums_step = width
     request.low, request.high = -INFINITY, INFINITY
     for i in range(w.y.positions):
+        if is_stopped(&products, w.x.positions * w.channels * width * block.tiles):
+            return
         for j in range(w.x.positions):
             position = i * w.x.positions + j
             weight = bank + (w.y.row[i] * w.x.rows + w.x.row[j]) * w.channels * width

@@ -86,26 +86,40 @@ static int64_t nanoseconds(void) {
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-/* Ask stop if the last time was a while ago. */
-static int is_stopped(fc_stop_fn stop, int64_t *asked) {
+/* Whom to ask whether to stop, on the thread that called for a job; other threads learn it from the pool. */
+static THREAD_LOCAL struct {
+    fc_stop_fn stop;
+    int64_t asked;
+    int stopped;
+} caller;
+
+static void begin(fc_stop_fn stop) {
+    caller.stop = stop;
+    caller.asked = caller.stopped = 0;
+}
+
+/* Ask if a while has passed since the last time, or since this was first called. */
+static int is_stopped(void) {
     const int64_t now = nanoseconds();
-    if (now >= *asked && now - *asked < ASK_NANOSECONDS) return 0; /* clocks may be set back */
-    *asked = now;
-    return stop();
+    if (!caller.asked) caller.asked = now;
+    if (caller.stopped || (now >= caller.asked && now - caller.asked < ASK_NANOSECONDS)) /* clocks may be set back */
+        return caller.stopped;
+    const fc_stop_fn stop = caller.stop;
+    const int stopped = stop(); /* which may run jobs of its own */
+    caller.stop = stop;
+    caller.asked = now;
+    caller.stopped = stopped;
+    return stopped;
 }
 
 static int run_alone(fc_unit_fn run, const void *job, ptrdiff_t units, size_t workspace_bytes, fc_stop_fn stop) {
-    int64_t asked = units > 1 ? nanoseconds() : 0;
-    int status = 0;
     char *memory;
     void *workspace = take_workspace(workspace_bytes, &memory);
     if (!workspace) return -1;
-    for (ptrdiff_t unit = 0; unit < units && !status; unit++) {
-        run(workspace, job, unit);
-        if (unit + 1 < units && is_stopped(stop, &asked)) status = -2;
-    }
+    begin(stop);
+    for (ptrdiff_t unit = 0; unit < units && !(unit && is_stopped()); unit++) run(workspace, job, unit);
     release_workspace(memory);
-    return status;
+    return caller.stopped ? -2 : 0;
 }
 
 #if defined(_WIN32) || defined(__STDC_NO_ATOMICS__) || defined(__STDC_NO_THREADS__) && !defined(__unix__) && !defined(__APPLE__)
@@ -114,6 +128,8 @@ int fc_run(fc_unit_fn run, const void *job, ptrdiff_t units, size_t workspace_by
     (void)threads;
     return run_alone(run, job, units, workspace_bytes, stop);
 }
+
+int fc_stopping(void) { return is_stopped(); }
 
 #else
 #  include <sched.h>
@@ -155,9 +171,8 @@ static int has_units(void) {
     return (uint32_t)atomic_load_explicit(&pool.state, memory_order_acquire) < atomic_load(&pool.units);
 }
 
-/* Claim and compute units until none is left; the caller of the job also asks stop. */
-static void work(fc_stop_fn stop) {
-    int64_t asked = stop ? nanoseconds() : 0;
+/* Claim and compute units until none is left; the caller of the job also asks whether to stop. */
+static void work(void) {
     for (;;) {
         uint64_t state = atomic_load_explicit(&pool.state, memory_order_acquire);
         fc_unit_fn run = atomic_load_explicit(&pool.run, memory_order_relaxed);
@@ -174,12 +189,14 @@ static void work(fc_stop_fn stop) {
         if (!workspace) atomic_store(&pool.status, -1);
         for (uint32_t unit = first; unit < first + some; unit++) {
             if (!atomic_load_explicit(&pool.status, memory_order_relaxed)) run(workspace, job, (ptrdiff_t)unit);
-            if (stop && !atomic_load(&pool.status) && is_stopped(stop, &asked)) atomic_store(&pool.status, -2);
+            if (caller.stop && is_stopped()) atomic_store(&pool.status, -2);
         }
         release_workspace(memory);
         atomic_fetch_add_explicit(&pool.done, some, memory_order_release); /* on x86 this waits for streamed stores as well */
     }
 }
+
+int fc_stopping(void) { return caller.stop ? is_stopped() : atomic_load_explicit(&pool.status, memory_order_relaxed) != 0; }
 
 static void *worker(void *unused) {
     (void)unused;
@@ -188,7 +205,7 @@ static void *worker(void *unused) {
         while (!has_units() && nanoseconds() - start < SPIN_NANOSECONDS)
             for (int i = 0; i < 100 && !has_units(); i++) RELAX();
         if (has_units()) {
-            if (atomic_fetch_sub(&pool.helpers, 1) > 0) work(NULL);
+            if (atomic_fetch_sub(&pool.helpers, 1) > 0) work();
             for (int i = 0; has_units(); i++) wait_a_little(i); /* as many as were asked for are at work */
             continue;
         }
@@ -258,7 +275,8 @@ int fc_run(fc_unit_fn run, const void *job, ptrdiff_t units, size_t workspace_by
         pthread_cond_broadcast(&pool.wake);
         pthread_mutex_unlock(&pool.mutex);
     }
-    work(stop);
+    begin(stop);
+    work();
     for (int i = 0; atomic_load_explicit(&pool.done, memory_order_acquire) < units; i++) wait_a_little(i);
     const int status = atomic_load(&pool.status);
     atomic_flag_clear(&pool.busy);
