@@ -54,11 +54,19 @@ def guarded(array: Any, at_end: bool) -> Any:
     return copy
 
 
+def guarded_weights(packed: Any, at_end: bool) -> Any:
+    """Prepared weights, be they one array or several, with every array guarded."""
+    if isinstance(packed, np.ndarray):
+        return guarded(packed, at_end)
+    arrays = [guarded_weights(part, at_end) for part in packed]
+    return type(packed)(*arrays) if hasattr(packed, "_fields") else tuple(arrays)
+
+
 def convolve_guarded(case: Case, dtype: Any, threads: int, at_end: bool) -> None:
     """Convolve with every array guarded, packed weights too, by a function and by a bank."""
     arrays = case.draw(dtype, integers=True)
     expected = case.expected(arrays)
-    _plan.prepare = lambda plan, weight: guarded(PREPARE(plan, weight), at_end)
+    _plan.prepare = lambda plan, weight: guarded_weights(PREPARE(plan, weight), at_end)
     image, weight, bias = (None if array is None else guarded(array, at_end) for array in arrays)
     out = guarded(np.zeros(expected.shape, dtype), at_end)
     calls = {

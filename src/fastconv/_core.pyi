@@ -9,10 +9,10 @@ ACTIVATIONS: Final[dict[str | None, int]]
 STACKS: Final[set[tuple[int, int]]]
 direct: Final[dict[str, Callable[..., None]]]
 tiles: Final[dict[str, Callable[..., None]]]
-pack: Final[dict[str, Callable[..., NDArray[Any]]]]
+pack: Final[dict[str, Callable[..., None]]]
 passes: Final[dict[str, Callable[..., None]]]
 winograd: Final[dict[str, Callable[..., None]]]
-pack_winograd: Final[dict[str, Callable[..., NDArray[Any]]]]
+pack_winograd: Final[dict[str, Callable[..., None]]]
 
 @final
 class Layout:
@@ -54,6 +54,10 @@ class Layout:
         by_position: bool = False,
     ) -> None: ...
     def describe(self) -> str: ...
+    @property
+    def packed_numbers(self) -> int: ...
+    @property
+    def pieces(self) -> list[int]: ...
     @property
     def workspace(self) -> int: ...
     @property
@@ -114,6 +118,10 @@ class WinogradLayout:
     ) -> None: ...
     @property
     def tile_size(self) -> tuple[int, int, int]: ...
+    @property
+    def packed_numbers(self) -> int: ...
+    @property
+    def pieces(self) -> list[int]: ...
     @property
     def workspace(self) -> int: ...
 

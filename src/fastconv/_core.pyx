@@ -295,6 +295,7 @@ cdef enum:
     STRIP_COLUMNS = 256  # that `direct` computes at a time
     LINE_BYTES = 64        # of the cache
     ALIGNED_BYTES = 1 << 15  # of arrays that are worth beginning at a line
+    PIECE_NUMBERS = 1 << 19  # of weights that are converted and packed at a time
     ASK_PRODUCTS = 1 << 22  # after which a unit asks whether to stop: at most a few milliseconds
 
 cdef struct SweepRun:
@@ -354,7 +355,7 @@ cdef Py_ssize_t ceiling(Py_ssize_t whole, Py_ssize_t step) noexcept nogil:
 
 
 cdef inline bint is_stopped(Py_ssize_t *products, Py_ssize_t more) noexcept nogil:
-    """Count products; every few milliseconds ask whether an interrupt wants the unit to return, whatever is not done."""
+    """Count products; every few milliseconds ask whether an interrupt wants the unit to return at once."""
     products[0] += more
     if products[0] < ASK_PRODUCTS:
         return False
@@ -568,6 +569,16 @@ cdef class Layout:
     def workspace(self):
         """Bytes that each thread works in."""
         return workspace_bytes(&self.job)
+
+    @property
+    def packed_numbers(self):
+        """How many numbers the packed weights are."""
+        return self.job.groups * packed_rows(&self.job) * self.job.taps
+
+    @property
+    def pieces(self):
+        """Where pieces of the bank begin that can be packed one after another, and where the last one ends."""
+        return pieces(&self.job, False)
 
     @property
     def by_position(self):
@@ -839,17 +850,43 @@ cdef Py_ssize_t packed_rows(const Job *job) noexcept nogil:
     return job.filters if job.lanes == PIXELS else ceiling(job.filters, job.kernels.lanes) * job.kernels.lanes
 
 
-cdef void pack_blocks(real *packed, const real *weight, const Job *job) noexcept nogil:
-    """Lay the weights (K, taps) of all groups out in the order in which tiles read them."""
+cdef void pack_filters(real *packed, const real *weight, const Job *job, Range filters) noexcept nogil:
+    """Lay the weights (K, taps) of a piece of the bank out in the order in which tiles read them."""
     cdef Py_ssize_t group, block
-    cdef Range taps
+    cdef Range taps, some
+    while filters.first < filters.last:
+        group = filters.first // job.filters
+        some = Range(filters.first % job.filters, min(filters.last - group * job.filters, job.filters))
+        for block in range(filter_blocks(job)):
+            if not some.first <= filter_block(job, block).first < some.last:
+                continue
+            taps = Range(0, 0)
+            while taps.last < job.taps:
+                taps = next_chunk(job, taps)
+                pack_block(packed + packed_place(job, group, block, taps), weight - some.first * job.taps, job,
+                           filter_block(job, block), taps)
+        weight += (some.last - some.first) * job.taps
+        filters.first += some.last - some.first
+
+
+cdef list pieces(const Job *job, bint by_vectors):
+    """Return where pieces of the bank begin that can be packed by themselves, and where the last one ends.
+
+    They are whole groups, or whole blocks or vectors of a group's filters, and so few that they take little memory.
+    """
+    cdef Py_ssize_t group, part, end, start = 0, most = max(1, PIECE_NUMBERS // job.taps)
+    cdef Py_ssize_t parts = ceiling(job.filters, job.kernels.lanes) if by_vectors else filter_blocks(job)
+    if job.filters <= most:
+        return [*range(0, job.groups * job.filters, most // job.filters * job.filters), job.groups * job.filters]
+    starts = [0]
     for group in range(job.groups):
-        taps = Range(0, 0)
-        while taps.last < job.taps:
-            taps = next_chunk(job, taps)
-            for block in range(filter_blocks(job)):
-                pack_block(packed + packed_place(job, group, block, taps), weight, job, filter_block(job, block), taps)
-        weight += job.filters * job.taps
+        for part in range(parts):
+            end = (part + 1) * job.kernels.lanes if by_vectors else filter_block(job, part).last
+            end = group * job.filters + min(end, job.filters)
+            if end - start >= most or part == parts - 1:
+                starts.append(end)
+                start = end
+    return starts
 
 
 cdef Range next_chunk(const Job *job, Range taps) noexcept nogil:
@@ -1175,18 +1212,18 @@ cdef Range unit_filters(const Job *job, const Unit *unit) noexcept nogil:
                  min(filter_block(job, unit.blocks.last - 1).last, job.filters))
 
 
-def tiles(const real[:, :, :, :, :] images, const real[:, ::1] weight, const real[:] bias, real[:, :, :, :, :] maps,
+def tiles(const real[:, :, :, :, :] images, const real[::1] weight, const real[:] bias, real[:, :, :, :, :] maps,
           pads, Layout layout, Py_ssize_t threads):
     """Convolve images with a filter bank by tiles of pixels and filters, or by sweeps down the rows of one channel.
 
     images and maps as for `direct`, the planes of maps contiguous, and those of images if the layout is in place;
-    weight (K, C / groups * taps), or as `pack` returned it.
+    weight has all numbers of (K, C / groups * taps), or is as `pack` left it.
     """
     cdef Job job = layout.job
     if bias is None:
         bias = np.zeros(maps.shape[1], np.float32 if real is float else np.float64)
     see_arrays(&job, images, maps, pads)
-    job.weight, job.bias = &weight[0, 0], &bias[0]
+    job.weight, job.bias = &weight[0], &bias[0]
     share_out(&job, maps.shape[0], threads)
     cdef Placing placing = Placing()
     placing.prepare(&job)
@@ -1334,15 +1371,10 @@ cdef const void *address(array, Py_ssize_t numbers, Py_ssize_t itemsize) except?
     return first
 
 
-def pack(const real[:, ::1] weight, Layout layout):
-    """Return weight (K, C / groups * taps) in the order in which `tiles` reads it with this layout."""
-    cdef Job *job = &layout.job
-    dtype = np.dtype(np.float32 if real is float else np.float64)
-    result = empty((job.groups * packed_rows(job), weight.shape[1]), dtype)
-    cdef real[:, ::1] packed = result
+def pack(const real[:, ::1] weight, real[::1] packed, Py_ssize_t first, Layout layout):
+    """Pack a piece of the bank, weight (some filters from `first` on, C / groups * taps), as `tiles` reads it."""
     with nogil:
-        pack_blocks(&packed[0, 0], &weight[0, 0], job)
-    return result
+        pack_filters(&packed[0], &weight[0, 0], &layout.job, Range(first, first + weight.shape[0]))
 
 
 cdef struct Lines:

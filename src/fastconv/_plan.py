@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import pairwise
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -34,6 +36,7 @@ SPREAD = 1.1  # a product with filters in the lanes, in all
 TURN = 20  # a vector of their sums, to be transposed
 PACK = 0.5  # a weight
 LONG_ROW = 2**12  # columns from which on similar lengths are planned for together
+CONVERTED_WEIGHTS = 2**20  # that are converted at a time
 MASKS = 2**18  # that sweeps in place may need; else rows are padded in a strip
 PLAN_BYTES = 2**13  # of a plan and the objects that it holds, about
 CHUNK_TAPS = 512  # added up by themselves: rounding errors stay small, panels in the cache
@@ -60,11 +63,10 @@ class Plan(NamedTuple):
     weight_shape: tuple[int, ...]  # (K, C / groups, kd, kh, kw)
     maps_shape: tuple[int, ...]  # (N, K, D', H', W')
     whole_maps_shape: tuple[int, ...]
-    filters_shape: tuple[int, ...]  # weight_shape, or (K, taps) for the core's tiles
     core: Callable[..., None]  # the block loops that run, for the accumulator's dtype
     layout: Layout
     fits: bool  # the layout into little memory; else images pass through in blocks
-    pack: Callable[..., Any] | None  # what makes of the weights what core wants
+    pack: Callable[[Plan, Array], Any]  # what makes of the weights what core wants
     packing: tuple[object, ...]  # plans that agree in this can share packed weights
     integers_may_overflow: bool
     threads: int  # that are worth waking
@@ -217,8 +219,7 @@ def _shapes(problem: Problem, batch: int) -> tuple[tuple[int, ...], ...]:
 def _make(problem: Problem, dtypes: tuple[np.dtype[Any], ...], keeps_packed: bool) -> Plan:
     name = CORE_NAMES[problem.accumulator]
     core: Callable[..., None] = _core.direct[name]
-    pack: Callable[..., Any] | None = None
-    filters_shape: tuple[int, ...] = (problem.filters, problem.channels // problem.groups, *problem.kernel)
+    pack: Callable[[Plan, Array], Any] = kernels
     packing: tuple[object, ...] = (name,)
     batch = math.prod(problem.batch_shape)
     images_shape, maps_shape, whole_images_shape, whole_maps_shape = _shapes(problem, batch)
@@ -226,28 +227,24 @@ def _make(problem: Problem, dtypes: tuple[np.dtype[Any], ...], keeps_packed: boo
     layout: Layout = direct
     least = _winograd.direct_cost(problem)
     if winograd := _winograd.choose(problem, keeps_packed):
-        core, pack, layout = _core.winograd[name], _core.pack_winograd[name], _winograd_layout(problem, winograd)
+        core, pack, layout = _core.winograd[name], _pack_winograd, _winograd_layout(problem, winograd)
         least = _winograd.cost(problem, winograd, keeps_packed)
         packing = (*_core.current_isa(), name, *(tuple(form[:3]) for form in winograd.forms), *winograd[1:3])
-        filters_shape = (problem.filters, problem.taps)
     elif problem.algorithm == "winograd":
         raise ValueError(f"algorithm 'winograd' cannot do this: {_winograd.DOMAIN}")
     elif fft := _fft.choose(problem, keeps_packed, least, _convolve_directly):
-        core, pack, layout = _fft.convolve, _fft.pack, fft
+        core, pack, layout = _fft.convolve, _pack_spectra, fft
         least = _fft.cost(fft, keeps_packed)
         packing = ("fft", name, *fft.axes, *fft.length)
-        filters_shape = (problem.filters, problem.taps)
     elif problem.algorithm == "fft":
         raise ValueError(f"algorithm 'fft' cannot do this: {_fft.DOMAIN}")
     elif problem.accumulator.kind == "f":
         core, packing = _core.tiles[name], (*_core.current_isa(), name, *_choose_blocks(problem, direct, keeps_packed))
-        pack = _core.pack[name] if packing[-1] else None
-        filters_shape = (problem.filters, problem.taps)
+        pack = _pack_tiles if packing[-1] else _pack_rows
     plan = Plan(
         problem=problem,
         images_shape=images_shape,
         weight_shape=(problem.filters, problem.channels // problem.groups, *problem.kernel),
-        filters_shape=filters_shape,
         maps_shape=maps_shape,
         whole_images_shape=whole_images_shape,
         whole_maps_shape=whole_maps_shape,
@@ -259,7 +256,7 @@ def _make(problem: Problem, dtypes: tuple[np.dtype[Any], ...], keeps_packed: boo
         threads=_threads(problem.products),
         integers_may_overflow=_check.may_overflow(dtypes, problem.taps, problem.accumulator),
         call=_call(problem, dtypes, layout, whole_images_shape, whole_maps_shape),
-        takes_weight=pack is None and not problem.flip and dtypes[1] == problem.accumulator,
+        takes_weight=pack is _pack_rows and not problem.flip and dtypes[1] == problem.accumulator,
         margin=None,
     )
     if strip_rows := _separable.choose(problem, keeps_packed, least):
@@ -271,7 +268,6 @@ def _make(problem: Problem, dtypes: tuple[np.dtype[Any], ...], keeps_packed: boo
         plan = plan._replace(
             layout=_layout_by_position(problem),
             fits=True,
-            filters_shape=(problem.filters, problem.channels // problem.groups, math.prod(problem.kernel)),
             pack=_pack_by_position,
             packing=("by position", *_core.current_isa(), name, *problem.kernel),
             call=None,
@@ -310,14 +306,14 @@ def workspace(plan: Plan) -> int:
 
 def prepare(plan: Plan, weight: Array) -> Any:
     """Return weight as the core wants it: in the accumulator's dtype, flipped if that was asked for, and packed or split."""
-    filters = kernels(plan, weight)
     if plan.instead and isinstance(plan.instead.layout, _separable.Layout):
-        if passes := _separable.split(filters):
+        if passes := _separable.split(kernels(plan, weight).reshape(-1, *plan.problem.kernel[1:])):
             return Instead(passes)
-    elif plan.instead and not np.isfinite(filters).all():  # what they make of zeros of the padding counts
+    elif plan.instead and not all(
+        np.isfinite(filter_).all() for filter_ in weight
+    ):  # zeros of the padding times those count
         return Instead(prepare(plan.instead, weight))
-    filters = filters.reshape(plan.filters_shape)
-    return filters if plan.pack is None else plan.pack(filters, plan.layout)
+    return plan.pack(plan, weight)
 
 
 def packed_bytes(packed: Any) -> int:
@@ -325,19 +321,65 @@ def packed_bytes(packed: Any) -> int:
     return packed.nbytes if isinstance(packed, np.ndarray) else sum(map(packed_bytes, packed))
 
 
-def _pack_by_position(filters: Array, layout: Layout) -> Array:
-    """Return filters (K, C / groups, positions of the kernel) packed position by position."""
-    ordered = np.ascontiguousarray(filters.swapaxes(1, 2)).reshape(len(filters), -1)
-    return _core.pack[CORE_NAMES[filters.dtype]](ordered, layout)
+def kernels(plan: Plan, weight: Array, first: int = 0, last: int | None = None) -> Array:
+    """Return some filters (K, C / groups, kd, kh, kw) in the accumulator's dtype, and flipped if that was asked for.
 
-
-def kernels(plan: Plan, weight: Array) -> Array:
-    """Return weight's kernels (K * C / groups * kd, kh, kw) one after another: in the accumulator's dtype, and flipped as asked for."""
-    accumulator = plan.problem.accumulator
-    filters = weight if _is_plain(weight, accumulator) else np.require(weight, accumulator, ["C", "A"])
+    They are copied only if need be.
+    """
+    filters = weight.reshape(plan.weight_shape)[first:last]
     if plan.problem.flip:
-        filters = np.ascontiguousarray(filters.reshape(plan.weight_shape)[:, :, ::-1, ::-1, ::-1])
-    return filters.reshape(-1, *plan.problem.kernel[1:])
+        filters = filters[:, :, ::-1, ::-1, ::-1]
+    elif _is_plain(filters, plan.problem.accumulator):
+        return filters
+    return copy_in_pieces(filters, plan.problem.accumulator)
+
+
+def copy_in_pieces(filters: Array, dtype: np.dtype[Any]) -> Array:
+    """Return filters copied to a contiguous array of this dtype, some at a time, so that an interrupt need not wait for all."""
+    copy: Array = np.empty(filters.shape, dtype)
+    step = max(1, CONVERTED_WEIGHTS // max(1, math.prod(filters.shape[1:])))
+    for start in range(0, filters.shape[0], step):
+        copy[start : start + step] = filters[start : start + step]
+    return copy
+
+
+def _pack_rows(plan: Plan, weight: Array) -> Array:
+    """Return all weights one after another."""
+    return kernels(plan, weight).reshape(-1)
+
+
+def _pack_tiles(plan: Plan, weight: Array) -> Array:
+    return _in_pieces(plan, _core.pack, partial(kernels, plan, weight))
+
+
+def _pack_by_position(plan: Plan, weight: Array) -> Array:
+    """Return weight packed one position of the kernel after the other."""
+
+    def ordered(first: int, last: int) -> Array:
+        filters = kernels(plan, weight, first, last)  # (K, C / groups, kd, kh, kw)
+        return np.ascontiguousarray(np.moveaxis(filters, 1, -1))
+
+    return _in_pieces(plan, _core.pack, ordered)
+
+
+def _pack_winograd(plan: Plan, weight: Array) -> tuple[Array, Array]:
+    """Return all weights one after another, for sums that are not finite, and what they are transformed into."""
+    filters = kernels(plan, weight)
+    return filters.reshape(-1), _in_pieces(plan, _core.pack_winograd, lambda first, last: filters[first:last])
+
+
+def _pack_spectra(plan: Plan, weight: Array) -> _fft.Spectra:
+    layout = cast(_fft.Layout, plan.layout)
+    return _fft.pack(kernels(plan, weight).reshape(plan.problem.filters, -1), layout)
+
+
+def _in_pieces(plan: Plan, pack: dict[str, Callable[..., None]], filters: Callable[[int, int], Array]) -> Array:
+    """Return all filters, packed piece by piece: memory is taken, and interrupts wait, for no more than one."""
+    layout, accumulator = cast(_core.Layout | _core.WinogradLayout, plan.layout), plan.problem.accumulator
+    packed = _core.empty((layout.packed_numbers,), accumulator)
+    for first, last in pairwise(layout.pieces):
+        pack[CORE_NAMES[accumulator]](filters(first, last).reshape(last - first, -1), packed, first, layout)
+    return packed
 
 
 def run(

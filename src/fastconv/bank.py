@@ -397,7 +397,8 @@ def _same(one: Array, other: Array) -> bool:
 
 
 def _frozen_copy(array: Array) -> Array:
-    copy = np.array(array, array.dtype.newbyteorder("="), order="C")
+    dtype = array.dtype.newbyteorder("=")
+    copy = _plan.copy_in_pieces(array, dtype) if array.ndim else np.array(array, dtype)
     copy.flags.writeable = False
     return copy.view()  # of a frozen array, so that nobody can thaw it
 

@@ -34,6 +34,7 @@ cdef struct Nest:
 cdef struct Winograd:
     Job job
     Nest y, x
+    const void *bank                          # transformed: the weights themselves serve sums that are not finite
     Py_ssize_t channels                       # of a group, for every part of a kernel
     Py_ssize_t views                          # of these channels, that are transformed: sharing parts have one
     bint splits, shares, blends
@@ -196,6 +197,16 @@ cdef class WinogradLayout:
         return 1, self.w.y.outputs * self.w.job.axis[1].dilation, self.w.x.outputs * self.w.job.axis[2].dilation
 
     @property
+    def packed_numbers(self):
+        """How many numbers the transformed weights are."""
+        return self.w.job.groups * packed_numbers(&self.w)
+
+    @property
+    def pieces(self):
+        """Where pieces of the bank begin that can be transformed one after another, and where the last one ends."""
+        return pieces(&self.w.job, True)
+
+    @property
     def workspace(self):
         """Bytes that each thread works in."""
         cdef Winograd *w = &self.w
@@ -209,23 +220,20 @@ cdef Py_ssize_t packed_numbers(const Winograd *w) noexcept nogil:
     return ceiling(w.job.filters, w.job.kernels.lanes) * w.job.kernels.lanes * w.channels * w.y.rows * w.x.rows
 
 
-def pack_winograd(const real[:, ::1] weight, WinogradLayout layout):
-    """Return weight (K, C / groups * taps), and behind it its transform, group by group, block by block of filters."""
+def pack_winograd(const real[:, ::1] weight, real[::1] packed, Py_ssize_t first, WinogradLayout layout):
+    """Transform a piece of the bank, weight (some filters from `first` on, C / groups * taps).
+
+    packed holds all of it, group by group, block by block of filters.
+    """
     cdef Winograd *w = &layout.w
-    cdef Py_ssize_t group, size = weight.shape[0] * weight.shape[1]
     dtype = np.dtype(np.float32 if real is float else np.float64)
-    result = empty((size + w.job.groups * packed_numbers(w),), dtype)
-    cdef real[::1] packed = result
     cdef Py_ssize_t lanes = w.job.kernels.lanes, kernel = w.y.taps * w.x.taps
     cdef real[::1] workspace = np.empty((2 * lanes + lanes * kernel + w.y.rows * w.x.taps) * lanes, dtype)
     cdef const real[:, ::1] kernels = weight
     if w.splits or w.shares:
         kernels = split_kernels(np.asarray(weight), layout)
     with nogil:
-        memcpy(&packed[0], &weight[0, 0], size * sizeof(real))
-        for group in range(w.job.groups):
-            pack_group(&packed[size + group * packed_numbers(w)], &kernels[group * w.job.filters, 0], w, &workspace[0])
-    return result
+        transform_filters(&packed[0], &kernels[0, 0], w, &workspace[0], Range(first, first + weight.shape[0]))
 
 
 cdef split_kernels(weight, WinogradLayout layout):
@@ -239,27 +247,37 @@ cdef split_kernels(weight, WinogradLayout layout):
     return np.ascontiguousarray(kernels.swapaxes(1, 2)).reshape(weight.shape[0], -1)
 
 
-cdef void pack_group(real *packed, const real *weight, const Winograd *w, real *workspace) noexcept nogil:
-    """Transform the filters (K / groups, C / groups, kh, kw) of a group, `lanes` filters and channels at a time."""
+cdef void transform_filters(real *packed, const real *weight, const Winograd *w, real *workspace,
+                            Range filters) noexcept nogil:
+    """Transform filters (K, virtual channels, taps), `lanes` filters and channels at a time."""
     cdef const Job *job = &w.job
     cdef Py_ssize_t lanes = job.kernels.lanes, kernel = w.y.taps * w.x.taps, taps = w.channels * kernel
     cdef real *strip = workspace + lanes * lanes  # (channels, kh, kw, filters)
     cdef real *between = strip + (lanes * kernel + lanes) * lanes
-    cdef Py_ssize_t block, vector, group, first, c, channels, i
-    cdef Range filters
-    for block in range(filter_blocks(job)):
-        filters = filter_block(job, block)
-        for vector in range((filters.last - filters.first) // lanes):
-            first = filters.first + vector * lanes
-            for group in range(ceiling(w.channels, lanes)):
-                c = group * lanes
-                channels = min(lanes, w.channels - c)
-                job.kernels.gather(strip, weight + first * taps + c * kernel, taps, min(lanes, job.filters - first),
-                                   channels * kernel, c * kernel, taps - c * kernel)
-                for i in range(channels):
-                    expand_kernel(packed, strip + i * kernel * lanes, between, w, c + i, first - filters.first,
-                                  filters.last - filters.first)
-        packed += (filters.last - filters.first) * w.channels * w.y.rows * w.x.rows
+    cdef real *to
+    cdef Py_ssize_t block, vector, group, first, part, c, channels, rows, i
+    cdef Range some, here
+    while filters.first < filters.last:
+        group = filters.first // job.filters
+        some = Range(filters.first % job.filters, min(filters.last - group * job.filters, job.filters))
+        for block in range(filter_blocks(job)):
+            here = filter_block(job, block)
+            to = packed + group * packed_numbers(w) + here.first * w.channels * w.y.rows * w.x.rows
+            for vector in range((here.last - here.first) // lanes):
+                first = here.first + vector * lanes
+                if not some.first <= first < some.last:
+                    continue
+                for part in range(ceiling(w.channels, lanes)):
+                    c = part * lanes
+                    channels = min(lanes, w.channels - c)
+                    rows = min(lanes, job.filters - first)
+                    job.kernels.gather(strip, weight + (first - some.first) * taps + c * kernel, taps, rows,
+                                       channels * kernel, c * kernel, taps - c * kernel)
+                    for i in range(channels):
+                        expand_kernel(to, strip + i * kernel * lanes, between, w, c + i, first - here.first,
+                                      here.last - here.first)
+        weight += (some.last - some.first) * taps
+        filters.first += some.last - some.first
 
 
 cdef void expand_kernel(real *packed, const real *kernel, real *between, const Winograd *w, Py_ssize_t channel,
@@ -287,18 +305,20 @@ cdef void expand_kernel(real *packed, const real *kernel, real *between, const W
     w.job.kernels.expand(&request, w.x.rows, columns)
 
 
-def winograd(const real[:, :, :, :, :] images, const real[::1] packed, const real[:] bias, real[:, :, :, :, :] maps,
+def winograd(const real[:, :, :, :, :] images, packed, const real[:] bias, real[:, :, :, :, :] maps,
              pads, WinogradLayout layout, Py_ssize_t threads):
     """Convolve images with a filter bank by Winograd's forms.
 
-    images and maps as for `tiles`; packed as `pack_winograd` returned it.
+    images and maps as for `tiles`; packed is all numbers of weight (K, C / groups * taps), and what `pack_winograd`
+    made of it.
     """
     cdef Winograd w = layout.w
     cdef Job *job = &w.job
+    cdef const real[::1] weight = packed[0], transformed = packed[1]
     if bias is None:
         bias = np.zeros(maps.shape[1], np.float32 if real is float else np.float64)
     see_arrays(job, images, maps, pads)
-    job.weight, job.bias = &packed[0], &bias[0]
+    job.weight, job.bias, w.bank = &weight[0], &bias[0], &transformed[0]
     share_out_tiles(&w, maps.shape[0], threads)
     run(<fc_unit_fn>winograd_unit[real], job, layout.workspace, threads)
 
@@ -533,8 +553,8 @@ cdef void multiply_tiles(real *sums, const real *tiles, const real *zeros, const
     cdef Py_ssize_t columns = block.columns.last - block.columns.first, column
     cdef Py_ssize_t beyond = w.tile_columns + w.x.sharing - 1 - columns if w.shares else 0  # the block, of every line
     cdef Py_ssize_t products = 0
-    cdef const real *bank = (<const real *>job.weight + job.groups * job.filters * job.taps
-                             + block.group * packed_numbers(w) + filters.first * w.channels * w.y.rows * w.x.rows)
+    cdef const real *bank = (<const real *>w.bank + block.group * packed_numbers(w)
+                             + filters.first * w.channels * w.y.rows * w.x.rows)
     cdef const real *weight
     cdef const real *pixel
     cdef Range some
@@ -732,8 +752,7 @@ cdef void blend_row(const real *tiles, real *sums, real *out, const Winograd *w,
     cdef const Job *job = &w.job
     cdef Py_ssize_t lanes = job.kernels.lanes, columns = block.columns.last - block.columns.first
     cdef Py_ssize_t vector, filter, k
-    cdef const real *bank = (<const real *>job.weight + job.groups * job.filters * job.taps
-                             + block.group * packed_numbers(w))
+    cdef const real *bank = <const real *>w.bank + block.group * packed_numbers(w)
     cdef fc_blend request
     request.matrix, request.channels, request.runs, request.to = w.y.A, w.channels, w.x.positions, sums
     filter = filters.first
