@@ -1,5 +1,6 @@
 """The commands of `python -m fastconv`, run end to end on small image files."""
 
+import os
 import subprocess
 import sys
 
@@ -299,6 +300,30 @@ def test_an_output_that_is_a_folder_is_refused(capsys, folder):
 def test_alpha_that_a_format_cannot_hold_is_refused(capsys, folder):
     photo("photo.png", "RGBA")
     assert "cannot write out.jpg: " in refused(capsys, folder, *FILTER, "photo.png", "-o", "out.jpg")
+
+
+def test_no_link_that_lies_in_the_folder_is_followed(folder):
+    photo("photo.png")
+    (folder / "letter.txt").write_text("dear reader")
+    link, output = folder / f".fastconv-{os.getpid()}.part", folder / "out.png"
+    for path in (link, output):
+        path.symlink_to("letter.txt")
+    assert main(["filter", "photo.png", "-k", "box", "-o", "out.png"]) == 0
+    assert (folder / "letter.txt").read_text() == "dear reader"
+    assert link.is_symlink()
+    assert not output.is_symlink()
+    assert sorted(path.name for path in folder.iterdir()) == sorted([link.name, "letter.txt", "out.png", "photo.png"])
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no such permissions")
+def test_files_get_the_permissions_of_new_files(folder):
+    photo("photo.png")
+    before = os.umask(0o027)
+    try:
+        assert main(["filter", "photo.png", "-k", "box", "-o", "out.png"]) == 0
+    finally:
+        os.umask(before)
+    assert (folder / "out.png").stat().st_mode & 0o777 == 0o640
 
 
 def test_a_full_disk_leaves_the_old_file(capsys, folder, monkeypatch):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import io
 import math
-import os
+import secrets
 import statistics
 import sys
 import time
@@ -296,9 +296,10 @@ def check_output(path: Path, endings: Collection[str]) -> None:
 
 def write(path: Path, content: bytes) -> None:
     """Write a file whole, or not at all."""
-    part = path.with_name(f".fastconv-{os.getpid()}.part")
+    part = path.with_name(f".fastconv-{secrets.token_hex(8)}.part")
     try:
-        part.write_bytes(content)
+        with part.open("xb") as file:  # a new file, never one or a link that lies there
+            file.write(content)
         part.replace(path)
     except OSError as error:
         raise Refused(f"cannot write {path}: {error.strerror or error}") from error
