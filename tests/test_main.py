@@ -1,8 +1,10 @@
 """The commands of `python -m fastconv`, run end to end on small image files."""
 
 import os
+import struct
 import subprocess
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -12,6 +14,8 @@ import fastconv.__main__ as command
 from fastconv.__main__ import main
 
 Image = pytest.importorskip("PIL.Image")
+ImageCms = pytest.importorskip("PIL.ImageCms")
+ImageSequence = pytest.importorskip("PIL.ImageSequence")
 pytest.importorskip("matplotlib")
 
 
@@ -35,6 +39,24 @@ def opened(name):
     with Image.open(name) as picture:
         picture.load()
         return picture
+
+
+def opened_frames(name):
+    """All frames or pages of an image file, as they are shown, and for how many ms each."""
+    with Image.open(name) as picture:
+        frames = [frame.copy() for frame in ImageSequence.Iterator(picture)]
+    return frames, [frame.info.get("duration") for frame in frames]
+
+
+def gray_tiff(bits, sample_format, rows):
+    """A little-endian TIFF of one strip: bits a sample, sample_format 1 for unsigned and 2 for signed, rows of bytes."""
+    height, strip = len(rows), b"".join(rows)
+    width = 8 * len(rows[0]) // bits
+    tags = [(256, width), (257, height), (258, bits), (259, 1), (262, 1), (273, 8), (277, 1), (278, height)]
+    tags += [(279, len(strip)), (339, sample_format)]
+    entries = b"".join(struct.pack("<HHIHH", tag, 3, 1, value, 0) for tag, value in tags)
+    directory = struct.pack("<H", len(tags)) + entries + bytes(4)
+    return struct.pack("<2sHI", b"II", 42, 8 + len(strip)) + strip + directory
 
 
 def refused(capsys, folder, *arguments):
@@ -123,6 +145,275 @@ def test_filter_keeps_the_transparency_of_a_palette():
     assert main(["filter", "photo.png", "-k", "identity", "-o", "out.png"]) == 0
     assert opened("out.png").getpixel((0, 0)) == (255, 0, 0, 255)
     assert opened("out.png").getpixel((1, 0)) == (0, 255, 0, 0)
+
+
+def disc(mode, transparent, colour=(255, 255, 255)):
+    """An opaque disc of one colour on transparent ground, (60, 60, C), and where it is."""
+    y, x = np.mgrid[:60, :60]
+    inside = (y - 30) ** 2 + (x - 30) ** 2 <= 400
+    channels = len(mode) - 1
+    pixels = np.empty((60, 60, channels + 1), np.uint8)
+    pixels[..., :channels] = np.where(inside[..., np.newaxis], colour[:channels], transparent)
+    pixels[..., channels] = 255 * inside
+    return pixels, inside
+
+
+@pytest.mark.parametrize("transparent", [0, 90])
+@pytest.mark.parametrize("mode", ["LA", "RGBA"])
+@pytest.mark.parametrize("kernel", ["box", "gaussian", "sharpen", "emboss"])
+def test_filter_gives_no_halo_to_what_lies_on_transparent_ground(kernel, mode, transparent):
+    pixels, inside = disc(mode, transparent)
+    Image.fromarray(pixels).save("disc.png")
+    assert main(["filter", "disc.png", "-k", kernel, "-o", "out.png"]) == 0
+    result = np.asarray(opened("out.png"))
+    assert (result[inside] == 255).all()
+    assert np.array_equal(result[..., -1], pixels[..., -1])
+
+
+@pytest.mark.parametrize("kernel", ["sobel-x", "laplacian", "log", "diagonal"])
+def test_filter_sees_no_edge_where_a_shape_ends_in_transparency(kernel):
+    pixels, inside = disc("RGBA", 0, (200, 120, 40))
+    Image.fromarray(pixels).save("disc.png")
+    assert main(["filter", "disc.png", "-k", kernel, "-o", "out.png"]) == 0
+    assert not np.asarray(opened("out.png"))[inside, :3].any()
+
+
+@pytest.mark.parametrize("kernel", ["box", "gaussian", "sharpen", "emboss"])
+def test_filter_weighs_colours_by_alpha(kernel):
+    pixels = photo("photo.png", "RGBA").astype(float)
+    assert main(["filter", "photo.png", "-k", kernel, "-o", "out.png"]) == 0
+    weight = fc.filters.NAMED[kernel]()
+    k = len(weight)
+    around = np.pad(pixels, ((k // 2, k // 2), (k // 2, k // 2), (0, 0)), "reflect")
+    windows = np.lib.stride_tricks.sliding_window_view(around, (k, k), axis=(0, 1))  # (H, W, C, k, k)
+    colours, weights = windows[:, :, :3], windows[:, :, 3:] / 255 * weight
+    if kernel in ("box", "gaussian"):
+        expected = (weights * colours).sum(axis=(3, 4)) / weights.sum(axis=(3, 4))
+    else:
+        own = pixels[..., :3, np.newaxis, np.newaxis]
+        expected = (weights * colours + (weight - weights) * own).sum(axis=(3, 4))
+    assert np.abs(np.asarray(opened("out.png"))[..., :3] - expected.clip(0, 255)).max() <= 0.501
+
+
+def test_filter_blurs_a_palette_with_transparency_without_halos():
+    _, inside = disc("RGBA", 0)
+    palette = Image.fromarray(np.uint8(inside)).convert("L").convert("P")
+    palette.putpalette([0, 0, 0, 255, 255, 255])
+    palette.save("disc.png", transparency=0)
+    assert main(["filter", "disc.png", "-k", "gaussian", "-o", "out.png"]) == 0
+    assert (np.asarray(opened("out.png"))[inside] == 255).all()
+
+
+def test_filter_keeps_the_alpha_of_gray_pixels_in_a_gif():
+    pixels, _ = disc("LA", 0)
+    Image.fromarray(pixels).save("disc.png")
+    assert main(["filter", "disc.png", "-k", "identity", "-o", "out.gif"]) == 0
+    assert np.array_equal(np.asarray(opened("out.gif").convert("LA"))[..., 1], pixels[..., 1])
+
+
+@pytest.mark.parametrize("kernel", ["identity", "gaussian", "log", "gabor"])
+@pytest.mark.parametrize("mode", ["L", "RGBA"])
+def test_filter_gives_the_same_tile_by_tile(kernel, mode, monkeypatch):
+    photo("photo.png", mode)
+    assert main(["filter", "photo.png", "-k", kernel, "-o", "whole.png"]) == 0
+    monkeypatch.setattr(command, "TILE", 7)
+    assert main(["filter", "photo.png", "-k", kernel, "-o", "tiles.png"]) == 0
+    difference = np.asarray(opened("whole.png")).astype(int) - np.asarray(opened("tiles.png"))
+    assert np.abs(difference).max() <= 1
+    assert np.count_nonzero(difference) <= 2  # ties that are rounded up or down
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
+def test_filter_needs_little_memory_beyond_its_pixels(mode):
+    size = 1500, 1000
+    Image.new(mode, size).save("photo.tif")
+    tracemalloc.start()
+    try:
+        assert main(["filter", "photo.tif", "-k", "gaussian", "-o", "out.png"]) == 0
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 4 * size[0] * size[1] * len(mode) + 24e6
+
+
+# Frames and pages
+
+
+ANIMATED = {".gif": "GIF", ".png": "PNG", ".webp": "WEBP"}
+MOVING = [f"moving{ending}" for ending in ANIMATED]
+
+
+def moving(name, alpha=False, **options):
+    """Write an animation of 4 frames of 32x24 pixels, 100 to 400 ms each, in which a square goes over coloured ground."""
+    frames = []
+    for i in range(4):
+        pixels = np.zeros((24, 32, 4), np.uint8)
+        pixels[..., :3], pixels[..., 3] = (60, 120 + 30 * i, 40), 255
+        pixels[6:14, 2 + 6 * i : 10 + 6 * i, :3] = 250
+        if alpha:
+            pixels[:, : 6 * i + 1, 3] = 0
+        frames.append(Image.fromarray(pixels) if alpha else Image.fromarray(pixels).convert("RGB"))
+    lossless = {"lossless": True} if name.endswith(".webp") else {"disposal": 2} if name.endswith(".gif") else {}
+    options = {"duration": [100, 200, 300, 400], "loop": 3} | lossless | options
+    frames[0].save(name, save_all=True, append_images=frames[1:], **options)
+    return frames
+
+
+@pytest.mark.parametrize("alpha", [False, True])
+@pytest.mark.parametrize("output", ["out.gif", "out.png", "out.webp"])
+@pytest.mark.parametrize("name", MOVING)
+def test_filter_takes_all_frames_of_an_animation(name, output, alpha):
+    frames = moving(name, alpha)
+    assert main(["filter", name, "-k", "gaussian", "-o", output]) == 0
+    results, durations = opened_frames(output)
+    assert durations == [100, 200, 300, 400]
+    for frame, result in zip(frames, results, strict=True):
+        frame.save("frame.png")
+        assert main(["filter", "frame.png", "-k", "gaussian", "-o", "expected.png"]) == 0
+        expected = np.asarray(opened("expected.png").convert("RGBA")).astype(int)
+        found = np.asarray(result.convert("RGBA"))
+        assert np.array_equal(found[..., 3], expected[..., 3])
+        difference = np.abs(found - expected)[expected[..., 3] > 0]
+        assert difference.mean() <= (0 if output == "out.png" else 4)  # GIF has few colours, WebP is lossy
+
+
+@pytest.mark.parametrize("output", ["out.gif", "out.png", "out.webp"])
+@pytest.mark.parametrize(
+    ("name", "loop"),
+    [
+        ("moving.gif", None),
+        ("moving.gif", 0),
+        ("moving.gif", 2),
+        ("moving.png", 0),
+        ("moving.png", 1),
+        ("moving.webp", 5),
+    ],
+)
+def test_filter_keeps_how_often_an_animation_is_played(name, loop, output):
+    """GIF tells how often it is repeated, the others how often it is played, 0 being for ever."""
+    moving(name, loop=loop)
+    assert main(["filter", name, "-k", "box", "-o", output]) == 0
+
+    def plays(name):
+        loop = opened(name).info.get("loop")
+        return loop if not name.endswith(".gif") else 1 if loop is None else loop and loop + 1
+
+    assert plays(output) == plays(name)
+
+
+def test_filter_keeps_the_picture_that_stands_in_for_an_animated_png():
+    moving("moving.png", default_image=True, duration=[100, 200, 300])
+    assert main(["filter", "moving.png", "-k", "identity", "-o", "out.png"]) == 0
+    assert (opened("out.png").n_frames, opened("out.png").default_image) == (4, True)
+    assert opened_frames("out.png")[1][1:] == [100, 200, 300]
+    assert main(["filter", "moving.png", "-k", "identity", "-o", "out.gif"]) == 0
+    assert opened_frames("out.gif")[1] == [100, 200, 300]
+
+
+def test_filter_takes_all_pages_of_a_document():
+    pages = [photo(f"{mode}.png", mode, size) for mode, size in (("L", (31, 20)), ("RGB", (9, 40)), ("RGBA", (31, 20)))]
+    first, *others = [Image.fromarray(page) for page in pages]
+    first.save("pages.tif", save_all=True, append_images=others)
+    assert main(["filter", "pages.tif", "-k", "box", "-o", "out.tif"]) == 0
+    results, _ = opened_frames("out.tif")
+    for mode, result in zip(("L", "RGB", "RGBA"), results, strict=True):
+        assert main(["filter", f"{mode}.png", "-k", "box", "-o", "expected.png"]) == 0
+        assert np.array_equal(np.asarray(result), np.asarray(opened("expected.png")))
+    assert main(["filter", "pages.tif", "-k", "box", "-o", "out.pdf"]) == 0
+
+
+def test_filter_writes_animations_as_pages():
+    moving("moving.gif")
+    assert main(["filter", "moving.gif", "-k", "box", "-o", "out.tif"]) == 0
+    assert len(opened_frames("out.tif")[0]) == 4
+
+
+def test_filter_takes_the_first_of_pictures_that_belong_to_one_photo():
+    photo("photo.png")
+    opened("photo.png").save("photo.mpo", save_all=True, append_images=[Image.new("RGB", (8, 5))])
+    assert main(["filter", "photo.mpo", "-k", "box", "-o", "out.png"]) == 0
+    assert opened("out.png").size == (31, 20)
+
+
+# Samples of 16 bits
+
+
+@pytest.mark.parametrize(
+    ("header", "maxval"), [(b"P5 256 1 65535\n", 65535), (b"P2 256 1 65535\n", 65535), (b"P5 256 1 1000\n", 1000)]
+)
+def test_filter_scales_portable_graymaps_of_sixteen_bits(header, maxval, folder):
+    samples = np.linspace(0, maxval, 256).round().astype(">u2")
+    body = samples.tobytes() if header.startswith(b"P5") else b" ".join(b"%d" % value for value in samples)
+    (folder / "photo.pgm").write_bytes(header + body)
+    assert main(["filter", "photo.pgm", "-k", "identity", "-o", "out.png"]) == 0
+    assert np.array_equal(np.asarray(opened("out.png")), [np.rint(samples * (255 / maxval))])
+
+
+def test_filter_scales_signed_samples_of_sixteen_bits(folder):
+    samples = np.int16([[-32768, -32767, 0, 1, 32766, 32767], [100, -100, 16000, -16000, 5, -5]])
+    (folder / "photo.tif").write_bytes(gray_tiff(16, 2, [row.tobytes() for row in samples]))
+    assert main(["filter", "photo.tif", "-k", "identity", "-o", "out.png"]) == 0
+    assert np.array_equal(np.asarray(opened("out.png")), np.rint((samples + 32768.0) / 257))
+
+
+def test_filter_scales_samples_of_twelve_bits(folder):
+    (folder / "photo.tif").write_bytes(gray_tiff(12, 1, [bytes([0x00, 0x0F, 0xFF, 0x80, 0x00, 0x10])]))
+    assert main(["filter", "photo.tif", "-k", "identity", "-o", "out.png"]) == 0
+    assert np.asarray(opened("out.png")).tolist() == [[0, 255, 128, 1]]
+
+
+def test_filter_keeps_the_value_that_stands_for_transparent_in_sixteen_bits():
+    samples = np.uint16([[0, 1000, 65535]])
+    Image.fromarray(samples).save("photo.png", transparency=1000)
+    assert main(["filter", "photo.png", "-k", "identity", "-o", "out.png"]) == 0
+    assert np.asarray(opened("out.png")).tolist() == [[[0, 255], [4, 0], [255, 255]]]
+
+
+# What else is kept
+
+
+@pytest.mark.parametrize("output", ["out.png", "out.jpg", "out.tif", "out.bmp"])
+@pytest.mark.parametrize("name", ["photo.png", "photo.jpg", "photo.tif"])
+def test_filter_keeps_the_resolution(name, output):
+    photo("photo.bmp")
+    opened("photo.bmp").save(name, dpi=(300, 150))
+    assert main(["filter", name, "-k", "box", "-o", output]) == 0
+    assert opened(output).info["dpi"] == pytest.approx((300, 150), abs=0.1)
+
+
+@pytest.mark.parametrize("dpi", [(0, 0), (1e9, 1e9)])
+def test_filter_drops_a_resolution_that_is_none(dpi):
+    photo("photo.png")
+    opened("photo.png").save("photo.tif", dpi=dpi)
+    assert main(["filter", "photo.tif", "-k", "box", "-o", "out.png"]) == 0
+    assert "dpi" not in opened("out.png").info
+
+
+@pytest.mark.parametrize("output", ["out.png", "out.jpg", "out.tif", "out.webp"])
+def test_filter_keeps_the_colour_profile(output):
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    photo("photo.png")
+    opened("photo.png").save("photo.png", icc_profile=profile)
+    assert main(["filter", "photo.png", "-k", "box", "-o", output]) == 0
+    assert opened(output).info["icc_profile"] == profile
+
+
+def test_filter_drops_a_profile_of_other_colours_than_it_writes():
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    Image.new("CMYK", (5, 4)).save("photo.jpg", icc_profile=profile[:16] + b"CMYK" + profile[20:])
+    assert main(["filter", "photo.jpg", "-k", "box", "-o", "out.png"]) == 0
+    assert "icc_profile" not in opened("out.png").info
+
+
+def test_filter_keeps_the_profiles_of_pages():
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    pages = [Image.new("RGB", (5, 4)), Image.new("L", (5, 4))]
+    pages[0].info["icc_profile"] = profile
+    pages[0].save("pages.tif", save_all=True, append_images=pages[1:])
+    assert main(["filter", "pages.tif", "-k", "box", "-o", "out.tif"]) == 0
+    with Image.open("out.tif") as picture:
+        profiles = [page.tag_v2.get(34675) for page in ImageSequence.Iterator(picture)]
+    assert profiles == [profile, None]
 
 
 def test_filter_turns_a_photo_upright():
@@ -272,8 +563,9 @@ def test_half_a_photo_is_refused(ending, capsys, folder):
     assert "cannot read photo" in refused(capsys, folder, *FILTER, "photo" + ending, "-o", "out.png")
 
 
-def test_pixels_of_32_bits_are_refused(capsys, folder):
-    Image.new("F", (4, 4)).save("photo.tif")
+@pytest.mark.parametrize("mode", ["I", "F"])
+def test_pixels_of_32_bits_are_refused(mode, capsys, folder):
+    Image.new(mode, (4, 4)).save("photo.tif")
     assert "32 bits" in refused(capsys, folder, *FILTER, "photo.tif", "-o", "out.png")
 
 
@@ -300,6 +592,65 @@ def test_an_output_that_is_a_folder_is_refused(capsys, folder):
 def test_alpha_that_a_format_cannot_hold_is_refused(capsys, folder):
     photo("photo.png", "RGBA")
     assert "cannot write out.jpg: " in refused(capsys, folder, *FILTER, "photo.png", "-o", "out.jpg")
+
+
+@pytest.mark.parametrize("name", MOVING)
+def test_an_animation_is_refused_where_its_frames_would_be_lost(name, capsys, folder):
+    moving(name)
+    message = refused(capsys, folder, *FILTER, name, "-o", "out.jpg")
+    assert message.startswith(f"fastconv: cannot write out.jpg: {name} holds 4 frames; .gif, .pdf, .png, .tif")
+
+
+@pytest.mark.parametrize("output", ["out.jpg", "out.png", "out.gif"])
+def test_a_document_is_refused_where_its_pages_would_be_lost_or_shown_in_turn(output, capsys, folder):
+    pages = [Image.new("L", (5, 4), i) for i in range(3)]
+    pages[0].save("pages.tif", save_all=True, append_images=pages[1:])
+    message = refused(capsys, folder, *FILTER, "pages.tif", "-o", output)
+    assert message == f"fastconv: cannot write {output}: pages.tif holds 3 pages; .pdf, .tif would keep them\n"
+
+
+def test_a_photo_that_a_format_is_too_small_for_is_refused(capsys, folder):
+    Image.new("L", (70_000, 1)).save("photo.png")
+    assert "cannot write out.gif: " in refused(capsys, folder, *FILTER, "photo.png", "-o", "out.gif")
+
+
+def test_a_large_photo_is_filtered_without_a_warning(capsys, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 400)
+    photo("photo.png")  # 620 pixels, of which Pillow warns, but which it takes
+    assert main(["filter", "photo.png", "-k", "box", "-o", "out.png"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("start", [FILTER, DEMO], ids=["filter", "demo"])
+def test_a_huge_photo_is_refused(start, capsys, folder, monkeypatch):
+    photo("photo.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 300)
+    message = refused(capsys, folder, *start, "photo.png", "-o", "out.png")
+    assert message.startswith("fastconv: cannot read photo.png: Image size (620 pixels) exceeds limit of 600 pixels")
+
+
+def test_many_frames_may_be_as_large_as_one(capsys, folder, monkeypatch):
+    moving("moving.gif")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1500)
+    message = refused(capsys, folder, *FILTER, "moving.gif", "-o", "out.gif")
+    assert message == "fastconv: cannot read moving.gif: its 4 frames have more than 3000 pixels in all\n"
+
+
+@pytest.mark.parametrize("step", ["decode", "filter", "encode"])
+def test_too_little_memory_is_one_line(step, capsys, folder, monkeypatch):
+    photo("photo.png")
+
+    def fail(*_, **__):
+        raise MemoryError
+
+    place, name = {
+        "decode": (command, "read_page"),
+        "filter": (command.fc, "conv2d"),
+        "encode": (Image.Image, "save"),
+    }[step]
+    monkeypatch.setattr(place, name, fail)
+    message = refused(capsys, folder, *FILTER, "photo.png", "-o", "out.png")
+    assert message == "fastconv: there is not enough memory for this image\n"
 
 
 def test_no_link_that_lies_in_the_folder_is_followed(folder):

@@ -12,8 +12,10 @@ import secrets
 import statistics
 import sys
 import time
-from collections.abc import Callable, Collection, Sequence
-from contextlib import suppress
+import warnings
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -26,7 +28,9 @@ import fastconv as fc
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from PIL.Image import Image as Photo
+    from PIL.ImageFile import ImageFile
 
+Positions = NDArray[np.intp]
 Floats = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
 Panel = tuple[str, Floats, dict[str, Any]]  # title, picture and how imshow is to draw it
@@ -34,6 +38,10 @@ Panel = tuple[str, Floats, dict[str, Any]]  # title, picture and how imshow is t
 SAME: dict[str, Any] = {"padding": "same", "padding_mode": "reflect"}
 DEMO_PIXELS = 640  # longest side in the demo, so that NumPy's share takes seconds, not minutes
 DEMO_ENDINGS = (".jpg", ".pdf", ".png", ".svg")
+TILE = 512  # rows and columns that are filtered at a time
+CHUNK = 2**20  # samples that are scaled at a time
+PAGED = ("DCX", "MPO", "PDF", "TIFF")  # formats of pages, each of its own size and mode; others hold frames
+ONE_PICTURE = ("MPO", "PSD")  # formats whose first picture is the whole: others are previews, views or layers of it
 TOLERANCE = 1e-5  # largest difference from NumPy, as a part of the strongest answer that a kernel can give
 CANVAS, INK, FAINT = "#0d1117", "#e6edf3", "#9198a1"
 FALLING_TO_RISING = ["#c6f0ff", "#2f8fd8", "#0a2a52", "#000004", "#5c1d08", "#e8702a", "#ffe3b8"]
@@ -57,6 +65,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments.run(arguments)
     except Refused as refused:
         print(f"fastconv: {refused}", file=sys.stderr)
+        return 2
+    except MemoryError:
+        print("fastconv: there is not enough memory for this image", file=sys.stderr)
         return 2
     except ImportError as error:
         package = (error.name or "").partition(".")[0]
@@ -87,10 +98,14 @@ def parser() -> Parser:
     filter_ = commands.add_parser(
         "filter",
         help="filter an image file by a named kernel",
-        description="Filter each channel of an image file by a named kernel. Size and alpha channel stay as they are; "
-        "borders are reflected. Answers of a kernel that sums to 1 (blur, sharpen, emboss) are clipped to 0..255. "
-        "Other kernels detect something: of their answers the magnitude is drawn, from black for none to white for a "
-        "quarter of the strongest possible, and more.",
+        description="Filter each colour of an image file by a named kernel; borders are reflected. Answers of a kernel "
+        "that sums to 1 (blur, sharpen, emboss) are clipped to 0..255. Other kernels detect something: of their "
+        "answers the magnitude is drawn, from black for none to white for a quarter of the strongest possible, and "
+        "more. Alpha stays as it is and tells how much a pixel counts: kernels without negative weights take the mean "
+        "of what is visible; others see a pixel's own colour where its neighbours are transparent, so that the outline "
+        "of a shape is no edge. All frames of an animation (to GIF, PNG, WebP) and all pages of a document (to PDF, "
+        "TIFF) are filtered. Results have 8 bits a channel, and the size, resolution (DPI) and colour profile of the "
+        "input.",
         epilog=f"kernels: {', '.join(fc.filters.NAMED)}",
     )
     filter_.add_argument("photo", metavar="PHOTO", type=Path)
@@ -111,27 +126,69 @@ def run_filter(arguments: argparse.Namespace) -> None:
     formats = {ending: name for ending, name in Image.registered_extensions().items() if name in Image.SAVE}
     check_output(arguments.output, formats)
 
-    photo = read(arguments.photo)
-    planes = np.moveaxis(np.atleast_3d(np.asarray(photo)), -1, 0)  # (C, H, W), alpha last
-    colours = len(planes) - photo.mode.endswith("A")
-    filtered = filter_planes(planes[:colours], fc.filters.NAMED[arguments.kernel]())
-    result = Image.merge(photo.mode, [Image.fromarray(plane) for plane in (*filtered, *planes[colours:])])
-
-    content = io.BytesIO()
+    format_ = formats[arguments.output.suffix.lower()]
+    pages = read_pages(arguments.photo, arguments.output, formats)
+    kernel = fc.filters.NAMED[arguments.kernel]()
+    for i, page in enumerate(pages):
+        pixels = np.asarray(page)
+        filtered = filter_pixels(np.atleast_3d(pixels), kernel, has_alpha=page.mode.endswith("A"))
+        pages[i] = Image.fromarray(filtered.reshape(pixels.shape))
+        pages[i].info = page.info
     try:
-        result.save(content, format=formats[arguments.output.suffix.lower()])
-    except (OSError, ValueError) as error:
-        raise Refused(f"cannot write {arguments.output}: {error}") from error
-    write(arguments.output, content.getvalue())
+        content = encode(pages, format_)
+    except MemoryError:
+        raise
+    except Exception as error:  # encoders raise all sorts of things on what their format cannot hold
+        raise Refused(f"cannot write {arguments.output}: {reason(error)}") from error
+    write(arguments.output, content)
 
 
-def filter_planes(planes: Bytes, kernel: Floats) -> Bytes:
-    """Filter planes (C, H, W), each for itself, and bring the answers to 0..255 as `filter --help` says."""
-    answers = fc.conv2d(planes, kernel, **SAME)
-    if not math.isclose(kernel.sum(), 1.0, abs_tol=1e-3):
-        strongest = max(kernel.clip(min=0).sum(), -kernel.clip(max=0).sum())  # to values of 0..1
-        answers = np.abs(answers) * (4 / strongest)
-    return np.rint(answers).clip(0, 255).astype(np.uint8)
+def filter_pixels(pixels: Bytes, kernel: Floats, has_alpha: bool) -> Bytes:
+    """Filter pixels (H, W, C), each colour for itself, as `filter --help` says, tile by tile to save memory."""
+    (height, width, channels), (kh, kw) = pixels.shape, kernel.shape
+    result = pixels.copy()
+    for y, x in product(range(0, height, TILE), range(0, width, TILE)):
+        tile = result[y : y + TILE, x : x + TILE, : channels - has_alpha]
+        rows = reflected(y - kh // 2, y + len(tile) + kh // 2, height)
+        columns = reflected(x - kw // 2, x + tile.shape[1] + kw // 2, width)
+        planes = np.moveaxis(pixels[np.ix_(rows, columns)], -1, 0)
+        answers = filter_visible(planes, kernel) if has_alpha else filter_planes(planes, kernel)
+        if not math.isclose(kernel.sum(), 1.0, abs_tol=1e-3):
+            strongest = max(kernel.clip(min=0).sum(), -kernel.clip(max=0).sum())  # to values of 0..1
+            answers = np.abs(answers) * (4 / strongest)
+        tile[:] = np.moveaxis(np.rint(answers).clip(0, 255), 0, -1)
+    return result
+
+
+def reflected(start: int, stop: int, size: int) -> Positions:
+    """What lies at positions start..stop of rows, or columns, that are reflected at both ends."""
+    period = max(1, 2 * (size - 1))
+    positions = np.arange(start, stop) % period
+    return np.minimum(positions, period - positions)
+
+
+def filter_planes(planes: Bytes | Floats, kernel: Floats) -> Floats:
+    """Filter planes (C, H, W), each for itself, where the kernel sees none but their pixels."""
+    return np.stack([fc.conv2d(plane, kernel) for plane in planes])
+
+
+def filter_visible(planes: Bytes, kernel: Floats) -> Floats:
+    """Filter all planes but the last, which is their alpha.
+
+    With weights w, alpha a and colours c, a mean is sum(w a c) / sum(w a). Kernels with negative weights, whose
+    divisor might vanish, see the colour of the pixel itself where others are transparent: sum(w (a c + (1 - a) own)).
+    """
+    colours, alpha = planes[:-1], planes[-1:] / np.float32(255)
+    filtered = filter_planes(np.concatenate([colours * alpha, alpha]), kernel)
+    answers, visible = filtered[:-1], filtered[-1]
+    top, left = kernel.shape[0] // 2, kernel.shape[1] // 2
+    own = colours[:, top : top + visible.shape[0], left : left + visible.shape[1]].astype(np.float32)
+    if kernel.min() < 0:
+        own *= kernel.sum() - visible
+        own += answers
+    else:
+        np.divide(answers, visible, out=own, where=visible > 0)
+    return own
 
 
 def run_demo(arguments: argparse.Namespace) -> None:
@@ -139,7 +196,8 @@ def run_demo(arguments: argparse.Namespace) -> None:
 
     path = arguments.photo or Path(cbook.get_sample_data("grace_hopper.jpg", asfileobj=False))
     check_output(arguments.output, DEMO_ENDINGS)
-    photo = read(path).convert("RGB")
+    with reading(path) as file:
+        photo = read_page(file).convert("RGB")
     photo.thumbnail((DEMO_PIXELS, DEMO_PIXELS))
     image: Floats = np.moveaxis(np.asarray(photo, np.float32), -1, 0) / np.float32(255)  # (3, H, W)
 
@@ -263,26 +321,155 @@ def page(rows: dict[str, list[Panel]], aspect: float) -> Figure:
     return figure
 
 
-def read(path: Path) -> Photo:
-    """A photograph, upright, as gray or RGB of 8 bits a channel, with alpha where the file has any."""
-    from PIL import Image, ImageOps, UnidentifiedImageError
+@contextmanager
+def reading(path: Path) -> Iterator[ImageFile]:
+    """Open an image file, and refuse it in one line if something is wrong with what is read of it."""
+    from PIL import Image, UnidentifiedImageError
 
     try:
-        with Image.open(path) as file:
-            photo = ImageOps.exif_transpose(file)
-            photo.load()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # what Pillow does not refuse can be done
+            with Image.open(path) as file:
+                yield file
+    except (Refused, MemoryError):
+        raise
     except UnidentifiedImageError as error:
         raise Refused(f"cannot read {path}: it is not an image that Pillow knows") from error
     except Exception as error:  # decoders raise all sorts of things on damaged files
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise Refused(f"cannot read {path}: {reason}") from error
+        raise Refused(f"cannot read {path}: {reason(error)}") from error
 
-    if photo.mode.startswith("I;16"):
-        return Image.fromarray(np.rint(np.asarray(photo) / 257).astype(np.uint8))
-    if photo.mode in ("I", "F"):
-        raise Refused(f"cannot read {path}: its pixels have 32 bits; 8 or 16 would be right")
-    mode = "L" if photo.mode in ("1", "L", "LA", "La") else "RGB"
-    return photo.convert(mode + "A" if photo.has_transparency_data else mode)
+
+def reason(error: Exception) -> str:
+    """What an error says, in one line."""
+    return " ".join(str(getattr(error, "strerror", None) or error).split()) or type(error).__name__
+
+
+def read_pages(path: Path, output: Path, formats: Mapping[str, str]) -> list[Photo]:
+    """All frames or pages of an image file, if the output can hold them and all are no larger than one may be."""
+    from PIL import Image
+
+    most = 2 * (Image.MAX_IMAGE_PIXELS or math.inf)
+    pages: list[Photo] = []
+    with reading(path) as file:
+        count = 1 if file.format in ONE_PICTURE else getattr(file, "n_frames", 1)
+        what, fit = ("pages", PAGED) if file.format in PAGED else ("frames", tuple(Image.SAVE_ALL))
+        if count > 1 and formats[output.suffix.lower()] not in fit:
+            keep = ", ".join(end for end in (".gif", ".pdf", ".png", ".tif", ".webp") if formats.get(end) in fit)
+            raise Refused(f"cannot write {output}: {path} holds {count} {what}; {keep} would keep them")
+        pixels = 0
+        for i in range(count):
+            if i:
+                file.seek(i)
+            pixels += file.width * file.height
+            if pixels > most:
+                raise ValueError(f"its {count} {what} have more than {most} pixels in all")
+            pages.append(read_page(file))
+    return pages
+
+
+def read_page(file: ImageFile) -> Photo:
+    """A page, upright, as gray or RGB of 8 bits a channel, with alpha where it has any, and the metadata to be kept."""
+    from PIL import ImageOps
+
+    photo = ImageOps.exif_transpose(file)
+    if photo.mode[0] in "IF":
+        page = eight_bits(photo, *sample_range(file))
+    else:
+        mode = "L" if photo.mode in ("1", "L", "LA", "La") else "RGB"
+        mode += "A" if photo.has_transparency_data else ""
+        page = photo if photo.mode == mode else photo.convert(mode)
+    page.info = kept(file, photo.info, page.mode)
+    return page
+
+
+def sample_range(file: ImageFile) -> tuple[int, int]:
+    """The least and the greatest sample that a gray image may have whose samples Pillow opens with 16 or 32 bits."""
+    tags = getattr(file, "tag_v2", {})  # of a TIFF
+    bits = tags.get(258, (16,))[0]
+    if file.mode.startswith("I;16"):
+        return 0, 2**bits - 1
+    if file.mode == "I" and file.format in ("PNG", "PPM"):
+        return 0, 2**16 - 1
+    if file.mode == "I" and file.format == "TIFF" and bits == 16:
+        return -(2**15), 2**15 - 1
+    raise ValueError("its pixels have 32 bits; 8 or 16 would be right")
+
+
+def eight_bits(photo: Photo, least: int, greatest: int) -> Photo:
+    """Scale a gray image from least..greatest to 0..255; if one of its values stands for transparent, it gets alpha."""
+    from PIL import Image
+
+    samples = np.asarray(photo)
+    scaled = np.empty(samples.shape, np.uint8)
+    for start in range(0, samples.size, CHUNK):
+        some = samples.flat[start : start + CHUNK].astype(np.float64)
+        scaled.flat[start : start + CHUNK] = np.rint((some - least) * (255 / (greatest - least))).clip(0, 255)
+    page = Image.fromarray(scaled)
+    if (transparent := photo.info.get("transparency")) is not None:
+        page.putalpha(Image.fromarray(np.uint8(255) * (samples != transparent)))
+    return page
+
+
+def kept(file: ImageFile, info: dict[Any, Any], mode: str) -> dict[Any, Any]:
+    """What of a page's metadata holds for its filtered version of this mode.
+
+    GIF counts how often an animation is repeated, others, and `plays` here, how often it is played; 0 is for ever.
+    """
+    found = {"duration": info.get("duration", 0), "plays": info.get("loop", 0)}
+    if file.format == "GIF":
+        found["plays"] = 1 if "loop" not in info else info["loop"] and info["loop"] + 1
+    found["stands_in"] = bool(info.get("default_image")) and file.tell() == 0
+    dpi = info.get("dpi")
+    if isinstance(dpi, tuple) and len(dpi) == 2 and all(0 < dots < 2**16 for dots in dpi):
+        found["dpi"] = float(dpi[0]), float(dpi[1])
+    profile = info.get("icc_profile")
+    if profile and profile[16:20] == (b"RGB " if mode.startswith("RGB") else b"GRAY"):
+        found["icc_profile"] = profile
+    return found
+
+
+def encode(pages: list[Photo], format_: str) -> bytes:
+    """A file of all pages."""
+    options: dict[str, Any] = {}
+    for key in ("dpi", "icc_profile"):
+        of_pages = {page.info.get(key) for page in pages}
+        if len(of_pages) == 1 and None not in of_pages:
+            options[key] = of_pages.pop()
+    if format_ not in PAGED:
+        pages = frames(pages, format_)
+        if len(pages) > 1:
+            options |= timing(pages, format_)
+    if len(pages) > 1:
+        options |= {"save_all": True, "append_images": pages[1:]}
+    content = io.BytesIO()
+    pages[0].save(content, format=format_, **options)
+    return content.getvalue()
+
+
+def frames(pages: list[Photo], format_: str) -> list[Photo]:
+    """Pages of one mode; a picture that only stands in for an animated PNG, where that cannot be shown, stays in PNG."""
+    if pages[0].info["stands_in"] and format_ != "PNG":
+        pages = pages[1:]
+    mode = "RGB" if any(page.mode.startswith("RGB") for page in pages) else "L"
+    if any(page.mode.endswith("A") for page in pages):
+        mode = "RGBA" if format_ == "GIF" else mode + "A"  # Pillow writes LA as L
+    return [page if page.mode == mode else page.convert(mode) for page in pages]
+
+
+def timing(pages: list[Photo], format_: str) -> dict[str, Any]:
+    """How an animation is to be shown."""
+    info = pages[0].info
+    shown = [page for page in pages if not page.info["stands_in"]]
+    options: dict[str, Any] = {"duration": [page.info["duration"] for page in shown]}
+    if format_ == "PNG":
+        options["default_image"] = info["stands_in"]
+    if format_ == "GIF" and pages[0].mode == "RGBA":
+        options["disposal"] = 2  # each frame is whole: where it is transparent none of those before may show
+    if format_ != "GIF":
+        options["loop"] = min(info["plays"], 2**16 - 1)
+    elif info["plays"] != 1:
+        options["loop"] = max(0, info["plays"] - 1)
+    return options
 
 
 def check_output(path: Path, endings: Collection[str]) -> None:
@@ -302,7 +489,7 @@ def write(path: Path, content: bytes) -> None:
             file.write(content)
         part.replace(path)
     except OSError as error:
-        raise Refused(f"cannot write {path}: {error.strerror or error}") from error
+        raise Refused(f"cannot write {path}: {reason(error)}") from error
     finally:
         with suppress(OSError):
             part.unlink()
