@@ -33,6 +33,7 @@ cdef extern from *:
 cdef extern from "kernels/threads.h" nogil:
     ctypedef void (*fc_unit_fn)(void *workspace, const void *job, Py_ssize_t unit) noexcept
     ctypedef int (*fc_stop_fn)() noexcept
+    int fc_poisons
     int fc_run(fc_unit_fn run, const void *job, Py_ssize_t units, size_t workspace_bytes, Py_ssize_t threads,
                fc_stop_fn stop)
     int fc_stopping() noexcept
@@ -1328,7 +1329,7 @@ cdef class Call:
             if type(out) is not np.ndarray or out.shape != self.output_shape or out.dtype != self.dtype:
                 return None
             maps = out
-        elif self.map_numbers * self.itemsize < ALIGNED_BYTES:
+        elif self.map_numbers * self.itemsize < ALIGNED_BYTES and not fc_poisons:
             maps = np.empty(self.output_shape, self.dtype)
         else:
             maps = empty(self.output_shape, self.dtype)
@@ -1352,12 +1353,19 @@ cdef class Call:
 
 
 def empty(shape, dtype):
-    """Return an array as np.empty does; a large one begins at a cache line, for vectors that cross lines are slow."""
+    """Return an array as np.empty does; a large one begins at a cache line, for vectors that cross lines are slow.
+
+    With FASTCONV_POISON=1 it is full of NaN (integers: -1), as workspaces are, so that what nobody writes shows.
+    """
     size = math.prod(shape) * dtype.itemsize
     if size < ALIGNED_BYTES:
-        return np.empty(shape, dtype)
-    room = np.empty(size + LINE_BYTES, np.uint8)
-    return np.ndarray(shape, dtype, room, -<Py_ssize_t>address(room, room.size, 1) & (LINE_BYTES - 1))
+        array = np.empty(shape, dtype)
+    else:
+        room = np.empty(size + LINE_BYTES, np.uint8)
+        array = np.ndarray(shape, dtype, room, -<Py_ssize_t>address(room, room.size, 1) & (LINE_BYTES - 1))
+    if fc_poisons:
+        array.reshape(-1).view(np.uint8).fill(0xFF)
+    return array
 
 
 cdef const void *address(array, Py_ssize_t numbers, Py_ssize_t itemsize) except? NULL:
@@ -1834,4 +1842,5 @@ def current_isa():
     return isa.name.decode(), isa.f32.lanes
 
 
+fc_poisons = os.environ.get("FASTCONV_POISON", "0") not in ("", "0")
 use_isa(os.environ.get("FASTCONV_ISA") or None)

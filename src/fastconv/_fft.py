@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
+from fastconv import _core
 from fastconv._check import Array, Problem, Triple
 from fastconv.config import spread
 
@@ -130,7 +131,7 @@ def pack(filters: Array, layout: Layout) -> Spectra:
     shape = [n if axis in layout.axes else 1 for axis, n in zip((-3, -2, -1), layout.length, strict=True)]
     taps = tuple(slice(0, span, step) for span, step in zip(_spans(problem), problem.dilation, strict=True))
     spread = np.zeros((channels, *shape), filters.dtype)
-    spectra = np.empty((*filters.shape[:3], *layout.spectrum), np.result_type(filters, np.complex64))
+    spectra = _core.empty((*filters.shape[:3], *layout.spectrum), np.result_type(filters, np.complex64))
     fft, _ = _library()
     with np.errstate(all="ignore"):
         for index in np.ndindex(filters.shape[:2]):
@@ -225,7 +226,7 @@ def _pick(image: Array, places: Sequence[slice | list[int]]) -> Array:
 def _sum_of_products(seen: Array, spectra: Array, last: bool) -> Array:
     """Return the sum over channels of spectra (blocks, groups, C / groups, *spectrum) times those of a filter, the last or not."""
     total: Array = np.multiply(seen[:, :, 0], spectra[:, 0], out=seen[:, :, 0] if last else None)
-    product = np.empty_like(total) if seen.shape[2] > 1 else None
+    product = _core.empty(total.shape, total.dtype) if seen.shape[2] > 1 else None
     for c in range(1, seen.shape[2]):
         total += np.multiply(seen[:, :, c], spectra[:, c], out=product)
     return total

@@ -408,7 +408,7 @@ def run(
     if out is None:
         result = _core.empty(problem.output_shape, problem.dtype)
     elif any(array is not None and np.may_share_memory(out, array) for array in (input, weight, bias)):
-        result = np.empty(out.shape, out.dtype)
+        result = _core.empty(out.shape, out.dtype)
     else:
         result = out
     if result.size:
@@ -480,7 +480,7 @@ def _convolve(plan: Plan, images: Array, filters: Any, bias: Array | None, maps:
             if _readable(target, accumulator, whole_planes=True):
                 plan.core(source, filters, bias, target, pad, layout, threads)
             else:
-                block = np.empty(target.shape, accumulator)
+                block = _core.empty(target.shape, accumulator)
                 plan.core(source, filters, bias, block, pad, layout, threads)
                 _cast(block, target)
 

@@ -228,7 +228,7 @@ def pack_winograd(const real[:, ::1] weight, real[::1] packed, Py_ssize_t first,
     cdef Winograd *w = &layout.w
     dtype = np.dtype(np.float32 if real is float else np.float64)
     cdef Py_ssize_t lanes = w.job.kernels.lanes, kernel = w.y.taps * w.x.taps
-    cdef real[::1] workspace = np.empty((2 * lanes + lanes * kernel + w.y.rows * w.x.taps) * lanes, dtype)
+    cdef real[::1] workspace = empty(((2 * lanes + lanes * kernel + w.y.rows * w.x.taps) * lanes,), dtype)
     cdef const real[:, ::1] kernels = weight
     if w.splits or w.shares:
         kernels = split_kernels(np.asarray(weight), layout)

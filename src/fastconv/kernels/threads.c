@@ -7,6 +7,7 @@
 #include "threads.h"
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 enum {
@@ -76,6 +77,13 @@ static void release_workspace(char *memory) {
     free_at_thread_exit(NULL);
 }
 
+int fc_poisons;
+
+/* Before a unit, in the debug mode: fill its workspace with NaN, whatever the type of its numbers. */
+static void poison(void *workspace, size_t bytes) {
+    if (fc_poisons) memset(workspace, 0xFF, bytes);
+}
+
 static int64_t nanoseconds(void) {
     struct timespec now;
 #if defined(CLOCK_MONOTONIC)
@@ -117,7 +125,10 @@ static int run_alone(fc_unit_fn run, const void *job, ptrdiff_t units, size_t wo
     void *workspace = take_workspace(workspace_bytes, &memory);
     if (!workspace) return -1;
     begin(stop);
-    for (ptrdiff_t unit = 0; unit < units && !(unit && is_stopped()); unit++) run(workspace, job, unit);
+    for (ptrdiff_t unit = 0; unit < units && !(unit && is_stopped()); unit++) {
+        poison(workspace, workspace_bytes);
+        run(workspace, job, unit);
+    }
     release_workspace(memory);
     return caller.stopped ? -2 : 0;
 }
@@ -188,7 +199,10 @@ static void work(void) {
         void *workspace = take_workspace(bytes, &memory);
         if (!workspace) atomic_store(&pool.status, -1);
         for (uint32_t unit = first; unit < first + some; unit++) {
-            if (!atomic_load_explicit(&pool.status, memory_order_relaxed)) run(workspace, job, (ptrdiff_t)unit);
+            if (!atomic_load_explicit(&pool.status, memory_order_relaxed)) {
+                poison(workspace, bytes);
+                run(workspace, job, (ptrdiff_t)unit);
+            }
             if (caller.stop && is_stopped()) atomic_store(&pool.status, -2);
         }
         release_workspace(memory);

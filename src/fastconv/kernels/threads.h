@@ -3,6 +3,9 @@
 #define FASTCONV_THREADS_H
 #include <stddef.h>
 
+/* A debug mode: every unit finds its workspace full of NaN, so that what it reads before it writes it shows in the results. */
+extern int fc_poisons;
+
 /* Compute one unit of the job in a workspace of the size that was asked for. */
 typedef void (*fc_unit_fn)(void *workspace, const void *job, ptrdiff_t unit);
 
