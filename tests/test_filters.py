@@ -111,6 +111,28 @@ def test_gaussian_sigma_follows_the_size_of_each_axis():
     np.testing.assert_allclose(filters.gaussian((7, 3)), column @ row, rtol=1e-6)
 
 
+def test_gaussian_takes_a_sigma_for_each_axis():
+    column, row = filters.gaussian((7, 1), 0.8), filters.gaussian((1, 5), 2.5)
+    np.testing.assert_allclose(filters.gaussian((7, 5), (0.8, 2.5)), column @ row, rtol=1e-6)
+    np.testing.assert_array_equal(filters.gaussian(7, [1.3, 1.3]), filters.gaussian(7, 1.3))
+
+
+@pytest.mark.parametrize("sigma", [5e-324, 1e-300, 1e-160, (1e-300, 1e-160), 1e300])
+def test_gaussian_of_an_extreme_sigma_warns_of_nothing(sigma):
+    flat = sigma == 1e300
+    np.testing.assert_allclose(filters.gaussian(5, sigma), filters.box(5) if flat else filters.identity(5), rtol=1e-6)
+
+
+@pytest.mark.parametrize("tiny", [5e-324, 1e-300, 1e-160, 1e-40])
+def test_other_kernels_of_an_extreme_scale_are_finite_or_refused(tiny):
+    assert np.isfinite(filters.gabor(5, wavelength=4.0, sigma=tiny)).all()
+    assert np.isfinite(filters.gabor(5, wavelength=4.0, gamma=1 / max(tiny, 1e-300))).all()
+    with pytest.raises(ValueError, match=r"^sigma must be large enough"):
+        filters.laplacian_of_gaussian(5, tiny)
+    with pytest.raises(ValueError, match=r"^wavelength must be large enough"):
+        filters.gabor(5, wavelength=5e-324)
+
+
 def test_gaussian_of_a_tiny_sigma_keeps_the_middle_pixels_only():
     np.testing.assert_array_equal(filters.gaussian(3, 0.01), filters.identity(3))
     np.testing.assert_array_equal(filters.gaussian(4, 0.01)[1:3, 1:3], filters.box(2))
@@ -293,6 +315,9 @@ def test_gabor_bank_tells_orientations_apart():
         (lambda: filters.gaussian(3, 0), ValueError, "sigma must be above 0; got 0"),
         (lambda: filters.gaussian(3, -1.0), ValueError, "sigma must be above 0; got -1.0"),
         (lambda: filters.gaussian(3, math.nan), ValueError, "sigma must be finite; got nan"),
+        (lambda: filters.gaussian(3, (1.0, 0)), ValueError, "sigma must be above 0; got 0"),
+        (lambda: filters.gaussian(3, (1.0,)), ValueError, "sigma must be a number or a pair"),
+        (lambda: filters.gaussian(3, (1.0, "1")), TypeError, "sigma must be a number; got '1'"),
         (lambda: filters.gaussian(3, "1"), TypeError, "sigma must be a number; got '1'"),
         (lambda: filters.sobel("z"), ValueError, "axis must be 'x' or 'y'; got 'z'"),
         (lambda: filters.prewitt(0), ValueError, "axis must be 'x' or 'y'; got 0"),

@@ -124,16 +124,16 @@ def box(size: Size) -> Kernel:
     return np.full((kh, kw), 1 / (kh * kw), np.float32)
 
 
-def gaussian(size: Size, sigma: float | None = None) -> Kernel:
+def gaussian(size: Size, sigma: float | tuple[float, float] | None = None) -> Kernel:
     """Return the Gaussian blur: a mean that weighs near pixels more than far ones.
 
     Parameters
     ----------
     size : int or (int, int)
         Rows and columns, each 1 or more. About ``6 * sigma + 1`` holds all of the bell that matters.
-    sigma : float, optional
-        Standard deviation in pixels, along both axes. By default it follows the size, for each axis by
-        itself: ``0.15 * size + 0.35``, the rule that OpenCV documents for ``getGaussianKernel``.
+    sigma : float or (float, float), optional
+        Standard deviation in pixels: along both axes, or down the rows and along them. By default it follows the size,
+        for each axis by itself: ``0.15 * size + 0.35``, the rule that OpenCV documents for ``getGaussianKernel``.
 
     Returns
     -------
@@ -149,7 +149,7 @@ def gaussian(size: Size, sigma: float | None = None) -> Kernel:
 
     Notes
     -----
-    ``kernel[y, x] = exp(-(x**2 + y**2) / (2 * sigma**2)) / total``, with x and y counted from the middle of the
+    ``kernel[y, x] = exp(-(y**2 / sigma_y**2 + x**2 / sigma_x**2) / 2) / total``, with x and y counted from the middle of the
     kernel (Gonzalez and Woods, *Digital Image Processing*, 4th ed., section 3.5). It is separable: the outer
     product of a column and a row.
 
@@ -350,9 +350,12 @@ def laplacian_of_gaussian(size: Size, sigma: float) -> Kernel:
     shape = _kernel_size(size, least=3)
     sigma = _positive("sigma", sigma)
     y, x = _offsets(shape)
-    kernel: Float64s = ((x**2 + y**2) / sigma / sigma - 2) / sigma / sigma * _gaussian(shape, sigma)
-    kernel -= kernel.mean()
-    return kernel.astype(np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):
+        kernel: Float64s = ((x**2 + y**2) / sigma / sigma - 2) / sigma / sigma * _gaussian(shape, sigma)
+        rounded: Kernel = (kernel - kernel.mean()).astype(np.float32)
+    if not np.isfinite(rounded).all():  # as sigma shrinks, the middle grows
+        raise ValueError(f"sigma must be large enough for float32 to hold the kernel; got {sigma!r}")
+    return rounded
 
 
 def sharpen(amount: float = 1.0) -> Kernel:
@@ -518,8 +521,11 @@ def gabor(
     theta, psi = _number("theta", theta), _number("psi", psi)
     along = x * math.cos(theta) + y * math.sin(theta)
     across = y * math.cos(theta) - x * math.sin(theta)
-    bell = np.exp(-((along / sigma) ** 2 + (gamma * across / sigma) ** 2) / 2)
-    wave = np.cos(2 * math.pi * along / wavelength + psi)
+    with np.errstate(over="ignore", invalid="ignore"):  # what is infinitely many sigmas away is 0
+        bell = np.exp(-((along / sigma) ** 2 + (gamma * across / sigma) ** 2) / 2)
+        wave = np.cos(2 * math.pi * along / wavelength + psi)
+    if np.isnan(wave).any():
+        raise ValueError(f"wavelength must be large enough to count waves; got {wavelength!r}")
     return (bell * wave).astype(np.float32)
 
 
@@ -601,9 +607,12 @@ def _edge(axis: str, smooth: tuple[int, ...]) -> Kernel:
     return np.outer(column, row).astype(np.float32)
 
 
-def _gaussian(shape: tuple[int, int], sigma: float | None) -> Float64s:
+def _gaussian(shape: tuple[int, int], sigma: float | tuple[float, float] | None) -> Float64s:
     """A sampled Gaussian that sums to 1, before it is rounded to float32."""
-    column, row = (_bell(offsets, sigma) for offsets in _offsets(shape))
+    sigmas = tuple(sigma) if isinstance(sigma, (tuple, list)) else (sigma, sigma)
+    if len(sigmas) != 2:
+        raise ValueError(f"sigma must be a number or a pair (down the rows, along them); got {sigma!r}")
+    column, row = (_bell(offsets, along) for offsets, along in zip(_offsets(shape), sigmas, strict=True))
     return column * row
 
 
@@ -611,7 +620,8 @@ def _bell(offsets: Float64s, sigma: float | None) -> Float64s:
     """One axis of a sampled Gaussian, with a sum of 1."""
     sigma = 0.15 * offsets.size + 0.35 if sigma is None else _positive("sigma", sigma)
     squares = offsets**2 - (offsets**2).min()  # the greatest value is exp(0), so that the total cannot vanish
-    bell: Float64s = np.exp(-squares / sigma / sigma / 2)
+    with np.errstate(over="ignore"):  # what is infinitely many sigmas away is 0
+        bell: Float64s = np.exp(-squares / sigma / sigma / 2)
     bell /= bell.sum()
     return bell
 
