@@ -298,6 +298,19 @@ print(len(os.sched_getaffinity(0)), min(len(os.sched_getaffinity(thread)) for th
     assert (run.stdout, run.stderr) == (f"{cpus} {cpus - 1}\n", "")
 
 
+@pytest.mark.parametrize("before", ["", "fc.conv2d(image, weight, algorithm='fft', threads=2)"])
+def test_a_call_when_python_ends_does_without_other_threads(before):
+    program = f"""
+import atexit
+import numpy as np
+image, weight = np.ones((3, 200, 200), np.float32), np.ones((2, 3, 21, 21), np.float32)
+{before}
+atexit.register(lambda: print(fc.conv2d(image, weight, algorithm="fft", threads=2).shape))
+"""
+    run = run_program(program)
+    assert (run.stdout, run.stderr) == ("(2, 180, 180)\n", "")
+
+
 # Numbers of threads, and the environment
 
 
@@ -336,7 +349,13 @@ def test_the_number_of_threads_is_at_most_that_of_the_cpus_of_this_process():
     assert 1 <= int(run.stdout) <= len(os.sched_getaffinity(0))
 
 
-@pytest.mark.parametrize("n", ["0", "-1", "two", "1.5", " ", "²"])
+@pytest.mark.parametrize("n", ["257", "1000000", "9223372036854775808"])
+def test_more_threads_than_the_pool_has_count_as_all_of_them(n):
+    program = "import numpy as np; print(fc.get_num_threads(), fc.conv1d(np.ones(3), np.ones(2)))"
+    assert run_program(program, FASTCONV_NUM_THREADS=n).stdout == "256 [2. 2.]\n"
+
+
+@pytest.mark.parametrize("n", ["0", "-1", "two", "1.5", " ", "²", "9" * 5000])
 def test_a_bad_number_of_threads_in_the_environment_is_refused(n):
     run = run_program("", FASTCONV_NUM_THREADS=n)
     assert run.stderr.splitlines()[-1].startswith("ValueError: FASTCONV_NUM_THREADS must be an int of 1 or more; got ")

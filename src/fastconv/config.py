@@ -6,12 +6,15 @@ import math
 import os
 import platform
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 import numpy as np
 
 from fastconv import _check, _core
 
 __all__ = ["get_num_threads", "set_num_threads", "show_config"]
+
+MOST_THREADS = 256  # the pool's, and the caller's
 
 
 def get_num_threads() -> int:
@@ -38,7 +41,7 @@ def set_num_threads(n: int) -> None:
     Parameters
     ----------
     n : int
-        1 or more.
+        1 or more; what is above 256 counts as 256.
 
     Raises
     ------
@@ -55,7 +58,7 @@ def set_num_threads(n: int) -> None:
     >>> fc.set_num_threads(before)
     """
     global _num_threads
-    _num_threads = _check.positive_int("n", n)
+    _num_threads = min(_check.positive_int("n", n), MOST_THREADS)
 
 
 def show_config() -> None:
@@ -86,7 +89,7 @@ def show_config() -> None:
 
 def num_threads(threads: int | None) -> int:
     """Return the threads that a call with this argument may use."""
-    return _num_threads if threads is None else _check.positive_int("threads", threads)
+    return _num_threads if threads is None else min(_check.positive_int("threads", threads), MOST_THREADS)
 
 
 def spread(work: Callable[[tuple[int, ...]], None], units: Iterable[tuple[int, ...]], threads: int) -> None:
@@ -100,11 +103,18 @@ def spread(work: Callable[[tuple[int, ...]], None], units: Iterable[tuple[int, .
     if threads == 1:
         work_on_some()
         return
-    from concurrent.futures import ThreadPoolExecutor  # takes a while to import
+    try:
+        from concurrent.futures import ThreadPoolExecutor  # takes a while to import
+    except RuntimeError:  # nor can it be, when Python is about to end
+        work_on_some()
+        return
 
     with ThreadPoolExecutor(threads - 1) as pool:
         try:
-            helpers = [pool.submit(work_on_some) for _ in range(threads - 1)]
+            helpers = []
+            with suppress(RuntimeError):  # which is raised when Python is about to end
+                for _ in range(threads - 1):
+                    helpers.append(pool.submit(work_on_some))
             work_on_some()
             for helper in helpers:
                 helper.result()
@@ -116,9 +126,9 @@ def spread(work: Callable[[tuple[int, ...]], None], units: Iterable[tuple[int, .
 def _default_threads() -> int:
     wanted = os.environ.get("FASTCONV_NUM_THREADS")
     if wanted:
-        if not wanted.isdecimal() or int(wanted) < 1:
+        if not wanted.isdecimal() or len(wanted) > 20 or int(wanted) < 1:
             raise ValueError(f"FASTCONV_NUM_THREADS must be an int of 1 or more; got {wanted!r}")
-        return int(wanted)
+        return min(int(wanted), MOST_THREADS)
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(cpus, _quota()))
 
