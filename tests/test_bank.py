@@ -3,6 +3,7 @@
 import copy
 import pickle
 
+import ml_dtypes
 import numpy as np
 import pytest
 from strategies import CONV, values
@@ -81,7 +82,7 @@ def test_a_bank_of_another_dtype_is_refused():
     with pytest.raises(TypeError, match=r"^weight.*object"):
         fc.FilterBank(np.ones((1, 1, 3, 3), object))
     with pytest.raises(TypeError, match=r"^bias.*<U1"):
-        fc.FilterBank(np.ones((1, 1, 3, 3)), ["1"])
+        fc.FilterBank(np.ones((1, 1, 3, 3)), np.array(["1"]))
 
 
 def test_a_bank_of_integers_is_exact(rng):
@@ -109,6 +110,63 @@ def test_bad_options_are_refused_when_a_bank_is_built():
     }.items():
         with pytest.raises(ValueError, match=f"^{name}"):
             fc.FilterBank(weight, **{name: value})
+
+
+def test_a_bank_takes_whatever_options_suit_some_image(rng):
+    """Winograd's way is not open to the smallest image, which sees little but padding, or is so only there."""
+    for weight, options, shape in [
+        ((16, 16, 3, 3), {"padding": 20}, (16, 64, 64)),
+        ((16, 16, 3, 3), {"padding": 4, "precision": "highest"}, (16, 64, 64)),
+        ((4, 4, 1, 7), {"stride": 2, "padding": 1}, (4, 64, 64)),
+        ((1, 1, 9), {"stride": 3, "dilation": 3, "padding": "same"}, (1, 3)),
+        ((1, 1, 3), {"stride": 3}, (1, 4)),
+    ]:
+        image, weight = values(rng, shape, "f4"), values(rng, weight, "f4")
+        bank = fc.FilterBank(weight, algorithm="winograd", **options)
+        expected = CONV[weight.ndim - 2](image, weight, algorithm="winograd", **options)
+        assert np.allclose(bank(image), expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize(
+    ("weight", "options", "name"),
+    [
+        ((2, 2, 1, 1), {"algorithm": "winograd"}, "algorithm"),
+        ((2, 2, 3, 3, 3), {"algorithm": "winograd", "padding": 5}, "algorithm"),
+        ((2, 2, 3, 3), {"dilation": 2**62}, "(input|weight|dilation)"),
+    ],
+)
+def test_options_that_suit_no_image_are_refused_when_a_bank_is_built(weight, options, name):
+    with pytest.raises(ValueError, match=f"^{name}"):
+        fc.FilterBank(np.ones(weight, np.float32), **options)
+
+
+def test_a_bank_of_bfloat16_may_have_a_bias_of_integers(rng):
+    weight, bias = values(rng, (4, 2, 3, 3), ml_dtypes.bfloat16), np.arange(4, dtype=np.int32)
+    bank = fc.FilterBank(weight, bias)
+    for dtype in (np.float64, np.float32, ml_dtypes.bfloat16, np.uint8):
+        image = values(rng, (2, 9, 9), dtype)
+        result = bank(image)
+        assert result.dtype == fc.conv2d(image, weight, bias).dtype
+        assert np.array_equal(result, fc.conv2d(image, weight, bias))
+
+
+def test_arguments_of_a_bank_are_checked_in_order():
+    wrong = {
+        "weight": np.ones((1, 1, 3, 3), object),
+        "bias": np.array(["1"]),
+        "stride": 0,
+        "padding": -1,
+        "dilation": 0,
+        "groups": 0,
+        "padding_mode": "no",
+        "flip": 1,
+        "activation": "no",
+        "algorithm": "no",
+        "precision": "no",
+    }
+    for first, name in enumerate(wrong):
+        with pytest.raises((ValueError, TypeError), match=f"^{name}"):
+            fc.FilterBank(**({"weight": np.ones((1, 1, 3, 3))} | dict([*wrong.items()][first:])))
 
 
 def test_a_bad_image_is_refused_as_conv2d_does(bank):
@@ -148,6 +206,42 @@ def test_from_kernels_without_a_common_centre_is_refused():
         fc.FilterBank.from_kernels([np.ones((3, 3)), np.ones((4, 4))])
     with pytest.raises(ValueError, match=r"^kernels.*\(3, 3\).*\(3,\)"):
         fc.FilterBank.from_kernels([np.ones((3, 3)), np.ones(3)])
+
+
+def test_kernels_of_mixed_dtypes_promote():
+    kernels = [np.ones((3, 3), dtype) for dtype in (ml_dtypes.bfloat16, np.float16, np.int8)]
+    assert fc.FilterBank.from_kernels(kernels).weight.dtype == np.float32
+    assert fc.FilterBank.from_kernels(kernels[::2]).weight.dtype == ml_dtypes.bfloat16
+    assert fc.FilterBank.from_kernels(kernels[2:]).weight.dtype == np.int8
+
+
+def test_kernels_may_come_from_any_iterable(rng):
+    kernels = values(rng, (4, 3, 3), "f4")
+    for same in (kernels, [*kernels], tuple(kernels), iter(kernels), (kernel.tolist() for kernel in kernels)):
+        assert np.array_equal(fc.FilterBank.from_kernels(same).weight[:, 0], kernels)
+
+
+@pytest.mark.parametrize("kernels", [5, None, np.ones(()), [5], ["abc"], "abc", [None], [np.ones((3, 3), object)]])
+def test_what_is_no_kernel_is_refused(kernels):
+    with pytest.raises((TypeError, ValueError), match=r"^kernels must"):
+        fc.FilterBank.from_kernels(kernels)
+
+
+def test_kernels_of_another_rank_are_refused():
+    with pytest.raises(ValueError, match=r"^kernels must be .*\(1, 3, 3, 3\)"):
+        fc.FilterBank.from_kernels([np.ones((1, 3, 3, 3))])
+
+
+@pytest.mark.parametrize("channels", [2**44, 2**62, 2**70])
+def test_more_channels_than_memory_holds_are_refused(channels):
+    with pytest.raises(MemoryError, match=rf"^channels.*{channels}"):
+        fc.FilterBank.from_kernels([np.ones((3, 3))], channels=channels)
+
+
+@pytest.mark.parametrize("channels", [1.0, "3", None, True])
+def test_channels_are_an_int(channels):
+    with pytest.raises(TypeError, match=r"^channels"):
+        fc.FilterBank.from_kernels([np.ones((3, 3))], channels=channels)
 
 
 def test_from_no_kernels_is_refused():
@@ -191,6 +285,21 @@ def test_output_shape_needs_no_memory():
         10**5,
         10**5,
     )
+
+
+@pytest.mark.parametrize(
+    "shape", [5, None, "abc", (4, "a", 9), (4, 9.0, 9), (4, True, 9), (-4, 4, 9, 9), (4, -9, 9), [4, {9}, 9]]
+)
+def test_what_is_no_shape_is_refused(shape, bank):
+    for chain in (bank, fc.Sequential(bank)):
+        with pytest.raises((ValueError, TypeError), match=r"^shape must be"):
+            chain.output_shape(shape)
+
+
+def test_shapes_may_be_lists_and_arrays(bank):
+    expected = bank.output_shape((4, 11, 12))
+    assert bank.output_shape([4, 11, 12]) == bank.output_shape(np.array([4, 11, 12])) == expected
+    assert fc.Sequential(bank).output_shape([np.int64(4), 11, 12]) == expected
 
 
 def test_output_shape_refuses_what_the_call_would_refuse(bank):

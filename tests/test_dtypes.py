@@ -14,6 +14,7 @@ from strategies import COMPLEX, FLOATS, INTEGERS, problems, values
 import fastconv as fc
 
 INT32_MAX, INT64_MAX, INT64_MIN = 2**31 - 1, 2**63 - 1, -(2**63)
+OTHERS_OF_ML_DTYPES = ["float8_e5m2", "float8_e4m3fn", "float8_e4m3b11fnuz", "int4", "uint4"]
 EIGHT_BIT = [np.bool_, np.int8, np.uint8]
 
 
@@ -61,6 +62,55 @@ def test_bytes_add_up_to_int32_and_other_integers_to_int64(input, weight):
 )
 def test_mixed_dtypes_promote_as_numpy_does(input, weight, result):
     assert conv_of_dtypes(input, weight).dtype == result == np.result_type(np.dtype(input), np.dtype(weight))
+
+
+@pytest.mark.parametrize(
+    ("dtypes", "result"),
+    [
+        *[((ml_dtypes.bfloat16, integer), ml_dtypes.bfloat16) for integer in INTEGERS],
+        ((ml_dtypes.bfloat16, "i4", "u2"), ml_dtypes.bfloat16),
+        ((ml_dtypes.bfloat16, "f2"), "f4"),
+        ((ml_dtypes.bfloat16, "f4", "i4"), "f8"),  # as float32 with int32
+        ((ml_dtypes.bfloat16, "f4", "i2"), "f4"),
+        ((ml_dtypes.bfloat16, "f8", "u1"), "f8"),
+        ((ml_dtypes.bfloat16, "c8"), "c8"),
+        ((ml_dtypes.bfloat16, "c16", "f2"), "c16"),
+    ],
+)
+def test_bfloat16_promotes_alike_in_any_order(dtypes, result):
+    for order in itertools.permutations(dtypes):
+        assert conv_of_dtypes(*order).dtype == result
+        if len(order) == 3:
+            image, weight, bias = (
+                np.ones(shape, dtype) for shape, dtype in zip([(4, 4), (1, 1, 2, 2), (1,)], order, strict=True)
+            )
+            assert fc.FilterBank(weight, bias)(image).dtype == result
+
+
+@pytest.mark.parametrize(
+    ("arrays", "bias", "result"),
+    [
+        *[(dtype, bias, dtype) for dtype in [*FLOATS, *COMPLEX] for bias in (0.5, 1, True)],
+        *[(dtype, 1j, np.complex64) for dtype in (np.float16, ml_dtypes.bfloat16, np.float32, np.complex64)],
+        *[(dtype, 1j, np.complex128) for dtype in (np.float64, np.complex128, np.int8)],
+        *[(dtype, 0.5, np.float64) for dtype in INTEGERS],
+        (np.float32, np.float32(0.5), np.float32),
+        (np.float32, np.float64(0.5), np.float64),
+        (np.float32, np.array(0.5), np.float64),
+        (np.float32, [0.5], np.float64),
+        (np.float64, np.float32(0.5), np.float64),
+    ],
+)
+def test_a_number_as_bias_promotes_as_numpys_numbers_do(arrays, bias, result):
+    maps = fc.conv2d(np.ones((3, 3), arrays), np.ones((2, 2), arrays), bias)
+    assert maps.dtype == result
+    assert (maps.astype(np.complex128) == 4 + np.asarray(bias)).all()
+    if type(bias) is not list and arrays is not ml_dtypes.bfloat16:
+        assert np.result_type(np.empty(0, arrays), bias) == result
+
+
+def test_a_number_as_bias_that_float16_cannot_hold_is_infinite():
+    assert fc.conv1d(np.ones(2, np.float16), np.ones(2, np.float16), 1e6).tolist() == [np.inf]
 
 
 def test_integer_image_with_float_weights_is_not_truncated():
@@ -296,25 +346,34 @@ def test_integers_have_no_curved_activation(activation):
         pytest.param(
             np.ones(3, np.clongdouble), marks=pytest.mark.skipif(np.longdouble(1).nbytes == 8, reason="is double")
         ),
-        np.ones(3, ml_dtypes.float8_e4m3fn),
-        np.ones(3, ml_dtypes.int4),
+        *[np.ones(3).astype(getattr(ml_dtypes, name)) for name in OTHERS_OF_ML_DTYPES],
         ["a", "b", "c"],
         [None, 1, 2],
         [2**100, 1, 2],
     ],
     ids=lambda a: str(getattr(a, "dtype", type(a[-1]).__name__)),
 )
+@pytest.mark.parametrize("others", [np.float64, np.int8, ml_dtypes.bfloat16])
 @pytest.mark.parametrize("which", ["input", "weight", "bias"])
-def test_other_dtypes_are_refused(which, array):
-    arrays = {"input": np.ones((1, 3)), "weight": np.ones((3, 1, 2)), "bias": np.ones(3)}
+def test_other_dtypes_are_refused(which, others, array):
+    arrays = {"input": np.ones((1, 3), others), "weight": np.ones((3, 1, 2), others), "bias": np.ones(3, others)}
     arrays[which] = np.reshape(array, arrays[which].shape) if which != "weight" else np.reshape(array, (3, 1, 1))
     with pytest.raises(TypeError, match=f"^{which}.*" + re.escape(str(np.asarray(array).dtype))):
         fc.conv1d(**arrays)
 
 
-def test_dtypes_that_do_not_promote_are_refused():
-    with pytest.raises(TypeError, match=r"bfloat16.*float16|float16.*bfloat16"):
-        fc.conv1d(np.ones(3, np.float16), np.ones(2, ml_dtypes.bfloat16))
+@pytest.mark.parametrize("name", OTHERS_OF_ML_DTYPES)
+def test_other_dtypes_by_themselves_are_refused(name):
+    dtype = getattr(ml_dtypes, name)
+    arrays = [np.ones(shape).astype(dtype) for shape in ((1, 3), (3, 1, 2), 3)]
+    with pytest.raises(TypeError, match=rf"^input.*{name}"):
+        fc.conv1d(*arrays)
+    with pytest.raises(TypeError, match=rf"^weight.*{name}"):
+        fc.FilterBank(*arrays[1:])
+    with pytest.raises(TypeError, match=rf"^out.*{name}"):
+        fc.conv1d(np.ones((1, 3)), np.ones((3, 1, 2)), out=np.ones((3, 2)).astype(dtype))
+    with pytest.raises(TypeError, match=rf"^kernels.*{name}"):
+        fc.FilterBank.from_kernels([np.ones((3, 3)), np.ones((3, 3)).astype(dtype)])
 
 
 def test_ragged_lists_are_refused():

@@ -1,6 +1,7 @@
 """Bad calls: each gives a TypeError or a ValueError that starts with the argument's name and shows what was given."""
 
 import re
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -58,7 +59,9 @@ SHAPES = [
     refused(ValueError, ("bias", "(2,)"), bias=ones(2), weight=ones(3, 3)),
     refused(ValueError, ("bias", "(4,)"), bias=ones(4), weight=ones(4, 3, 3)),
     refused(ValueError, ("out", "(6, 6, 7)", "(6, 6, 8)"), out=ones(6, 6, 8)),
-    refused(TypeError, ("out", "float32", "int32"), out=np.ones((6, 6, 7), np.int32)),
+    refused(TypeError, ("out", "float32", "int32", "round"), out=np.ones((6, 6, 7), np.int32)),
+    refused(TypeError, ("out", "matrix"), input=ones(8, 9), weight=ones(3, 3), out=ones(6, 7).view(np.matrix)),
+    refused(TypeError, ("out", "MaskedArray"), out=np.ma.array(ones(6, 6, 7))),
     refused(TypeError, ("out", "list"), out=[[1.0]]),
 ]
 
@@ -81,9 +84,11 @@ OPTIONS = [
         for name in ("stride", "dilation")
         for value, shown in (
             (1.0, "1.0"),
+            (1.5, "an int of 1 or more, or one such int per axis (2); got 1.5"),
             ("2", "'2'"),
             (None, "None"),
             (True, "True"),
+            ({1, 2}, "{1, 2}"),
             ((1, 2.0), "(1, 2.0)"),
             ((1, True), "(1, True)"),
             (float("nan"), "nan"),
@@ -138,6 +143,27 @@ OPTIONS = [
         for name in ("padding_mode", "activation", "algorithm", "precision")
         for value, shown in ((3, "3"), (True, "True"), (["relu"], "'relu'"), (np.ones(2), "1."))
     ],
+    *[
+        refused(TypeError, (name, "'relu'" if name == "activation" else "'zeros'"), **{name: value})
+        for name in ("activation", "padding_mode")
+        for value in (np.tanh, ["relu"], ("zeros",), np.array(["zeros"]), 1, {"relu"})
+    ],
+    *[
+        refused(ValueError, ("padding_mode", f"{theirs!r}", f"called {ours!r}"), padding_mode=theirs)
+        for ours, names in {
+            "replicate": ("nearest", "border_replicate"),
+            "reflect": ("mirror", "reflect_101", "reflect101", "REFLECT"),
+            "symmetric": ("grid-mirror", "border_reflect", "SYMMETRIC"),
+            "circular": ("grid-wrap", "periodic"),
+            "zeros": ("grid-constant", "zero"),
+            "constant": ("CONSTANT",),
+        }.items()
+        for theirs in names
+    ],
+    *[refused(ValueError, ("padding_mode", f"{name!r} is a padding"), padding_mode=name) for name in ("same", "full")],
+    refused(ValueError, ("padding", "'reflect' is a padding_mode"), padding="reflect"),
+    refused(ValueError, ("padding", "called 'same'"), padding="SAME"),
+    refused(ValueError, ("padding", "((2, 0), (0, 0))"), padding="causal"),
     *[refused((ValueError, TypeError), (n, "None"), **{n: None}) for n in ("padding_mode", "algorithm", "precision")],
     refused(ValueError, ("algorithm", "'winograd'"), algorithm="strassen"),
     *[refused(TypeError, ("flip", repr(value)), flip=value) for value in ("yes", 1, None, (True, False))],
@@ -220,6 +246,41 @@ def test_messages_fit_the_number_of_axes(axes):
         conv(np.ones(size), np.ones((6,) * axes))
 
 
+@pytest.mark.parametrize("padding", ["causal", (2, 0), [2, 0], (1, 2, 3)])
+def test_padding_of_one_axis_before_and_after_is_shown_as_a_pair(padding):
+    with pytest.raises(ValueError, match=r"^padding .*\(\(2, 0\),\)"):
+        fc.conv1d(ones(1, 9), ones(1, 1, 3), padding=padding)
+
+
+WRONG = {  # one of each, in the order in which they are found
+    "input": {"input": IMAGE.astype(object)},
+    "weight": {"weight": ones(3)},
+    "bias": {"bias": np.array(["1"] * 6)},
+    "stride": {"stride": 1.0},
+    "padding": {"padding": -1},
+    "dilation": {"dilation": (1,)},
+    "groups": {"groups": 0},
+    "padding_mode": {"padding_mode": "no"},
+    "flip": {"flip": 1},
+    "activation": {"activation": "no"},
+    "algorithm": {"algorithm": "no"},
+    "precision": {"precision": "no"},
+    "input has 5 channels": {"input": ones(5, 8, 9)},
+    "threads": {"threads": 0},
+    "out": {"out": [1.0]},
+}
+
+
+def test_arguments_are_checked_in_the_order_of_the_signature_and_then_together():
+    for first, name in enumerate(WRONG):
+        later = [*WRONG.items()][first:]
+        call = {"input": IMAGE, "weight": BANK}
+        for _, change in reversed(later):
+            call |= change
+        with pytest.raises((ValueError, TypeError), match=f"^{name}"):
+            fc.conv2d(**call)
+
+
 def test_a_mismatch_says_what_would_be_right():
     with pytest.raises(ValueError, match=r"^input has 5 channels .*\(5, 8, 9\).*\(6, 4, 3, 3\).*expects 4"):
         fc.conv2d(ones(5, 8, 9), BANK)
@@ -251,6 +312,58 @@ def test_a_refused_call_does_not_spoil_the_next():
         with pytest.raises(TypeError):
             fc.conv2d(IMAGE, BANK, **wrong)  # 1, 1.0 and True are equal: a cache must not mix them up
     assert np.array_equal(fc.conv2d(IMAGE, BANK), expected)
+
+
+@pytest.mark.parametrize(
+    ("good", "wrong"),
+    [
+        ({"stride": (2, 2)}, {"stride": (2.0, 2.0)}),
+        ({"stride": [2, 2]}, {"stride": [2.0, 2]}),
+        ({"stride": (1, 1)}, {"stride": (1, True)}),
+        ({"padding": (1, 1)}, {"padding": (1, True)}),
+        ({"padding": ((1, 1), (1, 1))}, {"padding": ((1, 1), (1, 1.0))}),
+        ({"dilation": (2, 1)}, {"dilation": (2.0, 1)}),
+        ({"stride": 2}, {"stride": np.float64(2)}),
+        ({"groups": 1}, {"groups": np.True_}),
+    ],
+)
+def test_numbers_in_tuples_are_told_apart_from_equal_ints(good, wrong):
+    """Plans are remembered by their options, and 2 == 2.0 and 1 == True."""
+    name = next(iter(wrong))
+    fc.conv2d(IMAGE, BANK, **good)
+    fc.FilterBank(BANK, **good)(IMAGE)
+    with pytest.raises(TypeError, match=f"^{name} must be"):
+        fc.conv2d(IMAGE, BANK, **wrong)
+    with pytest.raises(TypeError, match=f"^{name} must be"):
+        fc.FilterBank(BANK, **wrong)
+    assert fc.conv2d(IMAGE, BANK, **good).shape == fc.FilterBank(BANK, **good).output_shape(IMAGE.shape)
+
+
+def test_named_tuples_of_ints_are_options_and_those_of_floats_are_not():
+    class Step(NamedTuple):
+        y: float
+        x: float
+
+    for _ in range(2):
+        assert fc.conv2d(IMAGE, BANK, stride=Step(2, 2)).shape == (6, 3, 4)
+        with pytest.raises(TypeError, match=r"^stride"):
+            fc.conv2d(IMAGE, BANK, stride=Step(2.0, 2.0))
+
+
+@pytest.mark.parametrize("threads", [257, 10**6, 2**31, 2**63, 2**100])
+def test_more_threads_than_there_are_will_do(threads):
+    expected = fc.conv2d(IMAGE, BANK)
+    assert np.array_equal(fc.conv2d(IMAGE, BANK, threads=threads), expected)
+    assert np.array_equal(fc.FilterBank(BANK)(IMAGE, threads=threads), expected)
+    assert np.array_equal(
+        fc.conv2d(IMAGE, BANK, threads=threads, algorithm="fft"), fc.conv2d(IMAGE, BANK, algorithm="fft")
+    )
+    before = fc.get_num_threads()
+    try:
+        fc.set_num_threads(threads)
+        assert np.array_equal(fc.conv2d(IMAGE, BANK), expected)
+    finally:
+        fc.set_num_threads(before)
 
 
 def test_objects_that_fail_to_become_arrays_say_so():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -29,11 +29,33 @@ PADDING_MODES: dict[object, str] = {
     "edge": "replicate",
     "wrap": "circular",
 }
+# What others call them: SciPy, OpenCV, TensorFlow.
+FOREIGN_MODES = {
+    "nearest": "replicate",
+    "clamp": "replicate",
+    "border_replicate": "replicate",
+    "mirror": "reflect",
+    "reflect_101": "reflect",
+    "reflect101": "reflect",
+    "border_reflect_101": "reflect",
+    "border_reflect101": "reflect",
+    "border_default": "reflect",
+    "grid-mirror": "symmetric",
+    "symm": "symmetric",
+    "border_reflect": "symmetric",
+    "grid-wrap": "circular",
+    "periodic": "circular",
+    "border_wrap": "circular",
+    "grid-constant": "zeros",
+    "zero": "zeros",
+    "fill": "zeros",
+    "border_constant": "zeros",
+}
 ALGORITHMS = ("auto", "direct", "winograd", "fft")
 PRECISIONS = ("default", "highest")
 AXIS_NAMES = ("depth", "height", "width")
 
-
+PLAIN = {bool, int, float, complex}  # Python's numbers
 LINE_BYTES = 64  # of the cache
 FAR_BYTES = 2**22  # of maps: in the cache they would only drive others out
 
@@ -121,47 +143,113 @@ def as_array(name: str, value: ArrayLike) -> Array:
         ) from error
 
 
+def as_bias(value: ArrayLike, *dtypes: np.dtype[Any]) -> Array:
+    """Return bias as an ndarray; a Python number does not make the result of input and weight, of these dtypes, wider."""
+    array = as_array("bias", value)
+    if type(value) not in PLAIN or not all(map(_is_supported, dtypes)) or all(dtype.kind in "biu" for dtype in dtypes):
+        return array
+    dtype = promote(dtypes)
+    if array.dtype.kind == "c":
+        dtype = np.result_type(_standard(dtype), 1j)
+    with np.errstate(over="ignore"):  # in float16 it may become infinite
+        return array.astype(dtype)
+
+
 def per_axis(name: str, value: object, axes: int) -> tuple[int, ...]:
     """Return value, one int of 1 or more or one such int per axis, as a tuple of ints."""
-    value = hashable(name, value)
+    value = hashable(value)
     entries = value if isinstance(value, tuple) else (value,) * axes
     numbers = tuple(_index(entry) for entry in entries)
     if len(numbers) != axes or any(number is None or number < 1 for number in numbers):
-        raise _bad_ints(name, f"1 or more, or one such int per axis ({axes})", value)
+        raise _bad_ints(name, f"an int of 1 or more, or one such int per axis ({axes})", value)
     return cast(tuple[int, ...], numbers)
 
 
 def positive_int(name: str, value: object) -> int:
     """Return value as an int of 1 or more."""
-    value = hashable(name, value)
+    value = hashable(value)
     number = _index(value)
     if number is None or number < 1:
         raise _bad_ints(name, "an int of 1 or more", value)
     return number
 
 
+def shape_of(name: str, value: object) -> tuple[int, ...]:
+    """Return a shape as a tuple of ints of 0 or more."""
+    value = hashable(value)
+    numbers = tuple(map(_index, value)) if isinstance(value, tuple) else (None,)
+    if any(number is None or number < 0 for number in numbers):
+        raise _bad_ints(name, "a shape: ints of 0 or more", value)
+    return cast(tuple[int, ...], numbers)
+
+
 def padding_pairs(padding: object, axes: int) -> tuple[tuple[int, int], ...]:
     """Return a padding in numbers as one (before, after) pair per axis."""
-    padding = hashable("padding", padding)
+    padding = hashable(padding)
     entries = padding if isinstance(padding, tuple) else (padding,) * axes
     pairs = tuple(tuple(map(_index, e)) if isinstance(e, tuple) else (_index(e), _index(e)) for e in entries)
     if len(pairs) != axes or any(len(pair) != 2 or any(edge is None or edge < 0 for edge in pair) for pair in pairs):
-        wanted = f"0 or more, one such int or one (before, after) pair per axis ({axes}), or one of {PADDINGS}"
+        several = f"one such int or one (before, after) pair per axis ({axes})"
+        wanted = f"an int of 0 or more, {several if axes > 1 else 'a pair, ((2, 0),)'}, or one of {PADDINGS}"
         raise _bad_ints("padding", wanted, padding)
     return cast(tuple[tuple[int, int], ...], pairs)
 
 
-def hashable(name: str, value: object) -> object:
-    """Return an option with lists and arrays in it turned into tuples and numbers, so that a plan can be remembered by it."""
-    if value is None or type(value) in (int, str, bool):
-        return value
+def options(axes: int, given: Sequence[object]) -> tuple[Any, ...]:
+    """Check each option by itself, in the order of OPTIONS, and return them in one form: ints per axis, pairs, names.
+
+    What is equal but not the same (1, 1.0 and True) is told apart here, so that plans may be remembered by what this returns.
+    """
+    stride, padding, dilation, groups, padding_mode, flip, activation, algorithm, precision = given
+    strides = per_axis("stride", stride, axes)
+    if isinstance(padding, str):
+        _one_of("padding", padding, PADDINGS, _padding_advice(axes, padding))
+    else:
+        padding = padding_pairs(padding, axes)
+    dilations = per_axis("dilation", dilation, axes)
+    group_count = positive_int("groups", groups)
+    _one_of("padding_mode", padding_mode, tuple(PADDING_MODES), _padding_mode_advice(padding_mode))
+    if not isinstance(flip, bool):
+        raise TypeError(f"flip must be True or False; got {flip!r}")
+    _one_of("activation", activation, tuple(_core.ACTIVATIONS))
+    _one_of("algorithm", algorithm, ALGORITHMS)
+    _one_of("precision", precision, PRECISIONS)
+    mode = PADDING_MODES[padding_mode]
+    return strides, padding, dilations, group_count, mode, flip, activation, algorithm, precision
+
+
+def hashable(value: object, levels: int = 2) -> object:
+    """Return an option with lists and arrays in it turned into tuples and numbers."""
     if isinstance(value, (np.ndarray, np.generic)):
         value = value.tolist()
-    if isinstance(value, (list, tuple)):
-        return tuple(hashable(name, entry) for entry in value)
-    if isinstance(value, (int, float, str, type(None))):
-        return value
-    raise TypeError(f"{name} must be made of numbers or a name; got {value!r}")
+    if levels and isinstance(value, (list, tuple)):
+        return tuple(hashable(entry, levels - 1) for entry in value)
+    return value
+
+
+def check_arrays(
+    axes: int, input_shape: tuple[int, ...], weight_shape: tuple[int, ...], dtypes: Sequence[np.dtype[Any]]
+) -> None:
+    """Check input, weight and bias each by itself, in this order: the dtypes, and what rank tells without the others."""
+    check_dtype("input", dtypes[0])
+    if len(input_shape) < axes:
+        image = ", ".join(("D", "H", "W")[3 - axes :])
+        raise ValueError(f"input must have the axes (..., {image}) at least; got shape {input_shape}")
+    check_weight(axes, weight_shape, dtypes[1:])
+
+
+def check_weight(axes: int, weight_shape: tuple[int, ...], dtypes: Sequence[np.dtype[Any]]) -> None:
+    """Check weight and bias, of these dtypes."""
+    check_dtype("weight", dtypes[0])
+    forms = _weight_forms(axes)
+    if not axes <= len(weight_shape) <= axes + 2:
+        raise ValueError(f"weight must be {forms}; got shape {weight_shape}")
+    if 0 in weight_shape:
+        raise ValueError(
+            f"weight must have at least one filter, one channel and one tap ({forms}); got shape {weight_shape}"
+        )
+    for dtype in dtypes[1:]:
+        check_dtype("bias", dtype)
 
 
 def problem(
@@ -176,40 +264,37 @@ def problem(
     dilation: object,
     groups: object,
     padding_mode: object,
-    flip: object,
-    activation: object,
-    algorithm: object,
-    precision: object,
+    flip: Any,
+    activation: Any,
+    algorithm: Any,
+    precision: Any,
 ) -> Problem:
-    """Check every option against the shapes and dtypes and return the Problem they make."""
+    """Check all there is to check and return the Problem it makes.
+
+    First come input, weight and bias each by itself, then the options in their order, then what they make together.
+    """
+    check_arrays(axes, input_shape, weight_shape, dtypes)
+    given = (stride, padding, dilation, groups, padding_mode, flip, activation, algorithm, precision)
+    strides, padding, dilations, group_count, mode, flip, activation, algorithm, precision = options(axes, given)
     filters, kernel = _bank(axes, weight_shape)
     batch_shape, channels, size = _image(axes, input_shape, weight_shape)
-    group_count = _group_count(groups, filters, weight_shape, axes)
+    if filters % group_count:
+        raise ValueError(f"groups must divide the {filters} filters of weight {weight_shape}; got {group_count}")
     if (expected := _filter_channels(axes, weight_shape) * group_count) != channels:
         raise ValueError(
             f"input has {channels} channels (shape {input_shape}) but weight of shape {weight_shape} "
             f"with groups={group_count} expects {expected}"
         )
     _check_bias(bias_shape, weight_shape, filters, axes)
-    strides = per_axis("stride", stride, axes)
-    dilations = per_axis("dilation", dilation, axes)
-    _one_of("padding_mode", padding_mode, tuple(PADDING_MODES))
-    mode = PADDING_MODES[cast(str, padding_mode)]
+    taps = math.prod(kernel) * _filter_channels(axes, weight_shape)
+    dtype, accumulator = result_types(dtypes, taps)
+    _check_activation(activation, dtype)
     pads = padding_of(padding, axes, size, kernel, strides, dilations)
     output_size = _output_size(size, kernel, strides, dilations, pads)
     strides = tuple(1 if n == 1 else step for n, step in zip(output_size, strides, strict=True))  # a step never taken
     dilations = tuple(1 if taps == 1 else step for taps, step in zip(kernel, dilations, strict=True))
     if mode != "zeros" and 0 in size and any(map(any, pads)):
         raise ValueError(f"padding_mode {mode!r} needs pixels to repeat, but input of shape {input_shape} has none")
-
-    _one_of("activation", activation, tuple(_core.ACTIVATIONS))
-    _one_of("algorithm", algorithm, ALGORITHMS)
-    _one_of("precision", precision, PRECISIONS)
-    if not isinstance(flip, bool):
-        raise TypeError(f"flip must be True or False; got {flip!r}")
-    taps = math.prod(weight_shape[len(weight_shape) - axes :]) * _filter_channels(axes, weight_shape)
-    dtype, accumulator = result_types(dtypes, taps)
-    _check_activation(cast("str | None", activation), dtype)
 
     maps = (filters,) if len(weight_shape) == axes + 2 else ()
     output_shape = (*batch_shape, *maps, *output_size)
@@ -233,9 +318,9 @@ def problem(
         pad=_triple(tuple(before for before, _ in pads), fill=0),
         padding_mode=mode,
         flip=flip,
-        activation=cast("str | None", activation),
-        algorithm=cast(str, algorithm),
-        precision=cast(str, precision),
+        activation=activation,
+        algorithm=algorithm,
+        precision=precision,
         dtype=dtype,
         accumulator=accumulator,
     )
@@ -243,24 +328,23 @@ def problem(
 
 def result_types(dtypes: tuple[np.dtype[Any], ...], taps: int) -> tuple[np.dtype[Any], np.dtype[Any]]:
     """Return the dtype of the result and the dtype to add up in, for input, weight and bias of these dtypes."""
-    for name, dtype in zip(("input", "weight", "bias"), dtypes, strict=False):
-        if not _is_supported(dtype):
-            raise TypeError(
-                f"{name} must hold bool, integers of up to 64 bits, float16, bfloat16, float32, float64, complex64 or complex128; "
-                f"got dtype {dtype}"
-            )
     if all(dtype.kind in "biu" for dtype in dtypes):
         eight_bit = all(dtype.itemsize == 1 for dtype in dtypes)
         exact = eight_bit and _largest_sum(dtypes, taps) <= np.iinfo(np.int32).max
         integer = np.dtype(np.int32 if exact else np.int64)
         return integer, integer
-    try:
-        dtype = np.result_type(*dtypes).newbyteorder("=")
-    except TypeError as error:
-        raise TypeError(
-            f"input and weight must have dtypes that promote; got {' and '.join(map(str, dtypes))}"
-        ) from error
+    dtype = promote(dtypes)
     return dtype, np.dtype(np.float32) if dtype.itemsize == 2 else dtype
+
+
+def promote(dtypes: Sequence[np.dtype[Any]]) -> np.dtype[Any]:
+    """Return NumPy's result_type; for bfloat16 beside integers bfloat16, beside other floats what float32 would give."""
+    others = [dtype for dtype in dtypes if dtype.name != "bfloat16"]
+    if len(others) == len(dtypes):
+        return np.result_type(*dtypes).newbyteorder("=")
+    if any(dtype.kind in "fc" for dtype in others):
+        return np.result_type(np.float32, *others).newbyteorder("=")
+    return next(dtype for dtype in dtypes if dtype.name == "bfloat16").newbyteorder("=")
 
 
 def may_overflow(dtypes: tuple[np.dtype[Any], ...], taps: int, target: np.dtype[Any]) -> bool:
@@ -290,12 +374,17 @@ def check_integer_range(name: str, target: np.dtype[Any], input: Array, filters:
 
 def check_out(out: object, problem: Problem) -> Array:
     """Return out if the result can be written there."""
-    if not isinstance(out, np.ndarray) or isinstance(out, np.ma.MaskedArray):
-        raise TypeError(f"out must be an ndarray; got {type(out).__name__}")
+    if type(out) is not np.ndarray and (
+        not isinstance(out, np.ndarray) or isinstance(out, np.matrix) or hasattr(out, "mask")
+    ):
+        raise TypeError(f"out must be an ndarray, neither masked nor a matrix; got {type(out).__name__}")
     if out.shape != problem.output_shape:
         raise ValueError(f"out must have shape {problem.output_shape}; got {out.shape}")
-    if not (_is_supported(out.dtype) and np.can_cast(problem.dtype, out.dtype, "same_kind")):
-        raise TypeError(f"out must have a dtype that holds {problem.dtype} ('same_kind' casting); got {out.dtype}")
+    if not (_is_supported(out.dtype) and np.can_cast(_standard(problem.dtype), _standard(out.dtype), "same_kind")):
+        advice = ": round the result and convert it" if out.dtype.kind in "iu" and problem.dtype.kind != "i" else ""
+        raise TypeError(
+            f"out must have a dtype that holds {problem.dtype} ('same_kind' casting); got {out.dtype}{advice}"
+        )
     if not out.flags.writeable:
         raise ValueError("out must be writeable; got a read-only array")
     span = out.itemsize if out.size else 0
@@ -308,19 +397,27 @@ def check_out(out: object, problem: Problem) -> Array:
     return out
 
 
+def check_dtype(name: str, dtype: np.dtype[Any]) -> None:
+    if not _is_supported(dtype):
+        raise TypeError(
+            f"{name} must hold bool, integers of up to 64 bits, float16, bfloat16, float32, float64, complex64 or complex128; "
+            f"got dtype {dtype}"
+        )
+
+
 def _is_supported(dtype: np.dtype[Any]) -> bool:
-    return (dtype.kind in "biufc" and dtype.char not in "gG") or dtype.name == "bfloat16"
+    """Tell whether there is a way to add up numbers of a dtype: others than NumPy's may claim to be of its kinds."""
+    numpys = dtype.kind in "biufc" and dtype.char not in "gG" and issubclass(dtype.type, (np.number, np.bool_))
+    return numpys or dtype.name == "bfloat16"
+
+
+def _standard(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return float16 for bfloat16, whose own package calls casts of the same kind that NumPy does not."""
+    return np.dtype(np.float16) if dtype.name == "bfloat16" else dtype
 
 
 def _bank(axes: int, weight_shape: tuple[int, ...]) -> tuple[int, tuple[int, ...]]:
     """Return how many filters a weight of this shape has, and the size of their kernels."""
-    forms = _weight_forms(axes)
-    if not axes <= len(weight_shape) <= axes + 2:
-        raise ValueError(f"weight must be {forms}; got shape {weight_shape}")
-    if 0 in weight_shape:
-        raise ValueError(
-            f"weight must have at least one filter, one channel and one tap ({forms}); got shape {weight_shape}"
-        )
     return (weight_shape[0] if len(weight_shape) == axes + 2 else 1), weight_shape[len(weight_shape) - axes :]
 
 
@@ -342,24 +439,15 @@ def _image(
     axes: int, input_shape: tuple[int, ...], weight_shape: tuple[int, ...]
 ) -> tuple[tuple[int, ...], int, tuple[int, ...]]:
     """Split the input's shape into its batch axes, its channels and the size of its images."""
-    image = ", ".join(("D", "H", "W")[3 - axes :])
-    if len(input_shape) < axes:
-        raise ValueError(f"input must have the axes (..., {image}) at least; got shape {input_shape}")
     size = input_shape[len(input_shape) - axes :]
     if len(weight_shape) == axes:
         return input_shape[:-axes], 1, size
     if len(input_shape) == axes:
         return (), 1, size
     if input_shape[-axes - 1] == 0:
+        image = ", ".join(("D", "H", "W")[3 - axes :])
         raise ValueError(f"input must have at least one channel (..., C, {image}); got shape {input_shape}")
     return input_shape[: -axes - 1], input_shape[-axes - 1], size
-
-
-def _group_count(groups: object, filters: int, weight_shape: tuple[int, ...], axes: int) -> int:
-    count = positive_int("groups", groups)
-    if filters % count:
-        raise ValueError(f"groups must divide the {filters} filters of weight {weight_shape}; got {count}")
-    return count
 
 
 def _check_bias(bias_shape: tuple[int, ...] | None, weight_shape: tuple[int, ...], filters: int, axes: int) -> None:
@@ -381,7 +469,6 @@ def padding_of(
     """Return how much padding lies before and after each axis."""
     reach = [(taps - 1) * step for taps, step in zip(kernel, dilation, strict=True)]
     if isinstance(padding, str):
-        _one_of("padding", padding, PADDINGS)
         if padding == "valid":
             return ((0, 0),) * axes
         if padding == "full":
@@ -444,13 +531,41 @@ def _triple(values: tuple[int, ...], fill: int = 1) -> Triple:
     return cast(Triple, (fill,) * (3 - len(values)) + values)
 
 
-def _one_of(name: str, value: object, allowed: tuple[object, ...]) -> None:
-    if not (value is None or isinstance(value, str)) or value not in allowed:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}; got {value!r}")
+def _padding_advice(axes: int, padding: str) -> str:
+    """Return how to ask for what others call by this name, or what else is called so here."""
+    if padding in PADDING_MODES:
+        return f"; {padding!r} is a padding_mode"
+    if padding == "causal":
+        return "; to pad before the first axis alone, for kernels of 3 taps: " + repr(((2, 0), (0, 0), (0, 0))[:axes])
+    return f"; it is called {padding.lower()!r} here" if padding.lower() in PADDINGS else ""
+
+
+def _padding_mode_advice(mode: object) -> str:
+    """Return what others' name of a padding mode is here."""
+    if not isinstance(mode, str):
+        return ""
+    if mode in PADDINGS:
+        return f"; {mode!r} is a padding"
+    ours = FOREIGN_MODES.get(mode.lower(), mode.lower())
+    return f"; it is called {ours!r} here" if ours in PADDING_MODES else ""
+
+
+def _one_of(name: str, value: object, allowed: tuple[object, ...], advice: str = "") -> None:
+    is_name = value is None or isinstance(value, str)
+    if not is_name or value not in allowed:
+        kind = ValueError if is_name else TypeError
+        raise kind(f"{name} must be one of {', '.join(map(repr, allowed))}; got {value!r}{advice}")
 
 
 def _bad_ints(name: str, wanted: str, value: object) -> ValueError | TypeError:
     """Return the error for a value that is no int (a TypeError) or a bad one (a ValueError)."""
-    flat = np.array(value, dtype=object).ravel() if not isinstance(value, str) else [value]
-    kind = TypeError if any(_index(entry) is None for entry in flat) else ValueError
+    kind = TypeError if any(_index(entry) is None for entry in _leaves(value)) else ValueError
     return kind(f"{name} must be {wanted}; got {value!r}")
+
+
+def _leaves(value: object) -> Iterator[object]:
+    if isinstance(value, tuple):
+        for entry in value:
+            yield from _leaves(entry)
+    else:
+        yield value

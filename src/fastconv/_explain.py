@@ -111,7 +111,7 @@ def explain(
     if axes not in (1, 2, 3):
         raise ValueError(f"weight must be a bank of rank 3, 4 or 5; got shape {bank.shape}")
     given = (stride, padding, dilation, groups, padding_mode, flip, activation, algorithm, precision)
-    options = [_check.hashable(name, value) for name, value in zip(_check.OPTIONS, given, strict=True)]
+    options = _check.options(axes, given)
     dtypes = (np.dtype(bank.dtype if dtype is None else dtype), bank.dtype)
     shape, place = tuple(input_shape), _check.OPTIONS.index("algorithm")
     chosen = _plan.make(axes, shape, bank.shape, None, dtypes, packed, *options)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise, product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -49,7 +49,7 @@ class FilterBank:
     Raises
     ------
     ValueError, TypeError
-        As for `conv2d`: bad options are refused when the bank is built.
+        As for `conv2d`: options that suit no image are refused when the bank is built.
 
     Notes
     -----
@@ -87,8 +87,6 @@ class FilterBank:
     ) -> None:
         self._weight = _frozen_copy(_check.as_array("weight", weight))
         self._bias = None if bias is None else _frozen_copy(_check.as_array("bias", bias))
-        options = (stride, padding, dilation, groups, padding_mode, flip, activation, algorithm, precision)
-        self._options = dict(zip(DEFAULTS, map(_check.hashable, DEFAULTS, options), strict=True))
         self._ready = _plan.Cache(READY_BYTES)  # plans with packed weights, by shape and dtype of the image
         self._packed = _plan.Cache(PACKED_BYTES)  # the weights as each kind of plan wants them
         self._axes = self._weight.ndim - 2
@@ -97,24 +95,27 @@ class FilterBank:
                 "weight must be a bank for signals (K, C/groups, kw), images (K, C/groups, kh, kw) "
                 f"or volumes (K, C/groups, kd, kh, kw); got shape {self._weight.shape}"
             )
-        # The smallest image that any padding leaves room for, so that bad options are refused now rather than at the first call.
-        dilations = _check.per_axis("dilation", dilation, self._axes)
-        groups = _check.positive_int("groups", groups)
+        dtypes = [array.dtype for array in (self._weight, self._bias) if array is not None]
+        _check.check_weight(self._axes, self._weight.shape, dtypes)
+        options = (stride, padding, dilation, groups, padding_mode, flip, activation, algorithm, precision)
+        self._checked = _check.options(self._axes, options)
+        self._options = dict(zip(DEFAULTS, map(_check.hashable, options), strict=True))  # as they were given
+        _, _, dilations, group_count, *_ = self._checked
         self._receptive_field = tuple(
             (taps - 1) * step + 1 for taps, step in zip(self._weight.shape[2:], dilations, strict=True)
         )
-        self._in_channels = int(self._weight.shape[1]) * groups
-        self._plan_for((self._in_channels, *self._receptive_field), np.dtype(np.float32))
+        self._in_channels = int(self._weight.shape[1] * group_count)
+        self._try_images()
 
     @classmethod
     def from_kernels(
-        cls, kernels: Sequence[ArrayLike], channels: int = 1, bias: ArrayLike | None = None, **options: Any
+        cls, kernels: Iterable[ArrayLike], channels: int = 1, bias: ArrayLike | None = None, **options: Any
     ) -> FilterBank:
         """Make a bank of one filter per kernel, each kernel repeated for every channel.
 
         Parameters
         ----------
-        kernels : sequence of array_like, each (kh, kw)
+        kernels : iterable of array_like, each (kh, kw)
             Smaller kernels are centred in the size of the largest; sizes must differ by even numbers.
         channels : int
             Channels of the input; a feature map is the sum of its kernel's answers to all of them.
@@ -138,15 +139,24 @@ class FilterBank:
         >>> fc.FilterBank.from_kernels([fc.filters.box(3), fc.filters.gaussian(5)], channels=3, padding="same")
         FilterBank(3 -> 2, kernel 5x5, padding='same')
         """
-        arrays = [_check.as_array("kernels", kernel) for kernel in kernels]
-        ranks = {array.ndim for array in arrays}
-        if len(ranks) != 1 or ranks & {0}:
+        try:
+            entries = [*kernels]
+        except TypeError as error:
+            raise TypeError(f"kernels must be one or more arrays; got {type(kernels).__name__}") from error
+        arrays = [_check.as_array("kernels", kernel) for kernel in entries]
+        for array in arrays:
+            _check.check_dtype("kernels", array.dtype)
+        if len(ranks := {array.ndim for array in arrays}) != 1 or not ranks <= {1, 2, 3}:
             raise ValueError(
-                f"kernels must be one or more arrays of the same rank; got shapes {[a.shape for a in arrays]}"
+                f"kernels must be one or more arrays of the same rank, 1 to 3; got shapes {[a.shape for a in arrays]}"
             )
         channels = _check.positive_int("channels", channels)
         size = tuple(max(lengths) for lengths in zip(*(array.shape for array in arrays), strict=True))
-        stacked = np.zeros((len(arrays), channels, *size), np.result_type(*arrays))
+        dtype = _check.promote([array.dtype for array in arrays])
+        try:
+            stacked = np.zeros((len(arrays), channels, *size), dtype)
+        except (ValueError, MemoryError) as error:
+            raise MemoryError(f"channels must leave the weight room in memory; got {channels}") from error
         for filter_, array in zip(stacked, arrays, strict=True):
             margins = [whole - length for whole, length in zip(size, array.shape, strict=True)]
             if any(margin % 2 for margin in margins):
@@ -201,7 +211,8 @@ class FilterBank:
     @property
     def stride(self) -> tuple[int, ...]:
         """Pixels of the input from one output to the next, per axis."""
-        return _check.per_axis("stride", self._options["stride"], self._axes)
+        strides: tuple[int, ...] = self._checked[0]
+        return strides
 
     def output_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
         """Return the shape of the feature maps for an input of this shape.
@@ -213,7 +224,7 @@ class FilterBank:
         >>> fc.FilterBank(np.ones((8, 3, 3, 3)), stride=2, padding=1).output_shape((16, 3, 224, 224))
         (16, 8, 112, 112)
         """
-        return self._plan_for(tuple(shape), np.dtype(np.float32)).problem.output_shape
+        return self._plan_for(_check.shape_of("shape", shape), np.dtype(np.float32)).problem.output_shape
 
     def plot(self, **options: Any) -> Figure:
         """Draw the filters of a bank for signals or images; see `plot.filter_bank`. Needs matplotlib."""
@@ -232,24 +243,34 @@ class FilterBank:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, FilterBank):
             return NotImplemented
-        return self._canonical() == other._canonical() and all(
+        return self._checked == other._checked and all(
             mine is theirs or (mine is not None and theirs is not None and _same(mine, theirs))
             for mine, theirs in ((self._weight, other._weight), (self._bias, other._bias))
         )
 
-    def _canonical(self) -> dict[str, Any]:
-        """Return the options, with those that can be written in several ways written out per axis."""
-        padding = self._options["padding"]
-        return {
-            **self._options,
-            "stride": self.stride,
-            "dilation": _check.per_axis("dilation", self._options["dilation"], self._axes),
-            "padding": padding if isinstance(padding, str) else _check.padding_pairs(padding, self._axes),
-            "padding_mode": _check.PADDING_MODES[self._options["padding_mode"]],
-        }
-
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (self._weight, self._bias, self._options)
+
+    def _try_images(self) -> None:
+        """Raise what planning raises if there is no image that these filters and options suit."""
+        strides, padding, *_ = self._checked
+        pads = [0 if padding == "valid" else field - 1 for field in self._receptive_field]
+        if not isinstance(padding, str):
+            pads = [sum(pair) for pair in padding]
+        # As large as the kernel, much larger, so that padding hardly matters, and as small as padding allows.
+        sizes = [
+            (field, 64 * step + 16 * (field + pad), max(1, field - pad))
+            for field, step, pad in zip(self._receptive_field, strides, pads, strict=True)
+        ]
+        refusals = []
+        for size in product(*sizes):
+            try:
+                self._plan_for((self._in_channels, *size), np.dtype(np.float32))
+            except ValueError as error:
+                refusals.append(error)
+            else:
+                return
+        raise refusals[0]
 
     def _prepare(
         self, similar: tuple[_plan.Plan, Any] | None, key: tuple[tuple[int, ...], np.dtype[Any]], shape: tuple[int, ...]
@@ -274,7 +295,7 @@ class FilterBank:
         arrays = (self._weight,) if self._bias is None else (self._weight, self._bias)
         bias_shape = None if self._bias is None else self._bias.shape
         dtypes = (dtype, *(array.dtype for array in arrays))
-        return _plan.make(self._axes, shape, self._weight.shape, bias_shape, dtypes, True, *self._options.values())
+        return _plan.make(self._axes, shape, self._weight.shape, bias_shape, dtypes, True, *self._checked)
 
 
 class Sequential:
