@@ -1,8 +1,13 @@
 """Arrays as they come: any strides and byte order, read-only, empty, from DLPack; `out`; and how much memory a call takes."""
 
+import array
 import re
+import subprocess
+import sys
 import tracemalloc
+from types import SimpleNamespace
 
+import ml_dtypes
 import numpy as np
 import pytest
 from numpy.lib.stride_tricks import as_strided, sliding_window_view
@@ -29,6 +34,7 @@ LAYOUTS = {
     "field of a record": lambda a: field_of_a_record(a),
 }
 DTYPES = ["f4", "f8", "f2", "c8", "u1", "i2", "i8", "?"]
+BFLOAT16 = ml_dtypes.bfloat16
 
 
 def read_only(a):
@@ -156,6 +162,32 @@ def test_lists_and_numbers_are_arrays():
     assert result.tolist() == [-2, -2]
     assert result.dtype == np.int64
     assert fc.conv2d([[1.0, 2.0], [3.0, 4.0]], [[1.0]]).dtype == np.float64
+    assert fc.conv1d(range(5), (1, 1)).tolist() == [1, 3, 5, 7]
+
+
+def test_lists_of_arrays_are_stacked(rng):
+    images, kernel = values(rng, (2, 3, 9, 9), "f4"), values(rng, (3, 3), "f4")
+    expected = fc.conv2d(images, kernel)
+    for same in (
+        [*images],
+        [[*image] for image in images],
+        tuple(map(OnlyDLPack, images)),
+    ):
+        result = fc.conv2d(same, kernel)
+        assert np.array_equal(result, expected)
+    assert fc.conv1d([np.float32(1), np.float32(2)], [np.float32(1)]).dtype == np.float32
+
+
+def test_buffers_are_arrays():
+    for buffer in (array.array("h", [1, 2, 4]), memoryview(np.array([1, 2, 4], np.int16)), bytearray([1, 2, 4])):
+        assert fc.conv1d(buffer, [-1, 1]).tolist() == [1, 2]
+
+
+def test_a_matrix_is_an_image(rng):
+    image, kernel = values(rng, (9, 9), "f4"), values(rng, (3, 3), "f4")
+    result = fc.conv2d(image.view(np.matrix), kernel.view(np.matrix))
+    assert type(result) is np.ndarray
+    assert np.array_equal(result, fc.conv2d(image, kernel))
 
 
 def test_subclasses_of_arrays_give_plain_arrays(rng):
@@ -237,13 +269,19 @@ def test_out_leaves_the_gaps_between_its_pixels(rng):
         ("f4", "f4", "f8"),
         ("f4", "f4", "c16"),
         ("u1", "i1", "f8"),
+        ("u1", "i1", BFLOAT16),
+        ("f8", "f8", BFLOAT16),
+        (BFLOAT16, BFLOAT16, "f2"),
+        (BFLOAT16, BFLOAT16, "f4"),
+        (BFLOAT16, BFLOAT16, "c8"),
     ],
 )
 def test_out_is_cast_to_the_same_kind(image, weight, out, rng):
     image, weight = values(rng, (3, 9, 21), image), values(rng, (4, 3, 3, 3), weight)
     result = np.zeros((4, 7, 19), out)
     fc.conv2d(image, weight, out=result)
-    assert np.array_equal(result, fc.conv2d(image, weight).astype(out))
+    exact = fc.conv2d(image, weight) if image.dtype != BFLOAT16 else fc.conv2d(image.astype("f4"), weight.astype("f4"))
+    assert np.array_equal(result, exact.astype(out))
 
 
 def test_out_of_smaller_integers_holds_sums_that_fit(rng):
@@ -262,7 +300,18 @@ def test_out_of_smaller_integers_is_refused_when_a_sum_does_not_fit():
 
 @pytest.mark.parametrize(
     ("image", "out"),
-    [("f4", "i4"), ("f4", "?"), ("c8", "f4"), ("i2", "u4"), ("u1", "u1"), ("f4", "M8[s]")],
+    [
+        ("f4", "i4"),
+        ("f4", "?"),
+        ("c8", "f4"),
+        ("i2", "u4"),
+        ("u1", "u1"),
+        ("f4", "M8[s]"),
+        ("c8", BFLOAT16),
+        ("c16", BFLOAT16),
+        (BFLOAT16, "i8"),
+        ("f4", ml_dtypes.float8_e5m2),
+    ],
 )
 def test_out_of_another_kind_is_refused(image, out, rng):
     image, weight = values(rng, (3, 9, 21), image), values(rng, (4, 3, 3, 3), image)
@@ -407,12 +456,252 @@ def test_any_object_with_dlpack_is_an_array(rng):
     assert np.array_equal(fc.conv2d(OnlyDLPack(image), OnlyDLPack(weight)), fc.conv2d(image, weight))
 
 
+def test_bfloat16_tensors_of_torch_are_read_by_their_bits(rng):
+    torch = pytest.importorskip("torch")
+    image, weight = torch.randn(3, 8, 9).bfloat16(), torch.randn(4, 3, 3, 3).bfloat16()
+    result = fc.conv2d(image, weight)
+    assert result.dtype == BFLOAT16
+    exact = fc.conv2d(image.float(), weight.float())
+    assert np.array_equal(result, exact.astype(BFLOAT16))
+    for same in (image.mT.contiguous().mT, torch.stack([image, image], -1)[..., 1], [*image], image.detach()):
+        assert np.array_equal(fc.conv2d(same, weight), result)
+    assert fc.conv2d(image[0], weight[0, 0], torch.tensor(0.5).bfloat16()).dtype == BFLOAT16
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda torch: torch.ones(3, 3).bfloat16().requires_grad_(), "detach"),
+        (lambda torch: torch.nn.Parameter(torch.ones(3, 3).bfloat16()), "detach"),
+        (lambda torch: torch.ones(3, 3, dtype=torch.complex64).conj(), "resolve_conj"),
+        (lambda torch: torch.ones(3, 3, dtype=torch.complex64).conj().imag, "resolve_neg"),
+        (lambda torch: torch.ones(3, 3).to_sparse(), "to_dense"),
+        (lambda torch: torch.ones(3, 3, device="meta"), "meta"),
+        (lambda torch: torch.ones(3, 3).to(torch.float8_e5m2), "(F|f)loat8_e5m2"),
+        (lambda torch: [torch.ones(3).requires_grad_()], "detach"),
+    ],
+)
+def test_other_tensors_of_torch_are_refused_with_advice(make, message):
+    tensor = make(pytest.importorskip("torch"))
+    for which in ("input", "weight"):
+        with pytest.raises(TypeError, match=f"^{which} must be an array.*{message}"):
+            fc.conv2d(**({"input": np.ones((3, 3)), "weight": np.ones((1, 1))} | {which: tensor}))
+
+
+class BFloat16:
+    """A dtype that NumPy has never heard of."""
+
+    def __repr__(self):
+        return "library.bfloat16"
+
+
+int16 = "an int16 of this module, which plays the library"
+
+
+class Tensor:
+    """A tensor of bfloat16 that can view its bits as an array of integers, as those of MLX do."""
+
+    dtype = BFloat16()
+
+    def __init__(self, array):
+        self._array = array
+
+    def __array__(self, dtype=None, copy=None):
+        raise ValueError("no such dtype")
+
+    def view(self, dtype):
+        assert dtype is int16
+        return self._array.view(np.int16)
+
+
+def test_bfloat16_tensors_of_other_libraries_are_read_by_their_bits(rng):
+    image, kernel = values(rng, (9, 9), BFLOAT16), values(rng, (3, 3), BFLOAT16)
+    assert np.array_equal(fc.conv2d(Tensor(image), Tensor(kernel)), fc.conv2d(image, kernel))
+
+
+def test_without_ml_dtypes_bfloat16_tensors_are_refused_by_its_name(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ml_dtypes", None)
+    with pytest.raises(TypeError, match=r"^input.*install.*ml_dtypes|^input.*ml_dtypes.*install"):
+        fc.conv2d(Tensor(np.ones((9, 9), np.int16)), np.ones((3, 3)))
+
+
+def test_bfloat16_tensors_that_cannot_be_viewed_are_refused():
+    class Other(Tensor):
+        dtype = type("bfloat16", (), {"__module__": "builtins", "__repr__": lambda self: "bfloat16"})()
+
+    with pytest.raises(TypeError, match=r"^input.*bfloat16.*float32"):
+        fc.conv2d(Other(np.ones((9, 9), BFLOAT16)), np.ones((3, 3)))
+
+
+# Masks: what they hide would be added up
+
+
+class Masked:
+    """An object with a mask beside its data."""
+
+    def __init__(self, data, mask, **attributes):
+        self._data, self.mask = data, mask
+        vars(self).update(attributes)
+
+    def __array__(self, dtype=None, copy=None):
+        return self._data
+
+
+class MaskedSubclass(np.ndarray):
+    mask = np.array([True, False])
+
+
+def some_mask(array):
+    mask = np.zeros(array.shape, bool)
+    mask.flat[0] = True
+    return mask
+
+
+class BecomesMasked:
+    """An object whose mask shows when it becomes an array."""
+
+    mask = True  # whether to make one, as variables of netCDF4 say
+
+    def __init__(self, data, mask):
+        self._data, self._mask = data, mask
+
+    def __array__(self, dtype=None, copy=None):
+        return np.ma.array(self._data, mask=self._mask)
+
+
+def lazy(array):
+    return Masked(array, None, _meta=np.ma.array(np.empty(0)))
+
+
+def masked_by_dask(array):
+    return pytest.importorskip("dask.array").from_array(np.ma.array(array, mask=some_mask(array)))
+
+
+def masked_by_astropy(array):
+    return pytest.importorskip("astropy.utils.masked").Masked(array, mask=some_mask(array))
+
+
+def masked_quantity(array):
+    units = pytest.importorskip("astropy.units")
+    return pytest.importorskip("astropy.utils.masked").Masked(array * units.m, mask=some_mask(array))
+
+
+def ccd_data(array):
+    return pytest.importorskip("astropy.nddata").CCDData(array, mask=some_mask(array), unit="adu")
+
+
+MASKED = {
+    "MaskedArray": lambda a: np.ma.array(a, mask=some_mask(a)),
+    "duck": lambda a: Masked(a, some_mask(a)),
+    "flags": lambda a: Masked(a, some_mask(a).astype(int).tolist()),
+    "subclass": lambda a: a.view(MaskedSubclass),
+    "becomes-masked": lambda a: BecomesMasked(a, some_mask(a)),
+    "lazy": lazy,
+    "dask": masked_by_dask,
+    "astropy": masked_by_astropy,
+    "quantity": masked_quantity,
+    "CCDData": ccd_data,
+}
+
+
+@pytest.mark.parametrize("masked", [*MASKED.values()], ids=[*MASKED])
+@pytest.mark.parametrize("nest", [lambda a: a, lambda a: [a], lambda a: ([a], [a])], ids=["itself", "list", "nested"])
 @pytest.mark.parametrize("which", ["input", "weight", "bias"])
-def test_masked_arrays_are_refused(which):
+def test_what_has_a_mask_is_refused(which, nest, masked):
     arrays = {"input": np.ones((1, 8, 9)), "weight": np.ones((1, 1, 3, 3)), "bias": np.ones(1)}
-    arrays[which] = np.ma.masked_equal(arrays[which], 5)
-    with pytest.raises(TypeError, match=f"^{which}.*mask"):
+    arrays[which] = nest(masked(arrays[which]))
+    with pytest.raises(TypeError, match=f"^{which} must be an array.*mask.*fill"):
         fc.conv2d(**arrays)
+
+
+def test_a_masked_number_in_a_list_is_refused():
+    with pytest.raises(TypeError, match=r"^input.*mask.*fill"):
+        fc.conv1d([1.0, np.ma.masked, 3.0], [1.0])
+
+
+def test_banks_refuse_masks_too():
+    masked = MASKED["MaskedArray"](np.ones((1, 1, 3, 3)))
+    with pytest.raises(TypeError, match=r"^weight.*mask.*fill"):
+        fc.FilterBank(masked)
+    with pytest.raises(TypeError, match=r"^kernels.*mask.*fill"):
+        fc.FilterBank.from_kernels([masked[0, 0]])
+    with pytest.raises(TypeError, match=r"^input.*mask.*fill"):
+        fc.FilterBank(np.ones((1, 1, 3, 3)))(MASKED["MaskedArray"](np.ones((8, 9))))
+
+
+@pytest.mark.parametrize(
+    "complete",
+    [
+        np.ma.array,
+        lambda a: np.ma.array(a, mask=np.zeros(a.shape, bool)),
+        lambda a: Masked(a, None),
+        lambda a: Masked(a, np.ma.nomask),
+        lambda a: Masked(a, np.zeros(a.shape, bool)),
+        lambda a: Masked(a, lambda condition: None),  # a method, as pandas has
+        lambda a: Masked(a, SimpleNamespace(some="thing else")),
+        lambda a: BecomesMasked(a, np.zeros(a.shape, bool)),
+        lambda a: pytest.importorskip("dask.array").from_array(a),
+        lambda a: pytest.importorskip("astropy.utils.masked").Masked(a),
+        lambda a: pytest.importorskip("astropy.nddata").CCDData(a, unit="adu"),
+    ],
+)
+def test_a_mask_that_hides_nothing_does_no_harm(complete, rng):
+    image, kernel = values(rng, (8, 9), "f4"), values(rng, (3, 3), "f4")
+    for given in (complete(image), [complete(image)]):
+        result = fc.conv2d(given, complete(kernel))
+        assert type(result) is np.ndarray
+        assert np.array_equal(result.reshape(6, 7), fc.conv2d(image, kernel))
+
+
+@pytest.mark.parametrize("mask", [False, True])
+def test_results_are_not_written_into_masked_arrays(mask):
+    out = np.ma.array(np.zeros((6, 7)), mask=mask)
+    with pytest.raises(TypeError, match=r"^out must be an ndarray.*MaskedArray"):
+        fc.conv2d(np.ones((8, 9)), np.ones((3, 3)), out=out)
+    with pytest.raises(TypeError, match=r"^out must be an ndarray"):
+        fc.conv2d(np.ones((8, 9)), np.ones((3, 3)), out=np.zeros((6, 7)).view(MaskedSubclass))
+
+
+# Palettes
+
+
+class Paletted:
+    """A stand-in for an image of Pillow's."""
+
+    def __init__(self, mode):
+        self.mode = mode
+
+    def getpalette(self):
+        return None
+
+    def __array__(self, dtype=None, copy=None):
+        return np.ones((8, 9), np.uint8)
+
+
+@pytest.mark.parametrize("mode", ["P", "PA"])
+def test_places_in_a_palette_are_no_pixels(mode):
+    for image in (Paletted(mode), [Paletted(mode)]):
+        with pytest.raises(TypeError, match=r"^input.*palette.*convert\('RGB'\)"):
+            fc.conv2d(image, np.ones((3, 3)))
+    assert fc.conv2d(Paletted("L"), np.ones((3, 3))).shape == (6, 7)
+
+
+def test_palette_images_of_pillow_are_refused():
+    image = pytest.importorskip("PIL.Image").new("RGB", (9, 8))
+    assert fc.conv2d(image.convert("L"), np.ones((3, 3))).shape == (6, 7)
+    with pytest.raises(TypeError, match=r"^input.*palette"):
+        fc.conv2d(image.convert("P"), np.ones((3, 3)))
+
+
+def test_no_library_is_imported_to_look_at_objects():
+    program = (
+        "import sys, numpy as np, fastconv as fc\n"
+        "for image in ([[1.0, 2.0]], np.ma.array([[1.0, 2.0]]), memoryview(np.ones((1, 2)))): fc.conv2d(image, [[1.0]])\n"
+        "print(*{'torch', 'dask', 'astropy', 'PIL', 'ml_dtypes'} & sys.modules.keys())"
+    )
+    assert (
+        subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split() == []
+    )
 
 
 # Memory

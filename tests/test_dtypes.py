@@ -113,6 +113,12 @@ def test_a_number_as_bias_that_float16_cannot_hold_is_infinite():
     assert fc.conv1d(np.ones(2, np.float16), np.ones(2, np.float16), 1e6).tolist() == [np.inf]
 
 
+@pytest.mark.parametrize("bias", [2**100, [2**100]])
+def test_a_bias_of_too_many_bits_is_refused(bias):
+    with pytest.raises(TypeError, match=r"^bias.*64 bits"):
+        fc.conv1d(np.ones(2), np.ones(2), bias)
+
+
 def test_integer_image_with_float_weights_is_not_truncated():
     assert fc.conv1d(np.array([1, 2, 3], np.uint8), np.array([0.25, 0.25], np.float32)).tolist() == [0.75, 1.25]
 

@@ -1,6 +1,7 @@
 """Bad calls: each gives a TypeError or a ValueError that starts with the argument's name and shows what was given."""
 
 import re
+from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
@@ -366,10 +367,113 @@ def test_more_threads_than_there_are_will_do(threads):
         fc.set_num_threads(before)
 
 
-def test_objects_that_fail_to_become_arrays_say_so():
-    class Broken:
-        def __array__(self, dtype=None, copy=None):
-            raise RuntimeError("no data today")
+# Objects that are no arrays
 
-    with pytest.raises(TypeError, match=r"^input.*Broken.*no data today"):
-        fc.conv2d(Broken(), BANK)
+
+class Raises:
+    """An object that fails when it is asked for its data, by one protocol or the other."""
+
+    def __init__(self, error):
+        self._error = error
+
+    def __array__(self, dtype=None, copy=None):
+        raise self._error
+
+
+class RaisesByDLPack:
+    def __init__(self, error):
+        self._error = error
+
+    def __dlpack__(self, **options):
+        raise self._error
+
+    def __dlpack_device__(self):
+        return 1, 0
+
+
+@pytest.mark.parametrize("kind", [Raises, RaisesByDLPack])
+@pytest.mark.parametrize(
+    "error", [RuntimeError, KeyError, AttributeError, ZeroDivisionError, OSError, DeprecationWarning]
+)
+def test_objects_that_fail_to_become_arrays_say_so(error, kind):
+    for which in ("input", "weight", "bias"):
+        call = {"input": IMAGE, "weight": BANK} | {which: kind(error("no data today"))}
+        with pytest.raises(TypeError, match=rf"^{which}.*{kind.__name__}.*no data today") as caught:
+            fc.conv2d(**call)
+        assert isinstance(caught.value.__cause__, error)
+
+
+class Pixels:
+    """An image that tells its pixels one by one, as SimpleITK's do, and is no array."""
+
+    def __iter__(self):
+        return iter([1.0, 2.0, 3.0])
+
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, i):
+        return [1.0, 2.0, 3.0][i]
+
+
+class AnObject:
+    """Something that becomes an array of one object."""
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array({"pixels": 3}, object)
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        (Pixels(), "Pixels"),
+        ((pixel for pixel in range(5)), "generator"),
+        ({1, 2, 3}, "set"),
+        ({1: 2}, "dict"),
+        (b"123", "bytes"),
+        ("123", "str"),
+        (Fraction(1, 2), "Fraction"),
+        (AnObject(), "AnObject"),
+        ([Pixels()], "Pixels"),
+        ([1, {2}], "set"),
+        ([1, None], "NoneType"),
+        (["1", "2"], "str"),
+        ([[1, b"2"]], "bytes"),
+        ([2**100, 1], "list"),
+    ],
+)
+@pytest.mark.parametrize("which", ["input", "weight", "bias"])
+def test_what_is_no_array_is_refused_by_the_name_of_its_type(which, value, kind):
+    with pytest.raises(TypeError, match=f"^{which} must be an array.*; got {kind}: not an array"):
+        fc.conv1d(**({"input": [1, 2, 3], "weight": [1, 1]} | {which: value}))
+
+
+@pytest.mark.parametrize("levels", [65, 10**5])
+def test_lists_of_too_many_levels_are_refused(levels):
+    nested = [1.0]
+    for _ in range(levels):
+        nested = [nested]
+    with pytest.raises(TypeError, match=r"^input must be an array.*64 levels"):
+        fc.conv1d(nested, [1.0])
+    while nested != [1.0]:  # freed level by level: Python's own way may be too deep
+        (nested,) = nested
+
+
+def test_lists_that_hold_themselves_are_refused():
+    itself, twice, other = [], [], []
+    itself.append(itself)
+    twice.extend([twice, twice])
+    other.append([[other]])
+    for endless in (itself, twice, other):
+        with pytest.raises(TypeError, match=r"^weight must be an array.*holds itself"):
+            fc.conv1d([1.0], endless)
+        with pytest.raises((TypeError, ValueError), match=r"^stride must be"):
+            fc.conv1d([1.0], [1.0], stride=endless)
+
+
+def test_unequal_kernels_in_a_list_are_led_to_from_kernels():
+    for kernels in ([ones(3, 3), ones(5, 5)], [ones(1, 3, 3), ones(1, 3, 5)], [[[1, 2], [3]]]):
+        with pytest.raises(TypeError, match=r"^weight must be an array.*shape.*FilterBank\.from_kernels"):
+            fc.conv2d(ones(9, 9), kernels)
+    with pytest.raises(TypeError, match=r"^input must be an array.*shape$"):
+        fc.conv2d([ones(9, 9), ones(9, 8)], ones(3, 3))

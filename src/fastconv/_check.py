@@ -56,6 +56,9 @@ PRECISIONS = ("default", "highest")
 AXIS_NAMES = ("depth", "height", "width")
 
 PLAIN = {bool, int, float, complex}  # Python's numbers
+ENTRIES = {*PLAIN, np.ndarray, *np.sctypeDict.values()}  # of lists, that NumPy takes as they are
+MOST_LEVELS = 64  # of lists in lists: NumPy's arrays have no more axes
+MASKED = "its mask hides values, which would be added up: fill it first, e.g. with .filled(0)"
 LINE_BYTES = 64  # of the cache
 FAR_BYTES = 2**22  # of maps: in the cache they would only drive others out
 
@@ -124,23 +127,27 @@ class Problem(NamedTuple):
 
 
 def as_array(name: str, value: ArrayLike) -> Array:
-    """Return value as an ndarray without copying, be it an array, a nested list or a DLPack tensor on the CPU."""
-    if type(value) is np.ndarray:
-        return value
-    if value is None:
-        raise TypeError(f"{name} must be an array or a tensor on the CPU; got None")
-    if isinstance(value, np.ma.MaskedArray):
-        raise TypeError(
-            f"{name} must be an array without a mask; got a masked array: fill it first, e.g. {name}.filled(0)"
-        )
+    """Return value as an ndarray, if possible without copying: any array, number, nested list, buffer or tensor on the CPU."""
+    kind = type(value)
+    if kind is np.ndarray:
+        return cast(Array, value)
+    is_list = isinstance(value, (list, tuple, range)) and not hasattr(value, "__array__")
+    if is_list:
+        value = _with_arrays(name, cast("Sequence[Any]", value))
     try:
-        if hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
-            return np.from_dlpack(cast(Any, value))
-        return np.asarray(value)
-    except (TypeError, ValueError, RuntimeError, BufferError) as error:
-        raise TypeError(
-            f"{name} must be an array or a tensor on the CPU; got {type(value).__name__}: {error}"
-        ) from error
+        array = np.asarray(value) if is_list or kind in PLAIN else _read(value)
+        if array.dtype == object:
+            raise TypeError("not an array of numbers, but of objects or of integers of more than 64 bits")
+    except MemoryError:
+        raise
+    except Exception as error:  # objects of others may raise anything
+        wanted = f"{name} must be an array, nested lists of numbers or a tensor on the CPU"
+        reason = str(error)
+        if is_list and isinstance(error, ValueError):
+            reason = "its parts are not of one shape"
+            reason += " (FilterBank.from_kernels makes a bank of kernels of unequal sizes)" * (name == "weight")
+        raise TypeError(f"{wanted}; got {kind.__name__}: {reason}") from error
+    return array
 
 
 def as_bias(value: ArrayLike, *dtypes: np.dtype[Any]) -> Array:
@@ -395,6 +402,80 @@ def check_out(out: object, problem: Problem) -> Array:
             )
         span += (n - 1) * stride
     return out
+
+
+def _with_arrays(name: str, value: Sequence[Any], outer: tuple[object, ...] = ()) -> Sequence[Any]:
+    """Return nested lists with all objects in them turned into arrays, so that these are checked like others."""
+    if len(outer) == MOST_LEVELS or any(value is one for one in outer):
+        raise TypeError(
+            f"{name} must be an array or nested lists; got a {type(value).__name__} that holds itself or "
+            f"{MOST_LEVELS} levels of others"
+        )
+    if ENTRIES.issuperset(map(type, value)):
+        return value
+    return [
+        _with_arrays(name, entry, (*outer, value))
+        if isinstance(entry, (list, tuple, range)) and not hasattr(entry, "__array__")
+        else entry
+        if isinstance(entry, (int, float, complex, np.generic))
+        else as_array(name, entry)
+        for entry in value
+    ]
+
+
+def _read(value: Any) -> Array:
+    """Return an object of another library, or a subclass of ndarray, as an array; raise whatever it raises."""
+    if isinstance(value, (str, bytes)) or not _is_array(value):
+        raise TypeError("not an array, for it has no __array__, buffer of numbers or __dlpack__")
+    if isinstance(mode := getattr(value, "mode", None), str) and mode in ("P", "PA") and hasattr(value, "getpalette"):
+        raise TypeError("its pixels are places in a palette; convert('RGB') first")
+    if _masks_values(value):
+        raise TypeError(MASKED)
+    dtype = getattr(value, "dtype", None)
+    if str(dtype).endswith("bfloat16") and not isinstance(dtype, np.dtype):
+        return _view_bfloat16(value)
+    by_dlpack = hasattr(value, "__dlpack__") and not hasattr(value, "__array__")
+    array = np.from_dlpack(value) if by_dlpack else np.asanyarray(value)
+    if _masks_values(array):
+        raise TypeError(MASKED)
+    return np.asarray(array)
+
+
+def _is_array(value: object) -> bool:
+    """Tell whether an object speaks one of the languages of arrays."""
+    if any(hasattr(value, name) for name in ("__array__", "__array_interface__", "__array_struct__", "__dlpack__")):
+        return True
+    try:
+        memoryview(value).release()  # type: ignore[arg-type]
+    except TypeError:
+        return False
+    return True
+
+
+def _masks_values(value: object) -> bool:
+    """Tell whether an object has a mask that hides some of its values, or, if it is lazy, parts that may have one."""
+    mask = getattr(value, "mask", None)
+    if mask is None:
+        lazy = getattr(getattr(value, "_meta", None), "mask", None)  # of a dask array
+        return lazy is not None and not callable(lazy)
+    if callable(mask) or isinstance(mask, bool):  # a method, or whether masks are made at all
+        return False
+    flags = np.asarray(mask)
+    return flags.dtype.kind in "biu" and bool(flags.any())
+
+
+def _view_bfloat16(value: Any) -> Array:
+    """Return a tensor of bfloat16, which its library cannot tell NumPy about, by its bits."""
+    library = sys.modules[type(value.dtype).__module__]
+    if getattr(value, "requires_grad", False):
+        raise TypeError("it requires grad; detach() it first")
+    if not hasattr(library, "int16"):
+        raise TypeError("its bfloat16 values cannot be read; convert them to float32 first")
+    try:
+        from ml_dtypes import bfloat16
+    except ImportError as error:
+        raise TypeError("its dtype is bfloat16, which takes the package ml_dtypes; install it") from error
+    return np.asarray(value.view(library.int16)).view(bfloat16)
 
 
 def check_dtype(name: str, dtype: np.dtype[Any]) -> None:
