@@ -1,6 +1,7 @@
 """Bad calls: each gives a TypeError or a ValueError that starts with the argument's name and shows what was given."""
 
 import re
+import warnings
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -9,6 +10,7 @@ import pytest
 from strategies import CONV
 
 import fastconv as fc
+from fastconv import conv
 
 FLOAT32 = np.float32
 IMAGE, BANK = np.ones((4, 8, 9), FLOAT32), np.ones((6, 4, 3, 3), FLOAT32)
@@ -477,3 +479,63 @@ def test_unequal_kernels_in_a_list_are_led_to_from_kernels():
             fc.conv2d(ones(9, 9), kernels)
     with pytest.raises(TypeError, match=r"^input must be an array.*shape$"):
         fc.conv2d([ones(9, 9), ones(9, 8)], ones(3, 3))
+
+
+# Channels that come last
+
+
+@pytest.fixture
+def _fresh_plans():
+    conv._plans.clear()  # whose inputs have been warned of
+
+
+@pytest.mark.parametrize("shape", [(30, 20, 3), (30, 20, 2), (30, 20, 4), (5, 30, 20, 3)])
+@pytest.mark.usefixtures("_fresh_plans")
+def test_a_kernel_that_slides_over_channels_warns_and_says_how_to_go_on(shape):
+    image = ones(*shape)
+    with pytest.warns(fc.LayoutWarning, match=r"^input .*np\.moveaxis\(input, -1, 0\)") as warned:
+        fc.conv2d(image, ones(3, 2), padding=1)
+    assert [warning.filename for warning in warned] == [__file__]
+    maps = fc.conv2d(np.moveaxis(image, -1, 0), ones(3, 2), padding="same")
+    assert np.moveaxis(maps, 0, -1).shape == shape
+
+
+@pytest.mark.usefixtures("_fresh_plans")
+def test_a_layout_is_warned_of_once():
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("default")
+        for height in (30, 30, 31, 32):  # on one line
+            fc.conv2d(ones(height, 20, 3), ones(3, 3))
+    assert len(warned) == 1
+
+
+@pytest.mark.usefixtures("_fresh_plans")
+def test_an_error_made_of_the_layout_warning_is_raised_every_time():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(2):
+            with pytest.raises(fc.LayoutWarning):
+                fc.conv2d(ones(30, 20, 3), ones(3, 3))
+
+
+@pytest.mark.parametrize(
+    ("image", "weight"),
+    [
+        ((30, 20, 3), (3, 1)),
+        ((30, 20, 1), (3, 1)),
+        ((30, 20, 5), (3, 3)),
+        ((3, 30, 20), (3, 3)),
+        ((3, 3, 3), (3, 3)),
+        ((30, 4, 4), (3, 3)),
+        ((20, 3), (3, 3)),
+        ((8, 30, 3), (8, 3, 3)),
+        ((8, 30, 3), (5, 8, 3, 3)),
+    ],
+)
+@pytest.mark.usefixtures("_fresh_plans")
+def test_other_layouts_are_not_warned_of(image, weight):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fc.conv2d(ones(*image), ones(*weight))
+        fc.conv1d(ones(30, 20, 3), ones(3))
+        fc.conv3d(ones(2, 30, 20, 3), ones(1, 3, 3))

@@ -58,6 +58,10 @@ AXIS_NAMES = ("depth", "height", "width")
 PLAIN = {bool, int, float, complex}  # Python's numbers
 ENTRIES = {*PLAIN, np.ndarray, *np.sctypeDict.values()}  # of lists, that NumPy takes as they are
 MOST_LEVELS = 64  # of lists in lists: NumPy's arrays have no more axes
+LAYOUT = (  # without shapes, so that Python shows it once for each place it comes from
+    "input seems to have its channels last, but a kernel slides over the last two axes: put the channels first, "
+    "np.moveaxis(input, -1, 0), and those of the result last again, np.moveaxis(result, 0, -1)"
+)
 MASKED = "its mask hides values, which would be added up: fill it first, e.g. with .filled(0)"
 LINE_BYTES = 64  # of the cache
 FAR_BYTES = 2**22  # of maps: in the cache they would only drive others out
@@ -124,6 +128,19 @@ class Problem(NamedTuple):
             return _core.sources(first, last, size, _core.PADDING_MODES[mode]), 0
         inside = min(max(first, 0), size)
         return slice(inside, max(inside, min(last, size))), inside - first
+
+
+class LayoutWarning(UserWarning):
+    """An image seems to have its channels last, though one kernel slides over the last two axes.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> import fastconv as fc
+    >>> warnings.simplefilter("ignore", fc.LayoutWarning)  # for arrays that only look as if
+    """
+
+    __module__ = "fastconv"
 
 
 def as_array(name: str, value: ArrayLike) -> Array:
@@ -257,6 +274,17 @@ def check_weight(axes: int, weight_shape: tuple[int, ...], dtypes: Sequence[np.d
         )
     for dtype in dtypes[1:]:
         check_dtype("bias", dtype)
+
+
+def looks_channels_last(axes: int, input_shape: tuple[int, ...], weight_shape: tuple[int, ...]) -> bool:
+    """Tell whether one kernel slides over an axis as short as that of colours, after two longer ones."""
+    return (
+        axes == len(weight_shape) == 2
+        and weight_shape[1] > 1
+        and len(input_shape) > 2
+        and 2 <= input_shape[-1] <= 4
+        and input_shape[-1] < min(input_shape[-3:-1])
+    )
 
 
 def problem(

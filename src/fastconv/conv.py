@@ -5,6 +5,8 @@ The road of a call: here -> _plan.py (what to do for these shapes) -> _core.pyx 
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -103,6 +105,12 @@ def conv2d(
         If shapes or options do not fit together, or if int64 might not hold a sum of the given integers.
     TypeError
         If a dtype is not supported, an argument is not an array, or an option is of the wrong type.
+
+    Warns
+    -----
+    LayoutWarning
+        If one kernel, wider than 1, slides over a last axis of 2 to 4 that is shorter than both before it: the channels of
+        an image ``(H, W, C)``, it seems. Once for arrays of these shapes.
 
     Notes
     -----
@@ -304,6 +312,8 @@ def _convolve(
             dtypes = (image.dtype, filters.dtype) if offset is None else (image.dtype, filters.dtype, offset.dtype)
             offset_shape = None if offset is None else offset.shape
             plan = _plan.make(axes, shape, filters.shape, offset_shape, dtypes, False, *checked)
+            if _check.looks_channels_last(axes, shape, filters.shape):
+                warnings.warn(_check.LAYOUT, _check.LayoutWarning, stacklevel=3)
             _plans.put(key, plan, plan.nbytes)
         else:
             plan = fitted
