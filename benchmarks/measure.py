@@ -6,11 +6,8 @@ and of these ratios the median. The order rotates from round to round, so that n
 
 import gc
 import time
-from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from functools import partial
-from io import StringIO
-from typing import Any
 
 import numpy as np
 from cases import Array, Case
@@ -66,7 +63,7 @@ def measure(case: Case, peers: list[str], seconds: float, threads: int, algorith
     row.error = error_of(case, x, w, result)
     if not row.error <= TOLERANCE:
         raise ValueError(f"fastconv is wrong on {case.name!r}: its error is {row.error:.1e} of max|output|")
-    why = explain(case, w)
+    why = fc.explain(case.input, w, **case.options)
     row.algorithm = why.algorithm
     # two passes are nothing to ask for: only "auto" takes them
     others = [c.algorithm for c in why.candidates if c.algorithm != "separable"] if algorithms else []
@@ -97,12 +94,6 @@ def measure(case: Case, peers: list[str], seconds: float, threads: int, algorith
     if others and row.ratios[best := min(others, key=row.ratios.__getitem__)] * SLOWER < 1:
         row.notes.append(f"the plan chose {row.algorithm}, but {best} takes {row.ratios[best]:.2f} of its time")
     return row
-
-
-def explain(case: Case, w: Array) -> Any:
-    """What fastconv says that it would do, without a word."""
-    with redirect_stdout(StringIO()):
-        return fc.explain(case.input, w, **case.options)
 
 
 def checked(name: str, case: Case, x: Array, w: Array, threads: int, result: Array) -> tuple[Call, float] | None:

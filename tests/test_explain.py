@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 import fastconv as fc
-from fastconv import _core, _plan
+from fastconv import _check, _core, _explain, _plan
+
+OPTIONS = (1, 1, 1, 1, "zeros", False, None, "auto", "default")  # with padding 1
 
 
 def bank(*shape):
@@ -28,8 +30,8 @@ def test_the_algorithm_that_runs_is_a_candidate(image, weight, options, algorith
     why = fc.explain(image, weight, **options)
     assert why.algorithm == algorithm
     assert algorithm in [candidate.algorithm for candidate in why.candidates]
-    assert str(why) == capsys.readouterr().out.rstrip("\n")
-    assert f"-> {algorithm}" in str(why)
+    assert f"-> {algorithm}" in repr(why) == str(why)
+    assert capsys.readouterr().out == ""
 
 
 def test_candidates_come_with_figures():
@@ -89,12 +91,70 @@ def test_the_choice_depends_on_neither_batch_nor_instruction_set():
         _core.use_isa(before)
 
 
-@pytest.mark.parametrize("weight", [np.ones((3, 3)), np.ones((3, 3, 3, 3, 3, 3))])
-def test_other_weights_than_banks_are_refused(weight):
-    with pytest.raises(ValueError, match="weight must be a bank"):
+def test_an_array_stands_for_its_shape_and_dtype():
+    image = np.ones((3, 30, 40), np.float64)
+    why = fc.explain(image, bank(4, 3, 3, 3), padding=1)
+    assert why == fc.explain((3, 30, 40), bank(4, 3, 3, 3), padding=1, dtype=np.float64)
+    assert "3x3 3->4, 30x40 -> 30x40, float64" in repr(why)
+    assert fc.explain(image, bank(4, 3, 3, 3), dtype=np.float32) == fc.explain([3, 30, 40], bank(4, 3, 3, 3))
+    assert fc.explain([[1.0, 2.0, 3.0]], [[1.0, 1.0]]).problem == "1x2 1->1, 1x3 -> 1x2, float64"
+
+
+@pytest.mark.parametrize(
+    ("image", "weight", "axes", "problem"),
+    [
+        ((10,), bank(3), None, "1x3 1->1, 1x10 -> 1x8, float32"),
+        ((10, 10), bank(3, 3), None, "3x3 1->1, 10x10 -> 8x8, float32"),
+        ((5, 10, 10), bank(3, 3), None, "3x3 1->1, 5 x 10x10 -> 8x8, float32"),
+        ((3, 10), bank(2, 3, 3), None, "1x3 3->2, 1x10 -> 1x8, float32"),
+        ((2, 10), bank(2, 3), 1, "1x3 2->1, 1x10 -> 1x8, float32"),
+        ((2, 10, 10), bank(2, 3, 3), 2, "3x3 2->1, 10x10 -> 8x8, float32"),
+        ((10, 10, 10), bank(3, 3, 3), 3, "3x3x3 1->1, 10x10x10 -> 8x8x8, float32"),
+        ((2, 10, 10, 10), bank(2, 3, 3, 3), 3, "3x3x3 2->1, 10x10x10 -> 8x8x8, float32"),
+    ],
+)
+def test_filters_and_kernels_are_explained_as_the_functions_take_them(image, weight, axes, problem):
+    why = fc.explain(image, weight, axes=axes)
+    assert why.problem == problem
+    assert why.algorithm in [candidate.algorithm for candidate in why.candidates]
+
+
+def test_what_is_explained_is_what_runs():
+    """For a kernel, a filter and a bank: the plan of the call itself."""
+    image = np.ones((3, 64, 64), np.float32)
+    for weight in (bank(3, 3), bank(3, 3, 3), bank(64, 3, 3, 3)):
+        fc.conv2d(image, weight, padding=1)
+        plan = _plan.make(2, image.shape, weight.shape, None, (image.dtype,) * 2, False, *_check.options(2, OPTIONS))
+        assert fc.explain(image, weight, axes=2, padding=1, packed=False).algorithm == _explain._algorithm(plan)
+
+
+@pytest.mark.parametrize("weight", [np.ones(()), np.ones((3, 3, 3, 3, 3, 3))])
+def test_weights_of_other_ranks_are_refused(weight):
+    with pytest.raises(ValueError, match=r"^weight must be a bank"):
         fc.explain((3, 9, 9), weight)
 
 
-def test_bad_options_are_refused():
-    with pytest.raises(ValueError, match="stride must be"):
-        fc.explain((3, 9, 9), bank(2, 3, 3, 3), stride=0)
+@pytest.mark.parametrize(
+    ("changes", "kind", "name"),
+    [
+        ({"stride": 0}, ValueError, "stride"),
+        ({"stride": (1.0, 1.0)}, TypeError, "stride"),
+        ({"input": 5}, ValueError, "input"),
+        ({"input": None}, TypeError, "input"),
+        ({"input": (3, "a")}, TypeError, "input"),
+        ({"input": (3, -1, 9)}, ValueError, "input"),
+        ({"input": (3, True, 9)}, TypeError, "input"),
+        ({"input": (4, 9, 9)}, ValueError, "input"),
+        ({"weight": None}, TypeError, "weight"),
+        ({"axes": 0}, ValueError, "axes"),
+        ({"axes": 4}, ValueError, "axes"),
+        ({"axes": 1}, ValueError, "weight"),
+        ({"axes": "2"}, TypeError, "axes"),
+        ({"dtype": "no-such"}, TypeError, "dtype"),
+        ({"dtype": object}, TypeError, "input"),
+        ({"algorithm": "strassen"}, ValueError, "algorithm"),
+    ],
+)
+def test_bad_arguments_are_refused_by_name(changes, kind, name):
+    with pytest.raises(kind, match=f"^{name}"):
+        fc.explain(**({"input": (3, 9, 9), "weight": bank(2, 3, 3, 3)} | changes))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -29,13 +30,13 @@ class Candidate(NamedTuple):
 
 
 class Explanation(NamedTuple):
-    """What `explain` returns; as a string it is a table."""
+    """What `explain` returns; it shows itself as a table."""
 
     problem: str
     algorithm: str  # that runs
     candidates: tuple[Candidate, ...]
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         lines = [self.problem, "    algorithm   cost  products  workspace    error  how"]
         for c in self.candidates:
             mark = "->" if c.algorithm == self.algorithm else "  "
@@ -46,9 +47,10 @@ class Explanation(NamedTuple):
 
 
 def explain(
-    input_shape: tuple[int, ...],
+    input: ArrayLike | Sequence[int],
     weight: ArrayLike,
     *,
+    axes: int | None = None,
     stride: PerAxis = 1,
     padding: Padding = 0,
     dilation: PerAxis = 1,
@@ -61,18 +63,21 @@ def explain(
     dtype: DTypeLike | None = None,
     packed: bool = True,
 ) -> Explanation:
-    """Print and return what would run for an input of this shape, and why.
+    """Return what would run for this input and this weight, and why.
 
     Parameters
     ----------
-    input_shape : tuple of int
-        As of `conv2d`'s input: (..., C, H, W), or with one or three spatial axes as the weight's rank says.
-    weight : array_like, shape (K, C/groups, kh, kw)
-        The filter bank; rank 3 or 5 for signals or volumes.
+    input : tuple or list of int, or array_like
+        The shape of `conv2d`'s input, (..., C, H, W), or with one or three spatial axes as `axes` says; or the input itself.
+    weight : array_like
+        A bank, a filter or a kernel, as for `conv2d`.
+    axes : {1, 2, 3}, optional
+        What it is about: `conv1d`, `conv2d` or `conv3d`. By default weights of rank 3, 4 and 5 are banks for signals, images
+        and volumes, as for `FilterBank`, and those of rank 1 and 2 kernels for signals and images.
     stride, padding, dilation, groups, padding_mode, flip, activation, algorithm, precision
         As for `conv2d`.
     dtype : dtype, optional
-        Of the input; by default that of the weight.
+        Of the input; by default its own, or, if only its shape is given, that of the weight.
     packed : bool
         Whether the weights are prepared once for many calls, as by `FilterBank`, or in the call.
 
@@ -99,21 +104,21 @@ def explain(
     --------
     >>> import numpy as np
     >>> import fastconv as fc
-    >>> why = fc.explain((64, 56, 56), np.ones((64, 64, 3, 3), np.float32), padding=1)  # doctest: +ELLIPSIS
+    >>> why = fc.explain((64, 56, 56), np.ones((64, 64, 3, 3), np.float32), padding=1)
+    >>> why  # doctest: +ELLIPSIS
     3x3 64->64, 56x56 -> 56x56, float32
         algorithm   cost  products  workspace    error  how
     ...
     >>> why.algorithm
     'winograd'
     """
+    shape, own_dtype = _input(input)
     bank = _check.as_array("weight", weight)
-    axes = bank.ndim - 2
-    if axes not in (1, 2, 3):
-        raise ValueError(f"weight must be a bank of rank 3, 4 or 5; got shape {bank.shape}")
+    axes = _axes(axes, bank.shape)
     given = (stride, padding, dilation, groups, padding_mode, flip, activation, algorithm, precision)
-    options = _check.options(axes, given)
-    dtypes = (np.dtype(bank.dtype if dtype is None else dtype), bank.dtype)
-    shape, place = tuple(input_shape), _check.OPTIONS.index("algorithm")
+    dtypes = (own_dtype or bank.dtype if dtype is None else _dtype(dtype), bank.dtype)
+    _check.check_arrays(axes, shape, bank.shape, dtypes)
+    options, place = _check.options(axes, given), _check.OPTIONS.index("algorithm")
     chosen = _plan.make(axes, shape, bank.shape, None, dtypes, packed, *options)
     candidates = []
     for name in _check.ALGORITHMS[1:]:
@@ -128,9 +133,33 @@ def explain(
         chosen = chosen.instead
     if isinstance(chosen.layout, _separable.Layout):
         candidates.append(_candidate(chosen, "separable", packed))
-    result = Explanation(_headline(chosen.problem), _algorithm(chosen), tuple(sorted(candidates, key=lambda c: c.cost)))
-    print(result)
-    return result
+    return Explanation(_headline(chosen.problem), _algorithm(chosen), tuple(sorted(candidates, key=lambda c: c.cost)))
+
+
+def _input(input: ArrayLike | Sequence[int]) -> tuple[tuple[int, ...], np.dtype[Any] | None]:
+    """Return the shape that is given, or those of the array that is: its shape and its dtype."""
+    if isinstance(input, (tuple, list)) and all(isinstance(n, (int, np.integer)) for n in input):
+        return _check.shape_of("input", input), None
+    array = _check.as_array("input", input)
+    return array.shape, array.dtype
+
+
+def _axes(axes: object, weight_shape: tuple[int, ...]) -> int:
+    """Return over how many axes a weight of this shape slides."""
+    if axes is None:
+        if not 1 <= len(weight_shape) <= 5:
+            raise ValueError(f"weight must be a bank, a filter or a kernel of rank 1 to 5; got shape {weight_shape}")
+        return (1, 2, 1, 2, 3)[len(weight_shape) - 1]
+    if (number := _check.positive_int("axes", axes)) > 3:
+        raise ValueError(f"axes must be 1, 2 or 3; got {number}")
+    return number
+
+
+def _dtype(dtype: DTypeLike) -> np.dtype[Any]:
+    try:
+        return np.dtype(dtype)
+    except TypeError as error:
+        raise TypeError(f"dtype must be a dtype of NumPy; got {dtype!r}") from error
 
 
 def _algorithm(plan: _plan.Plan) -> str:
