@@ -24,7 +24,6 @@ WAYS = [  # algorithm and precision
     ("direct", "default"),
     ("direct", "highest"),
     ("winograd", "default"),
-    ("winograd", "highest"),
     ("fft", "default"),
     ("auto", "default"),
     ("auto", "highest"),

@@ -95,7 +95,7 @@ def test_errors_are_small_and_the_same_wherever_there_is_fma(case, dtype):
     for isa in ISAS:
         use_isa(isa)
         maps[isa] = case.convolve(arrays, algorithm="winograd")
-    limit = max(_winograd.GROWTH["default"]) * ROUNDING[dtype] * most
+    limit = max(_winograd.GROWTH) * ROUNDING[dtype] * most
     assert {isa: error for isa in ISAS if not (error := abs(maps[isa] - expected).max()) <= limit} == {}
     assert [isa for isa in WITH_FMA if not (maps[isa] == maps[WITH_FMA[0]]).all()] == []
 
@@ -192,6 +192,27 @@ def test_the_highest_precision_is_that_of_direct_summation(taps, channels):
     }
     assert error["default"] < 2e-6
     assert error["highest"] < 6e-7
+
+
+@pytest.mark.parametrize(
+    ("image", "weight"),
+    [
+        ((64, 56, 56), (64, 64, 3, 3)),
+        ((1, 1, 512, 512), (1, 1, 31, 31)),
+        ((1, 3, 224, 224), (64, 3, 7, 7)),
+        ((1, 100000), (1, 1, 2000)),
+    ],
+)
+@pytest.mark.parametrize("packed", [True, False])
+def test_the_highest_precision_takes_neither_transforms_nor_tiles(image, weight, packed, capsys):
+    why = fc.explain(image, np.ones(weight, np.float32), precision="highest", packed=packed)
+    assert {candidate.algorithm for candidate in why.candidates} <= {"direct", "separable"}
+
+
+@pytest.mark.parametrize("algorithm", ["winograd", "fft"])
+def test_an_algorithm_that_is_not_of_the_highest_precision_is_refused_with_it(algorithm):
+    with pytest.raises(ValueError, match=rf"^algorithm must be 'auto' or 'direct' .*got '{algorithm}'.*'default'"):
+        fc.conv2d(np.ones((3, 40, 40)), np.ones((2, 3, 9, 9)), algorithm=algorithm, precision="highest")
 
 
 def test_tiles_lie_where_they_lie_in_the_whole_map_when_images_are_converted():

@@ -238,6 +238,11 @@ def options(axes: int, given: Sequence[object]) -> tuple[Any, ...]:
     _one_of("activation", activation, tuple(_core.ACTIVATIONS))
     _one_of("algorithm", algorithm, ALGORITHMS)
     _one_of("precision", precision, PRECISIONS)
+    if precision == "highest" and algorithm in ("winograd", "fft"):
+        raise ValueError(
+            f"algorithm must be 'auto' or 'direct' with precision='highest', which {algorithm!r} does not reach; "
+            f"got {algorithm!r}: use precision='default' or algorithm='direct'"
+        )
     mode = PADDING_MODES[padding_mode]
     return strides, padding, dilations, group_count, mode, flip, activation, algorithm, precision
 

@@ -87,7 +87,7 @@ def choose(
 ) -> Layout | None:
     """Return the cheapest blocks, None if they cost more than `most` or do not fit; `convolve` computes a block directly."""
     wanted = problem.algorithm == "fft"
-    if problem.accumulator.kind != "f":
+    if problem.accumulator.kind != "f" or problem.precision == "highest":
         return None
     if not wanted and (problem.algorithm != "auto" or most < LEAST or math.prod(problem.kernel) < MULTIPLY):
         return None

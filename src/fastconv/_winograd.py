@@ -42,12 +42,12 @@ KNOWN: dict[tuple[int, int], dict[int, float]] = {
     (3, 2): {4: 1.6, 2: 1.1},
     (5, 2): {2: 1.9},
 }
-# How many times larger a precision lets them be: as a rule, and where sums go over no more than so many channels.
-GROWTH = {"default": (6.8, 8.0), "highest": (1.5, 1.5)}
+# How many times larger they may be: as a rule, and where sums go over no more than so many channels.
+GROWTH = (6.8, 8.0)
 SHORT = 32
 DOMAIN = (
-    "it takes float32 or float64, and kernels of depth 1 with at least 3 taps (just 3 for precision 'highest') or 1 in rows and "
-    "columns, or with a stride in their phases"
+    "it takes float32 or float64, and kernels of depth 1 with at least 3 taps or 1 in rows and columns, or with a stride in their "
+    "phases"
 )
 
 # What things cost, in products of the best direct kernel.
@@ -157,6 +157,8 @@ def choose(problem: Problem, keeps_packed: bool) -> Choice | None:
     """Return the cheapest forms that are accurate enough, None if direct summation is about as cheap or none fits."""
     if problem.accumulator.kind != "f" or problem.kernel[0] > 1 or problem.algorithm not in ("auto", "winograd"):
         return None
+    if problem.precision == "highest":
+        return None
     best, least = None, WORTH * direct_cost(problem) if problem.algorithm == "auto" else math.inf
     for choice in _candidates(problem):
         if (expected := cost(problem, choice, keeps_packed)) < least:
@@ -170,7 +172,7 @@ def _candidates(problem: Problem) -> Iterator[Choice]:
     for (y, split_y), (x, split_x) in itertools.product(_ways(problem, 1), _ways(problem, 2)):
         forms, splits = (y, x), (split_y, split_x)
         channels = virtual_channels(problem, splits)
-        if growth(forms) > relative * GROWTH[problem.precision][channels <= SHORT] or y.taps == x.taps == 1:
+        if growth(forms) > relative * GROWTH[channels <= SHORT] or y.taps == x.taps == 1:
             continue
         if all(sharing(s) == 1 or s.apart == f.outputs for s, f in zip(splits, forms, strict=True)):
             yield Choice(forms, splits, False, *_block(problem, forms, splits))

@@ -81,7 +81,7 @@ def conv2d(
         for large kernels, by scipy if it is installed. ``"auto"`` takes the fastest, and two passes where every kernel
         that sees one channel is the product of a column and a row.
     precision : {"default", "highest"}
-        ``"highest"`` allows no algorithm less accurate than direct summation.
+        ``"highest"`` is never less accurate than direct summation, whatever the data: it takes neither ``"winograd"`` nor ``"fft"``.
     out : ndarray, optional
         Where to write the result: any strides, any dtype that ``same_kind`` casting allows. It may overlap the input.
     threads : int, optional
