@@ -19,8 +19,8 @@ ACTIVATIONS = {
     "relu6": lambda x: np.minimum(np.maximum(x, 0), 6),
     "leaky_relu": lambda x: np.where(x < 0, 0.01 * x, x),
     "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
-    "silu": lambda x: x / (1 + np.exp(-x)),
-    "hardswish": lambda x: x * np.minimum(np.maximum(x + 3, 0), 6) / 6,
+    "silu": lambda x: np.where(x == -np.inf, 0, x) / (1 + np.exp(-x)),
+    "hardswish": lambda x: np.where(x < -3, 0, x) * np.minimum(np.maximum(x + 3, 0), 6) / 6,
     "tanh": np.tanh,
 }
 

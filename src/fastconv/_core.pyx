@@ -17,10 +17,10 @@ import numpy as np
 
 cimport cython
 from cpython.buffer cimport PyBUF_STRIDES, PyBuffer_IsContiguous, PyBuffer_Release, PyObject_GetBuffer
-from libc.math cimport INFINITY, exp, expf, isfinite, tanh, tanhf
+from libc.math cimport INFINITY, exp, expf, fabs, fabsf, isfinite, tanh, tanhf
 from libc.stdint cimport int32_t, int64_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport memcpy, memset
+from libc.string cimport memchr, memcpy, memset
 
 cdef extern from *:
     """
@@ -430,13 +430,30 @@ cdef void activate(number *out, Py_ssize_t columns, int activation) noexcept nog
                 out[o] = 1 / (1 + (expf(-out[o]) if number is float else exp(-out[o])))
         elif activation == SILU:
             for o in range(columns):
-                out[o] = out[o] / (1 + (expf(-out[o]) if number is float else exp(-out[o])))
+                out[o] = (0 if out[o] == -INFINITY else
+                          out[o] / (1 + (expf(-out[o]) if number is float else exp(-out[o]))))
         elif activation == HARDSWISH:
             for o in range(columns):
                 out[o] = 0 if out[o] < -3 else out[o] if out[o] > 3 else out[o] * (out[o] + 3) / 6
         elif activation == TANH:
             for o in range(columns):
                 out[o] = tanhf(out[o]) if number is float else tanh(out[o])
+
+
+def apply_activation(real[:, :, :, :, :] maps, int activation):
+    """Apply the activation to maps of any strides in place."""
+    cdef Py_ssize_t n, k, z, y, x
+    cdef bint together = maps.strides[4] == <Py_ssize_t>sizeof(real)
+    with nogil:
+        for n in range(maps.shape[0]):
+            for k in range(maps.shape[1]):
+                for z in range(maps.shape[2]):
+                    for y in range(maps.shape[3]):
+                        if together:
+                            activate(&maps[n, k, z, y, 0], maps.shape[4], activation)
+                            continue
+                        for x in range(maps.shape[4]):
+                            activate(&maps[n, k, z, y, x], 1, activation)
 
 
 @cython.final
@@ -1560,10 +1577,10 @@ cdef void stack_unit(real *workspace, const Job *job, Py_ssize_t index) noexcept
     cdef real *weight = workspace + lanes * lanes  # (taps, lanes)
     cdef real *bias = weight + (job.taps + lanes) * lanes
     cdef real *strip = bias + 2 * lanes  # (lines, columns seen, lanes)
-    cdef real *sums = strip + (job.lines * seen_columns(job) + lanes) * lanes  # (rows, W', lanes)
+    cdef real *sums = strip + (job.lines * stacked_columns(job) + lanes) * lanes  # (rows, W', lanes)
     cdef fc_stack request
     request.weight, request.bias, request.kernel_rows, request.image_row = weight, bias, job.axis[1].taps, rows
-    request.columns, request.pad = seen_columns(job), job.axis[2].pad
+    request.columns, request.pad = stacked_columns(job), job.axis[2].pad
     for stack in range(stacks.first, stacks.last):
         group = stack * lanes
         channels = min(lanes, job.groups - group)
@@ -1616,7 +1633,7 @@ cdef bint sees_every_tap(const Job *job, const Unit *unit, Range rows) noexcept 
             and (job.map_size[2] - 1) * x.stride >= x.pad and x.span - x.pad <= job.size[2])
 
 
-cdef Py_ssize_t seen_columns(const Job *job) noexcept nogil:
+cdef Py_ssize_t stacked_columns(const Job *job) noexcept nogil:
     """Return how many columns of the image, from the first one on, the outputs of a row see at most."""
     cdef const Axis *axis = &job.axis[2]
     return max(0, min(job.size[2], (job.map_size[2] - 1) * axis.stride + axis.span - axis.pad))
@@ -1626,7 +1643,7 @@ cdef void see_stack(const void **rows, real *strip, const Job *job, const Unit *
                     Py_ssize_t channels) noexcept nogil:
     """Lay the rows that a unit sees of a stack of channels out, lanes innermost; rows beyond the image are NULL."""
     cdef const Axis *axis = &job.axis[1]
-    cdef Py_ssize_t columns = seen_columns(job), apart = ceiling(job.lines, axis.dilation), line, row
+    cdef Py_ssize_t columns = stacked_columns(job), apart = ceiling(job.lines, axis.dilation), line, row
     cdef Py_ssize_t z = source(unit.depth * job.axis[0].stride - job.axis[0].pad, job.size[0], job.mode)
     cdef Py_ssize_t first = unit.first_row * axis.stride - axis.pad
     cdef Range seen = Range(max(0, first), min(job.size[1], first + (unit.rows - 1) * axis.stride + axis.span))
@@ -1812,6 +1829,7 @@ cdef void fill_masks(unsigned *masks, const Job *job) noexcept nogil:
 
 cdef const fc_isa *isa = NULL
 
+include "blank.pxi"
 include "winograd.pxi"
 
 

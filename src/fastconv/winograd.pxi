@@ -48,6 +48,8 @@ cdef struct Winograd:
     Py_ssize_t lines, pitch, channel_step     # of a strip, when blending: a line has (apart, pitch) pixels
     Py_ssize_t apart                          # pixels from one tile to the next
     Py_ssize_t part_numbers, strip_numbers, between_numbers, tiles_numbers, sums_numbers, out_numbers
+    Py_ssize_t blank_rows, blank_columns      # outputs of a block at most, which may see nothing but zeros
+    Py_ssize_t blank_numbers                  # of four bytes
 
 cdef struct Block:
     # Some tiles of one image, row by row: of the first and the last row perhaps a part; and some of the filters.
@@ -127,6 +129,10 @@ cdef class WinogradLayout:
             self.lay_out_blends()
         else:
             self.lay_out_products()
+        w.blank_rows = (w.tile_rows + 1) * w.y.outputs  # a block may have parts of its first and its last row of tiles
+        w.blank_columns = w.tile_columns * w.x.outputs * job.axis[2].dilation
+        w.blank_numbers = w.blank_columns + ceiling(
+            (w.blank_columns - 1) * job.axis[2].stride + job.axis[2].span + WORD + w.blank_rows * w.blank_columns, 4)
 
     cdef lay_out_products(self):
         """Find room for blocks of tiles with channels, and then filters, in the lanes."""
@@ -196,6 +202,17 @@ cdef class WinogradLayout:
         """How many outputs lie from one tile to the next with the same remainder by the dilation, per axis."""
         return 1, self.w.y.outputs * self.w.job.axis[1].dilation, self.w.x.outputs * self.w.job.axis[2].dilation
 
+    def seen(self, int axis, Py_ssize_t outputs):
+        """Return how many pixels along an axis the tiles see that so many outputs make, beyond these outputs, too."""
+        cdef const Axis *along = &self.w.job.axis[axis]
+        cdef const Nest *nest = &self.w.y if axis == 1 else &self.w.x
+        cdef Py_ssize_t tiles
+        if axis == 0:
+            return (outputs - 1) * along.stride + 1
+        tiles = ceiling(ceiling(outputs, along.dilation), nest.outputs) + nest.sharing - 1
+        return (((tiles - 1) * nest.step * nest.part_step + farthest(nest)) * along.dilation
+                + (along.dilation - 1) * along.stride + 1)
+
     @property
     def packed_numbers(self):
         """How many numbers the transformed weights are."""
@@ -212,7 +229,7 @@ cdef class WinogradLayout:
         cdef Winograd *w = &self.w
         numbers = (BLOCK_VECTORS * w.job.kernels.lanes + w.part_numbers + w.strip_numbers + w.between_numbers
                    + w.tiles_numbers + w.sums_numbers + w.out_numbers)
-        return numbers * w.job.bits // 8
+        return numbers * w.job.bits // 8 + 4 * w.blank_numbers
 
 
 cdef Py_ssize_t packed_numbers(const Winograd *w) noexcept nogil:
@@ -413,13 +430,60 @@ cdef void winograd_unit(real *workspace, const Winograd *w, Py_ssize_t index) no
     memset(zeros, 0, BLOCK_VECTORS * job.kernels.lanes * sizeof(real))
     if w.blends:
         blend_images(tiles, strip, between, sums, out, w, &block)
+    else:
+        transform_images(tiles, strip, parts, between, w, &block)
+        for b in range(block.blocks.first, block.blocks.last):
+            filters = filter_block(job, b)
+            multiply_tiles(sums, tiles, zeros, w, &block, filters)
+            for row in range(block.rows.first, block.rows.last):
+                finish_tiles(out, sums, between, w, &block, filters, row)
+    clear_blanks(<int *>(out + w.out_numbers), w, &block, <real>0)
+
+
+cdef void clear_blanks(int *room, const Winograd *w, const Block *block, real _) noexcept nogil:
+    """Set outputs that see only zeros to what the bias alone gives, for what tiles make of their neighbours is not 0.
+
+    NaN stays: it comes from weights that are not finite.
+    """
+    cdef const Job *job = &w.job
+    cdef Py_ssize_t across = w.x.outputs * job.axis[2].dilation, filter, row, o
+    cdef Py_ssize_t z = source(block.depth * job.axis[0].stride - job.axis[0].pad, job.size[0], job.mode)
+    cdef unsigned char *mask = <unsigned char *>(room + w.blank_numbers) - w.blank_rows * w.blank_columns
+    cdef const unsigned char *blank
+    cdef real *map
+    cdef real bias
+    cdef Range tiles, filters = Range(filter_block(job, block.blocks.first).first,
+                                      min(filter_block(job, block.blocks.last - 1).last, job.filters))
+    cdef Plane plane
+    plane.pixels = NULL
+    if z >= 0:
+        plane.pixels = (<const real *>job.images + block.n * job.image_step[0] + z * job.image_step[2]
+                        + block.group * job.channels * job.image_step[1])
+    plane.step, plane.size, plane.axis, plane.mode = &job.image_step[1], job.size, job.axis, job.mode
+    plane.channels, plane.phase = job.channels, block.phase
+    plane.rows = Range(block.rows.first * w.y.outputs, min(
+        block.rows.last * w.y.outputs, ceiling(job.map_size[1] - block.phase, job.axis[1].dilation)))
+    plane.columns = Range(block.columns.first * across, min(block.columns.last * across, job.map_size[2]))
+    plane.down, plane.blank = room, <unsigned char *>(room + w.blank_columns)
+    if not find_blanks(mask, w.blank_columns, &plane, <real>0):
         return
-    transform_images(tiles, strip, parts, between, w, &block)
-    for b in range(block.blocks.first, block.blocks.last):
-        filters = filter_block(job, b)
-        multiply_tiles(sums, tiles, zeros, w, &block, filters)
-        for row in range(block.rows.first, block.rows.last):
-            finish_tiles(out, sums, between, w, &block, filters, row)
+    for row in range(plane.rows.first, plane.rows.last):
+        tiles = row_tiles(block, row // w.y.outputs)
+        tiles = Range(tiles.first * across, min(tiles.last * across, plane.columns.last - plane.columns.first))
+        blank = mask + (row - plane.rows.first) * w.blank_columns
+        if memchr(blank + tiles.first, True, tiles.last - tiles.first) == NULL:
+            continue
+        for filter in range(filters.first, filters.last):
+            bias = (<const real *>job.bias)[block.group * job.filters + filter]
+            bias = job.low if bias < job.low else job.high if bias > job.high else bias
+            if job.activation > RELU6:
+                activate(&bias, 1, job.activation)
+            map = (<real *>job.maps + block.n * job.map_step[0] + (block.group * job.filters + filter) * job.map_step[1]
+                   + block.depth * job.map_step[2] + plane.columns.first
+                   + (row * job.axis[1].dilation + block.phase) * job.map_size[2])
+            for o in range(tiles.first, tiles.last):
+                if blank[o] and map[o] == map[o]:
+                    map[o] = bias
 
 
 cdef void transform_images(real *tiles, real *strip, real *parts, real *between, const Winograd *w,
