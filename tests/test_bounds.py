@@ -56,8 +56,8 @@ def guarded(array: Any, at_end: bool) -> Any:
 
 def guarded_weights(packed: Any, at_end: bool) -> Any:
     """Prepared weights, be they one array or several, with every array guarded."""
-    if isinstance(packed, np.ndarray):
-        return guarded(packed, at_end)
+    if packed is None or isinstance(packed, np.ndarray):
+        return packed if packed is None else guarded(packed, at_end)
     arrays = [guarded_weights(part, at_end) for part in packed]
     return type(packed)(*arrays) if hasattr(packed, "_fields") else tuple(arrays)
 

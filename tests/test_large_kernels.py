@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import tracemalloc
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -289,6 +290,66 @@ def test_the_rule():
     assert not isinstance(plan_of((1, 1, 28, 28), (1, 1, 9, 9)).layout, _fft.Layout)
 
 
+@pytest.mark.parametrize(
+    ("image", "weight", "padding"),
+    [
+        ((1, 1024, 1024), (8, 1, 255, 255), 127),
+        ((1, 1024, 1024), (16, 1, 101, 101), 50),
+        ((3, 512, 512), (8, 3, 65, 65), 32),
+        ((1, 1024, 1024), (24, 1, 41, 41), 20),
+    ],
+)
+def test_many_large_filters_are_transformed(image, weight, padding):
+    for bank in (True, False):
+        plan = plan_of(image, weight, bank, padding=padding)
+        assert isinstance(plan.layout, _fft.Layout)
+        assert all(n >= 1.2 * taps for n, taps in zip(plan.layout.length[1:], weight[2:], strict=True))
+
+
+def test_many_long_filters_of_one_call_take_turns(monkeypatch):
+    rng = np.random.default_rng(0)
+    signals, weight = rng.standard_normal((24, 30_000), np.float32), rng.standard_normal((48, 2, 6_000), np.float32)
+    bank = fc.FilterBank(weight, groups=12, algorithm="fft")
+    expected = bank(signals)
+    largest = abs(expected).max()
+    for threads in (1, 3):
+        result = fc.conv1d(signals, weight, groups=12, algorithm="fft", threads=threads)
+        assert abs(result - expected).max() <= 2e-6 * largest
+    dtypes = (np.dtype(np.float32), np.dtype(np.float32))
+    options = (1, 0, 1, 12, "zeros", False, None, "auto", "default")
+    plan = _plan.make(1, signals.shape, weight.shape, None, dtypes, False, *options)
+    assert isinstance(plan.layout, _fft.Layout)
+    transformed = []
+    transform = _fft._transform
+    monkeypatch.setattr(_fft, "_transform", lambda *given: transformed.append(len(given[0])) or transform(*given))
+    fc.conv1d(signals, weight, groups=12, threads=1)
+    assert sum(transformed) == 48
+
+
+def test_transforms_without_memory_say_so(monkeypatch):
+    def fail(*_: Any, **__: Any) -> None:
+        raise MemoryError
+
+    image, weight = np.ones((64, 64)), np.ones((1, 1, 9, 9))
+    monkeypatch.setattr(_fft._library()[0], "rfftn", fail)
+    for convolve in (partial(fc.conv2d, weight=weight, algorithm="fft"), fc.FilterBank(weight, algorithm="fft")):
+        with pytest.raises(MemoryError, match=r"^no memory for a workspace of [0-9]+ bytes"):
+            convolve(image)
+
+
+def test_transforms_work_when_no_more_threads_can_start():
+    program = """
+import atexit
+import numpy as np
+import fastconv as fc
+@atexit.register
+def last():
+    print(fc.conv2d(np.ones((400, 500)), np.ones((9, 9)), algorithm="fft", threads=2).round().max())
+"""
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (run.stdout, run.stderr) == ("81.0\n", "")
+
+
 # Memory
 
 
@@ -301,6 +362,8 @@ def test_the_rule():
         ((1, 3, 1000, 1500), (8, 3, 15, 15), {"stride": 2}),
         ((2, 3 * 10**6), (2, 1, 500), {"groups": 2}),
         ((1, 100, 200, 300), (1, 1, 9, 9, 9), {}),
+        ((64, 10**5), (64, 1, 9000), {"groups": 64}),
+        ((1, 700, 700), (9, 1, 101, 101), {}),
     ],
 )
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16])

@@ -117,11 +117,13 @@ class Problem(NamedTuple):
         """Whether the maps of an image are so large that whoever sums them up had better write past the cache."""
         return self.filters * math.prod(self.output_size) * self.accumulator.itemsize >= FAR_BYTES
 
-    def reach(self, axis: int, start: int, stop: int) -> tuple[slice | list[int], int]:
-        """Return what outputs start..stop of an axis see of the image, and how much zero-padding comes before it."""
+    def reach(self, axis: int, start: int, stop: int, least: int = 0) -> tuple[slice | list[int], int]:
+        """Return what outputs start..stop of an axis see of the image, or so many pixels at least, and how much zero-padding comes
+        before it."""
         size, mode = self.size[axis], self.padding_mode
         first = start * self.stride[axis] - self.pad[axis]
         last = (stop - 1) * self.stride[axis] + (self.kernel[axis] - 1) * self.dilation[axis] + 1 - self.pad[axis]
+        last = max(last, first + least)
         if mode != "zeros" and (first < 0 or last > size):
             if last - first > 2**31:
                 raise MemoryError(f"a kernel that spans {last - first} pixels of padding needs too much memory")

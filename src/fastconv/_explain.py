@@ -193,7 +193,7 @@ def _candidate(plan: _plan.Plan, name: str, packed: bool) -> Candidate:
         cost = _winograd.cost(problem, choice, packed) / direct
         return Candidate(name, cost, products, _plan.workspace(plan), error * _winograd.growth(choice.forms), how)
     if isinstance(plan.layout, _fft.Layout):
-        cost = _fft.cost(plan.layout, packed) / direct
+        cost = _fft.cost(plan.layout) / direct
         how = f"blocks of {'x'.join(str(plan.layout.length[axis]) for axis in plan.layout.axes)}"
         return Candidate(name, cost, cost * problem.taps, plan.layout.workspace, 2 * error, how)
     products, how = float(problem.taps), "rows"

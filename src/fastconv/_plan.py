@@ -227,15 +227,16 @@ def _make(problem: Problem, dtypes: tuple[np.dtype[Any], ...], keeps_packed: boo
     layout: Layout = direct
     least = _winograd.direct_cost(problem)
     if winograd := _winograd.choose(problem, keeps_packed):
-        core, pack, layout = _core.winograd[name], _pack_winograd, _winograd_layout(problem, winograd)
         least = _winograd.cost(problem, winograd, keeps_packed)
+    if fft := _fft.choose(problem, keeps_packed, least, _convolve_directly):
+        core, pack, layout = _fft.convolve, _pack_spectra, fft
+        least = _fft.cost(fft)
+        packing = ("fft", name, *fft.axes, *fft.length)
+    elif winograd:
+        core, pack, layout = _core.winograd[name], _pack_winograd, _winograd_layout(problem, winograd)
         packing = (*_core.current_isa(), name, *(tuple(form[:3]) for form in winograd.forms), *winograd[1:3])
     elif problem.algorithm == "winograd":
         raise ValueError(f"algorithm 'winograd' cannot do this: {_winograd.DOMAIN}")
-    elif fft := _fft.choose(problem, keeps_packed, least, _convolve_directly):
-        core, pack, layout = _fft.convolve, _pack_spectra, fft
-        least = _fft.cost(fft, keeps_packed)
-        packing = ("fft", name, *fft.axes, *fft.length)
     elif problem.algorithm == "fft":
         raise ValueError(f"algorithm 'fft' cannot do this: {_fft.DOMAIN}")
     elif problem.accumulator.kind == "f":
@@ -318,7 +319,7 @@ def prepare(plan: Plan, weight: Array) -> Any:
 
 def packed_bytes(packed: Any) -> int:
     """Return how many bytes prepared weights take, be they one array or several."""
-    return packed.nbytes if isinstance(packed, np.ndarray) else sum(map(packed_bytes, packed))
+    return packed.nbytes if isinstance(packed, np.ndarray) else sum(map(packed_bytes, packed or ()))
 
 
 def kernels(plan: Plan, weight: Array, first: int = 0, last: int | None = None) -> Array:
@@ -368,7 +369,7 @@ def _pack_winograd(plan: Plan, weight: Array) -> tuple[Array, Array]:
     return filters.reshape(-1), _in_pieces(plan, _core.pack_winograd, lambda first, last: filters[first:last])
 
 
-def _pack_spectra(plan: Plan, weight: Array) -> _fft.Spectra:
+def _pack_spectra(plan: Plan, weight: Array) -> _fft.Filters:
     layout = cast(_fft.Layout, plan.layout)
     return _fft.pack(kernels(plan, weight).reshape(plan.problem.filters, -1), layout)
 
@@ -472,7 +473,8 @@ def _convolve(plan: Plan, images: Array, filters: Any, bias: Array | None, maps:
             for axis in range(3):
                 start = corner[axis] * size[axis]
                 stop = min(start + size[axis], problem.output_size[axis])
-                here, before = problem.reach(axis, start, stop)
+                tiles = layout.seen(axis, stop - start) if isinstance(layout, _core.WinogradLayout) else 0
+                here, before = problem.reach(axis, start, stop, tiles)
                 index = (slice(None),) * (axis + 2)
                 source, target = source[(*index, here)], target[(*index, slice(start, stop))]
                 pad.append(before)
