@@ -224,6 +224,66 @@ def test_tiles_lie_where_they_lie_in_the_whole_map_when_images_are_converted():
     assert (fc.conv2d(image, weight, padding=1, algorithm="winograd", threads=3) == plain).all()
 
 
+def layouts(shape: Any, dtype: Any) -> Any:
+    """Yield empty arrays that the core cannot take as they are: with gaps, reversed, unaligned, of other byte orders and dtypes."""
+    yield np.empty((*shape, 2), dtype)[..., 0]
+    yield np.empty((*shape[:-1], shape[-1] + 3), dtype)[..., 2:-1]
+    yield np.empty(shape, dtype)[..., ::-1]
+    yield np.empty(shape, dtype, order="F")
+    yield np.empty(math.prod(shape) * dtype.itemsize + 1, np.uint8)[1:].view(dtype).reshape(shape)
+    yield np.empty(shape, dtype.newbyteorder())
+    yield np.empty(shape, np.float64)
+
+
+def assert_the_same_bits_for_every_layout(case: Case, dtype: Any) -> None:
+    image, weight, bias = case.draw(dtype, integers=False)
+    plain = case.convolve((image, weight, bias), algorithm="winograd")
+    for out in layouts(plain.shape, plain.dtype):
+        case.convolve((image, weight, bias), algorithm="winograd", out=out)
+        np.testing.assert_array_equal(out, plain)
+    for other in itertools.islice(layouts(image.shape, image.dtype), 6):
+        other[...] = image
+        np.testing.assert_array_equal(case.convolve((other, weight, bias), algorithm="winograd"), plain)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        Case((1, 1, 1, 17), (1, 1, 1, 4), {"padding": "same", "padding_mode": "reflect"}),
+        Case((1, 12, 62, 21), (13, 12, 3, 7), {"padding": "same", "padding_mode": "circular"}),
+        Case((1, 52, 56, 44), (27, 52, 1, 7), {"padding": 3, "stride": 2, "padding_mode": "circular"}),
+        Case((1, 64, 200, 200), (32, 64, 5, 5), {"stride": 2}),  # images that are converted in blocks, too
+        Case((1, 64, 160, 170), (9, 64, 3, 3), {"padding": 2, "padding_mode": "reflect"}),
+        Case((1, 40, 170, 190), (8, 40, 11, 9), {"padding": "full", "padding_mode": "symmetric"}),
+        Case((1, 48, 150, 180), (8, 48, 3, 5), {"dilation": (3, 2), "padding": ((1, 9), (0, 4))}),
+        Case((1, 3, 700, 600), (4, 3, 11, 7), {"stride": (4, 3), "padding": 2, "padding_mode": "replicate"}),
+    ],
+    ids=str,
+)
+def test_bits_do_not_depend_on_layouts(case):
+    assert_the_same_bits_for_every_layout(case, np.float32)
+
+
+@given(data=st.data())
+@settings(max_examples=40)
+def test_bits_of_drawn_problems_do_not_depend_on_layouts(data):
+    dimensions = {"groups": 2, "channels": 24, "filters": 24, "height": 40, "width": 60}
+    groups, channels, filters, height, width = (data.draw(st.integers(1, n), name) for name, n in dimensions.items())
+    kernel = data.draw(st.tuples(*[st.sampled_from([1, 3, 4, 5, 6, 7, 9, 11])] * 2), "kernel")
+    few = st.integers(1, 3)
+    edges = st.tuples(st.integers(0, 9), st.integers(0, 9))
+    options = {
+        "stride": data.draw(st.tuples(few, few), "stride"),
+        "dilation": data.draw(st.tuples(few, few), "dilation"),
+        "padding": data.draw(st.one_of(st.sampled_from(["same", "full", 0]), st.tuples(edges, edges)), "padding"),
+        "padding_mode": data.draw(st.sampled_from(PADDING_MODES), "padding_mode"),
+        "groups": groups,
+    }
+    case = Case((2, groups * channels, height + 8, width + 8), (groups * filters, channels, *kernel), options)
+    if suits(case):
+        assert_the_same_bits_for_every_layout(case, data.draw(st.sampled_from([np.float32, np.float64]), "dtype"))
+
+
 @pytest.mark.parametrize(
     ("image", "kernel", "options"),
     [
