@@ -65,6 +65,10 @@ LAYOUT = (  # without shapes, so that Python shows it once for each place it com
 MASKED = "its mask hides values, which would be added up: fill it first, e.g. with .filled(0)"
 LINE_BYTES = 64  # of the cache
 FAR_BYTES = 2**22  # of maps: in the cache they would only drive others out
+MOST_BYTES = sys.maxsize - 2**12  # of an array, and room for its alignment
+MOST_PIXELS = 2**48  # along an axis with its padding, so that no product of places and steps overflows
+MOST_BITS = 1024  # of an option: Python refuses to print what is far larger
+PIECE = 2**24  # numbers that are looked at in one go: a call can be interrupted in between
 
 
 class Problem(NamedTuple):
@@ -102,7 +106,7 @@ class Problem(NamedTuple):
     @property
     def is_pointwise(self) -> bool:
         """Whether every output sees just the pixel at its own place, so that an image may as well be one long row."""
-        return self.kernel == self.stride == (1, 1, 1) and self.size == self.output_size
+        return self.kernel == self.stride == (1, 1, 1) and self.size == self.output_size and not any(self.pad)
 
     @property
     def sight(self) -> float:
@@ -126,7 +130,9 @@ class Problem(NamedTuple):
         last = max(last, first + least)
         if mode != "zeros" and (first < 0 or last > size):
             if last - first > 2**31:
-                raise MemoryError(f"a kernel that spans {last - first} pixels of padding needs too much memory")
+                raise MemoryError(
+                    f"dilation and stride make outputs see {last - first} pixels: there is no memory for so many"
+                )
             return _core.sources(first, last, size, _core.PADDING_MODES[mode]), 0
         inside = min(max(first, 0), size)
         return slice(inside, max(inside, min(last, size))), inside - first
@@ -183,7 +189,7 @@ def as_bias(value: ArrayLike, *dtypes: np.dtype[Any]) -> Array:
 
 def per_axis(name: str, value: object, axes: int) -> tuple[int, ...]:
     """Return value, one int of 1 or more or one such int per axis, as a tuple of ints."""
-    value = hashable(value)
+    value = _printable(name, hashable(value))
     entries = value if isinstance(value, tuple) else (value,) * axes
     numbers = tuple(_index(entry) for entry in entries)
     if len(numbers) != axes or any(number is None or number < 1 for number in numbers):
@@ -193,7 +199,7 @@ def per_axis(name: str, value: object, axes: int) -> tuple[int, ...]:
 
 def positive_int(name: str, value: object) -> int:
     """Return value as an int of 1 or more."""
-    value = hashable(value)
+    value = _printable(name, hashable(value))
     number = _index(value)
     if number is None or number < 1:
         raise _bad_ints(name, "an int of 1 or more", value)
@@ -202,7 +208,7 @@ def positive_int(name: str, value: object) -> int:
 
 def shape_of(name: str, value: object) -> tuple[int, ...]:
     """Return a shape as a tuple of ints of 0 or more."""
-    value = hashable(value)
+    value = _printable(name, hashable(value))
     numbers = tuple(map(_index, value)) if isinstance(value, tuple) else (None,)
     if any(number is None or number < 0 for number in numbers):
         raise _bad_ints(name, "a shape: ints of 0 or more", value)
@@ -211,7 +217,7 @@ def shape_of(name: str, value: object) -> tuple[int, ...]:
 
 def padding_pairs(padding: object, axes: int) -> tuple[tuple[int, int], ...]:
     """Return a padding in numbers as one (before, after) pair per axis."""
-    padding = hashable(padding)
+    padding = _printable("padding", hashable(padding))
     entries = padding if isinstance(padding, tuple) else (padding,) * axes
     pairs = tuple(tuple(map(_index, e)) if isinstance(e, tuple) else (_index(e), _index(e)) for e in entries)
     if len(pairs) != axes or any(len(pair) != 2 or any(edge is None or edge < 0 for edge in pair) for pair in pairs):
@@ -332,19 +338,20 @@ def problem(
     dtype, accumulator = result_types(dtypes, taps)
     _check_activation(activation, dtype)
     pads = padding_of(padding, axes, size, kernel, strides, dilations)
-    output_size = _output_size(size, kernel, strides, dilations, pads)
+    output_size = _output_size(size, kernel, strides, dilations, pads, always_fits=padding in PADDINGS[1:])
     strides = tuple(1 if n == 1 else step for n, step in zip(output_size, strides, strict=True))  # a step never taken
     dilations = tuple(1 if taps == 1 else step for taps, step in zip(kernel, dilations, strict=True))
-    if mode != "zeros" and 0 in size and any(map(any, pads)):
+    if mode != "zeros" and any(n == 0 < outputs for n, outputs in zip(size, output_size, strict=True)):
         raise ValueError(f"padding_mode {mode!r} needs pixels to repeat, but input of shape {input_shape} has none")
 
     maps = (filters,) if len(weight_shape) == axes + 2 else ()
     output_shape = (*batch_shape, *maps, *output_size)
-    largest = max(math.prod(output_shape), math.prod(input_shape)) * accumulator.itemsize
-    if largest > sys.maxsize or max(size + tuple(map(sum, pads))) > 2**48:
+    largest = max(math.prod(n for n in shape if n) for shape in (output_shape, input_shape)) * accumulator.itemsize
+    padded = tuple(n + sum(edges) for n, edges in zip(size, pads, strict=True))
+    if largest > MOST_BYTES or max(padded) > MOST_PIXELS:
         raise ValueError(
-            f"input of shape {input_shape} with padding {padding!r} and dilation {dilation} is too large: "
-            f"the output would have shape {output_shape}"
+            f"input of shape {input_shape} with padding {padding!r} and dilation {dilation} is too large: padded it would measure "
+            f"{padded} pixels, and the output would have shape {output_shape}"
         )
     return Problem(
         output_shape=output_shape,
@@ -402,8 +409,8 @@ def check_integer_range(name: str, target: np.dtype[Any], input: Array, filters:
     pixels = _extremes(input)
     offsets = _extremes(bias)
     lowest, highest = 0, 0
-    for taps in filters.reshape(filters.shape[0], -1):
-        rising, falling = sum(int(tap) for tap in taps if tap > 0), sum(int(tap) for tap in taps if tap < 0)
+    for taps in filters:
+        rising, falling = _exact_sum(taps, np.greater), _exact_sum(taps, np.less)
         lowest = min(lowest, rising * pixels[0] + falling * pixels[1] + offsets[0])
         highest = max(highest, rising * pixels[1] + falling * pixels[0] + offsets[1])
     limits = np.iinfo(target)
@@ -602,11 +609,15 @@ def _output_size(
     stride: tuple[int, ...],
     dilation: tuple[int, ...],
     pads: tuple[tuple[int, int], ...],
+    always_fits: bool,
 ) -> tuple[int, ...]:
-    """Return floor((n + before + after - dilation (k - 1) - 1) / stride) + 1 of each axis."""
+    """Return floor((n + before + after - dilation (k - 1) - 1) / stride) + 1 of each axis.
+
+    Where the kernel always fits, by the meaning of a padding's name, that is 0 for an axis without pixels or padding.
+    """
     padded = tuple(n + before + after for n, (before, after) in zip(size, pads, strict=True))
     spread = tuple((taps - 1) * step + 1 for taps, step in zip(kernel, dilation, strict=True))
-    if any(n < reach for n, reach in zip(padded, spread, strict=True)):
+    if not always_fits and any(n < reach for n, reach in zip(padded, spread, strict=True)):
         raise ValueError(
             f"weight must fit into the padded input: its kernel {kernel} with dilation {dilation} spans {spread}, "
             f"but input {size} with padding {pads} has {padded}"
@@ -633,9 +644,51 @@ def _largest_of(dtype: np.dtype[Any]) -> int:
     return 1 if dtype.kind == "b" else max(-int(np.iinfo(dtype).min), int(np.iinfo(dtype).max))
 
 
+def distinct(array: Array) -> Array:
+    """Return a view of an array that leaves out what repeats itself along axes of stride 0."""
+    view: Array = array[tuple(slice(1 if stride == 0 else None) for stride in array.strides)]
+    return view
+
+
 def _extremes(values: Array | None) -> tuple[int, int]:
     """Return the least and the greatest of some integers and zero."""
-    return (0, 0) if values is None or not values.size else (min(0, int(values.min())), max(0, int(values.max())))
+    if values is None or not values.size:
+        return 0, 0
+    pieces = list(_pieces(distinct(values)))
+    return min(0, *(int(piece.min()) for piece in pieces)), max(0, *(int(piece.max()) for piece in pieces))
+
+
+def _pieces(values: Array) -> Iterator[Array]:
+    """Yield views of an array in pieces."""
+    if values.size <= PIECE:
+        yield values
+        return
+    axis = int(np.argmax(values.shape))
+    some = max(1, PIECE * values.shape[axis] // values.size)
+    for first in range(0, values.shape[axis], some):
+        yield from _pieces(values[(slice(None),) * axis + (slice(first, first + some),)])
+
+
+def _exact_sum(values: Array, sign: np.ufunc) -> int:
+    """Return the sum of those integers that are greater, or less, than zero."""
+    total = 0
+    for piece in _pieces(values):
+        some = piece[sign(piece, 0)]
+        if some.dtype.itemsize == 8:  # halves that cannot overflow
+            total += int((some >> 32).sum()) << 32
+            some &= 2**32 - 1
+        total += int(some.sum())
+    return total
+
+
+def _printable(name: str, value: object) -> object:
+    """Return an option, unless it holds an int of so many digits that Python refuses to print it."""
+    for entry in _leaves(value):
+        if isinstance(entry, int) and entry.bit_length() > MOST_BITS:
+            raise ValueError(
+                f"{name} must be made of ints that count pixels or channels; got one of {entry.bit_length()} bits"
+            )
+    return value
 
 
 def _index(value: object) -> int | None:
