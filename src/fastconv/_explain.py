@@ -133,7 +133,8 @@ def explain(
         chosen = chosen.instead
     if isinstance(chosen.layout, _separable.Layout):
         candidates.append(_candidate(chosen, "separable", packed))
-    return Explanation(_headline(chosen.problem), _algorithm(chosen), tuple(sorted(candidates, key=lambda c: c.cost)))
+    asked = chosen.problem if chosen.fold is None else chosen.fold.asked
+    return Explanation(_headline(asked), _algorithm(chosen), tuple(sorted(candidates, key=lambda c: c.cost)))
 
 
 def _input(input: ArrayLike | Sequence[int]) -> tuple[tuple[int, ...], np.dtype[Any] | None]:

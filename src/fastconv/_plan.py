@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 
-from fastconv import _check, _core, _fft, _separable, _winograd
+from fastconv import _check, _core, _fft, _fold, _separable, _winograd
 from fastconv._check import Array, Problem
 
 CONVERTED_BYTES = 2**22  # of whole images that are converted at a time
@@ -55,8 +55,9 @@ CORE_NAMES = {
 class Plan(NamedTuple):
     """What to do in every call with the same shapes, dtypes and options."""
 
-    problem: Problem
-    images_shape: tuple[int, ...]  # (N, C, D, H, W)
+    problem: Problem  # that is left where much of what was asked for is not seen
+    fold: _fold.Fold | None  # how it was made of that
+    images_shape: tuple[int, ...]  # (N, C, D, H, W), as they are given
     whole_images_shape: tuple[
         int, ...
     ]  # as the core takes contiguous images: one column (N, C, 1, D * H * W, 1) if it may
@@ -150,9 +151,11 @@ def make(
     problem = _check.problem(axes, input_shape, weight_shape, bias_shape, dtypes, **named)
     shape = planned_shape(input_shape)
     margin = _margin(problem, named["padding"])
-    if margin is None:
+    if margin is None or _fold.fold(problem) is not None:
         return _make(problem, dtypes, keeps_packed)
     planned = _check.problem(axes, shape, weight_shape, bias_shape, dtypes, **named)
+    if _fold.fold(planned) is not None:
+        return _make(problem, dtypes, keeps_packed)
     return _fit(_make(planned, dtypes, keeps_packed)._replace(margin=margin), problem)
 
 
@@ -216,13 +219,15 @@ def _shapes(problem: Problem, batch: int) -> tuple[tuple[int, ...], ...]:
     return images, maps, (batch, problem.channels, *pixels), (batch, problem.filters, *pixels)
 
 
-def _make(problem: Problem, dtypes: tuple[np.dtype[Any], ...], keeps_packed: bool) -> Plan:
+def _make(asked: Problem, dtypes: tuple[np.dtype[Any], ...], keeps_packed: bool) -> Plan:
+    fold = _fold.fold(asked)
+    problem = asked if fold is None else fold.problem
     name = CORE_NAMES[problem.accumulator]
     core: Callable[..., None] = _core.direct[name]
     pack: Callable[[Plan, Array], Any] = kernels
     packing: tuple[object, ...] = (name,)
     batch = math.prod(problem.batch_shape)
-    images_shape, maps_shape, whole_images_shape, whole_maps_shape = _shapes(problem, batch)
+    _, maps_shape, whole_images_shape, whole_maps_shape = _shapes(problem, batch)
     direct = _layout(problem, whole_maps_shape[2:])
     layout: Layout = direct
     least = _winograd.direct_cost(problem)
@@ -235,16 +240,19 @@ def _make(problem: Problem, dtypes: tuple[np.dtype[Any], ...], keeps_packed: boo
     elif winograd:
         core, pack, layout = _core.winograd[name], _pack_winograd, _winograd_layout(problem, winograd)
         packing = (*_core.current_isa(), name, *(tuple(form[:3]) for form in winograd.forms), *winograd[1:3])
-    elif problem.algorithm == "winograd":
+    elif problem.algorithm == "winograd" and (fold is None or not _winograd.knows(asked, problem.output_size)):
         raise ValueError(f"algorithm 'winograd' cannot do this: {_winograd.DOMAIN}")
     elif problem.algorithm == "fft":
         raise ValueError(f"algorithm 'fft' cannot do this: {_fft.DOMAIN}")
     elif problem.accumulator.kind == "f":
         core, packing = _core.tiles[name], (*_core.current_isa(), name, *_choose_blocks(problem, direct, keeps_packed))
         pack = _pack_tiles if packing[-1] else _pack_rows
+    if fold is not None:
+        packing = (*fold.taps, *packing)
     plan = Plan(
         problem=problem,
-        images_shape=images_shape,
+        fold=fold,
+        images_shape=(batch, asked.channels, *asked.size),
         weight_shape=(problem.filters, problem.channels // problem.groups, *problem.kernel),
         maps_shape=maps_shape,
         whole_images_shape=whole_images_shape,
@@ -255,8 +263,8 @@ def _make(problem: Problem, dtypes: tuple[np.dtype[Any], ...], keeps_packed: boo
         pack=pack,
         packing=packing,
         threads=_threads(problem.products),
-        integers_may_overflow=_check.may_overflow(dtypes, problem.taps, problem.accumulator),
-        call=_call(problem, dtypes, layout, whole_images_shape, whole_maps_shape),
+        integers_may_overflow=_check.may_overflow(dtypes, asked.taps, problem.accumulator),
+        call=None if fold else _call(problem, dtypes, layout, whole_images_shape, whole_maps_shape),
         takes_weight=pack is _pack_rows and not problem.flip and dtypes[1] == problem.accumulator,
         margin=None,
     )
@@ -307,13 +315,17 @@ def workspace(plan: Plan) -> int:
 
 def prepare(plan: Plan, weight: Array) -> Any:
     """Return weight as the core wants it: in the accumulator's dtype, flipped if that was asked for, and packed or split."""
+    return _prepare(plan, weight if plan.fold is None else plan.fold.weights(weight))
+
+
+def _prepare(plan: Plan, weight: Array) -> Any:
     if plan.instead and isinstance(plan.instead.layout, _separable.Layout):
         if passes := _separable.split(kernels(plan, weight).reshape(-1, *plan.problem.kernel[1:])):
             return Instead(passes)
     elif plan.instead and not all(
         np.isfinite(filter_).all() for filter_ in weight
     ):  # zeros of the padding times those count
-        return Instead(prepare(plan.instead, weight))
+        return Instead(_prepare(plan.instead, weight))
     return plan.pack(plan, weight)
 
 
@@ -402,16 +414,17 @@ def run(
             return maps
     if out is not None:
         _check.check_out(out, problem)
-    if out is not None and out.dtype.kind == "i" and out.dtype != problem.dtype:
-        _check.check_integer_range("out", out.dtype, input, weight.reshape(plan.weight_shape), bias)
-    elif plan.integers_may_overflow:
-        _check.check_integer_range("input", problem.dtype, input, weight.reshape(plan.weight_shape), bias)
     if out is None:
-        result = _core.empty(problem.output_shape, problem.dtype)
+        result = _empty(problem)
     elif any(array is not None and np.may_share_memory(out, array) for array in (input, weight, bias)):
         result = _core.empty(out.shape, out.dtype)
     else:
         result = out
+    holds_less = out is not None and out.dtype.kind == "i" and out.dtype != problem.dtype
+    if holds_less or plan.integers_may_overflow:
+        seen = weight.reshape(plan.weight_shape) if plan.fold is None else plan.fold.seen(weight)
+        blamed, target = ("out", out.dtype) if out is not None and holds_less else ("input", problem.dtype)
+        _check.check_integer_range(blamed, target, input, seen, bias)
     if result.size:
         filters = prepare(plan, weight) if packed is None else packed
         if isinstance(filters, Instead) and plan.instead is not None:
@@ -419,6 +432,8 @@ def run(
         offsets = bias
         if bias is not None and (bias.ndim != 1 or not _is_plain(bias, problem.accumulator)):
             offsets = np.require(bias, problem.accumulator, ["C", "A"]).reshape(-1)
+        if plan.fold is not None:
+            input = plan.fold.image(input)
         threads = min(threads, plan.threads)
         if plan.fits and _is_plain(input, problem.accumulator) and _is_plain(result, problem.accumulator):
             images, maps = input.reshape(plan.whole_images_shape), result.reshape(plan.whole_maps_shape)
@@ -431,6 +446,16 @@ def run(
     return result if out is None else out
 
 
+def _empty(problem: Problem) -> Array:
+    try:
+        return _core.empty(problem.output_shape, problem.dtype)
+    except MemoryError:
+        raise MemoryError(
+            f"input and padding make an output of shape {problem.output_shape}: there is no memory for its "
+            f"{math.prod(problem.output_shape) * problem.dtype.itemsize} bytes"
+        ) from None
+
+
 def _is_plain(array: Array, dtype: np.dtype[Any]) -> bool:
     return array.dtype == dtype and array.flags.c_contiguous and array.flags.aligned
 
@@ -438,12 +463,13 @@ def _is_plain(array: Array, dtype: np.dtype[Any]) -> bool:
 def _batches(plan: Plan, input: Array, result: Array) -> Iterator[tuple[Array, Array]]:
     """Yield views (N, C, D, H, W) of input and (N, K, D', H', W') of result; more than one where batch axes do not merge."""
     batch_axes = len(plan.problem.batch_shape)
+    images_shape, maps_shape, *_ = _shapes(plan.problem, plan.images_shape[0])
     if batch_axes <= 1 or (input.flags.c_contiguous and result.flags.c_contiguous):
-        yield input.reshape(plan.images_shape), result.reshape(plan.maps_shape)
+        yield input.reshape(images_shape), result.reshape(maps_shape)
         return
     count = input.shape[batch_axes - 1]
     for index in np.ndindex(input.shape[: batch_axes - 1]):
-        yield input[index].reshape(count, *plan.images_shape[1:]), result[index].reshape(count, *plan.maps_shape[1:])
+        yield input[index].reshape(count, *images_shape[1:]), result[index].reshape(count, *maps_shape[1:])
 
 
 def _convolve(plan: Plan, images: Array, filters: Any, bias: Array | None, maps: Array, threads: int) -> None:

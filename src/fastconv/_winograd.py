@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastconv._check import LINE_BYTES, Problem
+from fastconv._check import LINE_BYTES, Problem, Triple
 
 Matrix = NDArray[np.float64]
 
@@ -164,6 +164,12 @@ def choose(problem: Problem, keeps_packed: bool) -> Choice | None:
         if (expected := cost(problem, choice, keeps_packed)) < least:
             best, least = choice, expected
     return best
+
+
+def knows(problem: Problem, output_size: Triple) -> bool:
+    """Tell whether there are forms for a problem's dtype and kernel, and maps of this size, that see nothing but an image."""
+    seeing = problem._replace(output_size=output_size, padding_mode="circular", algorithm="winograd")
+    return choose(seeing, keeps_packed=True) is not None
 
 
 def _candidates(problem: Problem) -> Iterator[Choice]:
