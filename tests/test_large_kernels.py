@@ -251,7 +251,7 @@ def test_kernels_of_rank_1_are_split(kernel):
 def test_kernels_that_are_not_of_rank_1_are_not_split():
     gaussian = fc.filters.gaussian(9)
     changed = gaussian.copy()
-    changed[2, 3] *= 1 + 1e-6
+    changed[2, 3] *= 1 + 1e-4
     unlike = [
         changed,
         fc.filters.laplacian_of_gaussian(9, 1.4),
@@ -376,3 +376,76 @@ def test_large_kernels_need_little_more_than_their_output(image, weight, options
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak - result.nbytes < 8e6
+
+
+# Kernels of rank 1 but for rounding
+
+
+def gaussian_in_float32(sigma: float) -> Any:
+    """A Gaussian of 61x61 as many write it: the farther from the middle, the fewer of its digits are right."""
+    y, x = np.mgrid[-30:31, -30:31].astype(np.float32)
+    kernel = np.exp(-(x * x + y * y) / (2 * np.float32(sigma) ** 2))
+    assert kernel.dtype == np.float32
+    return kernel
+
+
+INEXACT = {
+    "31x31, sigma 1.5": fc.filters.gaussian(31, 1.5),
+    "61x61, sigma 3": fc.filters.gaussian(61, 3.0),  # its corners are rounded to zero
+    "21x21, sigma 1": fc.filters.gaussian(21, 1.0),
+    "31x31, sigma 1": fc.filters.gaussian(31, 1.0),  # and all that is far from the middle
+    **{f"61x61, sigma {sigma} in float32": gaussian_in_float32(sigma) for sigma in (2, 3, 4, 6, 10, 15)},
+}
+
+
+@pytest.mark.parametrize("kernel", INEXACT.values(), ids=INEXACT)
+def test_gaussians_take_two_passes_however_they_were_rounded(kernel):
+    assert fc.explain((1, 1024, 1024), kernel[np.newaxis, np.newaxis], padding="same").algorithm == "separable"
+    rng = np.random.default_rng(11)
+    bank = fc.FilterBank(kernel[np.newaxis, np.newaxis], padding="same")
+    for image in (rng.standard_normal((1, 190, 210)), rng.random((1, 190, 210)), rng.random((1, 190, 210)) ** 20):
+        image = image.astype(np.float32)
+        result = bank(image)
+        expected = fc.conv2d(image.astype(float), kernel.astype(float), padding="same", algorithm="direct")
+        assert abs(result - expected).max() <= 2e-6 * abs(expected).max()
+    assert [type(packed.filters) for packed in bank._packed.values()] == [_separable.Passes]
+
+
+@pytest.mark.parametrize("kernel", INEXACT.values(), ids=INEXACT)
+def test_split_kernels_have_no_weights_that_make_subnormal_products(kernel):
+    for lines in _separable.split(kernel[np.newaxis]):
+        sizes = abs(lines[lines != 0])
+        assert sizes.min() > 1e-31 * sizes.max()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("kernel", INEXACT.values(), ids=INEXACT)
+def test_nan_and_infinity_reach_what_sees_them_through_weights_rounded_to_zero(kernel, value):
+    image = np.random.default_rng(5).random((1, 200, 150)).astype(np.float32)
+    image[0, 80, 90] = image[0, 0, 3] = value
+    passes, direct = (
+        fc.FilterBank(kernel[np.newaxis, np.newaxis], padding=30, algorithm=a)(image) for a in ("auto", "direct")
+    )
+    np.testing.assert_array_equal(np.isfinite(passes), np.isfinite(direct))
+
+
+def test_highest_precision_splits_only_what_is_of_rank_1_to_the_last_places():
+    for kernel in INEXACT.values():
+        exact = _separable.split(kernel[np.newaxis], "highest")
+        if exact is not None:
+            np.testing.assert_allclose(np.outer(*(lines[0] for lines in exact)), kernel, rtol=5e-7)
+    assert _separable.split(fc.filters.gaussian(31)[np.newaxis], "highest") is not None
+    assert _separable.split(fc.filters.gaussian(31, 1.5)[np.newaxis], "highest") is None
+    assert _separable.split(gaussian_in_float32(6)[np.newaxis], "highest") is None
+
+
+def test_small_structure_beside_a_large_weight_is_kept():
+    rng = np.random.default_rng(4)
+    for size in (1e-3, 1e-6, 1e-9, 1e-20):
+        kernel = (size * rng.random((31, 31))).astype(np.float32)
+        kernel[15, 15] = 1
+        assert _separable.split(kernel[np.newaxis]) is None
+    for sigma in (1.5, 3, 10):
+        kernel = fc.filters.gaussian(31, sigma)
+        kernel[3, 5] *= 1.5
+        assert _separable.split(kernel[np.newaxis]) is None

@@ -320,7 +320,8 @@ def prepare(plan: Plan, weight: Array) -> Any:
 
 def _prepare(plan: Plan, weight: Array) -> Any:
     if plan.instead and isinstance(plan.instead.layout, _separable.Layout):
-        if passes := _separable.split(kernels(plan, weight).reshape(-1, *plan.problem.kernel[1:])):
+        filters = kernels(plan, weight).reshape(-1, *plan.problem.kernel[1:])
+        if passes := _separable.split(filters, plan.problem.precision):
             return Instead(passes)
     elif plan.instead and not all(
         np.isfinite(filter_).all() for filter_ in weight

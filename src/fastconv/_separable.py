@@ -3,20 +3,22 @@
     weight[k] = columns[k] rows[k]^T:   map[k] = activation(bias[k] + rows[k] * (columns[k] * image)),   * being convolution
 
 The first pass slides columns down some rows of output, over the whole width of the image; the second slides rows along them while
-they are in the cache. NaN and infinity reach the outputs that direct summation would give them, and no sum on the way overflows
-unless direct summation might.
+they are in the cache. NaN and infinity reach the outputs that direct summation would give them (though either may take the other's
+place where weights are nothing beside the largest), and no sum on the way overflows unless direct summation might.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from fastconv import _core
 from fastconv._check import LINE_BYTES, Array, Problem
 
-ROUNDINGS = 4  # of a weight, each by half a unit in its last place, up to which a kernel passes as one of rank 1
+# How many roundings, each by half a unit in the last place, may part a kernel from one of rank 1: all weights together as
+# large as if each had this many, one weight alone many more, for what was computed in few digits is least exact in the tails.
+ROUNDINGS, ROUNDINGS_OF_ONE = 4, 512
 STRIP_BYTES = 2**19  # of the first pass's sums
 WORKSPACE_BYTES = 2**22
 
@@ -102,7 +104,7 @@ def layout(problem: Problem, strip_rows: int) -> Layout:
     return Layout(columns, rows, strip_rows, workspace)
 
 
-def split(kernels: Array) -> Passes | None:
+def split(kernels: Array, precision: str = "default") -> Passes | None:
     """Return kernels (K, kh, kw) split into columns and rows, None unless all of them are of rank 1 up to rounding.
 
     A kernel of rank 1 is the product of any of its columns and any of its rows, divided by the weight where they cross.
@@ -114,6 +116,8 @@ def split(kernels: Array) -> Passes | None:
     columns, rows, crossing = exact[every, :, x], exact[every, y], exact[every, y, x]
     if not crossing.all():
         return None
+    if precision == "default":
+        columns, rows = (_without_far_tails(lines, kernels.dtype) for lines in (columns, rows))
     # With columns that add up to no more than 1, sums of the first pass are not larger than the pixels.
     scale = np.exp2(np.ceil(np.log2(np.abs(columns).sum(axis=1))))
     with np.errstate(all="ignore"):
@@ -122,5 +126,32 @@ def split(kernels: Array) -> Passes | None:
             (rows * (scale / crossing)[:, np.newaxis]).astype(kernels.dtype),
         )
         products = passes.columns[:, :, np.newaxis].astype(np.float64) * passes.rows[:, np.newaxis]
-        tolerance = ROUNDINGS / 2 * float(np.finfo(kernels.dtype).eps)
-        return passes if (np.abs(exact - products) <= tolerance * np.abs(exact)).all() else None
+        return passes if _agree(products, exact, kernels.dtype, precision) else None
+
+
+def _without_far_tails(lines: Array, dtype: np.dtype[Any]) -> Array:
+    """Return columns or rows (K, taps) without the weights that are nothing beside the largest.
+
+    Their products with pixels would be subnormal numbers, which take a processor many times as long as others.
+    """
+    sizes = np.abs(lines)
+    far: Array = sizes < _negligible(dtype) * sizes.max(axis=1, keepdims=True)
+    return np.where(far, 0, lines)
+
+
+def _negligible(dtype: np.dtype[Any]) -> float:
+    """Return the part of the largest weight below which others do not matter: 2e-31 for float32."""
+    return float(np.finfo(dtype).tiny / np.finfo(dtype).eps) * 2
+
+
+def _agree(products: Array, kernels: Array, dtype: np.dtype[Any], precision: str) -> bool:
+    """Tell whether products are the kernels (K, ...), but for rounding to this dtype."""
+    weights, difference = np.abs(kernels), np.abs(products - kernels)
+    rounding = float(np.finfo(dtype).eps) / 2
+    if precision == "highest":
+        return bool((difference <= ROUNDINGS * rounding * weights).all())
+    axes = tuple(range(1, kernels.ndim))
+    together = difference.sum(axis=axes) <= ROUNDINGS * rounding * weights.sum(axis=axes)
+    tails = _negligible(dtype) * weights.max(axis=axes, keepdims=True)
+    each = difference <= ROUNDINGS_OF_ONE * rounding * weights + tails
+    return bool(together.all() and each.all())
