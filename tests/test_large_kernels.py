@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from problem_table import Case, convolve_tap_by_tap
-from strategies import ACTIVATIONS, FLOATS, PADDING_MODES, assert_agrees, problems
+from strategies import ACTIVATIONS, FLOATS, PADDING_MODES, Problem, assert_agrees, problems, values
 
 import fastconv as fc
-from fastconv import _fft, _plan, _separable
+from fastconv import _fft, _plan, _separable, conv
 
 TOLERANCE = {np.float32: 2e-6, np.float64: 1e-14}  # of the largest sum
 all_dtypes = pytest.mark.parametrize("dtype", TOLERANCE, ids=lambda dtype: dtype.__name__)
@@ -243,7 +243,7 @@ def test_the_sums_of_the_first_pass_do_not_overflow():
     ],
 )
 def test_kernels_of_rank_1_are_split(kernel):
-    columns, rows = _separable.split(kernel[np.newaxis])
+    _, columns, rows = _separable.split(kernel[np.newaxis])
     np.testing.assert_allclose(np.outer(columns[0], rows[0]), kernel, rtol=2 * np.finfo(kernel.dtype).eps)
     assert abs(columns).sum() <= 1
 
@@ -433,7 +433,7 @@ def test_highest_precision_splits_only_what_is_of_rank_1_to_the_last_places():
     for kernel in INEXACT.values():
         exact = _separable.split(kernel[np.newaxis], "highest")
         if exact is not None:
-            np.testing.assert_allclose(np.outer(*(lines[0] for lines in exact)), kernel, rtol=5e-7)
+            np.testing.assert_allclose(np.outer(exact.columns[0], exact.rows[0]), kernel, rtol=5e-7)
     assert _separable.split(fc.filters.gaussian(31)[np.newaxis], "highest") is not None
     assert _separable.split(fc.filters.gaussian(31, 1.5)[np.newaxis], "highest") is None
     assert _separable.split(gaussian_in_float32(6)[np.newaxis], "highest") is None
@@ -449,3 +449,144 @@ def test_small_structure_beside_a_large_weight_is_kept():
         kernel = fc.filters.gaussian(31, sigma)
         kernel[3, 5] *= 1.5
         assert _separable.split(kernel[np.newaxis]) is None
+
+
+# Small problems, made to take the passes
+
+
+@pytest.mark.parametrize("axes", [2, 3])
+@given(data=st.data())
+@settings(max_examples=100)
+def test_passes_agree_with_the_definition(axes, data):
+    drawn = data.draw(problems(axes, FLOATS, activations=(None, *ACTIVATIONS)))
+    channels = drawn.input.shape[-axes - 1] if drawn.input.ndim > axes else 1
+    filters = channels * data.draw(st.integers(1, 3))
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**16)))
+    weight = np.ones((filters, 1))
+    for taps in drawn.weight.shape[-axes:]:  # products are exact in any dtype
+        line = rng.choice([-2, -1, -0.5, 0, 0.5, 1, 2], (filters, taps))
+        weight = weight[..., np.newaxis] * line.reshape(filters, *[1] * (weight.ndim - 1), taps)
+    dtype = drawn.input.dtype
+    options = drawn.options | {"groups": channels}
+    problem = Problem(axes, drawn.input, weight.astype(dtype), values(rng, (filters,), dtype), options)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_separable, "cost", lambda _: 0.0)
+        for name, value in {"SPLIT": 0, "SLAB_BYTES": 2**11, "SLAB_PLANES": 3, "LEAST_ROWS": 2}.items():
+            patch.setattr(_separable, name, value)
+        forget_plans()
+        try:
+            result = problem.result()
+        finally:
+            forget_plans()
+    assert_agrees(result, problem)
+
+
+def forget_plans() -> None:
+    _plan.make.cache_clear()
+    conv._plans.clear()
+
+
+# Three passes
+
+
+VOLUMES = [
+    Case((2, 1, 20, 35, 41), (1, 1, 5, 9, 7), {}),
+    Case((1, 3, 30, 25, 33), (6, 1, 5, 5, 7), {"groups": 3, "activation": "silu"}),
+    Case((1, 1, 26, 60, 80), (1, 1, 5, 7, 5), {"padding": ((3, 1), (0, 20), (2, 9)), "stride": (2, 1, 1)}),
+    Case((1, 2, 20, 50, 70), (2, 1, 5, 5, 6), {"groups": 2, "dilation": (2, 3, 2), "stride": (1, 2, 1), "flip": True}),
+    Case((1, 1, 7, 40, 70), (1, 1, 5, 7, 9), {"padding": (10, 50, 5)}),  # some outputs see nothing but padding
+]
+
+
+@all_dtypes
+@pytest.mark.parametrize("padding_mode", PADDING_MODES)
+@pytest.mark.parametrize("case", VOLUMES, ids=str)
+def test_volumes_take_three_passes_whatever_their_layout(case, padding_mode, dtype, monkeypatch):
+    case = Case(case.image, case.weight, {"padding": "same", "padding_mode": padding_mode, **case.options})
+    volume, _, bias = case.draw(dtype, integers=False)
+    weight = volume_kernels(case.weight, dtype)
+    monkeypatch.setattr(_separable, "SLAB_BYTES", 2**15)  # so that there are many
+    forget_plans()
+    try:
+        bank = fc.FilterBank(weight, bias, **case.options)
+        result = bank(volume)
+    finally:
+        forget_plans()
+    assert [type(packed.filters) for packed in bank._packed.values()] == [_separable.Passes]
+    arrays = volume, weight, bias
+    assert abs(result - case.expected(arrays)).max() <= TOLERANCE[dtype] * case.largest_sum(arrays)
+    assert np.array_equal(bank(volume, threads=3), result)
+    strided, out = np.repeat(volume, 2, -1)[..., ::2], np.zeros((*result.shape, 2), dtype)
+    assert np.array_equal(bank(strided, out=out[..., 0]), result)
+    assert np.array_equal(bank(np.asfortranarray(volume)), result)
+    swapped = np.zeros(result.shape, np.dtype(dtype).newbyteorder())
+    assert np.array_equal(bank(volume.astype(swapped.dtype), out=swapped), result)
+    monkeypatch.undo()
+    assert np.array_equal(fc.FilterBank(weight, bias, **case.options)(volume), result)  # in few slabs
+
+
+def volume_kernels(shape: Any, dtype: Any) -> Any:
+    rng = np.random.default_rng(3)
+    return np.einsum("kz,ky,kx->kzyx", *(rng.standard_normal((shape[0], n)) for n in shape[2:])).astype(dtype)[:, None]
+
+
+def test_volumes_take_three_passes_as_explained():
+    line = np.exp(-((np.arange(31) - 15) ** 2) / 50)
+    kernel = np.einsum("z,y,x->zyx", line, line, line).astype(np.float32)[np.newaxis, np.newaxis]
+    why = fc.explain((1, 128, 160, 160), kernel, padding=15)
+    assert why.algorithm == "separable"
+    [found] = [candidate for candidate in why.candidates if candidate.algorithm == "separable"]
+    assert found.products == 93
+    assert found.workspace <= 2**22
+    assert found.how.startswith("three passes, 31x1x1, 1x31x1 then 1x1x31, slabs of ")
+    kernel[0, 0, 3, 5, 7] *= 1.5
+    assert fc.explain((1, 128, 160, 160), kernel, padding=15).algorithm != "separable"
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("padding_mode", PADDING_MODES)
+def test_nan_and_infinity_in_three_passes(padding_mode, value):
+    volume = np.random.default_rng(5).standard_normal((1, 40, 60, 70)).astype(np.float32)
+    volume[0, 2, 3, 4] = volume[0, 20, 30, 30] = volume[0, 22, 33, 28] = volume[0, -1, 20, 50] = value
+    volume[0, 21, 31, 29] = np.inf
+    rows = np.float32([1, -2, 0, 0.5, 3, 1, 1])
+    weight = np.stack([np.einsum("z,y,x", *lines) for lines in [(rows, abs(rows), rows[::-1]), (abs(rows),) * 3]])
+    options = {"padding": 3, "padding_mode": padding_mode}
+    passes, direct = (fc.FilterBank(weight[:, np.newaxis], **options, algorithm=a) for a in ("auto", "direct"))
+    assert_equal_where_not_finite(passes(volume), direct(volume))
+    assert [type(packed.filters) for packed in passes._packed.values()] == [_separable.Passes]
+
+
+def test_the_sums_of_no_pass_but_the_last_overflow():
+    volume = np.full((50, 60, 70), 3e38, np.float32)
+    bank = fc.FilterBank(np.full((1, 1, 8, 8, 8), 2**-9, np.float32))
+    np.testing.assert_allclose(bank(volume), np.full((1, 43, 53, 63), 3e38, np.float32), rtol=1e-6)
+    assert [type(packed.filters) for packed in bank._packed.values()] == [_separable.Passes]
+
+
+@pytest.mark.parametrize("strided", [False, True])
+@pytest.mark.parametrize("shape", [(1, 30, 1000, 300), (1, 300, 100, 100), (4, 40, 120, 130)])
+def test_volumes_need_little_more_than_their_output(shape, strided):
+    volume = np.zeros((*shape, 2), np.float32)[..., 0] if strided else np.zeros(shape, np.float32)
+    line = np.hanning(33)[1:-1]
+    kernel = np.einsum("z,y,x->zyx", *[line] * 3).astype(np.float32)
+    bank = fc.FilterBank(np.stack([kernel[np.newaxis]] * shape[0]), padding=15, groups=shape[0])
+    bank(volume[..., :1, :, :])  # splits the kernels
+    tracemalloc.start()
+    result = bank(volume, threads=1)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak - result.nbytes < 8e6
+
+
+@pytest.mark.parametrize("padding_mode", ["zeros", "reflect"])
+@pytest.mark.parametrize(
+    ("size", "dilation"), [((20, 30, 40), (1000, 1, 1)), ((20, 30, 40), (1, 1000, 1)), ((30, 40), 10**6)]
+)
+def test_kernels_spread_far_beyond_the_image_do_not_take_passes(size, dilation, padding_mode):
+    axes = len(size)
+    kernel = np.ones([1, 1] + [9] * axes, np.float32)
+    options = (1, "same", dilation, 1, padding_mode, False, None, "auto", "default")
+    plan = _plan.make(axes, (1, *size), kernel.shape, None, (kernel.dtype,) * 2, True, *options)
+    passes = plan.instead.layout if plan.instead else None
+    assert passes is None or passes.workspace <= 2**23

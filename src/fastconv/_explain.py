@@ -85,7 +85,7 @@ def explain(
     -------
     Explanation
         ``algorithm`` is what runs: "direct", "winograd", "fft", or "separable" for kernels of rank 1, such as a gaussian, that
-        "auto" takes in two passes. ``candidates`` hold for every algorithm that can do it the predicted ``cost`` relative to
+        "auto" takes in a pass along each axis. ``candidates`` hold for every algorithm that can do it the predicted ``cost`` relative to
         direct summation, the ``products`` of one output (for Fourier transforms: as many as would take as long), the
         ``workspace`` of a thread in bytes, the expected largest ``error`` relative to the largest output, and ``how`` it would
         go about it.
@@ -131,7 +131,7 @@ def explain(
         candidates.append(_candidate(plan, name, packed))
     if chosen.instead and isinstance(_plan.prepare(chosen, bank), _plan.Instead):
         chosen = chosen.instead
-    if isinstance(chosen.layout, _separable.Layout):
+    if isinstance(chosen.layout, _separable.Layout | _separable.Volumes):
         candidates.append(_candidate(chosen, "separable", packed))
     asked = chosen.problem if chosen.fold is None else chosen.fold.asked
     return Explanation(_headline(asked), _algorithm(chosen), tuple(sorted(candidates, key=lambda c: c.cost)))
@@ -164,7 +164,7 @@ def _dtype(dtype: DTypeLike) -> np.dtype[Any]:
 
 
 def _algorithm(plan: _plan.Plan) -> str:
-    if isinstance(plan.layout, _separable.Layout):
+    if isinstance(plan.layout, _separable.Layout | _separable.Volumes):
         return "separable"
     if isinstance(plan.layout, _fft.Layout):
         return "fft"
@@ -175,9 +175,13 @@ def _candidate(plan: _plan.Plan, name: str, packed: bool) -> Candidate:
     problem = plan.problem
     error = ROUNDING.get(problem.accumulator.itemsize, 0.0) if problem.accumulator.kind in "fc" else 0.0
     direct = _winograd.direct_cost(problem)
-    if isinstance(plan.layout, _separable.Layout):
-        _, kh, kw = problem.kernel
+    if isinstance(plan.layout, _separable.Layout | _separable.Volumes):
+        kd, kh, kw = problem.kernel
         cost = _separable.cost(problem) / direct
+        if isinstance(plan.layout, _separable.Volumes):
+            planes, rows = plan.layout.slab
+            how = f"three passes, {kd}x1x1, 1x{kh}x1 then 1x1x{kw}, slabs of {planes} planes of {rows} rows"
+            return Candidate(name, cost, kd + kh + kw, _plan.workspace(plan), error, how)
         how = f"two passes, {kh}x1 then 1x{kw}, strips of {plan.layout.strip_rows} rows"
         return Candidate(name, cost, kh + kw, _plan.workspace(plan), error, how)
     if choice := _winograd.choose(problem, packed):

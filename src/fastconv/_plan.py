@@ -41,7 +41,7 @@ MASKS = 2**18  # that sweeps in place may need; else rows are padded in a strip
 PLAN_BYTES = 2**13  # of a plan and the objects that it holds, about
 CHUNK_TAPS = 512  # added up by themselves: rounding errors stay small, panels in the cache
 LEAST_CHUNK_TAPS = 32  # with precision "highest"
-Layout = _core.Layout | _core.WinogradLayout | _fft.Layout | _separable.Layout
+Layout = _core.Layout | _core.WinogradLayout | _fft.Layout | _separable.Layout | _separable.Volumes
 CORE_NAMES = {
     np.dtype(np.int32): "int32_t",
     np.dtype(np.int64): "int64_t",
@@ -268,10 +268,10 @@ def _make(asked: Problem, dtypes: tuple[np.dtype[Any], ...], keeps_packed: bool)
         takes_weight=pack is _pack_rows and not problem.flip and dtypes[1] == problem.accumulator,
         margin=None,
     )
-    if strip_rows := _separable.choose(problem, keeps_packed, least):
-        passes = _separable.layout(problem, strip_rows)
+    if passes := _separable.choose(problem, keeps_packed, least):
+        convolve = _separable.convolve if isinstance(passes, _separable.Volumes) else _core.passes[name]
         threads = _threads(batch * _separable.cost(problem))
-        separable = plan._replace(core=_core.passes[name], layout=passes, fits=True, threads=threads, call=None)
+        separable = plan._replace(core=convolve, layout=passes, fits=True, threads=threads, call=None)
         plan = plan._replace(instead=separable, packing=("separable", *packing), call=None, takes_weight=False)
     elif isinstance(layout, _core.Layout) and _winograd.cost_by_position(problem) <= least:
         plan = plan._replace(
@@ -319,13 +319,12 @@ def prepare(plan: Plan, weight: Array) -> Any:
 
 
 def _prepare(plan: Plan, weight: Array) -> Any:
-    if plan.instead and isinstance(plan.instead.layout, _separable.Layout):
-        filters = kernels(plan, weight).reshape(-1, *plan.problem.kernel[1:])
-        if passes := _separable.split(filters, plan.problem.precision):
+    if plan.instead and isinstance(plan.instead.layout, _separable.Layout | _separable.Volumes):
+        size = plan.problem.kernel[plan.problem.kernel[0] == 1 :]
+        if passes := _separable.split(kernels(plan, weight).reshape(-1, *size), plan.problem.precision):
             return Instead(passes)
-    elif plan.instead and not all(
-        np.isfinite(filter_).all() for filter_ in weight
-    ):  # zeros of the padding times those count
+    # What is not finite counts when it meets zeros of the padding.
+    elif plan.instead and not all(np.isfinite(filter_).all() for filter_ in weight):
         return Instead(_prepare(plan.instead, weight))
     return plan.pack(plan, weight)
 
@@ -477,7 +476,7 @@ def _convolve(plan: Plan, images: Array, filters: Any, bias: Array | None, maps:
     """Convolve images (N, C, D, H, W) into maps (N, K, D', H', W'), those to be converted image by image or block by block."""
     problem = plan.problem
     accumulator = problem.accumulator
-    if isinstance(plan.layout, _fft.Layout):  # it cuts blocks of its own out of any array
+    if isinstance(plan.layout, _fft.Layout | _separable.Volumes):  # they cut blocks of their own out of any array
         plan.core(images, filters, bias, maps, problem.pad, plan.layout, threads)
         return
     readable = _readable(images, accumulator, problem.is_pointwise)

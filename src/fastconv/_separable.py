@@ -3,29 +3,39 @@
     weight[k] = columns[k] rows[k]^T:   map[k] = activation(bias[k] + rows[k] * (columns[k] * image)),   * being convolution
 
 The first pass slides columns down some rows of output, over the whole width of the image; the second slides rows along them while
-they are in the cache. NaN and infinity reach the outputs that direct summation would give them (though either may take the other's
-place where weights are nothing beside the largest), and no sum on the way overflows unless direct summation might.
+they are in the cache. Kernels of three axes take one more pass before these, by the depths of a kernel through some planes; down
+a volume (D, H, W), that is the same as columns down an image (D, H * W).
+
+NaN and infinity reach the outputs that direct summation would give them (though either may take the other's place where weights
+are nothing beside the largest), and no sum on the way overflows unless direct summation might.
 """
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from fastconv import _core
 from fastconv._check import LINE_BYTES, Array, Problem
+from fastconv.config import spread
 
 # How many roundings, each by half a unit in the last place, may part a kernel from one of rank 1: all weights together as
 # large as if each had this many, one weight alone many more, for what was computed in few digits is least exact in the tails.
 ROUNDINGS, ROUNDINGS_OF_ONE = 4, 512
-STRIP_BYTES = 2**19  # of the first pass's sums
+STRIP_BYTES = 2**19  # of the sums of a pass of columns
+SLAB_BYTES = 2**21  # of those of a pass of depths
+SLAB_PLANES = 12  # of a slab, at most: a multiple of what sweeps compute at a time
 WORKSPACE_BYTES = 2**22
 
 # What things cost, in products of the best direct kernel.
 COLUMN, ROW = 1.5, 2.0  # a product of either pass
 PIXEL = 9.5  # a sum of either pass, whatever it adds up
 CALL = 1.5e5  # what a call takes longer
+LEAST_ROWS = 12  # of a slab
 AT_A_TIME = 6  # rows that the sweeps of tall kernels compute
 SPLIT = 1e8  # a problem so large that trying to split its kernels does not matter, if the result is used but once
 
@@ -33,6 +43,7 @@ SPLIT = 1e8  # a problem so large that trying to split its kernels does not matt
 class Passes(NamedTuple):
     """Kernels, split."""
 
+    depths: Array  # (K, kd)
     columns: Array  # (K, kh)
     rows: Array  # (K, kw)
 
@@ -46,34 +57,46 @@ class Layout(NamedTuple):
     workspace: int
 
 
-def choose(problem: Problem, keeps_packed: bool, most: float) -> int | None:
-    """Return how many rows to compute at a time, None if two passes cannot do this or cost more than `most`."""
+class Volumes(NamedTuple):
+    """How to go over volumes in three passes, in slabs of some rows of some planes, filter by filter."""
+
+    problem: Problem
+    depths: _core.Layout
+    planes: Layout
+    slab: tuple[int, int]  # planes and rows of output
+    workspace: int
+
+
+def choose(problem: Problem, keeps_packed: bool, most: float) -> Layout | Volumes | None:
+    """Return the layout of two or three passes, None if they cannot do this or cost more than `most`."""
     if problem.channels != problem.groups or problem.accumulator.kind != "f" or problem.algorithm != "auto":
         return None
-    if problem.kernel[0] > 1 or 1 in problem.kernel[1:] or (most < SPLIT and not keeps_packed):
+    if 1 in problem.kernel[1:] or 0 in (*problem.size, *problem.output_size) or (most < SPLIT and not keeps_packed):
         return None
-    row_bytes = problem.filters // problem.groups * problem.size[2] * problem.accumulator.itemsize
-    if 4 * row_bytes > WORKSPACE_BYTES or not row_bytes:
+    if cost(problem) >= most:
         return None
-    strips = -(-problem.output_size[1] // max(4, STRIP_BYTES // row_bytes))
-    rows = -(-problem.output_size[1] // strips)
-    rows += -rows % AT_A_TIME if problem.output_size[1] > rows else 0
-    return rows if cost(problem) < most else None
+    passes = layout(problem) if problem.kernel[0] == 1 else _volumes(problem)
+    return passes if passes and passes.workspace <= 2 * WORKSPACE_BYTES else None
 
 
 def cost(problem: Problem) -> float:
-    """Return how long two passes take on one image, in products at full speed."""
+    """Return how long the passes take on one image, in products at full speed."""
     depth, rows, columns = problem.output_size
-    _, kh, kw = problem.kernel
-    pixels = problem.size[2] * (COLUMN * kh + PIXEL) + columns * (ROW * kw + PIXEL)
-    return CALL + depth * problem.filters * rows * pixels
+    kd, kh, kw = problem.kernel
+    pixels = rows * (problem.size[2] * (COLUMN * kh + PIXEL) + columns * (ROW * kw + PIXEL))
+    pixels += problem.size[1] * problem.size[2] * (COLUMN * kd + PIXEL) if kd > 1 else 0
+    slabs = -(-depth // SLAB_PLANES) if kd > 1 else 1
+    return CALL * slabs + depth * problem.filters * pixels
 
 
-def layout(problem: Problem, strip_rows: int) -> Layout:
-    """Return the layout that computes so many rows at a time."""
+def layout(problem: Problem) -> Layout | None:
+    """Return the layout of two passes, some rows at a time, None if rows are too wide for that."""
     filters, bits, mode = problem.filters // problem.groups, 8 * problem.accumulator.itemsize, problem.padding_mode
     stride, dilation = problem.stride, problem.dilation
     _, kh, kw = problem.kernel
+    strip_rows = _strip_rows(problem)
+    if not strip_rows:
+        return None
     seen = (
         (problem.output_size[2] - 1) * stride[2] + (kw - 1) * dilation[2] + 1
     )  # columns of an image that comes padded
@@ -104,29 +127,157 @@ def layout(problem: Problem, strip_rows: int) -> Layout:
     return Layout(columns, rows, strip_rows, workspace)
 
 
-def split(kernels: Array, precision: str = "default") -> Passes | None:
-    """Return kernels (K, kh, kw) split into columns and rows, None unless all of them are of rank 1 up to rounding.
+def _strip_rows(problem: Problem) -> int:
+    """Return how many rows to compute at a time, 0 if they are too wide."""
+    row_bytes = problem.filters // problem.groups * problem.size[2] * problem.accumulator.itemsize
+    if 4 * row_bytes > WORKSPACE_BYTES:
+        return 0
+    strips = -(-problem.output_size[1] // max(4, STRIP_BYTES // row_bytes))
+    rows = -(-problem.output_size[1] // strips)
+    return rows + (-rows % AT_A_TIME if problem.output_size[1] > rows else 0)
 
-    A kernel of rank 1 is the product of any of its columns and any of its rows, divided by the weight where they cross.
+
+def _volumes(problem: Problem) -> Volumes | None:
+    """Return the layout of three passes, None if rows are too wide or kernels see far more padding than volume."""
+    if problem.padding_mode != "zeros" and any(_span(problem, axis, 1) > 2 * problem.size[axis] for axis in (0, 1)):
+        return None
+    planes = min(problem.output_size[0], SLAB_PLANES)
+    rows = _slab_rows(problem, planes)
+    seen, width = min(_span(problem, 1, rows), problem.size[1]), problem.size[2]
+    in_planes = layout(
+        problem._replace(
+            channels=1,
+            filters=1,
+            groups=1,
+            kernel=(1, *problem.kernel[1:]),
+            output_size=(planes, rows, problem.output_size[2]),
+            stride=(1, *problem.stride[1:]),
+        )
+    )
+    if not in_planes:
+        return None
+    depths = _core.Layout(
+        (1, planes, seen * width),
+        (1, problem.kernel[0], 1),
+        (1, problem.stride[0], 1),
+        (1, problem.dilation[0], 1),
+        1,
+        _core.PADDING_MODES[problem.padding_mode],
+        _core.ACTIVATIONS[None],
+    )
+    itemsize = problem.accumulator.itemsize
+    depths.sweep(1, 8 * itemsize, planes, in_place=True, parts=1, far_maps=False)
+    workspace = planes * seen * width * itemsize + max(depths.workspace, in_planes.workspace)
+    return Volumes(problem, depths, in_planes, (planes, rows), workspace)
+
+
+def _slab_rows(problem: Problem, planes: int) -> int:
+    """Return how many rows of output to compute at a time, of which so many planes are held at once."""
+    seen = SLAB_BYTES // (planes * problem.size[2] * problem.accumulator.itemsize)
+    if seen >= problem.size[1]:
+        return problem.output_size[1]
+    rows = (seen - _span(problem, 1, 1)) // problem.stride[1] + 1
+    return min(max(rows, LEAST_ROWS), problem.output_size[1])
+
+
+def _span(problem: Problem, axis: int, outputs: int) -> int:
+    """Return how many pixels so many neighbouring outputs see along an axis."""
+    return (outputs - 1) * problem.stride[axis] + (problem.kernel[axis] - 1) * problem.dilation[axis] + 1
+
+
+def convolve(
+    images: Array, weight: Passes, bias: Array | None, maps: Array, _: Sequence[int], layout: Volumes, threads: int
+) -> None:
+    """Convolve volumes (N, C, D, H, W) in three passes into maps (N, K, D', H', W'), both of any dtype and strides."""
+    problem, (planes, rows) = layout.problem, layout.slab
+    if not _is_readable(images, problem.accumulator):
+        rows = min(rows, _slab_rows(problem, _span(problem, 0, planes)))  # of which a copy is made
+    steps, sizes = (1, 1, planes, rows), maps.shape[:4]
+    units = itertools.product(*(range(0, size, step) for size, step in zip(sizes, steps, strict=True)))
+    spread(partial(_convolve_slab, images, weight, bias, maps, layout, rows), units, threads)
+
+
+def _convolve_slab(
+    images: Array, weight: Passes, bias: Array | None, maps: Array, layout: Volumes, rows: int, unit: tuple[int, ...]
+) -> None:
+    """Compute some rows of some planes of one map."""
+    n, k, plane, row = unit
+    problem, this = layout.problem, slice(k, k + 1)
+    target = maps[n : n + 1, this, plane : plane + layout.slab[0], row : row + rows]
+    volume, pad = _seen(images[n, k * problem.groups // problem.filters], problem, (plane, row), target.shape[2:4])
+    slab = np.empty((1, 1, target.shape[2], *volume.shape[1:]), problem.accumulator)
+    readable = _is_readable(target, problem.accumulator)
+    block = target if readable else np.empty(target.shape, problem.accumulator)
+    name = "float" if problem.accumulator.itemsize == 4 else "double"
+    flat, flat_slab = (array.reshape(1, 1, 1, array.shape[-3], -1) for array in (volume, slab))
+    weight, offset = Passes(*(lines[this] for lines in weight)), None if bias is None else bias[this]
+    _core.tiles[name](flat, weight.depths, None, flat_slab, (0, pad[0], 0), layout.depths, 1)
+    _core.passes[name](slab, weight, offset, block, (0, pad[1], problem.pad[2]), layout.planes, 1)
+    if not readable:
+        with np.errstate(all="ignore"):  # as for every algorithm
+            np.copyto(target, block, casting="unsafe")
+
+
+def _seen(
+    volume: Array, problem: Problem, start: tuple[int, int], count: tuple[int, int]
+) -> tuple[Array, tuple[int, int]]:
+    """Return what some rows of some planes see of a volume (D, H, W), as the core reads it, and the padding before that."""
+    rows: slice | list[int] = slice(None)
+    above = problem.pad[1]
+    if count[1] < problem.output_size[1]:
+        rows, above = _reach(problem, 1, start[1], count[1])
+    if isinstance(rows, slice) and _is_readable(volume, problem.accumulator):
+        return volume[:, rows], (problem.pad[0] - start[0] * problem.stride[0], above)
+    planes, before = _reach(problem, 0, start[0], count[0])
+    return np.require(volume[planes][:, rows], problem.accumulator, ["C", "A"]), (before, above)
+
+
+def _reach(problem: Problem, axis: int, start: int, count: int) -> tuple[slice | list[int], int]:
+    """Return what some outputs see of an axis, at least one pixel, and how much zero-padding comes before it."""
+    here, before = problem.reach(axis, start, start + count)
+    if isinstance(here, slice) and here.start == here.stop:
+        return slice(0, 1), before - here.start
+    return here, before
+
+
+def _is_readable(array: Array, dtype: np.dtype[Any]) -> bool:
+    """Tell whether the core can read and write this array: of its dtype, and all pixels of a plane side by side."""
+    step, width = dtype.itemsize, array.shape[-1]
+    plain = array.dtype == dtype and array.flags.aligned and array.strides[-2:] == (width * step, step)
+    return plain and not any(stride % step for stride in array.strides)
+
+
+def split(kernels: Array, precision: str = "default") -> Passes | None:
+    """Return kernels (K, kh, kw) or (K, kd, kh, kw) split into lines, None unless all of them are of rank 1 up to rounding.
+
+    A kernel of rank 1 is the product of its lines through any weight, one along each axis, divided by that weight for each of
+    them but one.
     """
-    count, _, kw = kernels.shape
     exact = kernels.astype(np.float64)
-    every = np.arange(count)
-    y, x = np.divmod(np.abs(exact).reshape(count, -1).argmax(axis=1), kw)
-    columns, rows, crossing = exact[every, :, x], exact[every, y], exact[every, y, x]
+    count, *size = exact.shape
+    place = np.unravel_index(np.abs(exact).reshape(count, -1).argmax(axis=1), size)
+    crossing = exact[np.arange(count), *place]
     if not crossing.all():
         return None
+    lines = [exact[np.arange(count), *place[:axis], :, *place[axis + 1 :]] for axis in range(len(size))]  # (K, taps)
     if precision == "default":
-        columns, rows = (_without_far_tails(lines, kernels.dtype) for lines in (columns, rows))
-    # With columns that add up to no more than 1, sums of the first pass are not larger than the pixels.
-    scale = np.exp2(np.ceil(np.log2(np.abs(columns).sum(axis=1))))
+        lines = [_without_far_tails(line, kernels.dtype) for line in lines]
+    *others, rows = lines
+    passes = []
     with np.errstate(all="ignore"):
-        passes = Passes(
-            (columns / scale[:, np.newaxis]).astype(kernels.dtype),
-            (rows * (scale / crossing)[:, np.newaxis]).astype(kernels.dtype),
-        )
-        products = passes.columns[:, :, np.newaxis].astype(np.float64) * passes.rows[:, np.newaxis]
-        return passes if _agree(products, exact, kernels.dtype, precision) else None
+        for line in others:
+            # With lines that add up to no more than 1, sums before the last pass are not larger than the pixels.
+            scale = np.exp2(np.ceil(np.log2(np.abs(line).sum(axis=1))))
+            rows = rows * (scale / crossing)[:, np.newaxis]
+            passes.append((line / scale[:, np.newaxis]).astype(kernels.dtype))
+        passes.append(rows.astype(kernels.dtype))
+        products = np.ones(count)
+        for line in passes:
+            products = products[..., np.newaxis] * line.reshape(count, *[1] * (products.ndim - 1), -1)
+        if not _agree(products, exact, kernels.dtype, precision):
+            return None
+    depths = passes[0] if len(size) == 3 else np.ones((count, 1), kernels.dtype)
+    return Passes(depths, *passes[-2:])
 
 
 def _without_far_tails(lines: Array, dtype: np.dtype[Any]) -> Array:
