@@ -78,7 +78,7 @@ def conv2d(
     algorithm : {"auto", "direct", "winograd", "fft"}
         How to compute it; one that cannot do the problem is refused. ``"direct"`` adds up every product.
         ``"winograd"`` multiplies less, for kernels of 3 taps a side and more; ``"fft"`` transforms blocks of the image,
-        for large kernels, by scipy if it is installed. ``"auto"`` takes the fastest, and two passes where every kernel
+        for large kernels, by scipy if it is installed. ``"auto"`` takes the fastest, and a pass along each axis where every kernel
         that sees one channel is the product of a column and a row.
     precision : {"default", "highest"}
         ``"highest"`` is never less accurate than direct summation, whatever the data: it takes neither ``"winograd"`` nor ``"fft"``.
