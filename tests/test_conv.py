@@ -439,6 +439,15 @@ def test_signals_of_similar_lengths_share_a_plan_and_nothing_else(weight_shape, 
     np.testing.assert_allclose(alone[-1], expected, rtol=0, atol=1e-5 * max(1, abs(expected).max()))
 
 
+def test_volumes_with_rows_of_similar_lengths_share_a_plan_and_nothing_else(rng):
+    kernel = np.multiply.outer(np.outer([1, 2, 3, 2, 1], [1, 3, 1]), np.ones(9)).astype(np.float32)
+    bank = fc.FilterBank(kernel[np.newaxis, np.newaxis], padding="same")  # in three passes
+    for n in [5000, 4990, 5001]:
+        volume = values(rng, (6, 10, n), "f4")
+        np.testing.assert_array_equal(bank(volume), fc.FilterBank(bank.weight, padding="same")(volume))
+    assert len(bank._ready) == 1
+
+
 def test_arguments_are_left_as_they_were(rng):
     image, weight, bias = values(rng, (2, 9, 11), "f4"), values(rng, (3, 2, 3, 3), "f4"), values(rng, 3, "f4")
     before = [a.copy() for a in (image, weight, bias)]

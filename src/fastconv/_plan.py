@@ -203,7 +203,7 @@ def _fit(plan: Plan, problem: Problem) -> Plan:
         maps_shape=maps,
         whole_images_shape=whole_images,
         whole_maps_shape=whole_maps,
-        layout=layout._replace(problem=problem) if isinstance(layout, _fft.Layout) else layout,
+        layout=layout._replace(problem=problem) if isinstance(layout, _fft.Layout | _separable.Volumes) else layout,
         call=call and call.resized(whole_images, whole_maps, problem.output_shape, problem.pad),
         instead=plan.instead and _fit(plan.instead, problem),
     )
