@@ -461,3 +461,12 @@ def test_functions_say_what_they_do(axes):
     assert CONV[axes].__name__ == f"conv{axes}d"
     for word in ("flip", "cross-correlation", "Parameters", "Returns", "Raises", "Examples"):
         assert word in CONV[axes].__doc__, word
+
+
+@pytest.mark.parametrize("algorithm", ["auto", "direct", "fft"])
+def test_a_stride_may_leave_out_the_only_row_and_see_padding_instead(algorithm):
+    image, weight = np.ones((4, 1, 12), np.float32), np.ones((3, 4, 1, 1), np.float32)
+    maps = fc.conv2d(image, weight, [1, 2, 3], stride=(3, 1), padding=(1, 0), algorithm=algorithm)
+    assert (maps == np.array([1, 2, 3]).reshape(3, 1, 1)).all()
+    maps = fc.conv2d(image, weight, [1, 2, 3], stride=(3, 1), padding=((0, 2), (0, 0)), algorithm=algorithm)
+    assert (maps == np.array([5, 6, 7]).reshape(3, 1, 1)).all()

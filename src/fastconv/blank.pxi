@@ -192,7 +192,7 @@ def dynamic_range(const real[:, :, :, :, :] image, cell):
     """Return how much brighter cells (depth, rows, columns) of images (groups, C / groups, D, H, W) are than the least.
 
     That is the mean of the largest magnitudes in each, relative to the least one that is not 0, in the group where this
-    is greatest; whether there are cells of nothing but zeros; and whether there are any in a group that has others, too.
+    is greatest; whether some cells hold nothing but zeros; and whether some do in a group that has others, too.
     Columns lie side by side.
     """
     cdef Cells cells
