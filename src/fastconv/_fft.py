@@ -40,7 +40,7 @@ LEAST_TIMES = 4  # or, if that is asked for, so many times the least that will d
 UNIT_BYTES = 2**20  # that are worked on at a time, if there is more than one block in it
 # How much brighter a block may be than its darkest part, for numbers of so many bytes: errors of dark outputs then stay below 1e-4
 # of the sum of their products' magnitudes.
-RANGE = {4: 64.0, 8: 2.0**35}
+RANGE = {4: 24.0, 8: 2.0**33}
 LEAST_CELL = 4  # pixels that are looked at together; fewer may well be dark
 NOISE = 2.0**-48  # of the largest sum, that transforms in double precision leave elsewhere, at most
 
