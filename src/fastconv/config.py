@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import platform
+from _thread import LockType, allocate_lock, start_new_thread
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
@@ -93,34 +94,42 @@ def num_threads(threads: int | None) -> int:
 
 
 def spread(work: Callable[[tuple[int, ...]], None], units: Iterable[tuple[int, ...]], threads: int) -> None:
-    """Do work on every unit, on so many threads: for work that holds the GIL only now and then."""
+    """Do work on every unit, on so many threads: for work that holds the GIL only now and then.
+
+    Threads are started without the locks of `threading` and `concurrent.futures`: a signal handler that convolves may have
+    interrupted a thread that holds them.
+    """
     remaining = iter(list(units))
+    helpers: list[LockType] = []  # each held until its thread ends
+    errors: list[BaseException] = []
 
     def work_on_some() -> None:
         for unit in remaining:
             work(unit)
 
-    if threads == 1:
-        work_on_some()
-        return
-    try:
-        from concurrent.futures import ThreadPoolExecutor  # takes a while to import
-    except RuntimeError:  # nor can it be, when Python is about to end
-        work_on_some()
-        return
-
-    with ThreadPoolExecutor(threads - 1) as pool:
+    def help_out(at_work: LockType) -> None:
         try:
-            helpers = []
-            with suppress(RuntimeError):  # which is raised when Python is about to end
-                for _ in range(threads - 1):
-                    helpers.append(pool.submit(work_on_some))
             work_on_some()
-            for helper in helpers:
-                helper.result()
-        finally:  # after an interrupt nobody goes on
-            for _ in remaining:
-                pass
+        except BaseException as error:  # noqa: BLE001  raised by the caller's thread
+            errors.append(error)
+        finally:
+            at_work.release()
+
+    try:
+        with suppress(RuntimeError):  # which is raised when Python is about to end
+            for _ in range(threads - 1):
+                at_work = allocate_lock()
+                at_work.acquire()
+                start_new_thread(help_out, (at_work,))
+                helpers.append(at_work)
+        work_on_some()
+    finally:  # after an interrupt nobody goes on
+        for _ in remaining:
+            pass
+        for at_work in helpers:
+            at_work.acquire()
+    if errors:
+        raise errors[0]
 
 
 def _default_threads() -> int:
