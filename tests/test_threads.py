@@ -285,6 +285,54 @@ print(np.diff(asked).max())
     assert float(run.stdout) < 0.2  # twice as long as promised, since machines differ
 
 
+@pytest.mark.skipif(not hasattr(signal, "ITIMER_REAL"), reason="the system has no timer that sends signals")
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("way", ["call", "finalizer"])
+@pytest.mark.parametrize("large_first", [False, True])
+@pytest.mark.parametrize("algorithm", ["direct", "auto", "fft"])
+def test_a_signal_handler_may_convolve(algorithm, large_first, way, threads):
+    """In the middle of a call, and needing a larger or a smaller workspace, by itself or in the finalizer of what it drops."""
+    program = f"""
+signal.alarm(40)
+rng = np.random.default_rng(0)
+def numbers(*shape):
+    return rng.standard_normal(shape, np.float32)
+options = {{"padding": 1, "threads": {threads}, "algorithm": {algorithm!r}}}
+bank, twice = fc.FilterBank(numbers(64, 64, 3, 3), padding=1), fc.FilterBank(numbers(4, 4, 5, 5), padding=2)
+calls = [
+    (numbers({20 if algorithm == "fft" else 200}, 1, 128, 128), numbers(1, 1, 3, 3)),
+    (numbers({1 if algorithm == "fft" else 8}, 64, 30, 38), numbers(64, 64, 3, 3)),
+]{"[::-1]" if large_first else ""}
+images = numbers(64, 20, 28), numbers(40, 4, 90, 90)
+def convolve(n):
+    return fc.conv2d(*calls[n], **options)
+expected = convolve(0), convolve(1), bank(images[0]), twice(images[1])
+wrong, handled = [], 0
+def check(*results):
+    wrong.extend(n for n, maps in results if not (maps == expected[n]).all())
+class Dropped:
+    def __del__(self):
+        check((1, convolve(1)))
+def handle(*_):
+    global handled
+    handled += 1
+    if {way!r} == "finalizer":
+        Dropped()
+    else:  # the call that is interrupted, perhaps, among others
+        check((1, convolve(1)), (0, convolve(0)), (2, bank(images[0], threads={threads})), (3, twice(images[1])))
+signal.signal(signal.SIGALRM, handle)
+for _ in range(200):
+    signal.setitimer(signal.ITIMER_REAL, 0.001)
+    check((0, convolve(0)), (3, twice(images[1], threads={threads})))
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    if handled == 5:
+        break
+print(handled, wrong)
+"""
+    run = run_program(program)
+    assert (run.returncode, run.stdout, run.stderr) == (0, "5 []\n", "")
+
+
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="only Linux tells where threads may run")
 def test_workers_keep_off_the_callers_cpu():
     if (cpus := len(os.sched_getaffinity(0))) < 2:
