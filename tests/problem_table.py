@@ -208,6 +208,35 @@ def _options() -> Iterator[Case]:
         yield Case(image, weight, {**options, "flip": True})
 
 
+def _small_maps() -> Iterator[Case]:
+    """Strides from one to beyond the image, for all kinds of kernels: maps of one to three columns, of one to three or more rows."""
+    kinds = [  # channels, filters, groups, rows and columns of a kernel
+        *[(1, 1, 1, taps, taps) for taps in (2, 3, 4, 5, 7, 9, 11)],
+        *[(1, 3, 1, rows, taps) for rows in (1, 3, 5) for taps in (3, 5, 7)],
+        *[(groups, groups, groups, taps, taps) for groups in (2, 9, 21, 64) for taps in (3, 5, 7)],
+        *[(17, 34, 17, 3, taps) for taps in (1, 2, 3, 5, 7, 9)],
+        *[(3, 10, 1, 3, 3), (70, 20, 1, 3, 3), (16, 40, 1, 5, 2), (3, 20, 1, 7, 7), (40, 5, 1, 1, 7), (12, 9, 1, 7, 1)],
+        *[(6, 9, 3, 3, 3), (40, 40, 5, 3, 3)],
+        *[(6, 9, 1, 1, 1), (600, 17, 1, 1, 1), (20, 40, 2, 1, 1)],
+    ]
+    for number, ((channels, filters, groups, rows, taps), width) in enumerate(itertools.product(kinds, [28, 100])):
+        image, weight = (1 + number % 2, channels, 12, max(width, taps)), (filters, channels // groups, rows, taps)
+        for columns, padding in itertools.product([1, 2, 3], [0, 1]):
+            stride = (image[3] + 2 * padding - taps) // columns + 1
+            for step in [(1, stride), (image[2], stride)] if columns > 1 else [(2, stride), 3 * image[3]]:
+                yield Case(image, weight, {"stride": step, "padding": padding, "groups": groups})
+            narrow = (*image[:3], taps + columns - 1)
+            yield Case(narrow, weight, {"stride": (1 + number % 3, 1), "padding": (padding, 0), "groups": groups})
+    for channels, filters, groups in [(1, 1, 1), (1, 4, 1), (18, 18, 18), (5, 20, 1), (40, 6, 2)]:
+        for taps, columns in itertools.product([1, 3, 5, 7, 32], [1, 2, 3]):
+            for stride in {(100 - taps) // columns + 1, 100 if columns == 1 else 1 + 99 // columns}:
+                yield Case(
+                    (2, channels, 100), (filters, channels // groups, taps), {"stride": stride, "groups": groups}
+                )
+                volume, kernel = (1, channels, 4, 5, 40), (filters, channels // groups, 2, 3, min(taps, 7))
+                yield Case(volume, kernel, {"stride": (1, 2, 1 + stride // 2), "groups": groups, "padding": 1})
+
+
 CASES = list(
     itertools.chain(
         _dense(),
@@ -219,3 +248,4 @@ CASES = list(
         _options(),
     )
 )
+SMALL_MAPS = list(_small_maps())

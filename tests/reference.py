@@ -105,3 +105,43 @@ def exact_dtype(*operands: Any) -> type:
     if "c" in kinds:
         return np.complex128
     return object if kinds <= set("biu") else np.float64
+
+
+def places(size: int, taps: int, stride: int, dilation: int, pads: tuple[int, int], mode: str) -> Any:
+    """Where along an axis every output (outputs, taps) sees a pixel, however far apart; `size` for a zero of the padding."""
+    outputs = (size + sum(pads) - (taps - 1) * dilation - 1) // stride + 1
+    whole = object if max(size + sum(pads), taps * dilation, outputs * stride) >= 2**60 else np.int64  # without a bound
+    position = (
+        np.add.outer(np.arange(outputs).astype(whole) * stride, np.arange(taps).astype(whole) * dilation) - pads[0]
+    )
+    if mode == "zeros":
+        position = np.where((position >= 0) & (position < size), position, size)
+    elif mode == "replicate" or size == 1:
+        position = np.clip(position, 0, size - 1)
+    elif mode == "circular":
+        position = position % size
+    else:
+        last = 2 * size - (1 if mode == "symmetric" else 2)  # whose mirror image is the first one
+        position = position % (last + (mode == "symmetric"))
+        position = np.minimum(position, last - position)
+    return position.astype(np.intp)
+
+
+def convolve_place_by_place(
+    image: Any,
+    weight: Any,
+    stride: Any = (1, 1),
+    padding: Any = ((0, 0), (0, 0)),
+    dilation: Any = (1, 1),
+    groups: int = 1,
+    padding_mode: str = "zeros",
+) -> Any:
+    """Convolve an image (C, H, W) with a bank, without ever making the padding: it may be wider than memory."""
+    axes = zip(image.shape[1:], weight.shape[2:], stride, dilation, padding, strict=True)
+    rows, columns = (places(*axis, padding_mode) for axis in axes)
+    seen = np.pad(image, ((0, 0), (0, 1), (0, 1)))[
+        :, rows[:, :, np.newaxis, np.newaxis], columns
+    ]  # (C, H', kh, W', kw)
+    seen = seen.reshape(groups, -1, *seen.shape[1:])
+    bank = weight.reshape(groups, -1, *weight.shape[1:])
+    return np.einsum("gchiwj,gkcij->gkhw", seen, bank).reshape(len(weight), len(rows), len(columns))

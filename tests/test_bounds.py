@@ -1,20 +1,25 @@
 """No byte before or after an array is read or written, workspaces stay small, and sizes may be huge.
 
-Run as a program, this file convolves arrays that end, or begin, where a protected page does, each problem in a process of its own.
+Run as a program, this file convolves arrays that end, or begin, where a protected page does, and with kernels that span billions of
+pixels, in a process that may crash.
 """
 
 import ctypes
 import faulthandler
+import itertools
 import math
 import mmap
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
-from problem_table import CASES, CONV, Case
+from problem_table import CASES, CONV, SMALL_MAPS, Case
+from reference import convolve_place_by_place
 
 import fastconv as fc
 from fastconv import _core, _plan
@@ -30,13 +35,12 @@ STRIPS = [
     (Case((1, 32, 1, 25672), (48, 32, 1, 1)), 50),
     (Case((1, 40, 61, 30), (40, 40, 3, 3)), 50),
 ]
-ROUNDS = [  # case, dtype, threads, whether arrays lie at the end of their pages
-    *((case, np.float32, 1, True) for case in CASES),
-    *((case, np.float32, 1, False) for case in CASES[::3]),
-    *((case, np.float64, 1, True) for case in CASES[1::3]),
-    *((case, np.float16, 1, True) for case in BLOCKS),
-    *((case, dtype, threads, True) for case, threads in STRIPS for dtype in (np.float32, np.float64)),
+# Images that kernels of rank 1 cross in two passes, with maps of a few columns.
+TALL = [
+    Case((1, channels, 900, taps - 1 + columns), (channels, 1, 31, taps), {"groups": channels, "padding": (15, 0)})
+    for channels, taps, columns in itertools.product([1, 3], [9, 31], [1, 2, 3])
 ]
+DISTANCES = [2**30, 2**31 - 1, 2**31, 2**32 + 1, 2**62, 2**63]
 
 
 def guarded(array: Any, at_end: bool) -> Any:
@@ -62,46 +66,111 @@ def guarded_weights(packed: Any, at_end: bool) -> Any:
     return type(packed)(*arrays) if hasattr(packed, "_fields") else tuple(arrays)
 
 
-def convolve_guarded(case: Case, dtype: Any, threads: int, at_end: bool) -> None:
+def convolve_guarded(case: Case, dtype: Any, threads: int, at_end: bool, algorithm: str = "auto") -> None:
     """Convolve with every array guarded, packed weights too, by a function and by a bank."""
     arrays = case.draw(dtype, integers=True)
+    options = case.options | {"algorithm": algorithm}
+    if algorithm == "separable":
+        arrays[1] = arrays[1][..., :1] * arrays[1][..., :1, :]
+        options = case.options
     expected = case.expected(arrays)
     _plan.prepare = lambda plan, weight: guarded_weights(PREPARE(plan, weight), at_end)
     image, weight, bias = (None if array is None else guarded(array, at_end) for array in arrays)
     out = guarded(np.zeros(expected.shape, dtype), at_end)
+    convolve = CONV[len(case.weight) - 2]
     calls = {
-        "function": lambda: case.convolve((image, weight, bias), out=out, threads=threads),
-        "function that makes its result": lambda: case.convolve((image, weight, bias), threads=threads),
-        "bank": lambda: fc.FilterBank(weight, bias, **case.options)(image, out=out, threads=threads),
+        "function": lambda: convolve(image, weight, bias, **options, out=out, threads=threads),
+        "function that makes its result": lambda: convolve(image, weight, bias, **options, threads=threads),
+        "bank": lambda: fc.FilterBank(weight, bias, **options)(image, out=out, threads=threads),
     }
     for name, call in calls.items():
-        wrong = ~np.isclose(call(), expected, rtol=1e-3, atol=1e-3)
+        try:
+            wrong = ~np.isclose(call(), expected, rtol=1e-3, atol=1e-3)
+        except ValueError:  # this algorithm cannot do it
+            if algorithm not in ("winograd", "fft"):
+                raise
+            return
         assert not wrong.any(), f"{wrong.sum()} wrong outputs by a {name}"
+
+
+def convolve_far(image_shape: Any, weight_shape: Any, algorithm: str, **options: Any) -> None:
+    """Convolve with taps, or outputs, so far from each other that most see nothing of the image, or refuse to."""
+    rng = np.random.default_rng(0)
+    image, weight = (rng.integers(-3, 4, shape).astype(np.float32) for shape in (image_shape, weight_shape))
+    try:
+        maps = fc.conv2d(image, weight, algorithm=algorithm, **options)
+    except (ValueError, MemoryError):
+        return
+    expected = convolve_place_by_place(image, weight, **options)
+    assert maps.shape == expected.shape, f"{maps.shape} instead of {expected.shape}"
+    assert np.allclose(maps, expected, atol=1e-3), "wrong outputs"
+
+
+def rounds() -> Iterator[Any]:
+    """Yield a function and its arguments for everything that may end the process."""
+    guarded_rounds = [  # case, dtype, threads, whether arrays lie at the end of their pages, algorithm
+        *((case, np.float32, 1, True) for case in CASES + SMALL_MAPS),
+        *((case, np.float32, 1, False) for case in (CASES + SMALL_MAPS)[::3]),
+        *((case, np.float64, 1, True) for case in (CASES + SMALL_MAPS)[1::3]),
+        *((case, np.float16, 1, True) for case in BLOCKS),
+        *((case, dtype, threads, True) for case, threads in STRIPS for dtype in (np.float32, np.float64)),
+        *((case, np.float32, 1, True, "winograd") for case in SMALL_MAPS[::2]),
+        *((case, np.float32, 1, True, "fft") for case in SMALL_MAPS[::5]),
+        *((case, dtype, 1, True, "separable") for case in TALL for dtype in (np.float32, np.float64)),
+    ]
+    for arguments in guarded_rounds:
+        yield convolve_guarded, arguments, {}
+    shapes = [
+        ((1, 2, 4), (1, 1, 2, 2)),
+        ((2, 4, 4), (8, 2, 2, 2)),
+        ((3, 2, 4), (9, 3, 3, 3)),
+        ((4, 2, 1), (4, 1, 3, 1)),
+    ]
+    for distance, (image, weight), mode in itertools.product(DISTANCES, shapes, ["zeros", "reflect"]):
+        options: dict[str, Any] = {"padding_mode": mode, "groups": image[0] // weight[1]}
+        for algorithm, steps in itertools.product(["auto", "direct"], [(1, distance), (distance, distance - 3)]):
+            reach = [(taps - 1) * step for taps, step in zip(weight[2:], steps, strict=True)]
+            yield (
+                convolve_far,
+                (image, weight, algorithm),
+                options | {"dilation": steps, "padding": ((reach[0], 0), (0, reach[1]))},
+            )
+            wide = ((weight[2], 0), (distance, weight[3]))
+            yield convolve_far, (image, weight, algorithm), options | {"stride": steps, "padding": wide}
+
+
+ROUNDS = list(rounds())
 
 
 def run_rounds(reached: Any) -> None:
     for index in range(reached[0], len(ROUNDS)):
         reached[0] = index
+        signal.alarm(10)
+        function, arguments, options = ROUNDS[index]
         try:
-            convolve_guarded(*ROUNDS[index])
+            function(*arguments, **options)
         except AssertionError as error:
-            print(error, *ROUNDS[index], flush=True)
+            print(error, *arguments, options, flush=True)
     reached[0] = len(ROUNDS)
 
 
 def main() -> None:
     """Run all rounds in a child; after a crash say so, and go on in another child."""
+    import resource  # which is not everywhere
+
     faulthandler.disable()
+    if "asan" not in os.environ.get("LD_PRELOAD", ""):  # which wants a thousand times as much
+        resource.setrlimit(resource.RLIMIT_AS, (2**32, 2**32))
     reached = np.frombuffer(
         mmap.mmap(-1, mmap.PAGESIZE), np.int64
-    )  # shared with the children: the round that is running
+    )  # the round that is running: shared with the children
     while reached[0] < len(ROUNDS):
         if not os.fork():
             run_rounds(reached)
             os._exit(0)
         _, status = os.wait()
         if status:
-            print(f"ended with status {status}", *ROUNDS[reached[0]], flush=True)
+            print(f"ended with status {status}", *ROUNDS[reached[0]][1:], flush=True)
             reached[0] += 1
 
 
@@ -110,7 +179,7 @@ def main() -> None:
 def test_nothing_beyond_the_arrays_is_touched(isa):
     environment = os.environ | {"FASTCONV_ISA": isa}
     command = [sys.executable, __file__]
-    run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900, check=False)
     assert (run.stdout + run.stderr).splitlines() == []
     assert run.returncode == 0
 
