@@ -482,7 +482,6 @@ def test_passes_agree_with_the_definition(axes, data):
 
 
 def forget_plans() -> None:
-    _plan.make.cache_clear()
     conv._plans.clear()
 
 

@@ -248,7 +248,7 @@ def _convolve_unit(
                 values = _transform_back(products, layout)  # (blocks, groups, *outputs)
                 if dtype != strip.dtype:
                     values = _rounded(values, strip.dtype)
-                clean &= np.isfinite(values).all(axis=(2, 3, 4))
+                clean &= _are_finite(values)
                 if blank is not None:
                     for b, some_blank in enumerate(_cut(blank, columns)):
                         values[b][_last_axes(map(slice, some_blank.shape[1:]))][some_blank] = 0
@@ -263,6 +263,12 @@ def _convolve_unit(
             offset = None if offsets is None else offsets[g].ravel()
             values = layout.convolve(problem, blocks[b, g], filters[groups, some][g], offset)
             targets[b][g] = values[_last_axes(map(slice, targets[b][g].shape))]
+
+
+def _are_finite(values: Array) -> Array:
+    """Tell of which (blocks, groups, *outputs) all outputs are finite."""
+    finite: Array = np.isfinite(values.sum(axis=(2, 3, 4)))  # which a sum of finite numbers may fail to be, but seldom is
+    return finite if finite.all() else np.isfinite(values).all(axis=(2, 3, 4))
 
 
 def _rounded(values: Array, dtype: np.dtype[Any]) -> Array:
@@ -329,6 +335,8 @@ def _blocks(strip: Array, layout: Layout) -> Array:
     """Return the blocks of a strip, which overlap in memory: (blocks, groups, C / groups, *length)."""
     step = layout.outputs[2] * layout.problem.stride[2]
     count = (strip.shape[-1] - layout.length[2]) // step + 1
+    if count == 1:
+        return strip[np.newaxis]
     strides = (step * strip.strides[-1], *strip.strides)
     return as_strided(strip, (count, *strip.shape[:2], *layout.length), strides, writeable=False)
 

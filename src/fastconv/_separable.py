@@ -211,7 +211,7 @@ def _convolve_slab(
     name = "float" if problem.accumulator.itemsize == 4 else "double"
     flat, flat_slab = (array.reshape(1, 1, 1, array.shape[-3], -1) for array in (volume, slab))
     weight, offset = Passes(*(lines[this] for lines in weight)), None if bias is None else bias[this]
-    _core.tiles[name](flat, weight.depths, None, flat_slab, (0, pad[0], 0), layout.depths, 1)
+    _core.tiles[name](flat, weight.depths.reshape(-1), None, flat_slab, (0, pad[0], 0), layout.depths, 1)
     _core.passes[name](slab, weight, offset, block, (0, pad[1], problem.pad[2]), layout.planes, 1)
     if not readable:
         with np.errstate(all="ignore"):  # as for every algorithm

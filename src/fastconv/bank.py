@@ -173,7 +173,7 @@ class FilterBank:
         shape = array.shape
         planned = shape if not shape or shape[-1] < _plan.LONG_ROW else _plan.planned_shape(shape)
         ready = self._ready.get((planned, array.dtype))
-        if ready is None or ready[0].images_shape[-1] != shape[-1]:
+        if ready is None or (planned is not shape and ready[0].images_shape[-1] != shape[-1]):
             ready = self._prepare(ready, (planned, array.dtype), shape)
         plan, packed = ready
         return _plan.run(plan, array, self._weight, self._bias, out, config.num_threads(threads), packed)

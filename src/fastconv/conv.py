@@ -315,7 +315,7 @@ def _convolve(
         else:
             key = (key,)  # now that these are known to be no (2.0, 2.0), which equals (2, 2)
         plan = _plans.get(key)
-    if plan is None or plan.images_shape[-1] != shape[-1]:
+    if plan is None or (planned is not shape and plan.images_shape[-1] != shape[-1]):
         fitted = None if plan is None else _plan.fit(plan, shape)
         if fitted is None:
             checked = _checked(axes, image, filters, offset, options)

@@ -172,10 +172,11 @@ static struct {
     _Atomic int status;  /* not 0: let the units left over be */
 } pool = {.busy = ATOMIC_FLAG_INIT, .mutex = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER};
 
-/* Spin at first, then let others have the CPU: they may be what is waited for. */
+/* Spin at first, then let others have the CPU: they may be what is waited for. Who waits for long sleeps in between. */
 static void wait_a_little(int turns) {
     if (turns < 1000) RELAX();
-    else sched_yield();
+    else if (turns < 2000) sched_yield();
+    else nanosleep(&(struct timespec){.tv_nsec = 50000}, NULL);
 }
 
 static int has_units(void) {
