@@ -1017,6 +1017,7 @@ cdef void convolve_unit(real *workspace, const Job *job, Py_ssize_t index) noexc
                        + unit.depth * job.map_step[2] + unit.first_row * job.map_size[2])
     cdef Tile[BLOCK_TILES] tiles
     cdef Py_ssize_t tile, turn, turns = ceiling(unit.tiles, job.block_tiles), count, block, products = 0
+    cdef Py_ssize_t filters = ceiling(job.filters, filter_blocks(job))  # of a block
     cdef Range taps, some
     if job.in_place:
         strip = <real *>(image + unit.depth * job.axis[0].stride * job.image_step[2]
@@ -1033,12 +1034,12 @@ cdef void convolve_unit(real *workspace, const Job *job, Py_ssize_t index) noexc
         taps = Range(0, 0)
         while taps.last < job.taps:
             taps = next_chunk(job, taps)
-            if is_stopped(&products, job.filters * (taps.last - taps.first) * unit.pixels // turns):
-                return
             if job.panels:
                 for tile in range(count):
                     fill_panel(panels + tile * panel_step(job), strip, job, tiles[tile].pixels, unit.pixels, taps, runs)
             for block in range(unit.blocks.first, unit.blocks.last):
+                if is_stopped(&products, filters * (taps.last - taps.first) * unit.pixels // turns):
+                    return
                 if job.lanes == PIXELS:
                     multiply_pixels(maps, strip, panels, sums, job, &unit, tiles, count, block, taps)
                 else:
