@@ -145,7 +145,8 @@ class Definition:
 
     values: Any
     sums: Any  # before the activation
-    products: Any  # the sum of the magnitudes of those that are finite
+    pixels: Any  # the sum of the magnitudes of those that are seen, finite ones
+    products: Any  # and likewise
     scale: Any  # and of the bias
     dtype: Any  # of the result
     accumulator: Any
@@ -175,7 +176,8 @@ def define(drawn: Drawn) -> Definition:
         sums = seen @ bank + offsets  # (N, groups, H' W', K / groups)
         products = abs(finite(seen)) @ abs(finite(bank)) if work in (float, complex) else 0 * sums
         values = ACTIVATIONS[drawn.option("activation")](sums)
-    parts = (values, sums, products, products + abs(finite(offsets)))
+    pixels = np.broadcast_to(abs(finite(seen)).sum(axis=3, keepdims=True), sums.shape)
+    parts = (values, sums, pixels, products, products + abs(finite(offsets)))
     return Definition(*(part.swapaxes(2, 3).reshape(drawn.shape) for part in parts), *result_dtypes(drawn))
 
 

@@ -349,7 +349,7 @@ def kernels(plan: Plan, weight: Array, first: int = 0, last: int | None = None) 
 
 def copy_in_pieces(filters: Array, dtype: np.dtype[Any]) -> Array:
     """Return filters copied to a contiguous array of this dtype, some at a time, so that an interrupt need not wait for all."""
-    copy: Array = np.empty(filters.shape, dtype)
+    copy: Array = _core.empty(filters.shape, dtype)
     step = max(1, CONVERTED_WEIGHTS // max(1, math.prod(filters.shape[1:])))
     for start in range(0, filters.shape[0], step):
         copy[start : start + step] = filters[start : start + step]

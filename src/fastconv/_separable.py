@@ -205,9 +205,9 @@ def _convolve_slab(
     problem, this = layout.problem, slice(k, k + 1)
     target = maps[n : n + 1, this, plane : plane + layout.slab[0], row : row + rows]
     volume, pad = _seen(images[n, k * problem.groups // problem.filters], problem, (plane, row), target.shape[2:4])
-    slab = np.empty((1, 1, target.shape[2], *volume.shape[1:]), problem.accumulator)
+    slab = _core.empty((1, 1, target.shape[2], *volume.shape[1:]), problem.accumulator)
     readable = _is_readable(target, problem.accumulator)
-    block = target if readable else np.empty(target.shape, problem.accumulator)
+    block = target if readable else _core.empty(target.shape, problem.accumulator)
     name = "float" if problem.accumulator.itemsize == 4 else "double"
     flat, flat_slab = (array.reshape(1, 1, 1, array.shape[-3], -1) for array in (volume, slab))
     weight, offset = Passes(*(lines[this] for lines in weight)), None if bias is None else bias[this]

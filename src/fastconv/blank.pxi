@@ -153,11 +153,11 @@ def blank_windows(const real[:, :, :, :, :] image, pads, kernel, stride, dilatio
     plane.channels, plane.columns = image.shape[1], Range(0, columns)
     phases = min(rows, axes[1].dilation)
     depth = (outputs[0] - 1) * axes[0].stride + axes[0].span
-    masks = np.empty((image.shape[0], depth, rows, columns), np.uint8)
+    masks = empty((image.shape[0], depth, rows, columns), np.dtype(np.uint8))
     found = np.zeros((*masks.shape[:2], phases), np.uint8)
     cdef unsigned char[:, :, :, ::1] mask = masks
     cdef unsigned char[:, :, ::1] finds = found
-    cdef int[::1] room = np.empty(columns + ceiling(seen_columns(&plane) + WORD, sizeof(int)), np.intc)
+    cdef int[::1] room = empty((columns + ceiling(seen_columns(&plane) + WORD, sizeof(int)),), np.dtype(np.intc))
     plane.down, plane.blank = &room[0], <unsigned char *>&room[columns]
     with nogil:
         for group in range(mask.shape[0]):
@@ -206,7 +206,7 @@ def dynamic_range(const real[:, :, :, :, :] image, cell):
     if cells.depth * cells.rows == 1 and cells.wide >= FOLD:
         cells.rows, cells.high, cells.rest = cells.columns // FOLD, cells.wide // FOLD, cells.columns % FOLD
         cells.columns = cells.wide = cells.step = FOLD
-    cdef real[::1] line = np.empty(cells.columns, np.float32 if real is float else np.float64)
+    cdef real[::1] line = empty((cells.columns,), np.dtype(np.float32 if real is float else np.float64))
     with nogil:
         for group in range(image.shape[0]):
             survey(&cells, &image[group, 0, 0, 0, 0], image.shape[1], image.strides[1] // <Py_ssize_t>sizeof(real),
