@@ -1748,7 +1748,7 @@ cdef class Placing:
         self.nbytes = runs * sizeof(SweepRun) + places * sizeof(Py_ssize_t) + masks * sizeof(unsigned)
         self.memory = malloc(max(1, self.nbytes))
         if self.memory == NULL:
-            raise MemoryError(f"no memory for {self.nbytes} bytes of masks: the kernel has {job.taps} taps")
+            raise MemoryError(f"weight has {job.taps} taps: there is no memory for {self.nbytes} bytes of offsets and masks")
         place = <Py_ssize_t *>(<SweepRun *>self.memory + runs)
         for index in range(places):
             place[index] = (tap_in_order(job, index) * job.axis[2].dilation - job.axis[2].pad if job.lines

@@ -85,18 +85,19 @@ class FilterBank:
         algorithm: str = "auto",
         precision: str = "default",
     ) -> None:
-        self._weight = _frozen_copy(_check.as_array("weight", weight))
-        self._bias = None if bias is None else _frozen_copy(_check.as_array("bias", bias))
-        self._ready = _plan.Cache(READY_BYTES)  # plans with packed weights, by shape and dtype of the image
-        self._packed = _plan.Cache(PACKED_BYTES)  # the weights as each kind of plan wants them
-        self._axes = self._weight.ndim - 2
+        filters = _check.as_array("weight", weight)
+        offset = None if bias is None else _check.as_array("bias", bias)
+        self._axes = filters.ndim - 2
         if self._axes not in (1, 2, 3):
             raise ValueError(
                 "weight must be a bank for signals (K, C/groups, kw), images (K, C/groups, kh, kw) "
-                f"or volumes (K, C/groups, kd, kh, kw); got shape {self._weight.shape}"
+                f"or volumes (K, C/groups, kd, kh, kw); got shape {filters.shape}"
             )
-        dtypes = [array.dtype for array in (self._weight, self._bias) if array is not None]
-        _check.check_weight(self._axes, self._weight.shape, dtypes)
+        dtypes = [filters.dtype] if offset is None else [filters.dtype, offset.dtype]
+        _check.check_weight(self._axes, filters.shape, dtypes)
+        self._weight, self._bias = _frozen_copy(filters), None if offset is None else _frozen_copy(offset)
+        self._ready = _plan.Cache(READY_BYTES)  # plans with packed weights, by shape and dtype of the image
+        self._packed = _plan.Cache(PACKED_BYTES)  # the weights as each kind of plan wants them
         options = (stride, padding, dilation, groups, padding_mode, flip, activation, algorithm, precision)
         self._checked = _check.options(self._axes, options)
         self._options = dict(zip(DEFAULTS, map(_check.hashable, options), strict=True))  # as they were given

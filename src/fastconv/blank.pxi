@@ -77,8 +77,8 @@ cdef bint see_blanks(const Plane *plane, const real *row) noexcept nogil:
     while column < last:
         some |= find_blank_pixels(blank + column, row + start + column, min(SEGMENT, last - column), plane)
         column += SEGMENT
-    if not some and columns - (last - first) < axis.span:
-        return False
+    if not some and columns - (last - first) < (axis.span if axis.dilation == 1 else axis.taps):
+        return False  # no window lies in the padding, beside the image or astride of it
     for column in range(columns):
         if not first <= column < last:
             x = source(start + column, plane.size[2], plane.mode)

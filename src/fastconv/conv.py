@@ -122,8 +122,9 @@ def conv2d(
     .. math:: y_k[i, j] = b_k + \\sum_c \\sum_{u, v} w_{k, c}[u, v] \\; x_c[i s + u d - p, j s + v d - p]
 
     as in V. Dumoulin and F. Visin, "A guide to convolution arithmetic for deep learning", 2016.
-    A NaN or infinity in the input reaches exactly the outputs whose receptive field holds it. Under every algorithm an output
-    that sees nothing but zeros is exactly ``activation(bias)``.
+    A NaN or infinity in the input reaches exactly the outputs whose receptive field holds it; an infinite pixel that the padding
+    repeats within a kernel meets the sum of the weights that see it. Under every algorithm an output that sees nothing but
+    zeros is exactly ``activation(bias)``.
 
     The other errors are best compared with the sum of the magnitudes of an output's products. Direct summation of n products is
     within ``n * 2**-24`` of it in float32 (``2**-53`` in float64), or within ``(512 + n / 512)`` of these where there are several
