@@ -1350,7 +1350,7 @@ cdef class Call:
         elif self.map_numbers * self.itemsize < ALIGNED_BYTES and not fc_poisons:
             maps = np.empty(self.output_shape, self.dtype)
         else:
-            maps = empty(self.output_shape, self.dtype)
+            maps = empty_result(self.output_shape, self.dtype)
         job.maps = <void *>address(maps, self.map_numbers, self.itemsize)
         if out is not None and (
                 job.maps == NULL or not out.flags.writeable
@@ -1384,6 +1384,15 @@ def empty(shape, dtype):
     if fc_poisons:
         array.reshape(-1).view(np.uint8).fill(0xFF)
     return array
+
+
+def empty_result(shape, dtype):
+    """Return `empty` for a result; where there is no memory for it, say what makes it so large."""
+    try:
+        return empty(shape, dtype)
+    except MemoryError:
+        raise MemoryError(f"input and padding make an output of shape {shape}: there is no memory for its "
+                          f"{math.prod(shape) * dtype.itemsize} bytes") from None
 
 
 cdef const void *address(array, Py_ssize_t numbers, Py_ssize_t itemsize) except? NULL:
@@ -1748,7 +1757,7 @@ cdef class Placing:
         self.nbytes = runs * sizeof(SweepRun) + places * sizeof(Py_ssize_t) + masks * sizeof(unsigned)
         self.memory = malloc(max(1, self.nbytes))
         if self.memory == NULL:
-            raise MemoryError(f"weight has {job.taps} taps: there is no memory for {self.nbytes} bytes of offsets and masks")
+            raise MemoryError(f"weight has {job.taps} taps: no memory for {self.nbytes} bytes of offsets and masks")
         place = <Py_ssize_t *>(<SweepRun *>self.memory + runs)
         for index in range(places):
             place[index] = (tap_in_order(job, index) * job.axis[2].dilation - job.axis[2].pad if job.lines

@@ -415,7 +415,7 @@ def run(
     if out is not None:
         _check.check_out(out, problem)
     if out is None:
-        result = _empty(problem)
+        result = _core.empty_result(problem.output_shape, problem.dtype)
     elif any(array is not None and np.may_share_memory(out, array) for array in (input, weight, bias)):
         result = _core.empty(out.shape, out.dtype)
     else:
@@ -444,16 +444,6 @@ def run(
     if out is not None and result is not out:
         out[...] = result
     return result if out is None else out
-
-
-def _empty(problem: Problem) -> Array:
-    try:
-        return _core.empty(problem.output_shape, problem.dtype)
-    except MemoryError:
-        raise MemoryError(
-            f"input and padding make an output of shape {problem.output_shape}: there is no memory for its "
-            f"{math.prod(problem.output_shape) * problem.dtype.itemsize} bytes"
-        ) from None
 
 
 def _is_plain(array: Array, dtype: np.dtype[Any]) -> bool:
