@@ -392,7 +392,8 @@ def find_fault(seed: int, index: int) -> tuple[str, str] | None:
     except Fault as fault:
         return str(fault.args[0]), " ".join(map(str, fault.args[1:]))
     except Exception as error:  # noqa: BLE001  likewise
-        return f"{type(error).__name__} in {place(error)}, in a call that had to work", str(error)[:300]
+        if not (isinstance(error, MemoryError) and draw(seed, index).is_huge):
+            return f"{type(error).__name__} in {place(error)}, in a call that had to work", str(error)[:300]
     return None
 
 

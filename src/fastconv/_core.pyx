@@ -1381,7 +1381,7 @@ def empty(shape, dtype):
     else:
         room = np.empty(size + LINE_BYTES, np.uint8)
         array = np.ndarray(shape, dtype, room, -<Py_ssize_t>address(room, room.size, 1) & (LINE_BYTES - 1))
-    if fc_poisons:
+    if fc_poisons and not dtype.hasobject:
         array.reshape(-1).view(np.uint8).fill(0xFF)
     return array
 
