@@ -104,7 +104,7 @@ def attempt(drawn: Drawn) -> tuple[Any, Exception | None]:
     except Exception as raised:  # noqa: BLE001  any that comes is looked at
         result, error = None, raised
     seconds = time.process_time() - seconds
-    if seconds > 1 + max(result_size(result), 0) * drawn.taps / 2e7:
+    if seconds > 2 + result_size(result) * drawn.taps / 1e7:
         raise Fault("slow", f"{seconds:.1f} s of CPU time, then {error!r}"[:300])
     if (grown := peak_memory() - peak) > GROWTH + 8 * result_size(result):
         raise Fault("memory", f"{grown >> 20} MB, then {error!r}"[:300])
@@ -182,7 +182,7 @@ def call_plainly(drawn: Drawn, **changes: Any) -> Any:
     """Make the call with contiguous arrays, without `out`, on one thread."""
     given = {name: value for name, value in drawn.given.items() if name != "out"}
     arrays = {name: value for name, value in drawn.plain.items() if value is not None}
-    if isinstance(bias := given.get("bias"), (int, float)):
+    if isinstance(bias := given.get("bias"), (int, float, complex)):
         arrays["bias"] = bias
     plain = Drawn(drawn.kind, drawn.axes, drawn.groups, given | arrays | {"threads": 1}, drawn.plain, drawn.mode)
     return call(plain, **changes)

@@ -204,7 +204,7 @@ def result_dtypes(drawn: Drawn) -> tuple[Any, Any]:
         dtype = np.dtype(np.int32 if eight_bit and largest < 2**31 else np.int64)
         return dtype, dtype
     bias = drawn.given.get("bias")
-    parts = [*arrays[:2], bias] if isinstance(bias, (int, float)) else arrays  # a number of Python's adapts
+    parts = [*arrays[:2], bias] if isinstance(bias, (int, float, complex)) else arrays  # a number of Python's adapts
     others = [part for part in parts if getattr(part, "dtype", None) != ml_dtypes.bfloat16]
     if len(others) == len(parts):
         dtype = np.result_type(*parts)
