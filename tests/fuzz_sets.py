@@ -260,8 +260,9 @@ def draw(seed: int, index: int) -> Drawn:
         axes, padding = draw_axes(dice, rank, style)
         shapes = draw_shapes(dice, kind, axes, style, large=most > MOST_PRODUCTS)
         outputs = math.prod(max(axis.outputs, 0) for axis in axes)
-        outputs = math.prod(shapes[0][:-rank]) * math.prod(max(axis.outputs, 0) for axis in axes)
-        if outputs * math.prod(shapes[1]) <= most and math.prod(shapes[0]) <= most:
+        outputs = math.prod(max(axis.outputs, 0) for axis in axes)
+        products = math.prod(shapes[0][:-rank]) * outputs * math.prod(shapes[1])
+        if products <= most and math.prod(shapes[0]) <= most:
             break
         if style == "huge" and outputs > 2**32:  # beyond memory
             break

@@ -9,8 +9,10 @@ import pytest
 from fuzz_sets import define, draw, refusal
 from reference import convolve
 
-CRASHING = """
-import os, signal, fuzz
+CRASHING = f"""
+import os, signal, sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+import fuzz
 def check(seed, index):
     if index == 7:
         os.kill(os.getpid(), signal.SIGSEGV)
@@ -57,6 +59,5 @@ def test_a_set_is_drawn_from_its_seed_and_index_alone():
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the fuzzer forks")
 def test_crashes_and_faults_are_counted():
-    command = [sys.executable, "-c", CRASHING]
-    run = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, timeout=60, check=False)
+    run = subprocess.run([sys.executable, "-c", CRASHING], capture_output=True, text=True, timeout=60, check=False)
     assert run.stdout.splitlines()[-1:] == ["(7, 'killed by SIGSEGV', '') (9, 'wrong', 'by far')"], run.stderr
