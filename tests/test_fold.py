@@ -481,3 +481,12 @@ def test_what_no_memory_holds_is_refused_by_name(image, weight, options, message
         fc.conv2d(*arrays, **options)
     assert str(refusal.value).startswith(message[0])
     assert message[1] in str(refusal.value)
+
+
+@pytest.mark.parametrize("padding_mode", ["replicate", "circular"])
+def test_folded_weights_have_the_same_bits_in_any_order(padding_mode, rng):
+    image, weight = rng.standard_normal((8, 6)).astype("f4"), rng.standard_normal((3, 35)).astype("f4")
+    options = {"padding": ((0, 0), (1, 40)), "padding_mode": padding_mode}
+    result = fc.conv2d(image, weight, **options)
+    np.testing.assert_array_equal(fc.conv2d(image, np.asfortranarray(weight), **options), result)
+    np.testing.assert_array_equal(fc.conv2d(image, np.repeat(weight, 2, axis=1)[:, ::2], **options), result)

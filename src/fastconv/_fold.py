@@ -271,7 +271,9 @@ def _sums(weight: Array, axis: int, taps: int, dtype: type) -> Array:
     sums = np.zeros((*before, taps, *behind), dtype)
     some = max(1, PIECE // sums.size) * taps
     for first in range(0, weight.shape[axis], some):
-        part = _along(weight, axis, first, first + some)
+        part = np.ascontiguousarray(
+            _along(weight, axis, first, first + some)
+        )  # NumPy's order of adding up is that of memory
         rounds, rest = divmod(part.shape[axis], taps)
         whole = _along(part, axis, 0, rounds * taps).reshape(*before, rounds, taps, *behind)
         sums += whole.sum(axis, dtype)
