@@ -267,10 +267,9 @@ def _convolve_unit(
 
 def _are_finite(values: Array) -> Array:
     """Tell of which (blocks, groups, *outputs) all outputs are finite."""
-    finite: Array = np.isfinite(
-        values.sum(axis=(2, 3, 4))
-    )  # which a sum of finite numbers may fail to be, but seldom is
-    return finite if finite.all() else np.isfinite(values).all(axis=(2, 3, 4))
+    finite: Array = np.isfinite(np.asarray(values.sum(axis=(2, 3, 4))))
+    # A sum may overflow.
+    return finite if finite.all() else np.asarray(np.isfinite(values).all(axis=(2, 3, 4)))
 
 
 def _rounded(values: Array, dtype: np.dtype[Any]) -> Array:
