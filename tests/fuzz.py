@@ -345,10 +345,12 @@ def tolerance(drawn: Drawn, right: Definition) -> Any:
 
 def rounding(drawn: Drawn, right: Definition, dtype: Any) -> Any:
     """Errors of the last rounding to the result's dtype, of an activation, and of numbers too small to be exact."""
-    eps = real_part_eps(dtype) if dtype != right.accumulator else 0
+    eps, too_small = real_part_eps(dtype) if dtype != right.accumulator else 0, smallest(dtype)
     if drawn.option("activation") is not None or drawn.plain["bias"] is not None:
         eps += 4 * real_part_eps(right.accumulator)
-    return eps * abs(finite(right.values)) + smallest(right.accumulator) * (2 + drawn.taps) + smallest(dtype)
+    if drawn.option("activation") in ("sigmoid", "silu"):  # exp(-x) overflows where its reciprocal would be subnormal
+        too_small += 100 * float(np.finfo(np.zeros(0, right.accumulator).real.dtype).smallest_normal)
+    return eps * abs(finite(right.values)) + smallest(right.accumulator) * (2 + drawn.taps) + too_small
 
 
 def smallest(dtype: Any) -> float:
