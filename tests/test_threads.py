@@ -419,3 +419,21 @@ def test_an_unknown_instruction_set_in_the_environment_is_refused(isa):
     run = run_program("", FASTCONV_ISA=isa)
     message = f"ValueError: FASTCONV_ISA must be one of {', '.join(_core.available_isas())} on this machine; got "
     assert run.stderr.splitlines()[-1].startswith(message)
+
+
+def test_a_handler_may_convolve_while_a_call_is_being_planned():
+    program = """
+handled = []
+def handler(*_):
+    n = 5 + len(handled) % 50
+    handled.append(fc.conv2d(np.ones((n, n)), np.ones((3, 3))))  # of a shape that is planned for, too
+    signal.setitimer(signal.ITIMER_REAL, 0.0005)
+signal.signal(signal.SIGALRM, handler)
+signal.setitimer(signal.ITIMER_REAL, 0.0005)
+for n in range(2000):
+    fc.conv1d(np.ones(10 + n, np.float32), np.ones(3, np.float32))
+signal.signal(signal.SIGALRM, signal.SIG_IGN)
+print(len(handled) > 10, {maps.max() for maps in handled})
+"""
+    run = run_program(program)
+    assert (run.stdout, run.stderr) == ("True {np.float64(9.0)}\n", "")

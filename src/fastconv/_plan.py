@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import pairwise
-from threading import Lock
+from threading import RLock
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -58,9 +58,8 @@ class Plan(NamedTuple):
     problem: Problem  # that is left where much of what was asked for is not seen
     fold: _fold.Fold | None  # how it was made of that
     images_shape: tuple[int, ...]  # (N, C, D, H, W), as they are given
-    whole_images_shape: tuple[
-        int, ...
-    ]  # as the core takes contiguous images: one column (N, C, 1, D * H * W, 1) if it may
+    # As the core takes contiguous images: one column (N, C, 1, D * H * W, 1) if it may.
+    whole_images_shape: tuple[int, ...]
     weight_shape: tuple[int, ...]  # (K, C / groups, kd, kh, kw)
     maps_shape: tuple[int, ...]  # (N, K, D', H', W')
     whole_maps_shape: tuple[int, ...]
@@ -73,9 +72,7 @@ class Plan(NamedTuple):
     threads: int  # that are worth waking
     call: _core.Call | None  # for contiguous arrays whose dtypes are the accumulator's
     takes_weight: bool  # as it is given, if it is such an array
-    margin: (
-        int | str | None
-    )  # pixels around rows of any length, or the rule for them; None if no other length is planned for
+    margin: int | str | None  # around rows of any length, or the rule for it; None if no other length is planned for
     instead: Plan | None = None  # what to do if that fits the weights, now that they are known, better
 
     @property
@@ -97,7 +94,7 @@ class Cache(dict[Any, Any]):
     def __init__(self, room: int) -> None:
         self.room, self.taken = room, 0
         self._sizes: dict[object, int] = {}
-        self._lock = Lock()
+        self._lock = RLock()  # a signal handler that convolves may interrupt whoever holds it
 
     def put(self, key: object, value: object, nbytes: int) -> None:
         """Keep a value, however large, until there are others to make room for."""
