@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from itertools import pairwise
-from threading import RLock
+from threading import Lock
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -89,34 +90,49 @@ class Instead(NamedTuple):
 
 
 class Cache(dict[Any, Any]):
-    """What has been made before, for as many bytes as there is room for; what was put in first goes first."""
+    """What has been made before, for as many bytes as there is room for; what was put in first goes first.
+
+    Whoever comes while somebody else changes it, such as a signal handler that interrupts just that, leaves it as it is.
+    """
 
     def __init__(self, room: int) -> None:
         self.room, self.taken = room, 0
         self._sizes: dict[object, int] = {}
-        self._lock = RLock()  # a signal handler that convolves may interrupt whoever holds it
+        self._lock = Lock()
 
     def put(self, key: object, value: object, nbytes: int) -> None:
         """Keep a value, however large, until there are others to make room for."""
-        with self._lock:
-            self._drop(key)
-            self[key], self._sizes[key] = value, nbytes
-            self.taken += nbytes
-            while self.taken > self.room and len(self._sizes) > 1:
-                self._drop(next(iter(self._sizes)))
+        with self._alone() as alone:
+            if alone:
+                self._drop(key)
+                self[key], self._sizes[key] = value, nbytes
+                self.taken += nbytes
+                while self.taken > self.room and len(self._sizes) > 1:
+                    self._drop(next(iter(self._sizes)))
 
     def replace(self, key: object, value: object) -> None:
         """Keep another value of about the same size in place of the one that is kept, if it still is."""
-        with self._lock:
+        if self._lock.acquire(blocking=False):
             if key in self:
                 self[key] = value
+            self._lock.release()
 
     def clear(self) -> None:
         """Forget everything."""
-        with self._lock:
-            super().clear()
-            self._sizes.clear()
-            self.taken = 0
+        with self._alone() as alone:
+            if alone:
+                super().clear()
+                self._sizes.clear()
+                self.taken = 0
+
+    @contextmanager
+    def _alone(self) -> Iterator[bool]:
+        alone = self._lock.acquire(blocking=False)
+        try:
+            yield alone
+        finally:
+            if alone:
+                self._lock.release()
 
     def _drop(self, key: object) -> None:
         self.pop(key, None)
