@@ -24,6 +24,9 @@ from libc.string cimport memchr, memcpy, memset
 
 cdef extern from *:
     """
+    #if defined(__GNUC__) && !defined(__clang__) /* -O3 would make this file larger, and nothing faster */
+    #  pragma GCC optimize("O2", "vect-cost-model=dynamic")
+    #endif
     /* Let the exception that is already set take its course. */
     static PyObject *raise_pending(void) { return NULL; }
     """
