@@ -90,7 +90,11 @@ def show_config() -> None:
 
 def num_threads(threads: int | None) -> int:
     """Return the threads that a call with this argument may use."""
-    return _num_threads if threads is None else min(_check.positive_int("threads", threads), MOST_THREADS)
+    if threads is None:
+        return _num_threads
+    if type(threads) is int and 0 < threads <= MOST_THREADS:  # most calls
+        return threads
+    return min(_check.positive_int("threads", threads), MOST_THREADS)
 
 
 def spread(work: Callable[[tuple[int, ...]], None], units: Iterable[tuple[int, ...]], threads: int) -> None:
