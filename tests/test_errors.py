@@ -539,3 +539,20 @@ def test_other_layouts_are_not_warned_of(image, weight):
         fc.conv2d(ones(*image), ones(*weight))
         fc.conv1d(ones(30, 20, 3), ones(3))
         fc.conv3d(ones(2, 30, 20, 3), ones(1, 3, 3))
+
+
+@pytest.mark.parametrize(
+    ("image", "weight", "options"),
+    [
+        ((2**38, 2, 2), (1, 2**38, 2, 2), {}),
+        ((2**33, 64, 64), (1, 2**33, 31, 31), {"algorithm": "fft"}),
+        ((2**36, 2, 5), (2**36, 1, 2, 3), {"groups": 2**36}),
+    ],
+)
+@pytest.mark.parametrize("dtype", [np.float32, np.float16, np.int8])
+def test_weights_that_there_is_no_memory_for_are_named(image, weight, options, dtype):
+    if options.get("algorithm") == "fft" and dtype == np.int8:
+        options = {}
+    arrays = (np.broadcast_to(dtype(1), shape) for shape in (image, weight))
+    with pytest.raises(MemoryError, match=r"^(weight|input)"):
+        fc.conv2d(*arrays, **options)

@@ -162,14 +162,15 @@ def make(
     """
     named = dict(zip(_check.OPTIONS, options, strict=True))
     problem = _check.problem(axes, input_shape, weight_shape, bias_shape, dtypes, **named)
-    shape = planned_shape(input_shape)
     margin = _margin(problem, named["padding"])
-    if margin is None or _fold.fold(problem) is not None:
-        return _make(problem, dtypes, keeps_packed)
-    planned = _check.problem(axes, shape, weight_shape, bias_shape, dtypes, **named)
-    if _fold.fold(planned) is not None:
-        return _make(problem, dtypes, keeps_packed)
-    return _fit(_make(planned, dtypes, keeps_packed)._replace(margin=margin), problem)
+    with weights_in_memory(weight_shape):
+        if margin is None or _fold.fold(problem) is not None:
+            return _make(problem, dtypes, keeps_packed)
+        shape = planned_shape(input_shape)
+        planned = _check.problem(axes, shape, weight_shape, bias_shape, dtypes, **named)
+        if _fold.fold(planned) is not None:
+            return _make(problem, dtypes, keeps_packed)
+        return _fit(_make(planned, dtypes, keeps_packed)._replace(margin=margin), problem)
 
 
 def _margin(problem: Problem, padding: object) -> int | str | None:
@@ -230,6 +231,17 @@ def _shapes(problem: Problem, batch: int) -> tuple[tuple[int, ...], ...]:
     # An image may as well be one long column of pixels.
     pixels = (1, math.prod(problem.size), 1)
     return images, maps, (batch, problem.channels, *pixels), (batch, problem.filters, *pixels)
+
+
+@contextmanager
+def weights_in_memory(shape: tuple[int, ...]) -> Iterator[None]:
+    """Say that it is the weights, of this shape, that there is no memory for, if whoever finds out does not."""
+    try:
+        yield
+    except MemoryError as error:
+        if str(error).startswith(("input", "weight", "dilation")):
+            raise
+        raise MemoryError(f"weight of shape {shape} needs more memory than there is") from error
 
 
 def _make(asked: Problem, dtypes: tuple[np.dtype[Any], ...], keeps_packed: bool) -> Plan:
@@ -328,7 +340,8 @@ def workspace(plan: Plan) -> int:
 
 def prepare(plan: Plan, weight: Array) -> Any:
     """Return weight as the core wants it: in the accumulator's dtype, flipped if that was asked for, and packed or split."""
-    return _prepare(plan, weight if plan.fold is None else plan.fold.weights(weight))
+    with weights_in_memory(weight.shape):
+        return _prepare(plan, weight if plan.fold is None else plan.fold.weights(weight))
 
 
 def _prepare(plan: Plan, weight: Array) -> Any:

@@ -95,7 +95,8 @@ class FilterBank:
             )
         dtypes = [filters.dtype] if offset is None else [filters.dtype, offset.dtype]
         _check.check_weight(self._axes, filters.shape, dtypes)
-        self._weight, self._bias = _frozen_copy(filters), None if offset is None else _frozen_copy(offset)
+        with _plan.weights_in_memory(filters.shape):
+            self._weight, self._bias = _frozen_copy(filters), None if offset is None else _frozen_copy(offset)
         self._ready = _plan.Cache(READY_BYTES)  # plans with packed weights, by shape and dtype of the image
         self._packed = _plan.Cache(PACKED_BYTES)  # the weights as each kind of plan wants them
         options = (stride, padding, dilation, groups, padding_mode, flip, activation, algorithm, precision)
