@@ -176,7 +176,7 @@ def define(drawn: Drawn) -> Definition:
         sums = seen @ bank + offsets  # (N, groups, H' W', K / groups)
         products = abs(finite(seen)) @ abs(finite(bank)) if work in (float, complex) else 0 * sums
         values = ACTIVATIONS[drawn.option("activation")](sums)
-    pixels = np.broadcast_to(abs(finite(seen)).sum(axis=3, keepdims=True), sums.shape)
+    pixels = np.broadcast_to(abs(finite(seen)).astype(float).sum(axis=3, keepdims=True), sums.shape)
     parts = (values, sums, pixels, products, products + abs(finite(offsets)))
     return Definition(*(part.swapaxes(2, 3).reshape(drawn.shape) for part in parts), *result_dtypes(drawn))
 
