@@ -169,6 +169,11 @@ def _one_channel() -> Iterator[Case]:
         for stride in [1, 2, (1, 2), (3, 1)]:
             yield Case((1, 21, height, width), (21, 1, rows, taps), {"groups": 21, "padding": "same", "stride": stride})
         yield Case((2, 33, rows, width + 6), (66, 1, rows, taps), {"groups": 33, "padding": (0, 1)})
+    for taps in [1, 2, 3]:  # no row but those of the padding
+        yield Case((1, 1, 1, 277), (1, 1, 4, taps), {"stride": (3, 2), "padding": (7, 19), "dilation": (3, 1)})
+        yield Case(
+            (1, 2, 1, 500), (4, 1, 4, taps), {"stride": (3, 1), "padding": (7, 19), "dilation": (3, 1), "groups": 2}
+        )
     yield Case((1, 16, 9, 7), (16, 1, 5, 3), {"groups": 16, "padding": "same", "dilation": (2, 1)})
     yield Case((1, 17, 2, 6, 7), (17, 1, 1, 3, 3), {"groups": 17, "padding": 1})
     yield Case((1, 40, 150, 40), (40, 1, 7, 7), {"groups": 40, "padding": 3})  # several strips

@@ -503,7 +503,7 @@ cdef class Layout:
         job.lines = (job.strip_rows - 1) * job.axis[1].stride + job.axis[1].span
         job.strip_numbers = job.taps
         if zero_rows:
-            job.zero_numbers = max(job.row_step, job.map_size[2] + job.axis[2].span) + SLACK
+            job.zero_numbers = max(job.row_step, job.map_size[2] * job.across + job.axis[2].span) + SLACK
             job.strip_numbers += job.zero_numbers
         if not in_place:
             job.strip_numbers += job.lines * job.row_step + SLACK
