@@ -175,6 +175,18 @@ def as_array(name: str, value: ArrayLike) -> Array:
     return array
 
 
+def is_readable(array: Array, dtype: np.dtype[Any], together: int) -> bool:
+    """Tell whether the core can read and write this array: its dtype, and the numbers of so many last axes side by side."""
+    if array.dtype != dtype or not array.flags.aligned or any(stride % dtype.itemsize for stride in array.strides):
+        return False
+    step = dtype.itemsize
+    for size, stride in zip(array.shape[: -1 - together : -1], array.strides[::-1], strict=False):
+        if size > 1 and stride != step:
+            return False
+        step *= size
+    return True
+
+
 def as_bias(value: ArrayLike, *dtypes: np.dtype[Any]) -> Array:
     """Return bias as an ndarray; a Python number does not make the result of input and weight, of these dtypes, wider."""
     array = as_array("bias", value)

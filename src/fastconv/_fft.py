@@ -27,7 +27,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from fastconv import _core
-from fastconv._check import Array, Problem, Triple
+from fastconv._check import Array, Problem, Triple, is_readable
 from fastconv.config import spread
 
 DOMAIN = "it takes float32 or float64"
@@ -236,12 +236,11 @@ def _convolve_unit(
     blocks = _blocks(strip, layout)
     targets = list(_cut(maps, columns))
     with np.errstate(all="ignore"):
-        seen = _library()[0].rfftn(blocks, axes=layout.axes)  # (blocks, groups, C / groups, *spectrum)
-        dtype, blank = _look(image, pads, maps.shape[-3:], layout)  # now that the image is in the cache
+        dtype, blank = _look(image, pads, maps.shape[-3:], layout)
         clean = np.full(blocks.shape[:2], dtype is not None)
         if dtype is not None:
-            if dtype != strip.dtype:
-                seen = _library()[0].rfftn(_blocks(strip.astype(dtype), layout), axes=layout.axes)
+            exact = blocks if dtype == strip.dtype else _blocks(strip.astype(dtype), layout)
+            seen = _library()[0].rfftn(exact, axes=layout.axes)  # (blocks, groups, C / groups, *spectrum)
             for k in range(maps.shape[1]):
                 spectrum = spectra(group, first + k, dtype)
                 products = _sum_of_products(seen, spectrum, last=k == maps.shape[1] - 1)
@@ -318,18 +317,12 @@ def _strip(image: Array, layout: Layout, start: Sequence[int], size: Sequence[in
     depth, rows, columns = (problem.reach(axis, start[axis], start[axis] + size[axis]) for axis in range(3))
     image = _pick(image, (depth[0], rows[0], columns[0]))
     pads = (depth[1], rows[1], columns[1])
-    if image.shape == shape and _is_readable(image, problem.accumulator):
+    if image.shape == shape and is_readable(image, problem.accumulator, 1):
         return image, pads, image
     strip = np.zeros(shape, problem.accumulator)
     inside = strip[_last_axes(slice(before, before + n) for before, n in zip(pads, image.shape[2:], strict=True))]
     inside[...] = image
     return strip, pads, inside
-
-
-def _is_readable(image: Array, dtype: np.dtype[Any]) -> bool:
-    """Tell whether the core can read this array: its dtype, and columns side by side."""
-    steps = (stride % dtype.itemsize for stride in image.strides)
-    return image.dtype == dtype and image.flags.aligned and image.strides[-1] == dtype.itemsize and not any(steps)
 
 
 def _blocks(strip: Array, layout: Layout) -> Array:

@@ -28,7 +28,7 @@ SWEEP_BYTES = 2**15
 UNIT_PRODUCTS = 2**18
 THREAD_PRODUCTS = 2**19  # that are worth a thread's while
 GIL_PRODUCTS = 2**16  # for which other threads are not let in
-STRIP_PRODUCTS = 2**28  # of one unit: a call can be interrupted between units
+STRIP_PRODUCTS = 2**28  # of a strip that is read where it lies
 WORKSPACE_BYTES = 2**22
 # What tiles cost beyond their products, in multiply-adds of vectors.
 PANEL = 8  # a vector of a panel
@@ -164,13 +164,13 @@ def make(
     problem = _check.problem(axes, input_shape, weight_shape, bias_shape, dtypes, **named)
     margin = _margin(problem, named["padding"])
     with weights_in_memory(weight_shape):
-        if margin is None or _fold.fold(problem) is not None:
-            return _make(problem, dtypes, keeps_packed)
-        shape = planned_shape(input_shape)
-        planned = _check.problem(axes, shape, weight_shape, bias_shape, dtypes, **named)
-        if _fold.fold(planned) is not None:
-            return _make(problem, dtypes, keeps_packed)
-        return _fit(_make(planned, dtypes, keeps_packed)._replace(margin=margin), problem)
+        if margin is not None and _fold.fold(problem) is None:
+            shape = planned_shape(input_shape)
+            planned = _check.problem(axes, shape, weight_shape, bias_shape, dtypes, **named)
+            plan = _make(planned, dtypes, keeps_packed)
+            if plan.fold is None:
+                return _fit(plan._replace(margin=margin), problem)
+        return _make(problem, dtypes, keeps_packed)
 
 
 def _margin(problem: Problem, padding: object) -> int | str | None:
@@ -495,10 +495,10 @@ def _convolve(plan: Plan, images: Array, filters: Any, bias: Array | None, maps:
     if isinstance(plan.layout, _fft.Layout | _separable.Volumes):  # they cut blocks of their own out of any array
         plan.core(images, filters, bias, maps, problem.pad, plan.layout, threads)
         return
-    readable = _readable(images, accumulator, problem.is_pointwise)
+    readable = _check.is_readable(images, accumulator, 3 if problem.is_pointwise else 1)
     image_bytes = max(1, math.prod(images.shape[1:])) * accumulator.itemsize
     count = len(images) if readable else CONVERTED_BYTES // image_bytes
-    if count and plan.fits and _readable(maps, accumulator, whole_planes=True):
+    if count and plan.fits and _check.is_readable(maps, accumulator, 3):
         for first in range(0, len(images), count):
             some, out = images[first : first + count], maps[first : first + count]
             if not readable:
@@ -521,7 +521,7 @@ def _convolve(plan: Plan, images: Array, filters: Any, bias: Array | None, maps:
                 source, target = source[(*index, here)], target[(*index, slice(start, stop))]
                 pad.append(before)
             source = np.require(source, accumulator, ["C", "A"])
-            if _readable(target, accumulator, whole_planes=True):
+            if _check.is_readable(target, accumulator, 3):
                 plan.core(source, filters, bias, target, pad, layout, threads)
             else:
                 block = _core.empty(target.shape, accumulator)
@@ -541,18 +541,6 @@ def _convolve_directly(problem: Problem, block: Array, filters: Array, bias: Arr
 def _cast(values: Array, out: Array) -> None:
     with np.errstate(all="ignore"):  # what is too large for a float16 becomes infinite without ado
         np.copyto(out, values, casting="unsafe")  # the check of out allowed this
-
-
-def _readable(array: Array, dtype: np.dtype[Any], whole_planes: bool) -> bool:
-    """Tell whether the core can read and write this array: its dtype, and columns (or whole planes) side by side."""
-    if array.dtype != dtype or not array.flags.aligned or any(stride % dtype.itemsize for stride in array.strides):
-        return False
-    step = dtype.itemsize
-    for size, stride in zip(array.shape[: 1 if whole_planes else 3 : -1], array.strides[::-1], strict=False):
-        if size > 1 and stride != step:
-            return False
-        step *= size
-    return True
 
 
 def _layout(problem: Problem, map_size: Sequence[int]) -> _core.Layout:

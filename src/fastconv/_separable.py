@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastconv import _core
-from fastconv._check import LINE_BYTES, Array, Problem
+from fastconv._check import LINE_BYTES, Array, Problem, is_readable
 from fastconv.config import spread
 
 # How many roundings, each by half a unit in the last place, may part a kernel from one of rank 1: all weights together as
@@ -190,7 +190,7 @@ def convolve(
 ) -> None:
     """Convolve volumes (N, C, D, H, W) in three passes into maps (N, K, D', H', W'), both of any dtype and strides."""
     problem, (planes, rows) = layout.problem, layout.slab
-    if not _is_readable(images, problem.accumulator):
+    if not is_readable(images, problem.accumulator, 2):
         rows = min(rows, _slab_rows(problem, _span(problem, 0, planes)))  # of which a copy is made
     steps, sizes = (1, 1, planes, rows), maps.shape[:4]
     units = itertools.product(*(range(0, size, step) for size, step in zip(sizes, steps, strict=True)))
@@ -206,7 +206,7 @@ def _convolve_slab(
     target = maps[n : n + 1, this, plane : plane + layout.slab[0], row : row + rows]
     volume, pad = _seen(images[n, k * problem.groups // problem.filters], problem, (plane, row), target.shape[2:4])
     slab = _core.empty((1, 1, target.shape[2], *volume.shape[1:]), problem.accumulator)
-    readable = _is_readable(target, problem.accumulator)
+    readable = is_readable(target, problem.accumulator, 2)
     block = target if readable else _core.empty(target.shape, problem.accumulator)
     name = "float" if problem.accumulator.itemsize == 4 else "double"
     flat, flat_slab = (array.reshape(1, 1, 1, array.shape[-3], -1) for array in (volume, slab))
@@ -226,7 +226,7 @@ def _seen(
     above = problem.pad[1]
     if count[1] < problem.output_size[1]:
         rows, above = _reach(problem, 1, start[1], count[1])
-    if isinstance(rows, slice) and _is_readable(volume, problem.accumulator):
+    if isinstance(rows, slice) and is_readable(volume, problem.accumulator, 2):
         return volume[:, rows], (problem.pad[0] - start[0] * problem.stride[0], above)
     planes, before = _reach(problem, 0, start[0], count[0])
     return np.require(volume[planes][:, rows], problem.accumulator, ["C", "A"]), (before, above)
@@ -238,13 +238,6 @@ def _reach(problem: Problem, axis: int, start: int, count: int) -> tuple[slice |
     if isinstance(here, slice) and here.start == here.stop:
         return slice(0, 1), before - here.start
     return here, before
-
-
-def _is_readable(array: Array, dtype: np.dtype[Any]) -> bool:
-    """Tell whether the core can read and write this array: of its dtype, and all pixels of a plane side by side."""
-    step, width = dtype.itemsize, array.shape[-1]
-    plain = array.dtype == dtype and array.flags.aligned and array.strides[-2:] == (width * step, step)
-    return plain and not any(stride % step for stride in array.strides)
 
 
 def split(kernels: Array, precision: str = "default") -> Passes | None:
