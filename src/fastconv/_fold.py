@@ -7,8 +7,8 @@ are only zeros, or its own pixels once more:
     replicate         taps that never get beyond the first pixel are added up, and those that never leave the last one;
     the other modes   are periodic: taps that lie a multiple of the period apart are added up.
 
-Where the taps that are left still span much more than they see, the pixels that they do see are picked out of the image. What comes
-after meets kernels and spans no larger than the image and the outputs call for, and no others.
+Where the taps that are left still span much more than they see, the pixels that they do see are picked out of the image. So
+_plan.py, which asks for this first, and all that comes after it meet kernels and spans no larger than image and outputs call for.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
+from functools import lru_cache, partial
 from itertools import pairwise
 from threading import Lock
 from typing import Any, NamedTuple, cast
@@ -531,11 +531,23 @@ def _convolve(plan: Plan, images: Array, filters: Any, bias: Array | None, maps:
 
 def _convolve_directly(problem: Problem, block: Array, filters: Array, bias: Array | None) -> Array:
     """Convolve one block (C, D, H, W) with filters (K, C, kd, kh, kw), without padding, by direct summation."""
-    arrays = (block, filters) if bias is None else (block, filters, bias)
-    dtypes = tuple(array.dtype for array in arrays)
-    options = (problem.stride, 0, problem.dilation, 1, "zeros", False, problem.activation, "direct", problem.precision)
-    plan = make(3, block.shape, filters.shape, None if bias is None else bias.shape, dtypes, False, *options)
+    dtypes = tuple(array.dtype for array in (block, filters, bias) if array is not None)
+    bias_shape = None if bias is None else bias.shape
+    plan = _plan_directly(_core.current_isa(), problem, block.shape, filters.shape, bias_shape, dtypes)
     return run(plan, block, filters, bias, None, 1)
+
+
+@lru_cache(maxsize=64)  # many blocks of an image may have NaN in them
+def _plan_directly(
+    isa: tuple[str, int],
+    problem: Problem,
+    shape: tuple[int, ...],
+    filters_shape: tuple[int, ...],
+    bias_shape: tuple[int, ...] | None,
+    dtypes: tuple[np.dtype[Any], ...],
+) -> Plan:
+    options = (problem.stride, 0, problem.dilation, 1, "zeros", False, problem.activation, "direct", problem.precision)
+    return make(3, shape, filters_shape, bias_shape, dtypes, False, *options)
 
 
 def _cast(values: Array, out: Array) -> None:

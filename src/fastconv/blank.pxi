@@ -1,5 +1,6 @@
-# Windows that see nothing but zeros, part of _core.pyx: what transforms make of them is rounding errors of their
-# neighbours, while their sum is exactly 0.
+# What transforms make worse than direct sums, part of _core.pyx: which outputs see nothing but zeros, whose sum is
+# exactly 0 but for rounding errors of their neighbours, and how much darker than others parts of an image are.
+# Winograd's units (winograd.pxi) search and clear their own outputs; _fft.py asks for every block that it transforms.
 #
 # A pixel is blank if it is zero in every channel of a group; so is the padding with zeros. A window is blank if all its
 # taps see blank pixels: `taps` of them side by side in each of `taps` rows. One of these is a multiple of the taps, so
