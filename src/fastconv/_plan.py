@@ -38,6 +38,7 @@ TURN = 20  # a vector of their sums, to be transposed
 PACK = 0.5  # a weight
 LONG_ROW = 2**12  # columns from which on similar lengths are planned for together
 CONVERTED_WEIGHTS = 2**20  # that are converted at a time
+PAGE_BYTES, TOUCHED_PAGES = 2**12, 2**10  # of fresh memory, at a time
 MASKS = 2**18  # that sweeps in place may need; else rows are padded in a strip
 PLAN_BYTES = 2**13  # of a plan and the objects that it holds, about
 CHUNK_TAPS = 512  # added up by themselves: rounding errors stay small, panels in the cache
@@ -416,6 +417,10 @@ def _in_pieces(plan: Plan, pack: dict[str, Callable[..., None]], filters: Callab
     """Return all filters, packed piece by piece: memory is taken, and interrupts wait, for no more than one."""
     layout, accumulator = cast(_core.Layout | _core.WinogradLayout, plan.layout), plan.problem.accumulator
     packed = _core.empty((layout.packed_numbers,), accumulator)
+    # Packed filters lie scattered: the first piece would have to wait for all pages of a large array.
+    pages = packed.view(np.uint8)[::PAGE_BYTES]
+    for start in range(0, pages.size, TOUCHED_PAGES):
+        pages[start : start + TOUCHED_PAGES] = 0
     for first, last in pairwise(layout.pieces):
         pack[CORE_NAMES[accumulator]](filters(first, last).reshape(last - first, -1), packed, first, layout)
     return packed
