@@ -27,7 +27,7 @@ LINK_FLAGS = ["-Wl,-s"] if sys.platform == "linux" else []  # names of static fu
 core = Extension(
     "fastconv._core",
     sources=["src/fastconv/_core.pyx", *sorted(glob("src/fastconv/kernels/*.c"))],
-    depends=sorted(glob("src/fastconv/kernels/*.h") + glob("src/fastconv/*.pxi")),
+    depends=sorted(glob("src/fastconv/kernels/*.h") + glob("src/fastconv/core/*.px?")),
     include_dirs=["src/fastconv"],
     define_macros=MACROS,
     extra_compile_args=FLAGS,

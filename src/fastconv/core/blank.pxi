@@ -6,11 +6,13 @@
 # taps see blank pixels: `taps` of them side by side in each of `taps` rows. One of these is a multiple of the taps, so
 # most images need no more than a look at every taps-th row, and at few of its channels.
 
+
 cdef enum:
     SEGMENT = 128  # pixels whose channels are read until none of them is blank
     WORD = 8       # bytes
     FOLD = 64      # pixels to which cells of a row without neighbours are folded, and then to
     FOLDED = 8
+
 
 cdef struct Plane:
     # Some outputs of one plane of a group's channels, and what they see.

@@ -1,0 +1,151 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+# The C contract of kernels/kernels.h and kernels/threads.h, as the core sees it: see there for what it all means.
+
+
+cdef extern from "kernels/threads.h" nogil:
+    ctypedef void (*fc_unit_fn)(void *workspace, const void *job, Py_ssize_t unit) noexcept
+    ctypedef int (*fc_stop_fn)() noexcept
+    int fc_poisons
+    int fc_run(fc_unit_fn run, const void *job, Py_ssize_t units, size_t workspace_bytes, Py_ssize_t threads,
+               fc_stop_fn stop)
+    int fc_stopping() noexcept
+
+
+cdef extern from "kernels/kernels.h" nogil:
+    enum:
+        TILE_MAX_FILTERS
+        TILE_MAX_VECTORS
+        FILTER_TILE_VECTORS
+        SWEEP_MAX_ROWS
+        SWEEP_MAX_VECTORS
+        PROBE_SUMS
+        TRANSFORM_MAX_POSITIONS
+    ctypedef struct fc_tile:
+        const void *weight
+        Py_ssize_t filter_step, tap_step
+        const Py_ssize_t *offset
+        Py_ssize_t taps
+        const void **image
+        void *keep
+        const void *kept
+        Py_ssize_t keep_step
+        const void *ahead
+        Py_ssize_t ahead_step
+        void **map
+        Py_ssize_t map_step
+        const void *bias
+        double low, high
+    ctypedef struct fc_filter_tile:
+        const void **pixel
+        const Py_ssize_t *offset
+        Py_ssize_t taps
+        const void *weight
+        Py_ssize_t width
+        const void *ahead
+        Py_ssize_t ahead_step
+        void *sums
+        Py_ssize_t sums_step
+        const void *bias
+        double low, high
+    ctypedef struct fc_panel:
+        void *panel
+        Py_ssize_t width
+        const void *image
+        const Py_ssize_t *offset
+        Py_ssize_t taps, runs
+        const Py_ssize_t *start
+        const Py_ssize_t *seen
+        const Py_ssize_t *length
+    ctypedef struct fc_frame:
+        void *to
+        Py_ssize_t to_step, slots
+        const void *source "from"
+        Py_ssize_t source_step "from_step", first, columns
+        Py_ssize_t rows, ways
+    ctypedef struct fc_sweep:
+        const void *weight
+        const Py_ssize_t *offset
+        const unsigned *mask
+        const unsigned *last_mask
+        unsigned written
+        Py_ssize_t kernel_rows, taps
+        const void *const *image_row
+        Py_ssize_t column, last
+        void *map
+        Py_ssize_t map_step
+        double bias, low, high
+        int streams
+    void fc_prefetch(const void *line) noexcept
+    Py_ssize_t fc_paired(Py_ssize_t taps, Py_ssize_t v) noexcept
+    ctypedef void (*fc_tile_fn)(const fc_tile *) noexcept
+    ctypedef void (*fc_filter_tile_fn)(const fc_filter_tile *) noexcept
+    ctypedef void (*fc_panel_fn)(const fc_panel *) noexcept
+    ctypedef void (*fc_frame_fn)(const fc_frame *) noexcept
+    ctypedef void (*fc_sweep_fn)(const fc_sweep *) noexcept
+    ctypedef struct fc_sweep_kind:
+        Py_ssize_t rows, vectors, kernel, stride, across, edges
+        fc_sweep_fn run
+    ctypedef struct fc_stack:
+        const void *weight
+        const void *bias
+        Py_ssize_t kernel_rows, columns, pad
+        const void *const *image_row
+        Py_ssize_t column
+        void *map
+        int skips
+    ctypedef void (*fc_stack_fn)(const fc_stack *) noexcept
+    ctypedef struct fc_stack_kind:
+        Py_ssize_t pixels, taps, across
+        fc_stack_fn run
+    ctypedef struct fc_transform:
+        const void *matrix
+        const void **source "from"
+        Py_ssize_t item_step, run_step
+        void *to
+        Py_ssize_t to_step, to_item_step, to_run_step
+        Py_ssize_t items, runs
+    ctypedef void (*fc_transform_fn)(const fc_transform *) noexcept
+    ctypedef struct fc_blend:
+        const void *matrix
+        const void *weight
+        const void *tiles
+        void *to
+        Py_ssize_t channels, filters, runs
+    ctypedef void (*fc_blend_fn)(const fc_blend *blend) noexcept
+    ctypedef struct fc_finish:
+        const void *matrix
+        const void *source "from"
+        void *map
+        const void *ahead
+        Py_ssize_t row_step, rows, columns
+        double bias, low, high
+        int far
+    ctypedef int (*fc_finish_fn)(const fc_finish *finish) noexcept
+    ctypedef struct fc_form:
+        Py_ssize_t outputs, taps, stride
+        fc_transform_fn forward, inverse
+        fc_blend_fn blend
+        fc_finish_fn finish
+    ctypedef struct fc_kernels:
+        Py_ssize_t lanes, tile_filters
+        const Py_ssize_t *tile_vectors
+        fc_tile_fn (*tile)[7]
+        fc_filter_tile_fn (*filter_tile)[4]
+        void (*lone)(const fc_filter_tile *, Py_ssize_t filters) noexcept nogil
+        fc_panel_fn panel
+        fc_frame_fn frame
+        void (*transpose)(void *to, Py_ssize_t to_step, const void *source, Py_ssize_t source_step, Py_ssize_t rows,
+                          Py_ssize_t columns) noexcept nogil
+        double (*probe)(Py_ssize_t rounds) noexcept nogil
+        const fc_sweep_kind *sweeps
+        const fc_stack_kind *stacks
+        const fc_form *forms
+        void (*expand)(const fc_transform *, Py_ssize_t results, Py_ssize_t inputs) noexcept nogil
+        void (*gather)(void *to, const void *source, Py_ssize_t step, Py_ssize_t rows, Py_ssize_t count,
+                       Py_ssize_t before, Py_ssize_t room) noexcept nogil
+        int (*scatter)(void *to, Py_ssize_t to_step, Py_ssize_t rows, const void *source, Py_ssize_t count,
+                       const void *bias, double low, double high, int far) noexcept nogil
+    ctypedef struct fc_isa:
+        const char *name
+        fc_kernels f32, f64
+    const fc_isa *fc_find_isa(const char *name)
