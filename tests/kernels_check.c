@@ -69,10 +69,10 @@ static void check_tile(const fc_kernels *kernels, ptrdiff_t filters, ptrdiff_t v
     ptrdiff_t offset[MAX_TAPS];
     void *weight = draw(filters * taps), *image = draw(width + 2 * taps), *bias = draw(filters > width ? filters : width);
     void *map = draw(filters * step), *expected = copy(map, filters * step);
-    void *panel = draw(taps * step), *kept = copy(panel, taps * step);
+    void *panel = draw(taps * step), *packed = copy(panel, taps * step);
     fc_tile tile = {.weight = weight, .filter_step = (ptrdiff_t)bytes(filter_step), .tap_step = (ptrdiff_t)bytes(tap_step),
-                    .offset = offset, .taps = taps, .keep = variant & KEEPS ? panel : NULL, .keep_step = (ptrdiff_t)bytes(step),
-                    .ahead = image, .ahead_step = (ptrdiff_t)bytes(1), .map_step = step,
+                    .offset = offset, .taps = taps, .pack_to = variant & KEEPS ? panel : NULL, .packed_step = (ptrdiff_t)bytes(step),
+                    .prefetch = image, .prefetch_step = (ptrdiff_t)bytes(1), .map_step = step,
                     .bias = variant & ADDS_TO_MAP ? NULL : bias, .low = low, .high = high};
     for (ptrdiff_t t = 0; t < taps; t++) offset[t] = t * 7 % (2 * taps);
     for (ptrdiff_t j = 0; j < vectors; j++) {
@@ -81,7 +81,7 @@ static void check_tile(const fc_kernels *kernels, ptrdiff_t filters, ptrdiff_t v
         tile.image[j] = at(image, first);
         tile.map[j] = at(map, first);
         for (ptrdiff_t t = 0; t < taps && variant & (KEEPS | KEPT); t++)
-            for (ptrdiff_t i = 0; i < lanes; i++) put(kept, t * step + j * lanes + i, get(image, first + offset[t] + i));
+            for (ptrdiff_t i = 0; i < lanes; i++) put(packed, t * step + j * lanes + i, get(image, first + offset[t] + i));
         for (ptrdiff_t i = 0; i < filters; i++)
             for (ptrdiff_t pixel = first; pixel < first + lanes; pixel++) {
                 double sum = tile.bias ? get(bias, i) : get(map, i * step + pixel);
@@ -92,12 +92,12 @@ static void check_tile(const fc_kernels *kernels, ptrdiff_t filters, ptrdiff_t v
     }
     if (variant & KEPT) { /* what another tile saw */
         free(panel);
-        tile.kept = panel = copy(kept, taps * step);
+        tile.packed = panel = copy(packed, taps * step);
         tile.image[0] = NULL;
     }
     kernels->tile[filters][vectors](&tile);
     compare(map, expected, filters * step, "tile", filters, vectors, taps);
-    compare(panel, kept, taps * step, "tile that keeps", filters, vectors, taps);
+    compare(panel, packed, taps * step, "tile that keeps", filters, vectors, taps);
     free(weight), free(image), free(bias);
 }
 
@@ -106,14 +106,14 @@ static void check_panel(const fc_kernels *kernels, ptrdiff_t taps) {
     const ptrdiff_t start[] = {0, lanes + 1, lanes + 2}, seen[] = {2, 3 * lanes, 5 * lanes + 1}, width = 3 * lanes + 1;
     ptrdiff_t offset[MAX_TAPS];
     void *image = draw(8 * lanes + taps), *panel = draw(taps * width + lanes), *expected = draw(taps * width);
-    const fc_panel request = {panel, width, image, offset, taps, 3, start, seen, length};
+    const fc_im2col request = {panel, width, image, offset, taps, 3, start, seen, length};
     for (ptrdiff_t t = 0; t < taps; t++) {
         offset[t] = t * 5 % taps;
         for (int s = 0; s < 3; s++)
             for (ptrdiff_t i = 0; i < length[s]; i++)
                 put(expected, t * width + start[s] + i, get(image, seen[s] + offset[t] + i));
     }
-    kernels->panel(&request);
+    kernels->im2col(&request);
     compare(panel, expected, taps * width, "panel", taps, width, 0);
     free(image);
 }
@@ -129,20 +129,20 @@ static void check_gather(const fc_kernels *kernels, ptrdiff_t rows, ptrdiff_t co
 }
 
 static void check_scatter(const fc_kernels *kernels, ptrdiff_t rows, ptrdiff_t count) {
-    const int far = rows % 2; /* past the cache, from the first place on that is a multiple of a vector's size */
-    const ptrdiff_t lanes = kernels->lanes, step = far ? (count + lanes) / lanes * lanes : count + 3;
+    const int nontemporal = rows % 2; /* past the cache, from the first place on that is a multiple of a vector's size */
+    const ptrdiff_t lanes = kernels->lanes, step = nontemporal ? (count + lanes) / lanes * lanes : count + 3;
     void *from = draw(count * lanes), *bias = draw(lanes), *room = draw(rows * step + lanes);
-    void *to = far ? at(room, lanes - (ptrdiff_t)((uintptr_t)room % bytes(lanes) / bytes(1))) : room;
+    void *to = nontemporal ? at(room, lanes - (ptrdiff_t)((uintptr_t)room % bytes(lanes) / bytes(1))) : room;
     void *expected = copy(to, rows * step), *other = copy(to, rows * step);
     for (ptrdiff_t i = 0; i < rows; i++)
         for (ptrdiff_t p = 0; p < count; p++) put(expected, i * step + p, clip(get(from, p * lanes + i) + get(bias, i), 0, 6));
-    const int is_bad = kernels->scatter(to, step, rows, from, count, bias, 0, 6, far);
+    const int is_bad = kernels->scatter(to, step, rows, from, count, bias, 0, 6, nontemporal);
     put(from, count * lanes - 1, NAN);
     if (is_bad || !kernels->scatter(other, step, rows, from, count, bias, 0, 6, 0)) {
         printf("%s: scatter does not tell what is finite\n", isa_name);
         exit(1);
     }
-    compare(copy(to, rows * step), expected, rows * step, "scatter", rows, count, far);
+    compare(copy(to, rows * step), expected, rows * step, "scatter", rows, count, nontemporal);
     free(from), free(bias), free(other), free(room);
 }
 
@@ -181,24 +181,24 @@ static void check_lone(const fc_kernels *kernels, ptrdiff_t filters, ptrdiff_t t
         for (ptrdiff_t t = 0; t < taps; t++) sum += get(pixel, 2 * t) * get(weight, (k < filters ? k : filters - 1) * taps + t);
         put(expected, k, clip(sum, low, high));
     }
-    kernels->lone(&tile, filters);
-    compare(sums, expected, lanes, "lone", filters, taps, variant);
+    kernels->one_pixel(&tile, filters);
+    compare(sums, expected, lanes, "one_pixel", filters, taps, variant);
     free(weight), free(pixel), free(bias);
 }
 
-static void check_frame(const fc_kernels *kernels, ptrdiff_t ways, ptrdiff_t slots, ptrdiff_t first, ptrdiff_t step) {
+static void check_frame(const fc_kernels *kernels, ptrdiff_t phases, ptrdiff_t slots, ptrdiff_t first, ptrdiff_t step) {
     const ptrdiff_t rows = 3, columns = 2 * kernels->lanes + 3, from_step = columns + 1, count = rows * slots * step;
     void *from = draw(rows * from_step - 1), *to = draw(count + kernels->lanes), *expected = draw(count);
-    const fc_frame frame = {.to = to, .to_step = step, .slots = slots, .from = from, .from_step = from_step, .first = first,
-                            .columns = columns, .rows = rows, .ways = ways};
+    const fc_deinterleave frame = {.to = to, .to_step = step, .slots = slots, .from = from, .from_step = from_step, .first = first,
+                            .columns = columns, .rows = rows, .phases = phases};
     for (ptrdiff_t r = 0; r < rows; r++)
         for (ptrdiff_t slot = 0; slot < slots; slot++)
             for (ptrdiff_t i = 0; i < step; i++) {
-                const ptrdiff_t c = first + ways * i + slot;
+                const ptrdiff_t c = first + phases * i + slot;
                 put(expected, (r * slots + slot) * step + i, 0 <= c && c < columns ? get(from, r * from_step + c) : 0);
             }
-    kernels->frame(&frame);
-    compare(copy(to, count), expected, count, "frame", ways, first, step);
+    kernels->deinterleave(&frame);
+    compare(copy(to, count), expected, count, "frame", phases, first, step);
     free(from), free(to);
 }
 
@@ -213,21 +213,21 @@ static void check_transpose(const fc_kernels *kernels, ptrdiff_t rows, ptrdiff_t
 }
 
 /* Pixels that the masks leave out are NaN, so that a sum which saw one would tell. */
-static void check_sweep(const fc_kernels *kernels, const fc_sweep_kind *kind, ptrdiff_t kernel_rows, ptrdiff_t taps, ptrdiff_t stride) {
+static void check_sweep(const fc_kernels *kernels, const fc_sweep_variant *kind, ptrdiff_t kernel_rows, ptrdiff_t taps, ptrdiff_t stride) {
     const ptrdiff_t lanes = kernels->lanes, vectors = kind->vectors, column = 3, lines = (kind->rows - 1) * stride + kernel_rows;
-    const ptrdiff_t last = (vectors - 1) * lanes - (kind->edges && vectors > 1), across = kind->across;
+    const ptrdiff_t last = (vectors - 1) * lanes - (kind->masked && vectors > 1), across = kind->stride_x;
     const ptrdiff_t width = column + vectors * lanes, seen = across * width + taps, step = width + 1;
-    const ptrdiff_t inside = kind->edges ? across * column + 1 : 0, outside = kind->edges ? seen - 3 : seen;
-    const unsigned all = lanes < 32 ? (1u << lanes) - 1 : ~0u, written = kind->edges && vectors == 1 && lanes > 1 ? all >> 1 : all;
+    const ptrdiff_t inside = kind->masked ? across * column + 1 : 0, outside = kind->masked ? seen - 3 : seen;
+    const unsigned all = lanes < 32 ? (1u << lanes) - 1 : ~0u, store_mask = kind->masked && vectors == 1 && lanes > 1 ? all >> 1 : all;
     void *image[MAX_LINES], *weight = draw(kernel_rows * taps);
     void *map = draw(kind->rows * step), *expected = copy(map, kind->rows * step);
     ptrdiff_t offset[MAX_TAPS];
     unsigned mask[MAX_TAPS + 1] = {0}, last_mask[MAX_TAPS + 1] = {0};
-    const fc_sweep sweep = {weight, offset, mask, vectors > 1 ? last_mask : mask, written, kernel_rows, taps,
+    const fc_sweep sweep = {weight, offset, mask, vectors > 1 ? last_mask : mask, store_mask, kernel_rows, taps,
                             (const void *const *)image, column, last, map, step, 2, -50, 60, 0};
-    const int paired = kind->rows == 1 && !kind->edges;
+    const int paired = kind->rows == 1 && !kind->masked;
     for (ptrdiff_t v = 0; v < taps + (across == 2 ? taps % 2 : 0); v++) {
-        const ptrdiff_t tap = paired ? fc_paired(taps, v) : v, first = across == 1 ? tap : v - v % 2 + v % 2 * lanes;
+        const ptrdiff_t tap = paired ? fc_paired_tap(taps, v) : v, first = across == 1 ? tap : v - v % 2 + v % 2 * lanes;
         offset[v] = tap;
         for (ptrdiff_t lane = 0; lane < lanes; lane++) {
             const ptrdiff_t in_first = across * column + first + lane, in_last = in_first + across * last;
@@ -245,10 +245,10 @@ static void check_sweep(const fc_kernels *kernels, const fc_sweep_kind *kind, pt
             double sum = sweep.bias;
             for (ptrdiff_t u = 0; u < kernel_rows; u++)
                 for (ptrdiff_t v = 0; v < taps; v++) {
-                    const ptrdiff_t pixel = across * x + (paired ? fc_paired(taps, v) : v);
+                    const ptrdiff_t pixel = across * x + (paired ? fc_paired_tap(taps, v) : v);
                     if (inside <= pixel && pixel < outside) sum += get(weight, u * taps + v) * get(image[i * stride + u], pixel);
                 }
-            if (x - column >= lanes || written >> (x - column) & 1)
+            if (x - column >= lanes || store_mask >> (x - column) & 1)
                 put(expected, i * step + x, clip(sum, sweep.low, sweep.high));
         }
     kind->run(&sweep);
@@ -258,14 +258,14 @@ static void check_sweep(const fc_kernels *kernels, const fc_sweep_kind *kind, pt
 }
 
 /* One row lies beyond the image; if its zeros are not skipped, one of its weights is infinite. */
-static void check_stack(const fc_kernels *kernels, const fc_stack_kind *kind, ptrdiff_t pad, int skips) {
-    const ptrdiff_t lanes = kernels->lanes, taps = kind->taps, across = kind->across, column = 2, pixels = column + kind->pixels;
+static void check_stack(const fc_kernels *kernels, const fc_stack_variant *kind, ptrdiff_t pad, int skip_zeros) {
+    const ptrdiff_t lanes = kernels->lanes, taps = kind->taps, across = kind->stride_x, column = 2, pixels = column + kind->pixels;
     const ptrdiff_t columns = (pixels - 1) * across + taps - 2 * pad, kernel_rows = 4, missing = 1;
     void *weight = draw(kernel_rows * taps * lanes), *bias = draw(lanes), *image[4];
     void *map = draw(pixels * lanes), *expected = copy(map, pixels * lanes);
-    const fc_stack stack = {weight, bias, kernel_rows, columns, pad, (const void *const *)image, column, map, skips};
+    const fc_stack stack = {weight, bias, kernel_rows, columns, pad, (const void *const *)image, column, map, skip_zeros};
     for (ptrdiff_t u = 0; u < kernel_rows; u++) image[u] = u == missing ? NULL : draw(columns * lanes);
-    if (!skips) put(weight, missing * taps * lanes, INFINITY);
+    if (!skip_zeros) put(weight, missing * taps * lanes, INFINITY);
     for (ptrdiff_t i = column * lanes; i < pixels * lanes; i++) {
         double sum = get(bias, i % lanes);
         for (ptrdiff_t u = 0; u < kernel_rows; u++)
@@ -341,7 +341,7 @@ static void check_transform(const fc_kernels *kernels, fc_transform_fn *transfor
     if (transform)
         transform(&request);
     else
-        kernels->expand(&request, results, inputs);
+        kernels->transform_filter(&request, results, inputs);
     compare(to, expected, count, name, results, inputs, 0);
     free(from);
 }
@@ -352,7 +352,7 @@ static void check_blend(const fc_kernels *kernels, const fc_form *form, const vo
     const ptrdiff_t count = filters * outputs * runs * lanes;
     void *weight = draw(runs * channels * positions * lanes), *tiles = draw(runs * channels * positions * lanes);
     void *to = draw(count), *expected = draw(count);
-    const fc_blend blend = {matrix, weight, tiles, to, channels, filters, runs};
+    const fc_winograd_few blend = {matrix, weight, tiles, to, channels, filters, runs};
     for (ptrdiff_t f = 0; f < filters; f++)
         for (ptrdiff_t k = 0; k < outputs; k++)
             for (ptrdiff_t run = 0; run < runs; run++)
@@ -365,7 +365,7 @@ static void check_blend(const fc_kernels *kernels, const fc_form *form, const vo
                         }
                     put(expected, ((f * outputs + k) * runs + run) * lanes + lane, sum);
                 }
-    form->blend(&blend);
+    form->few(&blend);
     compare(to, expected, count, "blend", outputs, form->taps, filters);
     free(weight), free(tiles);
 }
@@ -373,12 +373,12 @@ static void check_blend(const fc_kernels *kernels, const fc_form *form, const vo
 static void check_finish(const fc_kernels *kernels, const fc_form *form, const void *matrix, ptrdiff_t positions, ptrdiff_t columns,
                          double low, double high) {
     const ptrdiff_t lanes = kernels->lanes, outputs = form->outputs, rows = 3;
-    const int far = columns % 2; /* past the cache, from the first place on that is a multiple of a vector's size */
-    const ptrdiff_t step = outputs * lanes + (far ? lanes : 3);
+    const int nontemporal = columns % 2; /* past the cache, from the first place on that is a multiple of a vector's size */
+    const ptrdiff_t step = outputs * lanes + (nontemporal ? lanes : 3);
     void *from = draw(rows * positions * lanes), *room = draw(rows * step + lanes);
-    void *map = far ? at(room, lanes - (ptrdiff_t)((uintptr_t)room % bytes(lanes) / bytes(1))) : room;
+    void *map = nontemporal ? at(room, lanes - (ptrdiff_t)((uintptr_t)room % bytes(lanes) / bytes(1))) : room;
     void *expected = copy(map, rows * step), *other = copy(map, rows * step);
-    fc_finish finish = {matrix, from, map, map, step, rows, columns, 2, low, high, far};
+    fc_inverse_rows finish = {matrix, from, map, map, step, rows, columns, 2, low, high, nontemporal};
     for (ptrdiff_t row = 0; row < rows; row++)
         for (ptrdiff_t x = 0; x < columns; x++) {
             double sum = finish.bias;
@@ -386,10 +386,10 @@ static void check_finish(const fc_kernels *kernels, const fc_form *form, const v
                 sum += get(matrix, x % outputs * positions + i) * get(from, (row * positions + i) * lanes + x / outputs);
             put(expected, row * step + x, clip(sum, low, high));
         }
-    const int is_bad = form->finish(&finish);
+    const int is_bad = form->inverse_rows(&finish);
     put(from, rows * positions * lanes - 1, NAN);
     finish.map = other;
-    if (is_bad || !form->finish(&finish)) {
+    if (is_bad || !form->inverse_rows(&finish)) {
         printf("%s: finish does not tell what is finite\n", isa_name);
         exit(1);
     }
@@ -403,7 +403,7 @@ static void check_form(const fc_kernels *kernels, const fc_form *form) {
     structure(form, positions, B, A);
     check_transform(kernels, form->forward, "forward", B, positions, positions);
     check_transform(kernels, form->inverse, "inverse", A, outputs, positions);
-    for (ptrdiff_t filters = 1; filters <= BLEND_MAX_FILTERS + 1 && filters <= lanes; filters++)
+    for (ptrdiff_t filters = 1; filters <= FEW_MAX_FILTERS + 1 && filters <= lanes; filters++)
         check_blend(kernels, form, A, positions, filters);
     for (ptrdiff_t columns = 1; outputs != 3 && columns <= outputs * lanes; columns++) {
         check_finish(kernels, form, A, positions, columns, -INFINITY, INFINITY);
@@ -431,11 +431,11 @@ static void check_kernels(const fc_kernels *kernels) {
                     check_filter_tile(kernels, pixels, vectors, taps[t], variant);
         check_panel(kernels, taps[t]);
     }
-    for (ptrdiff_t ways = 1; ways <= 8; ways *= 2)
-        for (ptrdiff_t slots = 1; slots <= ways; slots++)
+    for (ptrdiff_t phases = 1; phases <= 8; phases *= 2)
+        for (ptrdiff_t slots = 1; slots <= phases; slots++)
             for (ptrdiff_t step = 1; step <= 3 * kernels->lanes; step++)
                 for (ptrdiff_t first = -3 * kernels->lanes; first <= kernels->lanes + 1; first += first < -2 ? 5 : 1)
-                    check_frame(kernels, ways, slots, first, step);
+                    check_frame(kernels, phases, slots, first, step);
     for (ptrdiff_t filters = 1; filters <= kernels->lanes; filters++)
         for (ptrdiff_t taps = 1; taps <= 25; taps++)
             for (int variant = 0; variant < VARIANTS; variant += PACKED + 1) check_lone(kernels, filters, taps, variant);
@@ -446,14 +446,14 @@ static void check_kernels(const fc_kernels *kernels) {
         }
     for (ptrdiff_t rows = 1; rows <= 2 * kernels->lanes + 1; rows++)
         for (ptrdiff_t columns = 1; columns <= 2 * kernels->lanes + 1; columns++) check_transpose(kernels, rows, columns);
-    for (const fc_sweep_kind *kind = kernels->sweeps; kind->rows; kind++)
+    for (const fc_sweep_variant *kind = kernels->sweeps; kind->rows; kind++)
         for (ptrdiff_t more = 0; more < (kind->kernel ? 1 : 3); more++)
             for (ptrdiff_t taps = kind->kernel ? kind->kernel : 1; taps <= (kind->kernel ? kind->kernel : 4); taps++)
-                for (ptrdiff_t stride = kind->stride ? kind->stride : 1; stride <= (kind->stride ? kind->stride : 3); stride++)
+                for (ptrdiff_t stride = kind->stride_y ? kind->stride_y : 1; stride <= (kind->stride_y ? kind->stride_y : 3); stride++)
                     check_sweep(kernels, kind, kind->kernel ? kind->kernel : kind->rows + more, taps, stride);
-    for (const fc_stack_kind *kind = kernels->stacks; kind->pixels; kind++)
+    for (const fc_stack_variant *kind = kernels->stacks; kind->pixels; kind++)
         for (ptrdiff_t pad = 0; pad <= kind->taps / 2; pad++)
-            for (int skips = 0; skips < 2; skips++) check_stack(kernels, kind, pad, skips);
+            for (int skip_zeros = 0; skip_zeros < 2; skip_zeros++) check_stack(kernels, kind, pad, skip_zeros);
     for (const fc_form *form = kernels->forms; form->outputs; form++) {
         check_form(kernels, form);
         check_expand(kernels, form->taps);

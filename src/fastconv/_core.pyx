@@ -113,8 +113,8 @@ def available_isas():
 def multiply_adds(Py_ssize_t rounds):
     """Multiply and add float32 as fast as this machine can on one thread; return how many times. For benchmarks."""
     with nogil:
-        isa.f32.probe(rounds)
-    return rounds * PROBE_SUMS * isa.f32.lanes
+        isa.f32.peak(rounds)
+    return rounds * PEAK_SUMS * isa.f32.lanes
 
 
 def current_isa():

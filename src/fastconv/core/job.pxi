@@ -21,7 +21,7 @@ cdef enum:
 
 cdef struct SweepRun:
     # Sweeps of one kind, side by side, over the vectors of a row of a map from `first` on.
-    const fc_sweep_kind *kind
+    const fc_sweep_variant *kind
     Py_ssize_t first, count
 
 
@@ -175,4 +175,4 @@ cdef Range unit_filters(const Job *job, const Unit *unit) noexcept nogil:
 
 cdef Py_ssize_t tap_in_order(const Job *job, Py_ssize_t v) noexcept nogil:
     """Return which tap of a row comes v-th."""
-    return fc_paired(job.axis[2].taps, v) if job.pairs else v
+    return fc_paired_tap(job.axis[2].taps, v) if job.pairs else v

@@ -18,7 +18,7 @@ cdef extern from "kernels/kernels.h" nogil:
         FILTER_TILE_VECTORS
         SWEEP_MAX_ROWS
         SWEEP_MAX_VECTORS
-        PROBE_SUMS
+        PEAK_SUMS
         TRANSFORM_MAX_POSITIONS
     ctypedef struct fc_tile:
         const void *weight
@@ -26,11 +26,11 @@ cdef extern from "kernels/kernels.h" nogil:
         const Py_ssize_t *offset
         Py_ssize_t taps
         const void **image
-        void *keep
-        const void *kept
-        Py_ssize_t keep_step
-        const void *ahead
-        Py_ssize_t ahead_step
+        void *pack_to
+        const void *packed
+        Py_ssize_t packed_step
+        const void *prefetch
+        Py_ssize_t prefetch_step
         void **map
         Py_ssize_t map_step
         const void *bias
@@ -41,13 +41,13 @@ cdef extern from "kernels/kernels.h" nogil:
         Py_ssize_t taps
         const void *weight
         Py_ssize_t width
-        const void *ahead
-        Py_ssize_t ahead_step
+        const void *prefetch
+        Py_ssize_t prefetch_step
         void *sums
         Py_ssize_t sums_step
         const void *bias
         double low, high
-    ctypedef struct fc_panel:
+    ctypedef struct fc_im2col:
         void *panel
         Py_ssize_t width
         const void *image
@@ -56,34 +56,34 @@ cdef extern from "kernels/kernels.h" nogil:
         const Py_ssize_t *start
         const Py_ssize_t *seen
         const Py_ssize_t *length
-    ctypedef struct fc_frame:
+    ctypedef struct fc_deinterleave:
         void *to
         Py_ssize_t to_step, slots
         const void *source "from"
         Py_ssize_t source_step "from_step", first, columns
-        Py_ssize_t rows, ways
+        Py_ssize_t rows, phases
     ctypedef struct fc_sweep:
         const void *weight
         const Py_ssize_t *offset
         const unsigned *mask
         const unsigned *last_mask
-        unsigned written
+        unsigned store_mask
         Py_ssize_t kernel_rows, taps
         const void *const *image_row
         Py_ssize_t column, last
         void *map
         Py_ssize_t map_step
         double bias, low, high
-        int streams
-    void fc_prefetch(const void *line) noexcept
-    Py_ssize_t fc_paired(Py_ssize_t taps, Py_ssize_t v) noexcept
+        int nontemporal
+    void prefetch_l1(const void *line) noexcept
+    Py_ssize_t fc_paired_tap(Py_ssize_t taps, Py_ssize_t v) noexcept
     ctypedef void (*fc_tile_fn)(const fc_tile *) noexcept
     ctypedef void (*fc_filter_tile_fn)(const fc_filter_tile *) noexcept
-    ctypedef void (*fc_panel_fn)(const fc_panel *) noexcept
-    ctypedef void (*fc_frame_fn)(const fc_frame *) noexcept
+    ctypedef void (*fc_im2col_fn)(const fc_im2col *) noexcept
+    ctypedef void (*fc_deinterleave_fn)(const fc_deinterleave *) noexcept
     ctypedef void (*fc_sweep_fn)(const fc_sweep *) noexcept
-    ctypedef struct fc_sweep_kind:
-        Py_ssize_t rows, vectors, kernel, stride, across, edges
+    ctypedef struct fc_sweep_variant:
+        Py_ssize_t rows, vectors, kernel, stride_y, stride_x, masked
         fc_sweep_fn run
     ctypedef struct fc_stack:
         const void *weight
@@ -92,10 +92,10 @@ cdef extern from "kernels/kernels.h" nogil:
         const void *const *image_row
         Py_ssize_t column
         void *map
-        int skips
+        int skip_zeros
     ctypedef void (*fc_stack_fn)(const fc_stack *) noexcept
-    ctypedef struct fc_stack_kind:
-        Py_ssize_t pixels, taps, across
+    ctypedef struct fc_stack_variant:
+        Py_ssize_t pixels, taps, stride_x
         fc_stack_fn run
     ctypedef struct fc_transform:
         const void *matrix
@@ -105,46 +105,46 @@ cdef extern from "kernels/kernels.h" nogil:
         Py_ssize_t to_step, to_item_step, to_run_step
         Py_ssize_t items, runs
     ctypedef void (*fc_transform_fn)(const fc_transform *) noexcept
-    ctypedef struct fc_blend:
+    ctypedef struct fc_winograd_few:
         const void *matrix
         const void *weight
         const void *tiles
         void *to
         Py_ssize_t channels, filters, runs
-    ctypedef void (*fc_blend_fn)(const fc_blend *blend) noexcept
-    ctypedef struct fc_finish:
+    ctypedef void (*fc_winograd_few_fn)(const fc_winograd_few *blend) noexcept
+    ctypedef struct fc_inverse_rows:
         const void *matrix
         const void *source "from"
         void *map
-        const void *ahead
+        const void *prefetch
         Py_ssize_t row_step, rows, columns
         double bias, low, high
-        int far
-    ctypedef int (*fc_finish_fn)(const fc_finish *finish) noexcept
+        int nontemporal
+    ctypedef int (*fc_inverse_rows_fn)(const fc_inverse_rows *finish) noexcept
     ctypedef struct fc_form:
         Py_ssize_t outputs, taps, stride
         fc_transform_fn forward, inverse
-        fc_blend_fn blend
-        fc_finish_fn finish
+        fc_winograd_few_fn few
+        fc_inverse_rows_fn inverse_rows
     ctypedef struct fc_kernels:
         Py_ssize_t lanes, tile_filters
         const Py_ssize_t *tile_vectors
         fc_tile_fn (*tile)[7]
         fc_filter_tile_fn (*filter_tile)[4]
-        void (*lone)(const fc_filter_tile *, Py_ssize_t filters) noexcept nogil
-        fc_panel_fn panel
-        fc_frame_fn frame
+        void (*one_pixel)(const fc_filter_tile *, Py_ssize_t filters) noexcept nogil
+        fc_im2col_fn im2col
+        fc_deinterleave_fn deinterleave
         void (*transpose)(void *to, Py_ssize_t to_step, const void *source, Py_ssize_t source_step, Py_ssize_t rows,
                           Py_ssize_t columns) noexcept nogil
-        double (*probe)(Py_ssize_t rounds) noexcept nogil
-        const fc_sweep_kind *sweeps
-        const fc_stack_kind *stacks
+        double (*peak)(Py_ssize_t rounds) noexcept nogil
+        const fc_sweep_variant *sweeps
+        const fc_stack_variant *stacks
         const fc_form *forms
-        void (*expand)(const fc_transform *, Py_ssize_t results, Py_ssize_t inputs) noexcept nogil
+        void (*transform_filter)(const fc_transform *, Py_ssize_t results, Py_ssize_t inputs) noexcept nogil
         void (*gather)(void *to, const void *source, Py_ssize_t step, Py_ssize_t rows, Py_ssize_t count,
                        Py_ssize_t before, Py_ssize_t room) noexcept nogil
         int (*scatter)(void *to, Py_ssize_t to_step, Py_ssize_t rows, const void *source, Py_ssize_t count,
-                       const void *bias, double low, double high, int far) noexcept nogil
+                       const void *bias, double low, double high, int nontemporal) noexcept nogil
     ctypedef struct fc_isa:
         const char *name
         fc_kernels f32, f64

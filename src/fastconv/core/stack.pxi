@@ -43,10 +43,10 @@ cdef void sweep_stack(real *sums, fc_stack *request, const Job *job, const Unit 
     while rows.last < unit.rows:
         rows = Range(rows.last, min(rows.last + some, unit.rows))
         pixels = (rows.last - rows.first) * columns
-        request.skips = sees_every_tap(job, unit, rows)
+        request.skip_zeros = sees_every_tap(job, unit, rows)
         slide_stack(sums, request, job, rows)
-        if job.kernels.scatter(map, step, channels, sums, pixels, no_bias, job.low, job.high, False) and request.skips:
-            request.skips = False  # there may be weights that are not finite: zero times those is not zero
+        if job.kernels.scatter(map, step, channels, sums, pixels, no_bias, job.low, job.high, False) and request.skip_zeros:
+            request.skip_zeros = False  # there may be weights that are not finite: zero times those is not zero
             slide_stack(sums, request, job, rows)
             job.kernels.scatter(map, step, channels, sums, pixels, no_bias, job.low, job.high, False)
         if job.activation > RELU6:
@@ -103,8 +103,8 @@ cdef void slide_stack(real *sums, fc_stack *request, const Job *job, Range rows)
     cdef const Axis *axis = &job.axis[1]
     cdef Py_ssize_t columns = job.map_size[2], apart = ceiling(job.lines, axis.dilation), row, line
     cdef const void *const *lines = request.image_row
-    cdef const fc_stack_kind *kind = job.kernels.stacks
-    while kind.taps != job.axis[2].taps or kind.across != job.axis[2].stride:
+    cdef const fc_stack_variant *kind = job.kernels.stacks
+    while kind.taps != job.axis[2].taps or kind.stride_x != job.axis[2].stride:
         kind += 1
     request.column = 0
     while request.column < columns:

@@ -34,13 +34,13 @@ cdef void fill_rows(real *row, const real *plane, const Job *job, Py_ssize_t y, 
     cdef bint deals = ((stride == 1 or stride == 2 or stride == 4 or stride == 8)
                        and (axis.slots == 1 or axis.dilation % stride == 1))
     cdef const real *pixels = plane + y * job.image_step[3]
-    cdef fc_frame request
+    cdef fc_deinterleave request
     cdef Range inside
     if deals:
         request.to, request.to_step, request.rows = row, job.pitch, rows
         request.source, request.source_step, request.first, request.columns = pixels, step, -axis.pad, job.size[2]
-        request.ways, request.slots = stride, axis.slots
-        job.kernels.frame(&request)
+        request.phases, request.slots = stride, axis.slots
+        job.kernels.deinterleave(&request)
         if job.mode == ZEROS:
             return
     for _ in range(rows):
@@ -74,7 +74,7 @@ cdef Py_ssize_t panel_step(const Job *job) noexcept nogil:
 cdef void fill_panel(real *panel, const real *strip, const Job *job, Range pixels, Py_ssize_t unit_pixels, Range taps,
                      Py_ssize_t *runs) noexcept nogil:
     """Copy what these taps see from a tile of pixels, row of the map by row, into a panel (taps, width)."""
-    cdef fc_panel request
+    cdef fc_im2col request
     cdef Py_ssize_t pixel = pixels.first, columns = job.map_size[2], count = 0, room = TILE_MAX_VECTORS * 16
     pixels.last = min(pixels.last, unit_pixels)
     while pixel < pixels.last:
@@ -90,4 +90,4 @@ cdef void fill_panel(real *panel, const real *strip, const Job *job, Range pixel
     request.taps = taps.last - taps.first
     request.runs = count
     request.start, request.seen, request.length = runs, runs + room, runs + 2 * room
-    job.kernels.panel(&request)
+    job.kernels.im2col(&request)

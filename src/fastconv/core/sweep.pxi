@@ -81,8 +81,8 @@ cdef void sweep_rows(real *map, const Lines *lines, const Job *job, fc_sweep *re
     cdef Py_ssize_t block, row, line, i, k, first, last, dilation = job.axis[1].dilation, products = 0
     cdef Py_ssize_t at_once = min(rows, SWEEP_MAX_ROWS)
     request.map_step = job.apart * columns
-    request.written = (<unsigned>1 << min(columns, lanes)) - 1
-    request.streams = job.far_maps and columns % lanes == 0 and <size_t>map % (lanes * sizeof(real)) == 0
+    request.store_mask = (<unsigned>1 << min(columns, lanes)) - 1
+    request.nontemporal = job.far_maps and columns % lanes == 0 and <size_t>map % (lanes * sizeof(real)) == 0
     for i in range(job.first_run[at_once - 1], job.first_run[at_once]):
         run = job.runs + i
         for k in range(run.count):
@@ -119,15 +119,15 @@ cdef Py_ssize_t choose_sweeps(SweepRun *runs, const Job *job, Py_ssize_t rows) n
     return count
 
 
-cdef const fc_sweep_kind *find_sweep(const Job *job, Py_ssize_t rows, Py_ssize_t first) noexcept nogil:
+cdef const fc_sweep_variant *find_sweep(const Job *job, Py_ssize_t rows, Py_ssize_t first) noexcept nogil:
     """Return the sweep of most vectors, from one vector of a row on, for up to so many rows."""
     cdef bint slides = job.axis[1].taps == 1 and job.axis[2].dilation == 1 and job.axis[2].period == 1
     cdef const Axis *axis = &job.axis[1]
-    cdef const fc_sweep_kind *best = NULL
-    cdef const fc_sweep_kind *kind = job.kernels.sweeps
+    cdef const fc_sweep_variant *best = NULL
+    cdef const fc_sweep_variant *kind = job.kernels.sweeps
     while kind.rows:
-        if (kind.rows <= rows and first + kind.vectors <= job.vectors and (slides or kind.rows > 1 or kind.edges)
-                and kind.across == job.across and (kind.stride == 0 or kind.stride == axis.period)
+        if (kind.rows <= rows and first + kind.vectors <= job.vectors and (slides or kind.rows > 1 or kind.masked)
+                and kind.stride_x == job.across and (kind.stride_y == 0 or kind.stride_y == axis.period)
                 and (kind.kernel == axis.taps == job.axis[2].taps or kind.kernel == 0 and kind.rows <= axis.taps)
                 and (best == NULL or kind.vectors > best.vectors) and sweep_fits(kind, job, first)):
             best = kind
@@ -135,10 +135,10 @@ cdef const fc_sweep_kind *find_sweep(const Job *job, Py_ssize_t rows, Py_ssize_t
     return best
 
 
-cdef bint sweep_fits(const fc_sweep_kind *kind, const Job *job, Py_ssize_t first) noexcept nogil:
+cdef bint sweep_fits(const fc_sweep_variant *kind, const Job *job, Py_ssize_t first) noexcept nogil:
     """Tell whether all vectors are plain and lie one behind the other, but for the edges of a sweep that has some."""
     cdef Py_ssize_t inner = first, last = first + kind.vectors
-    if kind.edges:
+    if kind.masked:
         inner, last = first + 1, last - 1
     return inner >= last or job.plain.first <= inner and last <= job.plain.last
 

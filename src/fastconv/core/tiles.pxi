@@ -104,17 +104,17 @@ cdef void multiply_pixels(real *maps, const real *strip, real *panels, real *sum
     request.tap_step = (rows if job.packed else 1) * sizeof(real)
     request.taps = taps.last - taps.first
     request.offset = job.offset + taps.first
-    request.keep_step = job.width * sizeof(real) if kept or blocks > 1 else 0
+    request.packed_step = job.width * sizeof(real) if kept or blocks > 1 else 0
     request.bias = <const real *>job.bias + filter if taps.first == 0 else NULL
     request.low = job.low if taps.last == job.taps else -INFINITY
     request.high = job.high if taps.last == job.taps else INFINITY
     for tile in tiles[:count]:
-        request.keep = NULL if kept or not job.in_place else panel
-        request.kept = panel if kept else NULL
+        request.pack_to = NULL if kept or not job.in_place else panel
+        request.packed = panel if kept else NULL
         if more and job.in_place and 0 <= fetched < (tile.vectors if spread else 1):
-            request.ahead, request.ahead_step = strip + tile.seen[fetched] + ahead, job.image_step[1] * sizeof(real)
+            request.prefetch, request.prefetch_step = strip + tile.seen[fetched] + ahead, job.image_step[1] * sizeof(real)
         else:
-            request.ahead, request.ahead_step = panel, 0
+            request.prefetch, request.prefetch_step = panel, 0
         ragged = job.panels and tile.pixels.last > unit.pixels  # sums wait in the workspace until they are whole
         request.map_step = job.width if ragged else job.map_step[1]
         for j in range(tile.vectors):
@@ -123,7 +123,7 @@ cdef void multiply_pixels(real *maps, const real *strip, real *panels, real *sum
         if job.far_maps and taps.first == 0:
             for i in range(rows):
                 for j in range(tile.vectors):
-                    fc_prefetch(<real *>request.map[j] + i * request.map_step)
+                    prefetch_l1(<real *>request.map[j] + i * request.map_step)
         job.kernels.tile[rows][tile.vectors](&request)
         panel += panel_step(job)
         if ragged and taps.last == job.taps:
@@ -166,8 +166,8 @@ cdef void multiply_filters(real *sums, const real *seen, const Job *job, const U
 cdef void look_ahead(fc_filter_tile *request, Py_ssize_t tile, Py_ssize_t tiles, real _) noexcept nogil:
     """Let one of several tiles that meet the same weights fetch its share of those that come next, so that memory,
     which takes longer than the cache, is asked all the time and not by the first tile alone."""
-    request.ahead_step = request.width // tiles
-    request.ahead = <const real *>request.weight + request.taps * (request.width + tile * request.ahead_step)
+    request.prefetch_step = request.width // tiles
+    request.prefetch = <const real *>request.weight + request.taps * (request.width + tile * request.prefetch_step)
 
 
 cdef void multiply_rows(fc_filter_tile *request, const real *weight, const Job *job, Range filters) noexcept nogil:
@@ -182,7 +182,7 @@ cdef void multiply_rows(fc_filter_tile *request, const real *weight, const Job *
         request.sums = sums + vector * lanes
         if bias != NULL:
             request.bias = bias + vector * lanes
-        job.kernels.lone(request, job.filters - first)
+        job.kernels.one_pixel(request, job.filters - first)
 
 
 cdef void convolve_unit_by_position(real *workspace, const Job *job, Py_ssize_t index) noexcept nogil:

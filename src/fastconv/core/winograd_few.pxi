@@ -69,7 +69,7 @@ cdef void blend_row(const real *tiles, real *sums, real *out, const Winograd *w,
     cdef Py_ssize_t lanes = job.kernels.lanes, columns = block.columns.last - block.columns.first
     cdef Py_ssize_t vector, filter, k
     cdef const real *bank = <const real *>w.bank + block.group * packed_numbers(w)
-    cdef fc_blend request
+    cdef fc_winograd_few request
     request.matrix, request.channels, request.runs, request.to = w.y.A, w.channels, w.x.positions, sums
     filter = filters.first
     while filter < min(filters.last, job.filters):
@@ -77,7 +77,7 @@ cdef void blend_row(const real *tiles, real *sums, real *out, const Winograd *w,
         request.filters = min(min(BLEND_FILTERS, lanes), job.filters - filter)
         for vector in range(ceiling(columns, lanes)):
             request.tiles = tiles + vector * w.tile_step
-            w.y.form.blend(&request)
+            w.y.form.few(&request)
             for k in range(request.filters):
                 write_tiles(sums + k * w.y.outputs * w.x.positions * lanes, out, w, block, filter + k, row,
                             block.columns.first + vector * lanes)
@@ -95,18 +95,18 @@ cdef void write_tiles(const real *sums, real *out, const Winograd *w, const Bloc
     cdef real *map = (<real *>job.maps + block.n * job.map_step[0]
                       + (block.group * job.filters + filter) * job.map_step[1] + block.depth * job.map_step[2]
                       + row * job.map_size[2] + column)
-    cdef fc_finish request
+    cdef fc_inverse_rows request
     request.matrix, request.source, request.rows, request.columns = w.x.A, sums, rows, count
-    request.map, request.ahead = map, map + BLEND_FILTERS * job.map_step[1]
+    request.map, request.prefetch = map, map + BLEND_FILTERS * job.map_step[1]
     request.row_step = dilation * job.map_size[2]
     request.bias = (<const real *>job.bias)[block.group * job.filters + filter]
-    request.low, request.high, request.far = job.low, job.high, job.far_maps
-    if w.x.form.finish(&request):
-        request.map, request.rows, request.bias, request.far = out, 1, 0, False
+    request.low, request.high, request.nontemporal = job.low, job.high, job.far_maps
+    if w.x.form.inverse_rows(&request):
+        request.map, request.rows, request.bias, request.nontemporal = out, 1, 0, False
         request.low, request.high = -INFINITY, INFINITY
         for k in range(rows):
             request.source = sums + k * w.x.positions * job.kernels.lanes
-            w.x.form.finish(&request)
+            w.x.form.inverse_rows(&request)
             sum_again(map + k * request.row_step, out, 1, w, block, filter, row + k * dilation, column, count)
     if job.activation > RELU6:
         for k in range(rows):

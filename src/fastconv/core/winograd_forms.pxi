@@ -297,7 +297,7 @@ cdef void expand_kernel(real *packed, const real *kernel, real *between, const W
     request.to, request.to_run_step, request.to_step = between, lanes, columns * lanes
     for i in range(rows):
         request.source[i] = kernel + i * columns * lanes
-    w.job.kernels.expand(&request, w.y.rows, rows)
+    w.job.kernels.transform_filter(&request, w.y.rows, rows)
     request.matrix, request.runs, request.run_step = w.x.G, w.y.rows, columns * lanes
     if w.blends:
         request.to = packed + filter * w.channels * w.y.rows * w.x.rows + channel * w.y.rows * lanes
@@ -307,7 +307,7 @@ cdef void expand_kernel(real *packed, const real *kernel, real *between, const W
         request.to_step, request.to_run_step = w.channels * width, w.x.rows * w.channels * width
     for i in range(columns):
         request.source[i] = between + i * lanes
-    w.job.kernels.expand(&request, w.x.rows, columns)
+    w.job.kernels.transform_filter(&request, w.x.rows, columns)
 
 
 def pack_winograd(const real[:, ::1] weight, real[::1] packed, Py_ssize_t first, WinogradLayout layout):

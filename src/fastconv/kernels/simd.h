@@ -43,11 +43,11 @@
 #  define v_keep(x) ((void)0)
 #endif
 
-/* v_fetch(p): the cache may fetch what lies there, readable or not. */
+/* prefetch_l2(p): the cache may fetch what lies there, readable or not. */
 #if defined(__GNUC__)
-#  define v_fetch(p) __builtin_prefetch(p, 0, 2)
+#  define prefetch_l2(p) __builtin_prefetch(p, 0, 2)
 #else
-#  define v_fetch(p) ((void)(p))
+#  define prefetch_l2(p) ((void)(p))
 #endif
 #endif
 

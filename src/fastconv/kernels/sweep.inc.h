@@ -131,14 +131,14 @@ INLINE void NAMED(sweep)(SWEEP_SHAPE, const int kernel_rows, const fc_sweep *swe
     }
     const vec low = v_splat((real)sweep->low), high = v_splat((real)sweep->high);
     const ptrdiff_t map_step = sweep->map_step, last = edges ? sweep->last : (vectors - 1) * LANES;
-    const int streams = sweep->streams;
+    const int nontemporal = sweep->nontemporal;
     real *map = (real *)sweep->map + sweep->column;
     UNROLLED for (int i = 0; i < rows; i++, map += map_step)
         UNROLLED for (int j = 0; j < vectors; j++) {
             const vec clipped = v_min(high, v_max(low, sum[i][j]));
             if (edges && vectors == 1)
-                NAMED(store_part)(map, sweep->written, clipped);
-            else if (streams)
+                NAMED(store_part)(map, sweep->store_mask, clipped);
+            else if (nontemporal)
                 v_stream(map + (j == vectors - 1 ? last : j * LANES), clipped);
             else
                 v_store(map + (j == vectors - 1 ? last : j * LANES), clipped);
@@ -165,17 +165,17 @@ INLINE void NAMED(stack)(const int pixels, const int taps, const int across, con
     const ptrdiff_t start = stack->column * across - stack->pad, columns = stack->columns;
     const real *weight = stack->weight;
     real *map = (real *)stack->map + stack->column * LANES;
-    const int skips = stack->skips;
+    const int skip_zeros = stack->skip_zeros;
     UNROLLED for (int j = 0; j < pixels; j++) sum[j] = v_load((const real *)stack->bias);
     ROLLED for (ptrdiff_t u = 0; u < stack->kernel_rows; u++, weight += taps * LANES) {
         const real *image = stack->image_row[u];
         const ptrdiff_t first = -start, last = image ? columns - start : first;
         vec w[STACK_MAX_TAPS];
-        if (!image && skips) continue;
+        if (!image && skip_zeros) continue;
         UNROLLED for (int v = 0; v < taps; v++) w[v] = v_load(weight + v * LANES);
         UNROLLED for (int i = 0; i < (pixels - 1) * across + taps; i++) {
             const int inside = first <= i && i < last;
-            if (!inside && skips) continue;
+            if (!inside && skip_zeros) continue;
             const vec x = inside ? v_load(image + (start + i) * LANES) : v_splat(0);
             UNROLLED for (int j = 0; j < pixels; j++)
                 if (0 <= i - j * across && i - j * across < taps) sum[j] = v_fma(w[i - j * across], x, sum[j]);

@@ -75,24 +75,24 @@ enum { LANES_F64 = LANES };
     {rows, vectors, kernel, stride, across, edges, sweep_##rows##_##vectors##_##kernel##_##stride##_##across##_##edges##_f64},
 #define FORM_F32(outputs, taps, stride) \
     {outputs, taps, stride, forward_##outputs##_##taps##_##stride##_f32, inverse_##outputs##_##taps##_##stride##_f32, \
-     blend_##outputs##_##taps##_##stride##_f32, finish_##outputs##_##taps##_##stride##_f32},
+     winograd_few_##outputs##_##taps##_##stride##_f32, inverse_rows_##outputs##_##taps##_##stride##_f32},
 #define FORM_F64(outputs, taps, stride) \
     {outputs, taps, stride, forward_##outputs##_##taps##_##stride##_f64, inverse_##outputs##_##taps##_##stride##_f64, \
-     blend_##outputs##_##taps##_##stride##_f64, finish_##outputs##_##taps##_##stride##_f64},
+     winograd_few_##outputs##_##taps##_##stride##_f64, inverse_rows_##outputs##_##taps##_##stride##_f64},
 #define STACK_F32(pixels, taps, across) {pixels, taps, across, stack_##pixels##_##taps##_##across##_f32},
 #define STACK_F64(pixels, taps, across) {pixels, taps, across, stack_##pixels##_##taps##_##across##_f64},
 #define STRING_(x) #x
 #define STRING(x) STRING_(x)
-static const fc_sweep_kind sweeps_f32[] = {SWEEPS(SWEEP_F32) {0, 0, 0, 0, 0, 0, NULL}};
-static const fc_sweep_kind sweeps_f64[] = {SWEEPS(SWEEP_F64) {0, 0, 0, 0, 0, 0, NULL}};
-static const fc_stack_kind stacks_f32[] = {STACKS(STACK_F32) {0, 0, 0, NULL}};
-static const fc_stack_kind stacks_f64[] = {STACKS(STACK_F64) {0, 0, 0, NULL}};
+static const fc_sweep_variant sweeps_f32[] = {SWEEPS(SWEEP_F32) {0, 0, 0, 0, 0, 0, NULL}};
+static const fc_sweep_variant sweeps_f64[] = {SWEEPS(SWEEP_F64) {0, 0, 0, 0, 0, 0, NULL}};
+static const fc_stack_variant stacks_f32[] = {STACKS(STACK_F32) {0, 0, 0, NULL}};
+static const fc_stack_variant stacks_f64[] = {STACKS(STACK_F64) {0, 0, 0, NULL}};
 static const fc_form forms_f32[] = {FORMS(FORM_F32) {0, 0, 0, NULL, NULL, NULL, NULL}};
 static const fc_form forms_f64[] = {FORMS(FORM_F64) {0, 0, 0, NULL, NULL, NULL, NULL}};
 const fc_isa SIMD_CAT(fc_, SIMD_NAME) = {
     STRING(SIMD_NAME),
-    {LANES_F32, TILE_FILTERS, TILE_VECTORS, {TILES(TILE_F32)}, {FILTER_TILES(FILTER_TILE_F32)}, lone_f32,
-     panel_f32, frame_f32, transpose_f32, probe_f32, sweeps_f32, stacks_f32, forms_f32, expand_f32, gather_f32, scatter_f32},
-    {LANES_F64, TILE_FILTERS, TILE_VECTORS, {TILES(TILE_F64)}, {FILTER_TILES(FILTER_TILE_F64)}, lone_f64,
-     panel_f64, frame_f64, transpose_f64, probe_f64, sweeps_f64, stacks_f64, forms_f64, expand_f64, gather_f64, scatter_f64},
+    {LANES_F32, TILE_FILTERS, TILE_VECTORS, {TILES(TILE_F32)}, {FILTER_TILES(FILTER_TILE_F32)}, one_pixel_f32,
+     im2col_f32, deinterleave_f32, transpose_f32, peak_f32, sweeps_f32, stacks_f32, forms_f32, transform_filter_f32, gather_f32, scatter_f32},
+    {LANES_F64, TILE_FILTERS, TILE_VECTORS, {TILES(TILE_F64)}, {FILTER_TILES(FILTER_TILE_F64)}, one_pixel_f64,
+     im2col_f64, deinterleave_f64, transpose_f64, peak_f64, sweeps_f64, stacks_f64, forms_f64, transform_filter_f64, gather_f64, scatter_f64},
 };

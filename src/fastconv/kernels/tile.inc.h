@@ -4,13 +4,13 @@
    neighbouring filters: each step loads what fills the lanes and spreads one number after the other of the other side over a vector.
    Later chunks of taps are added up by themselves and then added to the map, which keeps rounding errors small. */
 
-/* Add what filters see through one tap, and keep it if there is a place to. */
+/* Add what filters see through one tap, and pack_to it if there is a place to. */
 INLINE void NAMED(tile_tap)(const int filters, const int vectors, vec (*sum)[TILE_MAX_VECTORS], const real **image,
-                            const ptrdiff_t offset, const char *weight, const ptrdiff_t filter_step, real *keep) {
+                            const ptrdiff_t offset, const char *weight, const ptrdiff_t filter_step, real *pack_to) {
     vec pixels[TILE_MAX_VECTORS];
     UNROLLED for (int j = 0; j < vectors; j++) pixels[j] = v_load(image[j] + offset);
-    if (keep)
-        UNROLLED for (int j = 0; j < vectors; j++) v_store(keep + j * LANES, pixels[j]);
+    if (pack_to)
+        UNROLLED for (int j = 0; j < vectors; j++) v_store(pack_to + j * LANES, pixels[j]);
     UNROLLED for (int i = 0; i < filters; i++) {
         const vec w = v_splat(*(const real *)(weight + i * filter_step));
         UNROLLED for (int j = 0; j < vectors; j++) sum[i][j] = v_fma(w, pixels[j], sum[i][j]);
@@ -22,24 +22,24 @@ INLINE void NAMED(tile)(const int filters, const int vectors, const fc_tile *til
     const real *image[TILE_MAX_VECTORS];
     const real *bias = tile->bias;
     const char *weight = tile->weight;
-    char *keep = tile->keep;
-    const char *kept = tile->kept, *ahead = tile->ahead;
+    char *pack_to = tile->pack_to;
+    const char *packed = tile->packed, *prefetch = tile->prefetch;
     const ptrdiff_t filter_step = tile->filter_step, tap_step = tile->tap_step, taps = tile->taps;
-    const ptrdiff_t *offset = tile->offset, keep_step = tile->keep_step, ahead_step = tile->ahead_step;
+    const ptrdiff_t *offset = tile->offset, packed_step = tile->packed_step, prefetch_step = tile->prefetch_step;
     UNROLLED for (int j = 0; j < vectors; j++) image[j] = tile->image[j];
     UNROLLED for (int i = 0; i < filters; i++)
         UNROLLED for (int j = 0; j < vectors; j++) sum[i][j] = v_splat(bias ? bias[i] : 0);
-    if (kept) {
-        const char *end = kept + taps * keep_step;
-        ROLLED for (; kept != end; kept += keep_step, weight += tap_step, ahead += ahead_step) {
-            UNROLLED for (int j = 0; j < vectors; j++) image[j] = (const real *)kept + j * LANES;
-            v_fetch(ahead);
+    if (packed) {
+        const char *end = packed + taps * packed_step;
+        ROLLED for (; packed != end; packed += packed_step, weight += tap_step, prefetch += prefetch_step) {
+            UNROLLED for (int j = 0; j < vectors; j++) image[j] = (const real *)packed + j * LANES;
+            prefetch_l2(prefetch);
             NAMED(tile_tap)(filters, vectors, sum, image, 0, weight, filter_step, NULL);
         }
-    } else if (keep) {
-        ROLLED for (ptrdiff_t t = 0; t < taps; t++, weight += tap_step, keep += keep_step, ahead += ahead_step) {
-            UNROLLED for (int j = 0; j < vectors; j++) v_fetch((const real *)ahead + j * LANES);
-            NAMED(tile_tap)(filters, vectors, sum, image, offset[t], weight, filter_step, (real *)keep);
+    } else if (pack_to) {
+        ROLLED for (ptrdiff_t t = 0; t < taps; t++, weight += tap_step, pack_to += packed_step, prefetch += prefetch_step) {
+            UNROLLED for (int j = 0; j < vectors; j++) prefetch_l2((const real *)prefetch + j * LANES);
+            NAMED(tile_tap)(filters, vectors, sum, image, offset[t], weight, filter_step, (real *)pack_to);
         }
     } else {
         ROLLED for (ptrdiff_t t = 0; t < taps; t++, weight += tap_step)
@@ -62,18 +62,18 @@ INLINE void NAMED(tile)(const int filters, const int vectors, const fc_tile *til
 INLINE void NAMED(filter_tile)(const int pixels, const int vectors, const fc_filter_tile *tile) {
     vec sum[TILE_MAX_FILTERS][FILTER_TILE_VECTORS];
     const real *pixel[TILE_MAX_FILTERS];
-    const real *weight = tile->weight, *bias = tile->bias, *ahead = tile->ahead;
-    const ptrdiff_t width = tile->width, ahead_step = tile->ahead_step;
+    const real *weight = tile->weight, *bias = tile->bias, *prefetch = tile->prefetch;
+    const ptrdiff_t width = tile->width, prefetch_step = tile->prefetch_step;
     const ptrdiff_t *offset = tile->offset, *end = offset + tile->taps;
     UNROLLED for (int i = 0; i < pixels; i++) pixel[i] = tile->pixel[i];
     UNROLLED for (int i = 0; i < pixels; i++)
         UNROLLED for (int j = 0; j < vectors; j++) sum[i][j] = bias ? v_load(bias + j * LANES) : v_splat(0);
-    ROLLED for (; offset < end; offset++, weight += width, ahead += ahead_step) {
+    ROLLED for (; offset < end; offset++, weight += width, prefetch += prefetch_step) {
         const ptrdiff_t seen = *offset;
         vec filters[FILTER_TILE_VECTORS];
         UNROLLED for (int j = 0; j < vectors; j++) filters[j] = v_load(weight + j * LANES);
         if (pixels > 1) /* a stream that nothing holds up needs no help */
-            UNROLLED for (int j = 0; j < vectors; j++) fc_prefetch(ahead + j * LANES);
+            UNROLLED for (int j = 0; j < vectors; j++) prefetch_l1(prefetch + j * LANES);
         UNROLLED for (int i = 0; i < pixels; i++) {
             const vec x = v_splat(pixel[i][seen]);
             UNROLLED for (int j = 0; j < vectors; j++) sum[i][j] = v_fma(x, filters[j], sum[i][j]);
@@ -101,7 +101,7 @@ FILTER_TILES(FILTER_TILE)
 #undef FILTER_TILE
 
 /* Copy whole vectors: what overruns a run is overwritten by the next one, or lies in the slack behind the panel. */
-static void NAMED(panel)(const fc_panel *panel) {
+static void NAMED(im2col)(const fc_im2col *panel) {
     const ptrdiff_t *start = panel->start, *seen = panel->seen, *length = panel->length, runs = panel->runs;
     real *row = panel->panel;
     for (ptrdiff_t t = 0; t < panel->taps; t++, row += panel->width) {
@@ -116,7 +116,7 @@ static void NAMED(panel)(const fc_panel *panel) {
 }
 
 /* Let a bit of the vectors' numbers change places with the bit of the lanes' that tells neighbours apart, or neighbouring quads. */
-INLINE void NAMED(trade)(vec *row, const int bit, const int quads) {
+INLINE void NAMED(transpose_step)(vec *row, const int bit, const int quads) {
     UNROLLED for (int i = 0; i < LANES; i++)
         if (!(i & bit)) {
             const vec a = row[i], b = row[i + bit];
@@ -127,10 +127,10 @@ INLINE void NAMED(trade)(vec *row, const int bit, const int quads) {
 
 /* Transpose LANES vectors: all bits have changed places. */
 INLINE void NAMED(transpose_vectors)(vec *row) {
-    if (QUAD_LANES > 2) NAMED(trade)(row, 2, 0);
-    if (QUAD_LANES > 1) NAMED(trade)(row, 1, 0);
-    if (LANES > QUAD_LANES) NAMED(trade)(row, QUAD_LANES, 1);
-    if (LANES > 2 * QUAD_LANES) NAMED(trade)(row, 2 * QUAD_LANES, 1);
+    if (QUAD_LANES > 2) NAMED(transpose_step)(row, 2, 0);
+    if (QUAD_LANES > 1) NAMED(transpose_step)(row, 1, 0);
+    if (LANES > QUAD_LANES) NAMED(transpose_step)(row, QUAD_LANES, 1);
+    if (LANES > 2 * QUAD_LANES) NAMED(transpose_step)(row, 2 * QUAD_LANES, 1);
 }
 
 /* Transpose a matrix square by square; the last ones move back over their neighbours. */
@@ -154,7 +154,7 @@ static void NAMED(transpose)(void *to, ptrdiff_t to_step, const void *from, ptrd
 }
 
 /* One pixel meets a vector of filters as they are, each a row: they are transposed square by square on their way. */
-static void NAMED(lone)(const fc_filter_tile *tile, ptrdiff_t filters) {
+static void NAMED(one_pixel)(const fc_filter_tile *tile, ptrdiff_t filters) {
     const real *row[LANES], *pixel = tile->pixel[0], *bias = tile->bias;
     const ptrdiff_t *offset = tile->offset;
     const ptrdiff_t taps = tile->taps;
@@ -207,57 +207,57 @@ INLINE vec NAMED(load_columns)(const real *row, const ptrdiff_t column, const pt
 }
 
 /* Deal rows out. Dealing the pairs of vectors out, even lanes to the first half, rotates the bits of (vector, lane) by one: done once
-   for every bit of `ways`, slots and vectors have changed places. In long rows the second vector begins at the image's first column,
+   for every bit of `phases`, slots and vectors have changed places. In long rows the second vector begins at the image's first column,
    where the image may be aligned. The last vectors of a slot move back; what overruns a slot that is shorter than a vector is
    overwritten by the next one. */
-INLINE void NAMED(frame_ways)(const int ways, const fc_frame *frame) {
+INLINE void NAMED(deinterleave_phases)(const int phases, const fc_deinterleave *frame) {
     const ptrdiff_t last = frame->to_step > LANES ? frame->to_step - LANES : 0, columns = frame->columns;
     const real *pixels = frame->from;
-    const ptrdiff_t left = -frame->first / ways % LANES, second = left > 0 && last >= 3 * LANES ? left : LANES;
+    const ptrdiff_t left = -frame->first / phases % LANES, second = left > 0 && last >= 3 * LANES ? left : LANES;
     real *to = frame->to;
     for (ptrdiff_t r = 0; r < frame->rows; r++, pixels += frame->from_step, to += frame->slots * frame->to_step) {
         ROLLED for (ptrdiff_t i = 0; i < frame->to_step; i = i ? i + LANES : second) {
-            const ptrdiff_t at = i < last ? i : last, column = frame->first + ways * at;
+            const ptrdiff_t at = i < last ? i : last, column = frame->first + phases * at;
             vec row[8], dealt[8];
-            if (column >= 0 && column + ways * LANES <= columns)
-                UNROLLED for (int v = 0; v < ways; v++) row[v] = v_load(pixels + column + v * LANES);
+            if (column >= 0 && column + phases * LANES <= columns)
+                UNROLLED for (int v = 0; v < phases; v++) row[v] = v_load(pixels + column + v * LANES);
             else
-                UNROLLED for (int v = 0; v < ways; v++) row[v] = NAMED(load_columns)(pixels, column + v * LANES, columns);
-            UNROLLED for (int bit = 1; bit < ways; bit *= 2) {
-                UNROLLED for (int v = 0; v < ways / 2; v++) {
+                UNROLLED for (int v = 0; v < phases; v++) row[v] = NAMED(load_columns)(pixels, column + v * LANES, columns);
+            UNROLLED for (int bit = 1; bit < phases; bit *= 2) {
+                UNROLLED for (int v = 0; v < phases / 2; v++) {
                     dealt[v] = v_even(row[2 * v], row[2 * v + 1]);
-                    dealt[v + ways / 2] = v_odd(row[2 * v], row[2 * v + 1]);
+                    dealt[v + phases / 2] = v_odd(row[2 * v], row[2 * v + 1]);
                 }
-                UNROLLED for (int v = 0; v < ways; v++) row[v] = dealt[v];
+                UNROLLED for (int v = 0; v < phases; v++) row[v] = dealt[v];
             }
-            UNROLLED for (int slot = 0; slot < ways; slot++)
+            UNROLLED for (int slot = 0; slot < phases; slot++)
                 if (slot < frame->slots) v_store(to + slot * frame->to_step + at, row[slot]);
         }
     }
 }
 
-static void NAMED(frame)(const fc_frame *frame) {
-    if (frame->ways == 1)
-        NAMED(frame_ways)(1, frame);
-    else if (frame->ways == 2)
-        NAMED(frame_ways)(2, frame);
-    else if (frame->ways == 4)
-        NAMED(frame_ways)(4, frame);
+static void NAMED(deinterleave)(const fc_deinterleave *frame) {
+    if (frame->phases == 1)
+        NAMED(deinterleave_phases)(1, frame);
+    else if (frame->phases == 2)
+        NAMED(deinterleave_phases)(2, frame);
+    else if (frame->phases == 4)
+        NAMED(deinterleave_phases)(4, frame);
     else
-        NAMED(frame_ways)(8, frame);
+        NAMED(deinterleave_phases)(8, frame);
 }
 
-/* Multiply and add as fast as can be, PROBE_SUMS vectors a round: what benchmarks call the peak. */
-static double NAMED(probe)(ptrdiff_t rounds) {
-    vec sum[PROBE_SUMS];
+/* Multiply and add as fast as can be, PEAK_SUMS vectors a round: what benchmarks call the peak. */
+static double NAMED(peak)(ptrdiff_t rounds) {
+    vec sum[PEAK_SUMS];
     real total[LANES];
-    UNROLLED for (int i = 0; i < PROBE_SUMS; i++) sum[i] = v_splat((real)i);
+    UNROLLED for (int i = 0; i < PEAK_SUMS; i++) sum[i] = v_splat((real)i);
     ROLLED for (ptrdiff_t r = 0; r < rounds; r++)
-        UNROLLED for (int i = 0; i < PROBE_SUMS; i++) {
+        UNROLLED for (int i = 0; i < PEAK_SUMS; i++) {
             sum[i] = v_fma(sum[i], v_splat((real)0.5), v_splat(1));
             v_keep(sum[i]);
         }
-    UNROLLED for (int i = 1; i < PROBE_SUMS; i++) sum[0] = v_add(sum[0], sum[i]);
+    UNROLLED for (int i = 1; i < PEAK_SUMS; i++) sum[0] = v_add(sum[0], sum[i]);
     v_store(total, sum[0]);
     return total[0];
 }

@@ -100,13 +100,13 @@ INLINE int NAMED(has_nan)(const vec x) {
 }
 
 /* Blend so many filters at a time, which share what is loaded of the tiles. */
-INLINE void NAMED(blend_filters)(const int outputs, const int taps, const int stride, const int filters, const fc_blend *blend,
+INLINE void NAMED(winograd_few_filters)(const int outputs, const int taps, const int stride, const int filters, const fc_winograd_few *blend,
                                  const ptrdiff_t f, const ptrdiff_t run) {
     const int positions = POSITIONS(outputs, taps, stride);
     const ptrdiff_t channels = blend->channels, to_step = blend->runs * LANES;
     const real *weight = (const real *)blend->weight + run * channels * positions * LANES + f;
     const real *tile = (const real *)blend->tiles + run * channels * positions * LANES;
-    vec sum[BLEND_MAX_FILTERS][TRANSFORM_MAX_POSITIONS];
+    vec sum[FEW_MAX_FILTERS][TRANSFORM_MAX_POSITIONS];
     UNROLLED for (int i = 0; i < positions; i++)
         UNROLLED for (int k = 0; k < filters; k++) sum[k][i] = v_splat(0);
     ROLLED for (ptrdiff_t c = 0; c < channels; c++, tile += positions * LANES, weight += positions * LANES)
@@ -122,14 +122,14 @@ INLINE void NAMED(blend_filters)(const int outputs, const int taps, const int st
     }
 }
 
-INLINE void NAMED(blend)(const int outputs, const int taps, const int stride, const fc_blend *blend) {
+INLINE void NAMED(winograd_few)(const int outputs, const int taps, const int stride, const fc_winograd_few *blend) {
     const int most = (REGISTERS - 4) / POSITIONS(outputs, taps, stride);
-    const int filters = most < BLEND_MAX_FILTERS ? most : BLEND_MAX_FILTERS;
+    const int filters = most < FEW_MAX_FILTERS ? most : FEW_MAX_FILTERS;
     ptrdiff_t f = 0;
     for (; f + filters <= blend->filters; f += filters)
-        for (ptrdiff_t run = 0; run < blend->runs; run++) NAMED(blend_filters)(outputs, taps, stride, filters, blend, f, run);
+        for (ptrdiff_t run = 0; run < blend->runs; run++) NAMED(winograd_few_filters)(outputs, taps, stride, filters, blend, f, run);
     for (; f < blend->filters; f++)
-        for (ptrdiff_t run = 0; run < blend->runs; run++) NAMED(blend_filters)(outputs, taps, stride, 1, blend, f, run);
+        for (ptrdiff_t run = 0; run < blend->runs; run++) NAMED(winograd_few_filters)(outputs, taps, stride, 1, blend, f, run);
 }
 
 /* Interleave `count` vectors, a power of two: pixel i of all of them, then pixel i + 1. */
@@ -144,17 +144,17 @@ INLINE void NAMED(interleave)(const int count, vec *row) {
     }
 }
 
-INLINE int NAMED(finish)(const int outputs, const int taps, const int stride, const fc_finish *finish) {
+INLINE int NAMED(inverse_rows)(const int outputs, const int taps, const int stride, const fc_inverse_rows *finish) {
     const int positions = POSITIONS(outputs, taps, stride);
     const vec low = v_splat((real)finish->low), high = v_splat((real)finish->high), bias = v_splat((real)finish->bias);
     const int clips = finish->low > -INFINITY || finish->high < INFINITY;
     const ptrdiff_t rows = finish->rows, row_step = finish->row_step, columns = finish->columns;
-    const real *from = finish->from, *ahead = finish->ahead, *matrix = finish->matrix;
+    const real *from = finish->from, *prefetch = finish->prefetch, *matrix = finish->matrix;
     real *map = finish->map;
-    const int streams = finish->far && sizeof(vec) == 64 && (size_t)map % sizeof(vec) == 0 && row_step % LANES == 0;
+    const int nontemporal = finish->nontemporal && sizeof(vec) == 64 && (size_t)map % sizeof(vec) == 0 && row_step % LANES == 0;
     vec finite = v_splat(0); /* NaN as soon as something is not */
     if (outputs & (outputs - 1)) return 0;
-    ROLLED for (ptrdiff_t row = 0; row < rows; row++, from += positions * LANES, map += row_step, ahead += row_step) {
+    ROLLED for (ptrdiff_t row = 0; row < rows; row++, from += positions * LANES, map += row_step, prefetch += row_step) {
         vec in[TRANSFORM_MAX_POSITIONS];
         vec out[TRANSFORM_MAX_POSITIONS];
         UNROLLED for (int i = 0; i < positions; i++) in[i] = v_load(from + i * LANES);
@@ -168,8 +168,8 @@ INLINE int NAMED(finish)(const int outputs, const int taps, const int stride, co
         NAMED(interleave)(outputs, out);
         UNROLLED for (int k = 0; k < outputs; k++) {
             const ptrdiff_t inside = columns - k * LANES;
-            if (!streams) v_fetch(ahead + k * LANES);
-            if (inside >= LANES && streams)
+            if (!nontemporal) prefetch_l2(prefetch + k * LANES);
+            if (inside >= LANES && nontemporal)
                 v_stream(map + k * LANES, out[k]);
             else if (inside >= LANES)
                 v_store(map + k * LANES, out[k]);
@@ -187,18 +187,18 @@ INLINE int NAMED(finish)(const int outputs, const int taps, const int stride, co
     NOINLINE void NAMED(inverse_##outputs##_##taps##_##stride)(const fc_transform *transform) { \
         NAMED(transform)(outputs, taps, stride, 1, transform); \
     } \
-    NOINLINE void NAMED(blend_##outputs##_##taps##_##stride)(const fc_blend *blend) { \
-        NAMED(blend)(outputs, taps, stride, blend); \
+    NOINLINE void NAMED(winograd_few_##outputs##_##taps##_##stride)(const fc_winograd_few *blend) { \
+        NAMED(winograd_few)(outputs, taps, stride, blend); \
     } \
-    NOINLINE int NAMED(finish_##outputs##_##taps##_##stride)(const fc_finish *finish) { \
-        return NAMED(finish)(outputs, taps, stride, finish); \
+    NOINLINE int NAMED(inverse_rows_##outputs##_##taps##_##stride)(const fc_inverse_rows *finish) { \
+        return NAMED(inverse_rows)(outputs, taps, stride, finish); \
     }
 FORMS(FORM)
 #undef FORM
 #undef POSITIONS
 
 /* Lay rows of numbers side by side: to[p * LANES + i] = from[i * from_step + p], zero for i of `rows` and more.
-   from + p can be read for `before` numbers in front of 0 and `room` from there on; to + p * LANES can be written
+   from + p can be read for `before` numbers in front of 0 and `room` from there on; to + p * LANES can be store_mask
    for LANES numbers p on either side. */
 static void NAMED(gather)(void *to, const void *from, ptrdiff_t from_step, ptrdiff_t rows, ptrdiff_t count, ptrdiff_t before,
                           ptrdiff_t room) {
@@ -216,13 +216,13 @@ static void NAMED(gather)(void *to, const void *from, ptrdiff_t from_step, ptrdi
         for (ptrdiff_t i = 0; i < LANES; i++) out[p * LANES + i] = i < rows ? in[i * from_step + p] : 0;
 }
 
-/* The way back: to[i * to_step + p] = from[p * LANES + i] + bias[i], kept between low and high, for i of fewer than `rows`;
-   what is far is written past the caches, by vectors that are lines of them.
+/* The way back: to[i * to_step + p] = from[p * LANES + i] + bias[i], packed between low and high, for i of fewer than `rows`;
+   what is nontemporal is store_mask past the caches, by vectors that are lines of them.
    Returns 1 if a number was NaN or infinite, else 0. */
 static int NAMED(scatter)(void *to, ptrdiff_t to_step, ptrdiff_t rows, const void *from, ptrdiff_t count, const void *bias,
-                          double low_, double high_, int far) {
+                          double low_, double high_, int nontemporal) {
     const vec low = v_splat((real)low_), high = v_splat((real)high_);
-    const int streams = far && sizeof(vec) == 64 && (size_t)to % sizeof(vec) == 0 && to_step % LANES == 0;
+    const int bypasses = nontemporal && sizeof(vec) == 64 && (size_t)to % sizeof(vec) == 0 && to_step % LANES == 0;
     vec finite = v_splat(0); /* NaN as soon as something is not */
     ptrdiff_t p = 0;
     for (; p + LANES / 8 < count; p += LANES) {
@@ -236,7 +236,7 @@ static int NAMED(scatter)(void *to, ptrdiff_t to_step, ptrdiff_t rows, const voi
         UNROLLED for (int i = 0; i < LANES; i++) {
             if (i >= rows) break;
             const vec map = v_min(high, v_max(low, v_add(maps[i], v_splat(((const real *)bias)[i]))));
-            if (streams && inside >= LANES)
+            if (bypasses && inside >= LANES)
                 v_stream((real *)to + i * to_step + p, map);
             else
                 NAMED(store_part)((real *)to + i * to_step + p, inside < LANES ? (1u << inside) - 1 : (1u << LANES) - 1, map);
@@ -256,7 +256,7 @@ static int NAMED(scatter)(void *to, ptrdiff_t to_step, ptrdiff_t rows, const voi
 }
 
 /* Transform weights by any matrix: to[run, i] = sum over j of matrix[i, j] from[j][run]. */
-INLINE void NAMED(expand_taps)(const int taps, const fc_transform *t, const ptrdiff_t results) {
+INLINE void NAMED(transform_filter_taps)(const int taps, const fc_transform *t, const ptrdiff_t results) {
     for (ptrdiff_t run = 0; run < t->runs; run++) {
         real *to = (real *)t->to + run * t->to_run_step;
         const real *row = t->matrix;
@@ -270,11 +270,11 @@ INLINE void NAMED(expand_taps)(const int taps, const fc_transform *t, const ptrd
     }
 }
 
-static void NAMED(expand)(const fc_transform *t, ptrdiff_t results, ptrdiff_t taps) {
+static void NAMED(transform_filter)(const fc_transform *t, ptrdiff_t results, ptrdiff_t taps) {
     switch (taps) {
-    case 1: NAMED(expand_taps)(1, t, results); break;
-    case 3: NAMED(expand_taps)(3, t, results); break;
-    case 4: NAMED(expand_taps)(4, t, results); break;
-    case 5: NAMED(expand_taps)(5, t, results); break;
+    case 1: NAMED(transform_filter_taps)(1, t, results); break;
+    case 3: NAMED(transform_filter_taps)(3, t, results); break;
+    case 4: NAMED(transform_filter_taps)(4, t, results); break;
+    case 5: NAMED(transform_filter_taps)(5, t, results); break;
     }
 }
