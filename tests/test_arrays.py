@@ -15,7 +15,7 @@ from reference import convolve
 from strategies import CONV, values
 
 import fastconv as fc
-from fastconv import _plan
+from fastconv import _blocks
 
 LAYOUTS = {
     "contiguous": lambda a: a,
@@ -750,8 +750,8 @@ def test_images_that_are_converted_whole_or_in_parts(weight, options, rng, monke
     image = np.moveaxis(values(rng, (2, 300, 350, 3), "f4"), -1, 1)
     options = {**options, "groups": 3 // weight.shape[1]}
     contiguous = fc.conv2d(np.ascontiguousarray(image), weight, **options)
-    for converted in (_plan.CONVERTED_BYTES, 3 * 300 * 350 * 4, 0):  # all images, one, parts of one
-        monkeypatch.setattr(_plan, "CONVERTED_BYTES", converted)
+    for converted in (_blocks.CONVERTED_BYTES, 3 * 300 * 350 * 4, 0):  # all images, one, parts of one
+        monkeypatch.setattr(_blocks, "CONVERTED_BYTES", converted)
         result = fc.conv2d(image, weight, **options)
         np.testing.assert_allclose(result, contiguous, rtol=0, atol=2e-6 * np.abs(contiguous).max())
 

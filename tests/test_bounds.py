@@ -22,7 +22,7 @@ from problem_table import CASES, CONV, SMALL_MAPS, Case
 from reference import convolve_place_by_place
 
 import fastconv as fc
-from fastconv import _core, _plan
+from fastconv import _blocks, _core, _plan
 
 LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 PREPARE = _plan.prepare
@@ -60,8 +60,8 @@ def guarded(array: Any, at_end: bool) -> Any:
 
 def guarded_weights(packed: Any, at_end: bool) -> Any:
     """Prepared weights, be they one array or several, with every array guarded."""
-    if packed is None or isinstance(packed, np.ndarray):
-        return packed if packed is None else guarded(packed, at_end)
+    if not isinstance(packed, tuple):
+        return guarded(packed, at_end) if isinstance(packed, np.ndarray) else packed
     arrays = [guarded_weights(part, at_end) for part in packed]
     return type(packed)(*arrays) if hasattr(packed, "_fields") else tuple(arrays)
 
@@ -225,7 +225,7 @@ def test_a_thread_works_in_a_few_megabytes(image, weight, options, dtype, monkey
     monkeypatch.setattr(_plan, "run", lambda plan, *_: plans.append(plan))
     arrays = (np.broadcast_to(dtype(1), shape) for shape in (image, weight))
     CONV[len(weight) - 2](*arrays, **options)
-    assert _plan.workspace(plans[0]) <= 4 * 2**20
+    assert _blocks.workspace(plans[0].layouts[-1]) <= 4 * 2**20
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,8 @@ from strategies import (
 )
 
 import fastconv as fc
-from fastconv import _plan, conv
+from fastconv import conv
+from fastconv._cache import Cache
 
 SMALL_INTEGERS = [np.bool_, np.int8, np.uint8, np.int16, np.int32]
 
@@ -397,7 +398,7 @@ def test_calls_from_many_threads_do_not_disturb_each_other(rng):
 
 
 def test_what_is_remembered_of_calls_is_bounded(monkeypatch):
-    monkeypatch.setattr(conv, "_plans", _plan.Cache(50_000))
+    monkeypatch.setattr(conv, "_plans", Cache(50_000))
     for n in [*range(2, 20), *range(2, 20)]:
         assert fc.conv1d(np.arange(n), [-1, 1]).tolist() == [1] * (n - 1)
         assert 1 <= len(conv._plans) <= 6

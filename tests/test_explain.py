@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 import fastconv as fc
-from fastconv import _check, _core, _explain, _plan
+from fastconv import _check, _core, _lengths
+from fastconv.algorithms import separable
 
 OPTIONS = (1, 1, 1, 1, "zeros", False, None, "auto", "default")  # with padding 1
 
@@ -59,7 +60,7 @@ def test_two_passes_run_if_the_kernels_are_of_rank_1(flip, dtype):
         packed = fc.FilterBank(weight, **options)
         packed(image)
         why = fc.explain(image.shape, weight, **options)
-        assert [isinstance(p, _plan.Instead) for p in packed._packed.values()] == [passes]
+        assert [isinstance(p.weights, separable.Lines) for p in packed._packed.values()] == [passes]
         assert (why.algorithm == "separable") == passes
         assert ("separable" in [candidate.algorithm for candidate in why.candidates]) == passes
 
@@ -124,8 +125,9 @@ def test_what_is_explained_is_what_runs():
     image = np.ones((3, 64, 64), np.float32)
     for weight in (bank(3, 3), bank(3, 3, 3), bank(64, 3, 3, 3)):
         fc.conv2d(image, weight, padding=1)
-        plan = _plan.make(2, image.shape, weight.shape, None, (image.dtype,) * 2, False, *_check.options(2, OPTIONS))
-        assert fc.explain(image, weight, axes=2, padding=1, packed=False).algorithm == _explain._algorithm(plan)
+        options = _check.options(2, OPTIONS)
+        plan = _lengths.plan_for(2, image.shape, weight.shape, None, (image.dtype,) * 2, options, False)
+        assert fc.explain(image, weight, axes=2, padding=1, packed=False).algorithm == plan.layouts[-1].name
 
 
 @pytest.mark.parametrize("weight", [np.ones(()), np.ones((3, 3, 3, 3, 3, 3))])

@@ -340,8 +340,8 @@ def test_a_kernel_does_not_fit_an_image_without_pixels_or_padding():
 
 def fold_of(image, weight, **options):
     dtypes = (np.dtype(FLOAT32),) * 2
-    defaults = dict(zip(_check.OPTIONS, (1, 0, 1, 1, "zeros", False, None, "auto", "default"), strict=True))
-    return _fold.fold(_check.problem(len(weight) - 2, image, weight, None, dtypes, **defaults | options))
+    chosen = _check.options(len(weight) - 2, _check.Options(**options))
+    return _fold.fold(_check.problem(len(weight) - 2, image, weight, None, dtypes, chosen))
 
 
 @pytest.mark.parametrize(

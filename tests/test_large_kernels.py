@@ -14,7 +14,8 @@ from problem_table import Case, convolve_tap_by_tap
 from strategies import ACTIVATIONS, FLOATS, PADDING_MODES, Problem, assert_agrees, problems, values
 
 import fastconv as fc
-from fastconv import _fft, _plan, _separable, conv
+from fastconv import _check, _lengths, conv
+from fastconv.algorithms import fft, separable
 
 TOLERANCE = {np.float32: 2e-6, np.float64: 1e-14}  # of the largest sum
 all_dtypes = pytest.mark.parametrize("dtype", TOLERANCE, ids=lambda dtype: dtype.__name__)
@@ -43,10 +44,9 @@ def kernels_of_rank_1(shape: Any, dtype: Any, rng: Any) -> Any:
 
 def plan_of(image: Any, weight: Any, bank: bool = True, **options: Any) -> Any:
     """The plan for arrays of these shapes, and whether a bank will use it many times."""
-    options = {"padding": 0, "algorithm": "auto", **options}
-    dtypes = (np.dtype(np.float32), np.dtype(np.float32))
-    chosen = (1, options["padding"], 1, 1, "zeros", False, None, options["algorithm"], "default")
-    return _plan.make(len(weight) - 2, image, weight, None, dtypes, bank, *chosen)
+    axes, dtypes = len(weight) - 2, (np.dtype(np.float32), np.dtype(np.float32))
+    chosen = _check.options(axes, _check.Options(**options))
+    return _lengths.plan_for(axes, image, weight, None, dtypes, chosen, bank)
 
 
 # Transforms
@@ -153,11 +153,11 @@ def test_transforms_by_numpy_alone(monkeypatch):
     by_scipy = GRAY.convolve(arrays, algorithm="fft")
     monkeypatch.setitem(sys.modules, "scipy", None)
     monkeypatch.setitem(sys.modules, "scipy.fft", None)
-    _fft._library.cache_clear()
+    fft._library.cache_clear()
     try:
         by_numpy = GRAY.convolve(arrays, algorithm="fft")
     finally:
-        _fft._library.cache_clear()
+        fft._library.cache_clear()
     assert by_numpy.dtype == np.float32
     assert abs(by_numpy - by_scipy).max() <= 2e-6 * abs(by_scipy).max()
 
@@ -203,7 +203,7 @@ def test_kernels_of_rank_1_take_two_passes(image, weight, options, padding_mode,
     weight = kernels_of_rank_1(weight.shape, dtype, np.random.default_rng(3))
     bank = fc.FilterBank(weight, bias, **case.options)
     result = bank(image)
-    assert [type(packed.filters) for packed in bank._packed.values()] == [_separable.Passes]
+    assert [type(packed.weights) for packed in bank._packed.values()] == [separable.Lines]
     arrays = image, weight, bias
     assert abs(result - case.expected(arrays)).max() <= TOLERANCE[dtype] * case.largest_sum(arrays)
     assert np.array_equal(bank(image, threads=3), result)
@@ -222,7 +222,7 @@ def test_nan_and_infinity_in_two_passes(padding_mode, value):
     options = {"padding": 5, "padding_mode": padding_mode}
     passes, direct = (fc.FilterBank(weight[:, np.newaxis], **options, algorithm=a) for a in ("auto", "direct"))
     assert_equal_where_not_finite(passes(image), direct(image))
-    assert [type(packed.filters) for packed in passes._packed.values()] == [_separable.Passes]
+    assert [type(packed.weights) for packed in passes._packed.values()] == [separable.Lines]
 
 
 def test_the_sums_of_the_first_pass_do_not_overflow():
@@ -243,7 +243,7 @@ def test_the_sums_of_the_first_pass_do_not_overflow():
     ],
 )
 def test_kernels_of_rank_1_are_split(kernel):
-    _, columns, rows = _separable.split(kernel[np.newaxis])
+    _, columns, rows = separable.split(kernel[np.newaxis])
     np.testing.assert_allclose(np.outer(columns[0], rows[0]), kernel, rtol=2 * np.finfo(kernel.dtype).eps)
     assert abs(columns).sum() <= 1
 
@@ -259,7 +259,7 @@ def test_kernels_that_are_not_of_rank_1_are_not_split():
         gaussian * np.float32(np.nan),
     ]
     for kernel in unlike:
-        assert _separable.split(np.stack([gaussian, kernel])) is None
+        assert separable.split(np.stack([gaussian, kernel])) is None
     image = np.random.default_rng(1).standard_normal((1, 200, 200)).astype(np.float32)
     result = fc.FilterBank(changed[np.newaxis, np.newaxis])(image)
     expected = fc.conv2d(image, changed[np.newaxis, np.newaxis], algorithm="direct")
@@ -284,10 +284,10 @@ def test_the_rule():
     for bank in (True, False):
         for k, transforms, passes in [(3, False, False), (11, False, True), (15, False, True), (31, True, True)]:
             plan = plan_of(image, (1, 1, k, k), bank, padding=k // 2)
-            assert isinstance(plan.layout, _fft.Layout) == transforms, k
-            assert (plan.instead is not None) == passes, k
-    assert plan_of(image, (1, 1, 31, 31), algorithm="direct").instead is None
-    assert not isinstance(plan_of((1, 1, 28, 28), (1, 1, 9, 9)).layout, _fft.Layout)
+            assert (plan.layouts[-1].name == "fft") == transforms, k
+            assert (plan.layouts[0].name == "separable") == passes, k
+    assert [layout.name for layout in plan_of(image, (1, 1, 31, 31), algorithm="direct").layouts] == ["direct"]
+    assert plan_of((1, 1, 28, 28), (1, 1, 9, 9)).layouts[-1].name == "direct"
 
 
 @pytest.mark.parametrize(
@@ -302,8 +302,8 @@ def test_the_rule():
 def test_many_large_filters_are_transformed(image, weight, padding):
     for bank in (True, False):
         plan = plan_of(image, weight, bank, padding=padding)
-        assert isinstance(plan.layout, _fft.Layout)
-        assert all(n >= 1.2 * taps for n, taps in zip(plan.layout.length[1:], weight[2:], strict=True))
+        assert plan.layouts[-1].name == "fft"
+        assert all(n >= 1.2 * taps for n, taps in zip(plan.layouts[-1].length[1:], weight[2:], strict=True))
 
 
 def test_many_long_filters_of_one_call_take_turns(monkeypatch):
@@ -315,13 +315,10 @@ def test_many_long_filters_of_one_call_take_turns(monkeypatch):
     for threads in (1, 3):
         result = fc.conv1d(signals, weight, groups=12, algorithm="fft", threads=threads)
         assert abs(result - expected).max() <= 2e-6 * largest
-    dtypes = (np.dtype(np.float32), np.dtype(np.float32))
-    options = (1, 0, 1, 12, "zeros", False, None, "auto", "default")
-    plan = _plan.make(1, signals.shape, weight.shape, None, dtypes, False, *options)
-    assert isinstance(plan.layout, _fft.Layout)
+    assert plan_of(signals.shape, weight.shape, False, groups=12).layouts[-1].name == "fft"
     transformed = []
-    transform = _fft._transform
-    monkeypatch.setattr(_fft, "_transform", lambda *given: transformed.append(len(given[0])) or transform(*given))
+    transform = fft._transform
+    monkeypatch.setattr(fft, "_transform", lambda *given: transformed.append(len(given[0])) or transform(*given))
     fc.conv1d(signals, weight, groups=12, threads=1)
     assert sum(transformed) == 48
 
@@ -331,7 +328,7 @@ def test_transforms_without_memory_say_so(monkeypatch):
         raise MemoryError
 
     image, weight = np.ones((64, 64)), np.ones((1, 1, 9, 9))
-    monkeypatch.setattr(_fft._library()[0], "rfftn", fail)
+    monkeypatch.setattr(fft._library()[0], "rfftn", fail)
     for convolve in (partial(fc.conv2d, weight=weight, algorithm="fft"), fc.FilterBank(weight, algorithm="fft")):
         with pytest.raises(MemoryError, match=r"^no memory for a workspace of [0-9]+ bytes"):
             convolve(image)
@@ -408,12 +405,12 @@ def test_gaussians_take_two_passes_however_they_were_rounded(kernel):
         result = bank(image)
         expected = fc.conv2d(image.astype(float), kernel.astype(float), padding="same", algorithm="direct")
         assert abs(result - expected).max() <= 2e-6 * abs(expected).max()
-    assert [type(packed.filters) for packed in bank._packed.values()] == [_separable.Passes]
+    assert [type(packed.weights) for packed in bank._packed.values()] == [separable.Lines]
 
 
 @pytest.mark.parametrize("kernel", INEXACT.values(), ids=INEXACT)
 def test_split_kernels_have_no_weights_that_make_subnormal_products(kernel):
-    for lines in _separable.split(kernel[np.newaxis]):
+    for lines in separable.split(kernel[np.newaxis]):
         sizes = abs(lines[lines != 0])
         assert sizes.min() > 1e-31 * sizes.max()
 
@@ -431,12 +428,12 @@ def test_nan_and_infinity_reach_what_sees_them_through_weights_rounded_to_zero(k
 
 def test_highest_precision_splits_only_what_is_of_rank_1_to_the_last_places():
     for kernel in INEXACT.values():
-        exact = _separable.split(kernel[np.newaxis], "highest")
+        exact = separable.split(kernel[np.newaxis], "highest")
         if exact is not None:
             np.testing.assert_allclose(np.outer(exact.columns[0], exact.rows[0]), kernel, rtol=5e-7)
-    assert _separable.split(fc.filters.gaussian(31)[np.newaxis], "highest") is not None
-    assert _separable.split(fc.filters.gaussian(31, 1.5)[np.newaxis], "highest") is None
-    assert _separable.split(gaussian_in_float32(6)[np.newaxis], "highest") is None
+    assert separable.split(fc.filters.gaussian(31)[np.newaxis], "highest") is not None
+    assert separable.split(fc.filters.gaussian(31, 1.5)[np.newaxis], "highest") is None
+    assert separable.split(gaussian_in_float32(6)[np.newaxis], "highest") is None
 
 
 def test_small_structure_beside_a_large_weight_is_kept():
@@ -444,11 +441,11 @@ def test_small_structure_beside_a_large_weight_is_kept():
     for size in (1e-3, 1e-6, 1e-9, 1e-20):
         kernel = (size * rng.random((31, 31))).astype(np.float32)
         kernel[15, 15] = 1
-        assert _separable.split(kernel[np.newaxis]) is None
+        assert separable.split(kernel[np.newaxis]) is None
     for sigma in (1.5, 3, 10):
         kernel = fc.filters.gaussian(31, sigma)
         kernel[3, 5] *= 1.5
-        assert _separable.split(kernel[np.newaxis]) is None
+        assert separable.split(kernel[np.newaxis]) is None
 
 
 # Small problems, made to take the passes
@@ -470,9 +467,9 @@ def test_passes_agree_with_the_definition(axes, data):
     options = drawn.options | {"groups": channels}
     problem = Problem(axes, drawn.input, weight.astype(dtype), values(rng, (filters,), dtype), options)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_separable, "cost", lambda _: 0.0)
-        for name, value in {"SPLIT": 0, "SLAB_BYTES": 2**11, "SLAB_PLANES": 3, "LEAST_ROWS": 2}.items():
-            patch.setattr(_separable, name, value)
+        patch.setattr(separable, "cost", lambda _: 0.0)
+        for name, value in {"LEAST_BUDGET": 0, "SLAB_BYTES": 2**11, "SLAB_PLANES": 3, "LEAST_ROWS": 2}.items():
+            patch.setattr(separable, name, value)
         forget_plans()
         try:
             result = problem.result()
@@ -504,14 +501,14 @@ def test_volumes_take_three_passes_whatever_their_layout(case, padding_mode, dty
     case = Case(case.image, case.weight, {"padding": "same", "padding_mode": padding_mode, **case.options})
     volume, _, bias = case.draw(dtype, integers=False)
     weight = volume_kernels(case.weight, dtype)
-    monkeypatch.setattr(_separable, "SLAB_BYTES", 2**15)  # so that there are many
+    monkeypatch.setattr(separable, "SLAB_BYTES", 2**15)  # so that there are many
     forget_plans()
     try:
         bank = fc.FilterBank(weight, bias, **case.options)
         result = bank(volume)
     finally:
         forget_plans()
-    assert [type(packed.filters) for packed in bank._packed.values()] == [_separable.Passes]
+    assert [type(packed.weights) for packed in bank._packed.values()] == [separable.Lines]
     arrays = volume, weight, bias
     assert abs(result - case.expected(arrays)).max() <= TOLERANCE[dtype] * case.largest_sum(arrays)
     assert np.array_equal(bank(volume, threads=3), result)
@@ -553,14 +550,14 @@ def test_nan_and_infinity_in_three_passes(padding_mode, value):
     options = {"padding": 3, "padding_mode": padding_mode}
     passes, direct = (fc.FilterBank(weight[:, np.newaxis], **options, algorithm=a) for a in ("auto", "direct"))
     assert_equal_where_not_finite(passes(volume), direct(volume))
-    assert [type(packed.filters) for packed in passes._packed.values()] == [_separable.Passes]
+    assert [type(packed.weights) for packed in passes._packed.values()] == [separable.Lines]
 
 
 def test_the_sums_of_no_pass_but_the_last_overflow():
     volume = np.full((50, 60, 70), 3e38, np.float32)
     bank = fc.FilterBank(np.full((1, 1, 8, 8, 8), 2**-9, np.float32))
     np.testing.assert_allclose(bank(volume), np.full((1, 43, 53, 63), 3e38, np.float32), rtol=1e-6)
-    assert [type(packed.filters) for packed in bank._packed.values()] == [_separable.Passes]
+    assert [type(packed.weights) for packed in bank._packed.values()] == [separable.Lines]
 
 
 @pytest.mark.parametrize("strided", [False, True])
@@ -585,7 +582,5 @@ def test_volumes_need_little_more_than_their_output(shape, strided):
 def test_kernels_spread_far_beyond_the_image_do_not_take_passes(size, dilation, padding_mode):
     axes = len(size)
     kernel = np.ones([1, 1] + [9] * axes, np.float32)
-    options = (1, "same", dilation, 1, padding_mode, False, None, "auto", "default")
-    plan = _plan.make(axes, (1, *size), kernel.shape, None, (kernel.dtype,) * 2, True, *options)
-    passes = plan.instead.layout if plan.instead else None
-    assert passes is None or passes.workspace <= 2**23
+    plan = plan_of((1, *size), kernel.shape, padding="same", dilation=dilation, padding_mode=padding_mode)
+    assert all(layout.workspace <= 2**23 for layout in plan.layouts if layout.name == "separable")

@@ -12,12 +12,13 @@ from problem_table import CASES, Case, use_isa
 from strategies import PADDING_MODES
 
 import fastconv as fc
-from fastconv import _core, _winograd
+from fastconv import _core
+from fastconv.algorithms import winograd, winograd_forms
 
 ISAS = _core.available_isas()
 WITH_FMA = [isa for isa in ISAS if isa != "baseline"]
 ROUNDING = {np.float32: 4e-7, np.float64: 8e-16}  # of direct summation, of the largest output
-FORMS = [(taps, stride, outputs) for (taps, stride), known in _winograd.KNOWN.items() for outputs in known]
+FORMS = [(taps, stride, outputs) for (taps, stride), known in winograd.KNOWN.items() for outputs in known]
 
 all_dtypes = pytest.mark.parametrize("dtype", ROUNDING, ids=lambda dtype: dtype.__name__)
 
@@ -77,7 +78,7 @@ SUITABLE = _winograd_cases()
 
 @pytest.mark.parametrize(("taps", "stride", "outputs"), FORMS)
 def test_a_form_is_exact_but_for_rounding(taps, stride, outputs):
-    form = _winograd.form(outputs, taps, stride)
+    form = winograd_forms.form(outputs, taps, stride)
     rng = np.random.default_rng(taps)
     inputs, weights = rng.standard_normal(stride * (outputs - 1) + taps), rng.standard_normal(taps)
     sums = form.A @ ((form.G @ weights)[list(form.row)] * (form.B @ inputs))
@@ -95,7 +96,7 @@ def test_errors_are_small_and_the_same_wherever_there_is_fma(case, dtype):
     for isa in ISAS:
         use_isa(isa)
         maps[isa] = case.convolve(arrays, algorithm="winograd")
-    limit = max(_winograd.GROWTH) * ROUNDING[dtype] * most
+    limit = winograd.MAX_ERROR_GROWTH_SHORT * ROUNDING[dtype] * most
     assert {isa: error for isa in ISAS if not (error := abs(maps[isa] - expected).max()) <= limit} == {}
     assert [isa for isa in WITH_FMA if not (maps[isa] == maps[WITH_FMA[0]]).all()] == []
 

@@ -1,8 +1,4 @@
-"""Arguments -> one Problem: the only place that knows what may be asked for, and says so when it may not.
-
-A Problem holds shapes, dtypes and options, never data; it is what a Plan is made from. Its three spatial axes are depth,
-rows and columns: 1-D and 2-D problems get axes of size one in front.
-"""
+"""Arguments -> one Problem: the only place that knows what may be asked for, and says so when it may not."""
 
 from __future__ import annotations
 
@@ -12,16 +8,14 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, cast
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from fastconv import _core
+from fastconv._problem import Array, Problem, Triple
 
-Array = NDArray[Any]
-Triple = tuple[int, int, int]
 PerAxis = int | Sequence[int]
 Padding = int | Sequence[int] | Sequence[Sequence[int]] | str
 
-OPTIONS = ("stride", "padding", "dilation", "groups", "padding_mode", "flip", "activation", "algorithm", "precision")
 PADDINGS = ("valid", "same", "same_lower", "full")
 PADDING_MODES: dict[object, str] = {
     **{mode: mode for mode in _core.PADDING_MODES},
@@ -63,79 +57,24 @@ LAYOUT = (  # without shapes, so that Python shows it once for each place it com
     "np.moveaxis(input, -1, 0), and those of the result last again, np.moveaxis(result, 0, -1)"
 )
 MASKED = "its mask hides values, which would be added up: fill it first, e.g. with .filled(0)"
-LINE_BYTES = 64  # of the cache
-FAR_BYTES = 2**22  # of maps: in the cache they would only drive others out
 MOST_BYTES = sys.maxsize - 2**12  # of an array, and room for its alignment
 MOST_PIXELS = 2**48  # along an axis with its padding, so that no product of places and steps overflows
 MOST_BITS = 1024  # of an option: Python refuses to print what is far larger
 PIECE = 2**24  # numbers that are looked at in one go: a call can be interrupted in between
 
 
-class Problem(NamedTuple):
-    """One convolution: everything but the data."""
+class Options(NamedTuple):
+    """The options of a convolution, in the order of its signature; `options` checks them and brings them to one form."""
 
-    output_shape: tuple[int, ...]
-    batch_shape: tuple[int, ...]  # (N,), or whatever axes precede the channels
-    channels: int  # of the input, C
-    filters: int  # K
-    groups: int
-    size: Triple  # of the image
-    kernel: Triple
-    output_size: Triple  # of a feature map
-    stride: Triple
-    dilation: Triple
-    pad: Triple  # before each axis; what lies after follows from the output size
-    padding_mode: str
-    flip: bool
-    activation: str | None
-    algorithm: str
-    precision: str
-    dtype: np.dtype[Any]  # of the result
-    accumulator: np.dtype[Any]
-
-    @property
-    def taps(self) -> int:
-        """Products that an output adds up."""
-        return self.channels // self.groups * math.prod(self.kernel)
-
-    @property
-    def products(self) -> int:
-        """Products of all outputs together."""
-        return math.prod(self.output_shape) * self.taps
-
-    @property
-    def is_pointwise(self) -> bool:
-        """Whether every output sees just the pixel at its own place, so that an image may as well be one long row."""
-        return self.kernel == self.stride == (1, 1, 1) and self.size == self.output_size and not any(self.pad)
-
-    @property
-    def sight(self) -> float:
-        """Which part of the products sees the image, not zeros around it."""
-        if self.padding_mode != "zeros":
-            return 1.0
-        axes = zip(self.kernel, self.stride, self.dilation, self.pad, self.size, self.output_size, strict=True)
-        return math.prod(_core.sight(*axis) for axis in axes)
-
-    @property
-    def far_maps(self) -> bool:
-        """Whether the maps of an image are so large that whoever sums them up had better write past the cache."""
-        return self.filters * math.prod(self.output_size) * self.accumulator.itemsize >= FAR_BYTES
-
-    def reach(self, axis: int, start: int, stop: int, least: int = 0) -> tuple[slice | list[int], int]:
-        """Return what outputs start..stop of an axis see of the image, or so many pixels at least, and how much zero-padding comes
-        before it."""
-        size, mode = self.size[axis], self.padding_mode
-        first = start * self.stride[axis] - self.pad[axis]
-        last = (stop - 1) * self.stride[axis] + (self.kernel[axis] - 1) * self.dilation[axis] + 1 - self.pad[axis]
-        last = max(last, first + least)
-        if mode != "zeros" and (first < 0 or last > size):
-            if last - first > 2**31:
-                raise MemoryError(
-                    f"dilation and stride make outputs see {last - first} pixels: there is no memory for so many"
-                )
-            return _core.sources(first, last, size, _core.PADDING_MODES[mode]), 0
-        inside = min(max(first, 0), size)
-        return slice(inside, max(inside, min(last, size))), inside - first
+    stride: Any = 1
+    padding: Any = 0
+    dilation: Any = 1
+    groups: Any = 1
+    padding_mode: Any = "zeros"
+    flip: Any = False
+    activation: Any = None
+    algorithm: Any = "auto"
+    precision: Any = "default"
 
 
 class LayoutWarning(UserWarning):
@@ -173,18 +112,6 @@ def as_array(name: str, value: ArrayLike) -> Array:
             reason += " (FilterBank.from_kernels makes a bank of kernels of unequal sizes)" * (name == "weight")
         raise TypeError(f"{wanted}; got {kind.__name__}: {reason}") from error
     return array
-
-
-def is_readable(array: Array, dtype: np.dtype[Any], together: int) -> bool:
-    """Tell whether the core can read and write this array: its dtype, and the numbers of so many last axes side by side."""
-    if array.dtype != dtype or not array.flags.aligned or any(stride % dtype.itemsize for stride in array.strides):
-        return False
-    step = dtype.itemsize
-    for size, stride in zip(array.shape[: -1 - together : -1], array.strides[::-1], strict=False):
-        if size > 1 and stride != step:
-            return False
-        step *= size
-    return True
 
 
 def as_bias(value: ArrayLike, *dtypes: np.dtype[Any]) -> Array:
@@ -239,8 +166,8 @@ def padding_pairs(padding: object, axes: int) -> tuple[tuple[int, int], ...]:
     return cast(tuple[tuple[int, int], ...], pairs)
 
 
-def options(axes: int, given: Sequence[object]) -> tuple[Any, ...]:
-    """Check each option by itself, in the order of OPTIONS, and return them in one form: ints per axis, pairs, names.
+def options(axes: int, given: Sequence[object]) -> Options:
+    """Check each option by itself, in their order, and return them in one form: ints per axis, pairs, names.
 
     What is equal but not the same (1, 1.0 and True) is told apart here, so that plans may be remembered by what this returns.
     """
@@ -264,7 +191,7 @@ def options(axes: int, given: Sequence[object]) -> tuple[Any, ...]:
             f"got {algorithm!r}: use precision='default' or algorithm='direct'"
         )
     mode = PADDING_MODES[padding_mode]
-    return strides, padding, dilations, group_count, mode, flip, activation, algorithm, precision
+    return Options(strides, padding, dilations, group_count, mode, flip, activation, algorithm, precision)
 
 
 def hashable(value: object, levels: int = 2) -> object:
@@ -318,24 +245,13 @@ def problem(
     weight_shape: tuple[int, ...],
     bias_shape: tuple[int, ...] | None,
     dtypes: tuple[np.dtype[Any], ...],
-    *,
-    stride: object,
-    padding: object,
-    dilation: object,
-    groups: object,
-    padding_mode: object,
-    flip: Any,
-    activation: Any,
-    algorithm: Any,
-    precision: Any,
+    chosen: Options,
 ) -> Problem:
-    """Check all there is to check and return the Problem it makes.
+    """Check what input, weight, bias and the chosen options make together and return the Problem it is.
 
-    First come input, weight and bias each by itself, then the options in their order, then what they make together.
+    Each by itself is checked already: by `check_arrays` and `options`.
     """
-    check_arrays(axes, input_shape, weight_shape, dtypes)
-    given = (stride, padding, dilation, groups, padding_mode, flip, activation, algorithm, precision)
-    strides, padding, dilations, group_count, mode, flip, activation, algorithm, precision = options(axes, given)
+    strides, padding, dilations, group_count, mode, flip, activation, algorithm, precision = chosen
     filters, kernel = _bank(axes, weight_shape)
     batch_shape, channels, size = _image(axes, input_shape, weight_shape)
     if filters % group_count:
@@ -362,7 +278,7 @@ def problem(
     padded = tuple(n + sum(edges) for n, edges in zip(size, pads, strict=True))
     if largest > MOST_BYTES or max(padded) > MOST_PIXELS:
         raise ValueError(
-            f"input of shape {input_shape} with padding {padding!r} and dilation {dilation} is too large: padded it would measure "
+            f"input of shape {input_shape} with padding {padding!r} and dilation {dilations} is too large: padded it would measure "
             f"{padded} pixels, and the output would have shape {output_shape}"
         )
     return Problem(

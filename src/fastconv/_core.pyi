@@ -1,5 +1,5 @@
 from collections.abc import Callable, Sequence
-from typing import Any, Final, final
+from typing import Any, Final, TypeAlias, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,61 +7,71 @@ from numpy.typing import NDArray
 PADDING_MODES: Final[dict[str, int]]
 ACTIVATIONS: Final[dict[str | None, int]]
 STACKS: Final[set[tuple[int, int]]]
-direct: Final[dict[str, Callable[..., None]]]
-tiles: Final[dict[str, Callable[..., None]]]
-pack: Final[dict[str, Callable[..., None]]]
-passes: Final[dict[str, Callable[..., None]]]
-winograd: Final[dict[str, Callable[..., None]]]
+# By the C name of the accumulator's dtype: "int32_t", "float", ...; all but the first for "float" and "double" only.
+convolve_direct: Final[dict[str, Callable[..., None]]]
+convolve: Final[dict[str, Callable[..., None]]]
+convolve_separable: Final[dict[str, Callable[..., None]]]
+convolve_winograd: Final[dict[str, Callable[..., None]]]
+pack_tiles: Final[dict[str, Callable[..., None]]]
 pack_winograd: Final[dict[str, Callable[..., None]]]
 
-@final
+# kernel, stride, dilation, groups, padding mode and activation
+Window: TypeAlias = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], int, int, int]
+
 class Layout:
-    def __init__(
-        self,
-        map_size: Sequence[int],
-        kernel: Sequence[int],
-        stride: Sequence[int],
-        dilation: Sequence[int],
-        groups: int,
-        padding_mode: int,
-        activation: int,
-    ) -> None: ...
-    def sweep(
-        self,
-        filters: int,
-        bits: int,
-        strip_rows: int,
-        *,
-        in_place: bool,
-        parts: int,
-        far_maps: bool,
-        zero_rows: bool = True,
-    ) -> None: ...
-    def stack(self, filters: int, bits: int, strip_rows: int, *, parts: int) -> None: ...
-    def tile(
-        self,
-        channels: int,
-        filters: int,
-        bits: int,
-        strip_rows: int,
-        *,
-        by_filters: bool,
-        packed: bool,
-        panels: bool,
-        in_place: bool,
-        chunk: int,
-        block_tiles: int,
-        by_position: bool = False,
-    ) -> None: ...
     def describe(self) -> str: ...
+    @property
+    def workspace(self) -> int: ...
     @property
     def packed_numbers(self) -> int: ...
     @property
     def pieces(self) -> list[int]: ...
-    @property
-    def workspace(self) -> int: ...
-    @property
-    def by_position(self) -> bool: ...
+
+@final
+class DirectLayout(Layout): ...
+
+@final
+class TileLayout(Layout): ...
+
+@final
+class SweepLayout(Layout): ...
+
+@final
+class StackLayout(Layout): ...
+
+def direct_layout(window: Window) -> DirectLayout: ...
+def tile_layout(
+    map_size: Sequence[int],
+    window: Window,
+    channels: int,
+    filters: int,
+    bits: int,
+    strip_rows: int,
+    *,
+    by_filters: bool,
+    packed: bool,
+    im2col: bool,
+    in_place: bool,
+    chunk: int,
+    block_tiles: int,
+    prefetch_maps: bool,
+    by_position: bool = False,
+) -> TileLayout: ...
+def sweep_layout(
+    map_size: Sequence[int],
+    window: Window,
+    filters: int,
+    bits: int,
+    strip_rows: int,
+    *,
+    in_place: bool,
+    parts: int,
+    nontemporal: bool,
+    zero_rows: bool = True,
+) -> SweepLayout: ...
+def stack_layout(
+    map_size: Sequence[int], window: Window, filters: int, bits: int, strip_rows: int, *, parts: int
+) -> StackLayout: ...
 
 @final
 class Placing: ...
@@ -98,26 +108,10 @@ class Call:
 
 @final
 class WinogradLayout:
-    def __init__(
-        self,
-        kernel: Sequence[int],
-        stride: Sequence[int],
-        dilation: Sequence[int],
-        groups: int,
-        padding_mode: int,
-        activation: int,
-        channels: int,
-        filters: int,
-        bits: int,
-        forms: Sequence[Any],
-        splits: Sequence[tuple[int, int, int]],
-        blends: bool,
-        tile_rows: int,
-        tile_columns: int,
-        line_tiles: int,
-    ) -> None: ...
     @property
     def tile_size(self) -> tuple[int, int, int]: ...
+    @property
+    def filter_blocks(self) -> tuple[int, int]: ...
     def seen(self, axis: int, outputs: int) -> int: ...
     @property
     def packed_numbers(self) -> int: ...
@@ -126,6 +120,18 @@ class WinogradLayout:
     @property
     def workspace(self) -> int: ...
 
+def winograd_layout(
+    window: Window,
+    channels: int,
+    filters: int,
+    bits: int,
+    forms: Sequence[Any],
+    splits: Sequence[tuple[int, int, int]],
+    few: bool,
+    tile_rows: int,
+    tile_columns: int,
+    line_tiles: int,
+) -> WinogradLayout: ...
 def apply_activation(maps: NDArray[Any], activation: int) -> None: ...
 def blank_windows(
     image: NDArray[Any],
@@ -138,8 +144,8 @@ def blank_windows(
 def dynamic_range(image: NDArray[Any], cell: Sequence[int]) -> tuple[float, bool, bool]: ...
 def empty_result(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]: ...
 def empty(shape: Sequence[int], dtype: np.dtype[Any]) -> NDArray[Any]: ...
-def sight(taps: int, stride: int, dilation: int, pad: int, size: int, outputs: int) -> float: ...
-def sources(start: int, stop: int, size: int, mode: int) -> list[int]: ...
+def inside_fraction(taps: int, stride: int, dilation: int, pad: int, size: int, outputs: int) -> float: ...
+def padded_indices(start: int, stop: int, size: int, mode: int) -> list[int]: ...
 def use_isa(name: str | None = None) -> None: ...
 def available_isas() -> list[str]: ...
 def current_isa() -> tuple[str, int]: ...

@@ -89,7 +89,7 @@ include "core/winograd.pxi"
 include "core/winograd_few.pxi"
 
 
-def sources(Py_ssize_t start, Py_ssize_t stop, Py_ssize_t size, int mode):
+def padded_indices(Py_ssize_t start, Py_ssize_t stop, Py_ssize_t size, int mode):
     """Return `source` of every position from start to stop."""
     cdef Py_ssize_t position
     return [source(position, size, mode) for position in range(start, stop)]

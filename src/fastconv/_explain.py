@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from fastconv import _check, _core, _fft, _plan, _separable, _winograd
-from fastconv._check import Padding, PerAxis, Problem
+from fastconv import _blocks, _check, _lengths, _plan
+from fastconv._check import Options, Padding, PerAxis
+from fastconv._problem import Problem
+from fastconv.algorithms import Layout
 
 ROUNDING = {
     4: 3e-7,
@@ -118,23 +121,23 @@ def explain(
     given = (stride, padding, dilation, groups, padding_mode, flip, activation, algorithm, precision)
     dtypes = (own_dtype or bank.dtype if dtype is None else _dtype(dtype), bank.dtype)
     _check.check_arrays(axes, shape, bank.shape, dtypes)
-    options, place = _check.options(axes, given), _check.OPTIONS.index("algorithm")
-    chosen = _plan.make(axes, shape, bank.shape, None, dtypes, packed, *options)
-    candidates = []
-    for name in _check.ALGORITHMS[1:]:
-        try:
-            plan = _plan.make(
-                axes, shape, bank.shape, None, dtypes, packed, *options[:place], name, *options[place + 1 :]
-            )
-        except ValueError:
-            continue
-        candidates.append(_candidate(plan, name, packed))
-    if chosen.instead and isinstance(_plan.prepare(chosen, bank), _plan.Instead):
-        chosen = chosen.instead
-    if isinstance(chosen.layout, _separable.Layout | _separable.Volumes):
-        candidates.append(_candidate(chosen, "separable", packed))
+    options = _check.options(axes, given)
+
+    def plan(options: Options) -> _plan.Plan:
+        return _lengths.plan_for(axes, shape, bank.shape, None, dtypes, options, reuse=packed)
+
+    chosen = plan(options)
+    direct = plan(options._replace(algorithm="direct")).layouts[0]
+    candidates = [_candidate(direct, direct.cost)]
+    for name in _check.ALGORITHMS[2:]:
+        with suppress(ValueError):  # it cannot do this
+            layout = plan(options._replace(algorithm=name)).layouts[0]
+            candidates += [_candidate(layout, direct.cost)] if layout.name == name else []
+    runs = chosen.layouts[_plan.prepare(chosen, bank).choice if len(chosen.layouts) > 1 else 0]
+    if runs.name not in [candidate.algorithm for candidate in candidates]:
+        candidates.append(_candidate(runs, direct.cost))
     asked = chosen.problem if chosen.fold is None else chosen.fold.asked
-    return Explanation(_headline(asked), _algorithm(chosen), tuple(sorted(candidates, key=lambda c: c.cost)))
+    return Explanation(_headline(asked), runs.name, tuple(sorted(candidates, key=lambda c: c.cost)))
 
 
 def _input(input: ArrayLike | Sequence[int]) -> tuple[tuple[int, ...], np.dtype[Any] | None]:
@@ -163,49 +166,11 @@ def _dtype(dtype: DTypeLike) -> np.dtype[Any]:
         raise TypeError(f"dtype must be a dtype of NumPy; got {dtype!r}") from error
 
 
-def _algorithm(plan: _plan.Plan) -> str:
-    if isinstance(plan.layout, _separable.Layout | _separable.Volumes):
-        return "separable"
-    if isinstance(plan.layout, _fft.Layout):
-        return "fft"
-    return "winograd" if isinstance(plan.layout, _core.WinogradLayout) else "direct"
-
-
-def _candidate(plan: _plan.Plan, name: str, packed: bool) -> Candidate:
-    problem = plan.problem
-    error = ROUNDING.get(problem.accumulator.itemsize, 0.0) if problem.accumulator.kind in "fc" else 0.0
-    direct = _winograd.direct_cost(problem)
-    if isinstance(plan.layout, _separable.Layout | _separable.Volumes):
-        kd, kh, kw = problem.kernel
-        cost = _separable.cost(problem) / direct
-        if isinstance(plan.layout, _separable.Volumes):
-            planes, rows = plan.layout.slab
-            how = f"three passes, {kd}x1x1, 1x{kh}x1 then 1x1x{kw}, slabs of {planes} planes of {rows} rows"
-            return Candidate(name, cost, kd + kh + kw, _plan.workspace(plan), error, how)
-        how = f"two passes, {kh}x1 then 1x{kw}, strips of {plan.layout.strip_rows} rows"
-        return Candidate(name, cost, kh + kw, _plan.workspace(plan), error, how)
-    if choice := _winograd.choose(problem, packed):
-        y, x = choice.forms
-        products = y.positions * x.positions / (y.outputs * x.outputs)
-        products *= _winograd.virtual_channels(problem, choice.splits)
-        parts = "x".join(str(split.parts) for split in choice.splits)
-        how = (
-            f"F({y.outputs}, {y.taps}) x F({x.outputs}, {x.taps}) with stride {y.stride}x{x.stride}, "
-            + (f"kernels in {parts} parts, " if parts != "1x1" else "")
-            + ("tiles in the lanes, " if choice.blends else "")
-            + f"blocks of {choice.tile_rows}x{choice.tile_columns} tiles"
-        )
-        cost = _winograd.cost(problem, choice, packed) / direct
-        return Candidate(name, cost, products, _plan.workspace(plan), error * _winograd.growth(choice.forms), how)
-    if isinstance(plan.layout, _fft.Layout):
-        cost = _fft.cost(plan.layout) / direct
-        how = f"blocks of {'x'.join(str(plan.layout.length[axis]) for axis in plan.layout.axes)}"
-        return Candidate(name, cost, cost * problem.taps, plan.layout.workspace, 2 * error, how)
-    products, how = float(problem.taps), "rows"
-    if isinstance(plan.layout, _core.Layout) and problem.accumulator.kind == "f":
-        products *= problem.sight if plan.layout.by_position else 1.0
-        how = plan.layout.describe()
-    return Candidate(name, 1.0, products, _plan.workspace(plan), error, how)
+def _candidate(layout: Layout, direct_cost: float) -> Candidate:
+    accumulator = layout.problem.accumulator
+    rounding = ROUNDING.get(accumulator.itemsize, 0.0) if accumulator.kind in "fc" else 0.0
+    workspace, error = _blocks.workspace(layout), rounding * layout.error
+    return Candidate(layout.name, layout.cost / direct_cost, layout.products, workspace, error, layout.how)
 
 
 def _headline(problem: Problem) -> str:

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastconv import _check
-from fastconv._check import Array, Problem
+from fastconv._problem import Array, Problem
 
 NEAR = 32  # pixels: an axis that spans no more is dealt with as it is
 WIDE = 4  # times what is there to be seen along an axis: if more is spanned, pixels are picked

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastconv import _check, _plan, config
-from fastconv._check import Array, Padding, PerAxis
+from fastconv import _check, _lengths, _plan, _weights, config
+from fastconv._cache import Cache
+from fastconv._check import Padding, PerAxis
+from fastconv._problem import Array
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -20,7 +22,7 @@ __all__ = ["FilterBank", "Sequential"]
 
 READY_BYTES = 2**21  # of plans, for each bank
 PACKED_BYTES = 2**25  # of packed weights, or one packing if that takes more
-DEFAULTS = dict(zip(_check.OPTIONS, (1, 0, 1, 1, "zeros", False, None, "auto", "default"), strict=True))
+DEFAULTS = _check.Options()._asdict()
 
 
 class FilterBank:
@@ -95,18 +97,18 @@ class FilterBank:
             )
         dtypes = [filters.dtype] if offset is None else [filters.dtype, offset.dtype]
         _check.check_weight(self._axes, filters.shape, dtypes)
-        with _plan.weights_in_memory(filters.shape):
+        with _weights.in_memory(filters.shape):
             self._weight, self._bias = _frozen_copy(filters), None if offset is None else _frozen_copy(offset)
-        self._ready = _plan.Cache(READY_BYTES)  # plans with packed weights, by shape and dtype of the image
-        self._packed = _plan.Cache(PACKED_BYTES)  # the weights as each kind of plan wants them
+        self._ready = Cache(READY_BYTES)  # plans with packed weights, by shape and dtype of the image
+        self._packed = Cache(PACKED_BYTES)  # the weights as each kind of plan wants them
         options = (stride, padding, dilation, groups, padding_mode, flip, activation, algorithm, precision)
         self._checked = _check.options(self._axes, options)
         self._options = dict(zip(DEFAULTS, map(_check.hashable, options), strict=True))  # as they were given
-        _, _, dilations, group_count, *_ = self._checked
+        dilations = self._checked.dilation
         self._receptive_field = tuple(
             (taps - 1) * step + 1 for taps, step in zip(self._weight.shape[2:], dilations, strict=True)
         )
-        self._in_channels = int(self._weight.shape[1] * group_count)
+        self._in_channels = int(self._weight.shape[1] * self._checked.groups)
         self._try_images()
 
     @classmethod
@@ -173,10 +175,10 @@ class FilterBank:
         """Return the feature maps ``(..., K, H', W')`` of an image ``(..., C, H, W)``; see `conv2d`."""
         array = image if type(image) is np.ndarray else _check.as_array("input", image)
         shape = array.shape
-        planned = shape if not shape or shape[-1] < _plan.LONG_ROW else _plan.planned_shape(shape)
-        ready = self._ready.get((planned, array.dtype))
-        if ready is None or (planned is not shape and ready[0].images_shape[-1] != shape[-1]):
-            ready = self._prepare(ready, (planned, array.dtype), shape)
+        rounded = shape if not shape or shape[-1] < _lengths.LONG_ROW else _lengths.rounded(shape)
+        ready = self._ready.get((rounded, array.dtype))
+        if ready is None or (rounded is not shape and ready[0].columns != shape[-1]):
+            ready = self._prepare(ready, (rounded, array.dtype), shape)
         plan, packed = ready
         return _plan.run(plan, array, self._weight, self._bias, out, config.num_threads(threads), packed)
 
@@ -213,7 +215,7 @@ class FilterBank:
     @property
     def stride(self) -> tuple[int, ...]:
         """Pixels of the input from one output to the next, per axis."""
-        strides: tuple[int, ...] = self._checked[0]
+        strides: tuple[int, ...] = self._checked.stride
         return strides
 
     def output_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
@@ -255,7 +257,7 @@ class FilterBank:
 
     def _try_images(self) -> None:
         """Raise what planning raises if there is no image that these filters and options suit."""
-        strides, padding, *_ = self._checked
+        strides, padding = self._checked.stride, self._checked.padding
         pads = [0 if padding == "valid" else field - 1 for field in self._receptive_field]
         if not isinstance(padding, str):
             pads = [sum(pair) for pair in padding]
@@ -275,10 +277,13 @@ class FilterBank:
         raise refusals[0]
 
     def _prepare(
-        self, similar: tuple[_plan.Plan, Any] | None, key: tuple[tuple[int, ...], np.dtype[Any]], shape: tuple[int, ...]
-    ) -> tuple[_plan.Plan, Any]:
+        self,
+        similar: tuple[_plan.Plan, _plan.Packed] | None,
+        key: tuple[tuple[int, ...], np.dtype[Any]],
+        shape: tuple[int, ...],
+    ) -> tuple[_plan.Plan, _plan.Packed]:
         """Return and remember a plan for images of this shape, with packed weights; similar has the same key."""
-        fitted = None if similar is None else _plan.fit(similar[0], shape)
+        fitted = None if similar is None else _lengths.fit(similar[0], shape)
         if similar is not None and fitted is not None:
             self._ready.replace(key, (fitted, similar[1]))
             return fitted, similar[1]
@@ -286,7 +291,7 @@ class FilterBank:
         packed = self._packed.get(plan.packing)
         if packed is None:
             packed = _plan.prepare(plan, self._weight)
-            size = _plan.packed_bytes(packed)
+            size = _weights.nbytes(packed)
             if self._packed.taken + size > PACKED_BYTES:
                 self._ready.clear()  # it would hold on to what has to go
             self._packed.put(plan.packing, packed, size)
@@ -297,7 +302,8 @@ class FilterBank:
         arrays = (self._weight,) if self._bias is None else (self._weight, self._bias)
         bias_shape = None if self._bias is None else self._bias.shape
         dtypes = (dtype, *(array.dtype for array in arrays))
-        return _plan.make(self._axes, shape, self._weight.shape, bias_shape, dtypes, True, *self._checked)
+        _check.check_arrays(self._axes, shape, self._weight.shape, dtypes)
+        return _lengths.plan_for(self._axes, shape, self._weight.shape, bias_shape, dtypes, self._checked, reuse=True)
 
 
 class Sequential:
@@ -421,7 +427,7 @@ def _same(one: Array, other: Array) -> bool:
 
 def _frozen_copy(array: Array) -> Array:
     dtype = array.dtype.newbyteorder("=")
-    copy = _plan.copy_in_pieces(array, dtype) if array.ndim else np.array(array, dtype)
+    copy = _weights.copy(array, dtype) if array.ndim else np.array(array, dtype)
     copy.flags.writeable = False
     return copy.view()  # of a frozen array, so that nobody can thaw it
 

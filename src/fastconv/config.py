@@ -1,21 +1,15 @@
-"""The number of threads, work spread over them in Python, and show_config: what this installation is and what it runs on."""
+"""The number of threads, and show_config: what this installation is and what it runs on."""
 
 from __future__ import annotations
 
-import math
-import os
 import platform
-from _thread import LockType, allocate_lock, start_new_thread
-from collections.abc import Callable, Iterable
-from contextlib import suppress
 
 import numpy as np
 
-from fastconv import _check, _core
+from fastconv import _check, _core, _threads
+from fastconv._threads import MOST_THREADS
 
 __all__ = ["get_num_threads", "set_num_threads", "show_config"]
-
-MOST_THREADS = 256  # the pool's, and the caller's
 
 
 def get_num_threads() -> int:
@@ -97,63 +91,4 @@ def num_threads(threads: int | None) -> int:
     return min(_check.positive_int("threads", threads), MOST_THREADS)
 
 
-def spread(work: Callable[[tuple[int, ...]], None], units: Iterable[tuple[int, ...]], threads: int) -> None:
-    """Do work on every unit, on so many threads: for work that holds the GIL only now and then.
-
-    Threads are started without the locks of `threading` and `concurrent.futures`: a signal handler that convolves may have
-    interrupted a thread that holds them.
-    """
-    remaining = iter(list(units))
-    helpers: list[LockType] = []  # each held until its thread ends
-    errors: list[BaseException] = []
-
-    def work_on_some() -> None:
-        for unit in remaining:
-            work(unit)
-
-    def help_out(at_work: LockType) -> None:
-        try:
-            work_on_some()
-        except BaseException as error:  # noqa: BLE001  raised by the caller's thread
-            errors.append(error)
-        finally:
-            at_work.release()
-
-    try:
-        with suppress(RuntimeError):  # which is raised when Python is about to end
-            for _ in range(threads - 1):
-                at_work = allocate_lock()
-                at_work.acquire()
-                start_new_thread(help_out, (at_work,))
-                helpers.append(at_work)
-        work_on_some()
-    finally:  # after an interrupt nobody goes on
-        for _ in remaining:
-            pass
-        for at_work in helpers:
-            at_work.acquire()
-    if errors:
-        raise errors[0]
-
-
-def _default_threads() -> int:
-    wanted = os.environ.get("FASTCONV_NUM_THREADS")
-    if wanted:
-        if not wanted.isdecimal() or len(wanted) > 20 or int(wanted) < 1:
-            raise ValueError(f"FASTCONV_NUM_THREADS must be an int of 1 or more; got {wanted!r}")
-        return min(int(wanted), MOST_THREADS)
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(cpus, _quota()))
-
-
-def _quota() -> int:
-    """Return how many CPUs the control group of this process may use at a time, rounded up."""
-    try:  # "max 100000", or microseconds of CPU time in every so many
-        with open("/sys/fs/cgroup/cpu.max", encoding="ascii") as file:
-            quota, period = file.read().split()
-        return math.ceil(int(quota) / int(period))
-    except (OSError, ValueError):
-        return 2**31
-
-
-_num_threads = _default_threads()
+_num_threads = _threads.default()

@@ -1,22 +1,25 @@
 """conv1d, conv2d, conv3d: slide the kernels of a filter bank over images and stack the feature maps.
 
-The road of a call: here -> _plan.py (what to do for these shapes) -> _core.pyx (the loops).
+The road of a call: here -> _plan.py (what to do for these shapes) -> _core.pyx and core/ (loops over blocks) -> kernels/ (one block).
 """
 
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastconv import _check, _plan, config
-from fastconv._check import Array, Padding, PerAxis
+from fastconv import _check, _lengths, _plan, config
+from fastconv._cache import Cache
+from fastconv._check import Padding, PerAxis
+from fastconv._problem import Array
 
 __all__ = ["conv1d", "conv2d", "conv3d"]
 
-# What was checked once need not be checked again: plans by shapes, dtypes and options.
-_plans = _plan.Cache(2**23)
+# Plans by shapes, dtypes and options: what was checked once need not be checked again.
+_plans = Cache(2**23)
 SIMPLE = {int, str, bool, np.int64}  # types of options that are equal only if they are the same
 
 
@@ -148,16 +151,8 @@ def conv2d(
     >>> fc.conv2d(batch, bank, stride=2, padding=1, activation="relu").shape
     (8, 16, 16, 16)
     """
-    return _convolve(
-        2,
-        input,
-        weight,
-        bias,
-        out,
-        threads,
-        (stride, padding, dilation, groups, padding_mode, flip, activation, algorithm, precision),
-        (type(stride), type(padding), type(dilation), type(groups), type(flip)),
-    )
+    options = (stride, padding, dilation, groups, padding_mode, flip, activation, algorithm, precision)
+    return _convolve(2, input, weight, bias, options, out, threads)
 
 
 def conv1d(
@@ -212,16 +207,8 @@ def conv1d(
     >>> fc.conv1d([1, 2, 4, 8], [-1, 1], padding="same", padding_mode="circular")
     array([ 1,  2,  4, -7])
     """
-    return _convolve(
-        1,
-        input,
-        weight,
-        bias,
-        out,
-        threads,
-        (stride, padding, dilation, groups, padding_mode, flip, activation, algorithm, precision),
-        (type(stride), type(padding), type(dilation), type(groups), type(flip)),
-    )
+    options = (stride, padding, dilation, groups, padding_mode, flip, activation, algorithm, precision)
+    return _convolve(1, input, weight, bias, options, out, threads)
 
 
 def conv3d(
@@ -275,16 +262,8 @@ def conv3d(
     >>> fc.conv3d(np.ones((2, 5, 8, 8)), np.ones((4, 2, 3, 3, 3)), padding=(0, 1, 1)).shape
     (4, 3, 8, 8)
     """
-    return _convolve(
-        3,
-        input,
-        weight,
-        bias,
-        out,
-        threads,
-        (stride, padding, dilation, groups, padding_mode, flip, activation, algorithm, precision),
-        (type(stride), type(padding), type(dilation), type(groups), type(flip)),
-    )
+    options = (stride, padding, dilation, groups, padding_mode, flip, activation, algorithm, precision)
+    return _convolve(3, input, weight, bias, options, out, threads)
 
 
 def _convolve(
@@ -292,19 +271,20 @@ def _convolve(
     input: ArrayLike,
     weight: ArrayLike,
     bias: ArrayLike | None,
+    options: tuple[Any, ...],
     out: Array | None,
     threads: int | None,
-    options: tuple[object, ...],
-    types: tuple[type, ...],
 ) -> Array:
-    """Convolve with the options of `_check.OPTIONS`; types are those of the numbers among them, for 1 == 1.0 == True."""
+    """Convolve with the options of `_check.Options`, by a plan that is remembered for these shapes, dtypes and options."""
     image = input if type(input) is np.ndarray else _check.as_array("input", input)
     filters = weight if type(weight) is np.ndarray else _check.as_array("weight", weight)
     offset = bias if bias is None or type(bias) is np.ndarray else _check.as_bias(bias, image.dtype, filters.dtype)
     offset_key = None if offset is None else (offset.shape, offset.dtype)
+    stride, padding, dilation, groups, _, flip, *_ = options
+    types = (type(stride), type(padding), type(dilation), type(groups), type(flip))  # for 1 == 1.0 == True
     shape = image.shape
-    planned = shape if not shape or shape[-1] < _plan.LONG_ROW else _plan.planned_shape(shape)
-    key: object = (axes, planned, image.dtype, filters.shape, filters.dtype, offset_key, options, types)
+    rounded = shape if not shape or shape[-1] < _lengths.LONG_ROW else _lengths.rounded(shape)
+    key: object = (axes, rounded, image.dtype, filters.shape, filters.dtype, offset_key, options, types)
     try:
         plan = _plans.get(key)
     except TypeError:  # there is a list among the options
@@ -312,17 +292,17 @@ def _convolve(
     if plan is None and not SIMPLE.issuperset(types):
         if key is None or not _are_ints([option for option in options[:3] if type(option) is not str]):
             checked = _checked(axes, image, filters, offset, options)
-            key = axes, planned, image.dtype, filters.shape, filters.dtype, offset_key, checked
+            key = axes, rounded, image.dtype, filters.shape, filters.dtype, offset_key, checked
         else:
             key = (key,)  # now that these are known to be no (2.0, 2.0), which equals (2, 2)
         plan = _plans.get(key)
-    if plan is None or (planned is not shape and plan.images_shape[-1] != shape[-1]):
-        fitted = None if plan is None else _plan.fit(plan, shape)
+    if plan is None or (rounded is not shape and plan.columns != shape[-1]):
+        fitted = None if plan is None else _lengths.fit(plan, shape)
         if fitted is None:
             checked = _checked(axes, image, filters, offset, options)
             dtypes = (image.dtype, filters.dtype) if offset is None else (image.dtype, filters.dtype, offset.dtype)
             offset_shape = None if offset is None else offset.shape
-            plan = _plan.make(axes, shape, filters.shape, offset_shape, dtypes, False, *checked)
+            plan = _lengths.plan_for(axes, shape, filters.shape, offset_shape, dtypes, checked, reuse=False)
             if _check.looks_channels_last(axes, shape, filters.shape):
                 warnings.warn(_check.LAYOUT, _check.LayoutWarning, stacklevel=3)
             _plans.put(key, plan, plan.nbytes)
@@ -332,9 +312,7 @@ def _convolve(
     return _plan.run(plan, image, filters, offset, out, config.num_threads(threads))
 
 
-def _checked(
-    axes: int, image: Array, filters: Array, offset: Array | None, options: tuple[object, ...]
-) -> tuple[object, ...]:
+def _checked(axes: int, image: Array, filters: Array, offset: Array | None, options: tuple[Any, ...]) -> _check.Options:
     """Check the arrays and the options one by one and return the options in the one form that equals no other."""
     dtypes = [array.dtype for array in (image, filters, offset) if array is not None]
     _check.check_arrays(axes, image.shape, filters.shape, dtypes)

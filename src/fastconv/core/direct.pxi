@@ -41,8 +41,8 @@ cdef void add_channels(number *out, Py_ssize_t columns, const number *image, Py_
         add_stepping(out, columns, image, step, plane, channels, weight, weight_plane)
 
 
-def sight(Py_ssize_t taps, Py_ssize_t stride, Py_ssize_t dilation, Py_ssize_t pad, Py_ssize_t size,
-          Py_ssize_t outputs):
+def inside_fraction(Py_ssize_t taps, Py_ssize_t stride, Py_ssize_t dilation, Py_ssize_t pad, Py_ssize_t size,
+                    Py_ssize_t outputs):
     """Return which part of an axis' products sees the image, not zeros around it."""
     cdef Axis axis = make_axis(taps, stride, dilation)
     cdef Range some
@@ -117,8 +117,8 @@ cdef void direct_unit(number *_, const Job *job, Py_ssize_t index) noexcept nogi
         out += job.map_step[1]
 
 
-def direct(const number[:, :, :, :, :] images, const number[:, :, :, :, :] weight, const number[:] bias,
-           number[:, :, :, :, :] maps, pads, Layout layout, Py_ssize_t threads):
+def convolve_direct(const number[:, :, :, :, :] images, const number[:, :, :, :, :] weight, const number[:] bias,
+                    number[:, :, :, :, :] maps, pads, DirectLayout layout, Py_ssize_t threads):
     """Convolve images with a filter bank by sliding every filter over every image.
 
     images (N, C, D, H, W) have their columns side by side, maps (N, K, D', H', W') their planes;

@@ -63,12 +63,12 @@ cdef void share_out(Job *job, Py_ssize_t images, Py_ssize_t threads) noexcept no
     job.units = others * job.strips * (1 if job.lines else job.parts)
 
 
-def tiles(const real[:, :, :, :, :] images, const real[::1] weight, const real[:] bias, real[:, :, :, :, :] maps,
-          pads, Layout layout, Py_ssize_t threads):
+def convolve(const real[:, :, :, :, :] images, const real[::1] weight, const real[:] bias, real[:, :, :, :, :] maps,
+             pads, Layout layout, Py_ssize_t threads):
     """Convolve images with a filter bank by tiles of pixels and filters, or by sweeps down the rows of one channel.
 
-    images and maps as for `direct`, the planes of maps contiguous, and those of images if the layout is in place;
-    weight has all numbers of (K, C / groups * taps), or is as `pack` left it.
+    images and maps as for `convolve_direct`, the planes of maps contiguous, and those of images if the layout is in place;
+    weight has all numbers of (K, C / groups * taps), or is as `pack_tiles` left it.
     """
     cdef Job job = layout.job
     if bias is None:
@@ -83,7 +83,7 @@ def tiles(const real[:, :, :, :, :] images, const real[::1] weight, const real[:
 
 @cython.final
 cdef class Call:
-    """A call of `tiles` on contiguous arrays of known shapes: all is ready but their addresses."""
+    """A call of `convolve` on contiguous arrays of known shapes: all is ready but their addresses."""
 
     cdef Job job
     cdef fc_unit_fn unit
@@ -176,7 +176,7 @@ cdef class Call:
         return one < other + numbers * self.itemsize and other < one + self.map_numbers * self.itemsize
 
 
-def pack(const real[:, ::1] weight, real[::1] packed, Py_ssize_t first, Layout layout):
-    """Pack a piece of the bank, weight (some filters from `first` on, C / groups * taps), as `tiles` reads it."""
+def pack_tiles(const real[:, ::1] weight, real[::1] packed, Py_ssize_t first, TileLayout layout):
+    """Pack a piece of the bank, weight (some filters from `first` on, C / groups * taps), as `convolve` reads it."""
     with nogil:
         pack_filters(&packed[0], &weight[0, 0], &layout.job, Range(first, first + weight.shape[0]))

@@ -29,7 +29,7 @@ cdef struct Job:
     # One convolution by tiles, as its units see it. Steps count numbers.
     const fc_kernels *kernels
     const void *images         # (N, C, D, H, W)
-    const void *weight         # (K, C / groups, kd, kh, kw), or as `pack` left it
+    const void *weight         # (K, C / groups, kd, kh, kw), or as `pack_tiles` left it
     Py_ssize_t[5] weight_step
     const void *bias           # (K,)
     void *maps                 # (N, K, D', H', W')

@@ -1,18 +1,19 @@
 # How to compute a convolution: the sizes of blocks. Part of _core.pyx.
 
 
-@cython.final
 cdef class Layout:
     """How to compute a convolution, beyond what the arrays say: the kernel's geometry, and the sizes of blocks.
 
-    Blocks are planned for maps of one size, and serve smaller ones as well.
+    Blocks are planned for maps of one size, and serve smaller ones as well. A window is
+    (kernel, stride, dilation, groups, padding mode, activation).
     """
 
     cdef Job job
     cdef Py_ssize_t[::1] offsets
 
-    def __init__(self, map_size, kernel, stride, dilation, groups, padding_mode, activation):
+    cdef begin(self, map_size, window):
         cdef Py_ssize_t axis
+        kernel, stride, dilation, groups, padding_mode, activation = window
         for axis in range(3):
             self.job.axis[axis] = make_axis(kernel[axis], stride[axis], dilation[axis])
             self.job.map_size[axis], self.job.step[axis] = map_size[axis], 1
@@ -32,13 +33,10 @@ cdef class Layout:
         job.row_step = job.axis[2].slots * job.pitch
         job.plane_step = ((job.strip_rows - 1) * job.step[1] + 1 + job.axis[1].reach) * job.row_step
 
-    def sweep(self, filters, bits, strip_rows, *, in_place, parts, far_maps, zero_rows=True):
-        """Choose sweeps, for filters that see one channel; in place is for zero-padding and, across
-        the columns, stride 1, or stride 2 without dilation; far maps are written past the cache; zero rows
-        are those of the padding, which maps of one row, for example, may not see."""
+    cdef sweep(self, filters, bits, strip_rows, in_place, parts, nontemporal, zero_rows):
         cdef Job *job = &self.job
         self.choose(1, filters, bits, strip_rows)
-        job.in_place, job.parts, job.far_maps = in_place, parts, far_maps
+        job.in_place, job.parts, job.far_maps = in_place, parts, nontemporal
         job.across = job.axis[2].stride if in_place else 1
         job.pairs = job.axis[1].taps == 1 and job.across == 1
         job.apart = job.axis[1].dilation * job.axis[1].period // job.axis[1].stride
@@ -51,9 +49,7 @@ cdef class Layout:
             job.strip_numbers += job.lines * job.row_step + SLACK
         self.place_taps()
 
-    def stack(self, filters, bits, strip_rows, *, parts):
-        """Choose sweeps of stacks of channels, for filters that see one channel; for zero-padding and, across the
-        columns, 3, 5 or 7 taps, stride 1 or 2 and no dilation."""
+    cdef stack(self, filters, bits, strip_rows, parts):
         cdef Job *job = &self.job
         cdef Py_ssize_t lanes, pixels
         self.choose(1, filters, bits, strip_rows)
@@ -66,11 +62,8 @@ cdef class Layout:
         job.strip_numbers = (pixels + job.taps + 5 * lanes + 2) * lanes
         self.place_taps()
 
-    def tile(self, channels, filters, bits, strip_rows, *, by_filters, packed, panels, in_place, chunk, block_tiles,
-             by_position=False):
-        """Choose tiles, and how they go over pixels and filters; in place is for images without padding,
-        with pixels in the lanes only for kernels of one tap and stride 1; or by position, for filters in the lanes,
-        whose packed weights lie in the order (K, kd, kh, kw, C), and zero-padding."""
+    cdef tile(self, channels, filters, bits, strip_rows, by_filters, packed, im2col, in_place, chunk, block_tiles,
+              prefetch_maps, by_position):
         cdef Job *job = &self.job
         cdef Axis *along
         cdef Py_ssize_t axis
@@ -82,10 +75,8 @@ cdef class Layout:
                 job.step[axis] = along.stride
                 along[0] = make_axis(along.taps, 1, along.dilation)
         self.choose(channels, filters, bits, strip_rows)
-        job.packed, job.panels, job.in_place = packed, panels, in_place
+        job.packed, job.panels, job.in_place, job.far_maps = packed, im2col, in_place, prefetch_maps
         job.vectors = job.kernels.tile_vectors[min(job.filters, job.kernels.tile_filters)]
-        job.far_maps = (job.groups * job.filters * job.map_size[0] * job.map_size[1] * job.map_size[2] * job.bits
-                        > 8 * CACHE_BYTES)
         job.block_tiles = min(<Py_ssize_t>block_tiles, BLOCK_TILES)
         job.chunk = min(<Py_ssize_t>chunk, job.taps)
         job.width = (BLOCK_VECTORS if job.lanes == FILTERS else job.vectors) * job.kernels.lanes
@@ -143,7 +134,66 @@ cdef class Layout:
         """Where pieces of the bank begin that can be packed one after another, and where the last one ends."""
         return pieces(&self.job, False)
 
-    @property
-    def by_position(self):
-        """Whether positions of the kernel follow one another, and what they see of the padding is left out."""
-        return bool(self.job.by_position)
+
+@cython.final
+cdef class DirectLayout(Layout):
+    """Every filter slides over every image, in any dtype."""
+
+
+@cython.final
+cdef class TileLayout(Layout):
+    """Register tiles of pixels and filters."""
+
+
+@cython.final
+cdef class SweepLayout(Layout):
+    """Filters that see one channel sweep down its rows; lanes are pixels."""
+
+
+@cython.final
+cdef class StackLayout(Layout):
+    """Filters that see one channel sweep down stacks of them; lanes are channels."""
+
+
+def direct_layout(window):
+    """Return the layout for `convolve_direct`."""
+    cdef DirectLayout layout = DirectLayout.__new__(DirectLayout)
+    layout.begin((1, 1, 1), window)
+    return layout
+
+
+def tile_layout(map_size, window, channels, filters, bits, strip_rows, *, by_filters, packed, im2col, in_place, chunk,
+                block_tiles, prefetch_maps, by_position=False):
+    """Return a layout of tiles, for channels and filters of a group.
+
+    In place is for images without padding, with pixels in the lanes only for kernels of one tap and stride 1. By
+    position is for filters in the lanes, whose packed weights lie in the order (K, kd, kh, kw, C), and zero-padding.
+    """
+    cdef TileLayout layout = TileLayout.__new__(TileLayout)
+    layout.begin(map_size, window)
+    layout.tile(channels, filters, bits, strip_rows, by_filters, packed, im2col, in_place, chunk, block_tiles,
+                prefetch_maps, by_position)
+    return layout
+
+
+def sweep_layout(map_size, window, filters, bits, strip_rows, *, in_place, parts, nontemporal, zero_rows=True):
+    """Return a layout of sweeps, for filters that see one channel.
+
+    In place is for zero-padding and, across the columns, stride 1, or stride 2 without dilation. Zero rows are those of
+    the padding, which maps of one row, for example, may not see.
+    """
+    cdef SweepLayout layout = SweepLayout.__new__(SweepLayout)
+    layout.begin(map_size, window)
+    layout.sweep(filters, bits, strip_rows, in_place, parts, nontemporal, zero_rows)
+    return layout
+
+
+def stack_layout(map_size, window, filters, bits, strip_rows, *, parts):
+    """Return a layout of sweeps down stacks of channels, for filters that see one channel.
+
+    It is for zero-padding and, across the columns, 3, 5 or 7 taps, stride 1 or 2 and no dilation.
+    """
+    cdef StackLayout layout = StackLayout.__new__(StackLayout)
+    layout.begin(map_size, window)
+    layout.stack(filters, bits, strip_rows, parts)
+    return layout

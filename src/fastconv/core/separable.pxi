@@ -7,12 +7,11 @@ cdef struct Passes:
     Job columns
 
 
-def passes(const real[:, :, :, :, :] images, kernels, const real[:] bias, real[:, :, :, :, :] maps, pads, layout,
-           Py_ssize_t threads):
+def convolve_separable(const real[:, :, :, :, :] images, const real[:, ::1] columns, const real[:, ::1] rows,
+                       const real[:] bias, real[:, :, :, :, :] maps, pads, SweepLayout down, SweepLayout along,
+                       size_t workspace, Py_ssize_t threads):
     """Convolve every channel of images with its kernels, split into columns (K, kh) and rows (K, kw), into maps."""
     cdef Passes passes
-    cdef Layout down = layout.columns, along = layout.rows
-    cdef const real[:, ::1] columns = kernels.columns, rows = kernels.rows
     cdef const real[:] zeros = np.zeros(maps.shape[1], np.float32 if real is float else np.float64)
     cdef Job *job = &passes.job
     if bias is None:
@@ -29,7 +28,7 @@ def passes(const real[:, :, :, :, :] images, kernels, const real[:] bias, real[:
     places_down.prepare(&passes.columns)
     share_out(&passes.columns, images.shape[0], threads)
     job.units = passes.columns.units
-    run(<fc_unit_fn>passes_unit[real], job, layout.workspace, threads)
+    run(<fc_unit_fn>passes_unit[real], job, workspace, threads)
 
 
 cdef void passes_unit(real *workspace, const Passes *passes, Py_ssize_t index) noexcept nogil:

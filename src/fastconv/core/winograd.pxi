@@ -1,21 +1,24 @@
 # Winograd convolution of many channels: lanes are channels, then filters. Part of _core.pyx.
 
 
-def winograd(const real[:, :, :, :, :] images, packed, const real[:] bias, real[:, :, :, :, :] maps,
-             pads, WinogradLayout layout, Py_ssize_t threads):
+def convolve_winograd(const real[:, :, :, :, :] images, const real[::1] weight, const real[::1] transformed,
+                      const real[:] bias, real[:, :, :, :, :] maps, pads, WinogradLayout layout, blocks,
+                      Py_ssize_t threads):
     """Convolve images with a filter bank by Winograd's forms.
 
-    images and maps as for `tiles`; packed is all numbers of weight (K, C / groups * taps), and what `pack_winograd`
-    made of it.
+    images and maps as for `convolve`; weight has all numbers of (K, C / groups * taps), and transformed is what
+    `pack_winograd` made of it. A map is cut into blocks of tiles, and the filters of a group into parts:
+    blocks is (row blocks, column blocks, parts).
     """
     cdef Winograd w = layout.w
     cdef Job *job = &w.job
-    cdef const real[::1] weight = packed[0], transformed = packed[1]
     if bias is None:
         bias = np.zeros(maps.shape[1], np.float32 if real is float else np.float64)
     see_arrays(job, images, maps, pads)
     job.weight, job.bias, w.bank = &weight[0], &bias[0], &transformed[0]
-    share_out_tiles(&w, maps.shape[0], threads)
+    w.row_blocks, w.column_blocks, job.parts = blocks
+    job.units = (maps.shape[0] * job.map_size[0] * job.groups * job.axis[1].dilation * w.row_blocks * w.column_blocks
+                 * job.parts)
     run(<fc_unit_fn>winograd_unit[real], job, layout.workspace, threads)
 
 

@@ -15,10 +15,6 @@ cdef enum:
     RUN_NUMBERS = 6144   # that are in the cache on the way from one axis to the other
     BLEND_FILTERS = 4    # that are added up and transformed back in one go
     CHUNK_CHANNELS = 64  # added up by themselves, so that rounding errors stay small
-    MOST_UNITS = 8       # for every thread, if that many will do
-    TRANSFORM = 18       # products that a number of a transformed tile costs, for every channel and every filter
-    FETCH = 3            # products that a transformed weight costs, for every block of tiles
-    CUT = 8              # products that a tile costs every channel, of a row that two blocks share
 
 
 cdef struct Nest:
@@ -100,11 +96,11 @@ cdef class WinogradLayout:
     cdef list part_taps  # of rows and columns: those of the kernel that make the parts (parts, taps)
     cdef Py_ssize_t[::1] rows, offsets
 
-    def __init__(self, kernel, stride, dilation, groups, padding_mode, activation, channels, filters, bits, forms,
-                 splits, blends, tile_rows, tile_columns, line_tiles):
+    cdef begin(self, window, channels, filters, bits, forms, splits, blends, tile_rows, tile_columns, line_tiles):
         cdef Winograd *w = &self.w
         cdef Job *job = &w.job
         cdef Py_ssize_t axis, lanes
+        kernel, stride, dilation, groups, padding_mode, activation = window
         for axis in range(3):
             job.axis[axis] = make_axis(kernel[axis], stride[axis], dilation[axis])
         job.groups, job.mode, job.activation = groups, padding_mode, activation
@@ -206,6 +202,11 @@ cdef class WinogradLayout:
         """How many outputs lie from one tile to the next with the same remainder by the dilation, per axis."""
         return 1, self.w.y.outputs * self.w.job.axis[1].dilation, self.w.x.outputs * self.w.job.axis[2].dilation
 
+    @property
+    def filter_blocks(self):
+        """How many blocks the filters of a group make, and how many filters there are in a full one."""
+        return filter_blocks(&self.w.job), BLOCK_VECTORS * self.w.job.kernels.lanes
+
     def seen(self, int axis, Py_ssize_t outputs):
         """Return how many pixels along an axis the tiles see that so many outputs make, beyond these outputs, too."""
         cdef const Axis *along = &self.w.job.axis[axis]
@@ -234,6 +235,13 @@ cdef class WinogradLayout:
         numbers = (BLOCK_VECTORS * w.job.kernels.lanes + w.part_numbers + w.strip_numbers + w.between_numbers
                    + w.tiles_numbers + w.sums_numbers + w.out_numbers)
         return numbers * w.job.bits // 8 + 4 * w.blank_numbers
+
+
+def winograd_layout(window, channels, filters, bits, forms, splits, few, tile_rows, tile_columns, line_tiles):
+    """Return a layout of these forms and splits of rows and columns, for channels and filters of a group."""
+    cdef WinogradLayout layout = WinogradLayout.__new__(WinogradLayout)
+    layout.begin(window, channels, filters, bits, forms, splits, few, tile_rows, tile_columns, line_tiles)
+    return layout
 
 
 cdef Py_ssize_t packed_numbers(const Winograd *w) noexcept nogil:
@@ -324,51 +332,6 @@ def pack_winograd(const real[:, ::1] weight, real[::1] packed, Py_ssize_t first,
         kernels = split_kernels(np.asarray(weight), layout)
     with nogil:
         transform_filters(&packed[0], &kernels[0, 0], w, &workspace[0], Range(first, first + weight.shape[0]))
-
-
-cdef void share_out_tiles(Winograd *w, Py_ssize_t images, Py_ssize_t threads) noexcept nogil:
-    """Make blocks of the tiles; for several threads smaller ones, or parts of the filters, so that all end soon.
-
-    Every part transforms the images again, and every block meets all the weights.
-    """
-    cdef Job *job = &w.job
-    cdef Py_ssize_t rows = count_tiles_of(job, &w.y, 1), columns = count_tiles_of(job, &w.x, 2)
-    cdef Py_ssize_t others = images * job.map_size[0] * job.groups * job.axis[1].dilation
-    cdef Py_ssize_t blocks = filter_blocks(job), most = MOST_UNITS * threads if threads > 1 else 0
-    cdef Py_ssize_t row_blocks, column_blocks, parts, units, width, tiles, filters
-    cdef double some, largest, mean, cut, time, least = INFINITY
-    cdef Range narrow = Range(ceiling(columns, w.tile_columns), ceiling(columns, w.line_tiles))
-    if w.blends:  # vectors of tiles side by side
-        narrow.last = narrow.first
-    for row_blocks in range(ceiling(rows, w.tile_rows), rows + 1):
-        for column_blocks in range(narrow.first, narrow.last + 1):
-            units = others * row_blocks * column_blocks
-            if units > most and least < INFINITY:
-                break
-            width = ceiling(ceiling(columns, w.line_tiles), column_blocks) * w.line_tiles
-            tiles = ceiling(rows, row_blocks) * width if w.blends or w.shares else ceiling(rows * width, row_blocks)
-            some = <double>rows * columns / (row_blocks * column_blocks)
-            if w.shares:  # tiles beyond the block
-                cut = TRANSFORM * w.views * (
-                    (ceiling(rows, row_blocks) + w.y.sharing - 1) * (width + w.x.sharing - 1) - tiles)
-            else:
-                cut = CUT * w.channels * width if rows % row_blocks and not w.blends else 0
-            for parts in range(1, max(1, min(blocks, most // units)) + 1):
-                filters = min(job.filters, ceiling(blocks, parts) * BLOCK_VECTORS * job.kernels.lanes)
-                largest = unit_time(w, tiles, filters) + cut
-                mean = unit_time(w, some, <double>job.filters / parts) + cut
-                time = min(ceiling(units * parts, threads) * largest,
-                           (units * parts * mean + (threads - 1) * largest) / threads)
-                if time < 1.01 * least:  # rather too many units than too few: threads may be held up
-                    least = min(least, time)
-                    job.units, job.parts = units * parts, parts
-                    w.row_blocks, w.column_blocks = row_blocks, column_blocks
-
-
-cdef double unit_time(const Winograd *w, double tiles, double filters) noexcept nogil:
-    """Return how long so many tiles with the same remainder by the dilation take for so many filters."""
-    cdef double products = w.channels * filters
-    return tiles * w.job.axis[2].dilation * (products + TRANSFORM * (w.views + filters)) + FETCH * products
 
 
 cdef Block find_tiles(const Winograd *w, Py_ssize_t index) noexcept nogil:

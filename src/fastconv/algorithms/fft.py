@@ -26,31 +26,33 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from fastconv import _core
-from fastconv._check import Array, Problem, Triple, is_readable
-from fastconv.config import spread
+from fastconv import _blocks, _core, _weights
+from fastconv._blocks import is_readable
+from fastconv._problem import Array, Problem, Triple
+from fastconv._threads import spread
+from fastconv.algorithms import CORE_NAMES, WORKSPACE_BYTES, Layout, direct, sweep, tiles
 
+NAME = "fft"
 DOMAIN = "it takes float32 or float64"
 
-LENGTHS = [part << power for power in range(2, 48) for part in (4, 5, 6)]  # that are transformed fast
-LONGEST = 16  # times what a kernel spans: longer blocks hardly overlap less
-WORKSPACE_BYTES = 2**22  # of a thread,
-WORKSPACE_KERNELS = 16  # or so many times what a kernel spans if that is more
-LEAST_TIMES = 4  # or, if that is asked for, so many times the least that will do
+LENGTHS = [part << power for power in range(2, 48) for part in (4, 5, 6)]  # whose transforms are fast
+LONGEST = 16  # times a kernel's span: longer blocks hardly overlap less
+WORKSPACE_SPANS = 16  # workspaces of so many times a kernel's span are taken where WORKSPACE_BYTES are fewer
+LEAST_TIMES = 4  # and of so many times the least that will do, if transforms are asked for
 UNIT_BYTES = 2**20  # that are worked on at a time, if there is more than one block in it
 # How much brighter a block may be than its darkest part, for numbers of so many bytes: errors of dark outputs then stay below 1e-4
 # of the sum of their products' magnitudes.
 RANGE = {4: 24.0, 8: 2.0**33}
-LEAST_CELL = 4  # pixels that are looked at together; fewer may well be dark
+LEAST_CELL = 4  # pixels whose brightness is taken together: fewer may well be dark in any image
 NOISE = 2.0**-48  # of the largest sum, that transforms in double precision leave elsewhere, at most
 
-# What things cost, in products of the best direct kernel.
+# Costs as in direct.py, measured with scipy's transforms.
 TRANSFORM = 9.0  # a number in one of the log2(n) steps of a transform
-MULTIPLY = 14.0  # a number of a spectrum with another, and adding it up
+MULTIPLY = 14.0  # multiplying a number of a spectrum with another, and adding it up
 COPY = 6.0  # a number of a block, in or out
-CALL = 5e5  # of NumPy or scipy
-LEAST = 2e6  # a problem worth thinking about
-SAVING = 0.85  # of another algorithm's cost, or less: elsewhere vectors may be as wide and transforms slower
+CALL = 5e5  # the overhead of a call of NumPy or scipy
+LEAST_BUDGET = 2e6  # below which no transform can pay
+MARGIN = 0.85  # of the budget, or less: elsewhere vectors may be as wide and transforms slower
 
 
 class Filters(NamedTuple):
@@ -60,23 +62,42 @@ class Filters(NamedTuple):
     spectra: Array | None  # complex conjugates (groups, K / groups, C / groups, *spectrum)
 
 
-class Layout(NamedTuple):
-    """How to cut images into blocks."""
+class Fft(Layout):
+    """How to cut images into blocks, some of which are transformed together."""
 
-    problem: Problem
-    axes: tuple[int, ...]  # that are transformed: those along which kernels extend
-    span: Triple  # of a kernel
-    cell: Triple  # that is looked at as a whole when asking whether parts of an image are darker than others
-    length: Triple  # of a block
-    blocks: int  # side by side that are worked on at a time
-    groups: int  # of channels, likewise
-    filters: int  # of a group, likewise: as many as transformed ones find room, unless they are kept
-    keeps: bool  # transformed filters for many calls
-    convolve: Callable[[Problem, Array, Array, Array | None], Array]  # one block, directly
+    name = NAME
+    error = 2.0
+    any_arrays = True
+
+    def __init__(self, problem: Problem, reuse: bool, axes: tuple[int, ...], blocks: Blocks) -> None:
+        self.keeps, self.axes = reuse, axes  # transformed filters for many calls; the axes along which kernels extend
+        self.length, self.blocks, self.groups, self.filters = (
+            blocks.length,
+            blocks.side_by_side,
+            blocks.groups,
+            blocks.filters,
+        )
+        self.span = _spans(problem)
+        depth, rows, columns = (max(min((taps + 1) // 2, LEAST_CELL), (taps + 1) // 4) for taps in self.span)
+        self.cell = depth, rows, columns  # pixels that are looked at as a whole when asking for dark parts
+        spectra = 0 if reuse else self.filters * _spectrum_bytes(problem, self.length)
+        workspace = self.groups * (self.blocks * _block_bytes(problem, self.length) + spectra)
+        packing = (NAME, CORE_NAMES[problem.accumulator], *axes, *self.length)
+        super().__init__(problem, blocks.cost, workspace, packing)
+        self._direct: dict[int, Layout] = {}
+
+    @property
+    def how(self) -> str:
+        return f"blocks of {'x'.join(str(self.length[axis]) for axis in self.axes)}"
+
+    @property
+    def products(self) -> float:
+        """Those of direct summation that would take as long."""
+        return self.cost / direct.cost(self.problem) * self.problem.taps
 
     @property
     def spectrum(self) -> Triple:
-        """What a block's spectrum measures, half of it being the mirror image of the other; 1 where nothing is transformed."""
+        """Size of a block's spectrum, half of which is the mirror image of the other; 1 where nothing is transformed."""
         depth, rows, columns = (
             (n // 2 + 1 if axis == self.axes[-1] else n) if axis in self.axes else 1
             for axis, n in zip((-3, -2, -1), self.length, strict=True)
@@ -86,79 +107,120 @@ class Layout(NamedTuple):
     @property
     def outputs(self) -> Triple:
         """Outputs of a block, per axis."""
-        return _outputs(self.problem, self.length)
+        depth, rows, columns = (
+            (n - span) // step + 1 for n, span, step in zip(self.length, self.span, self.problem.stride, strict=True)
+        )
+        return depth, rows, columns
 
-    @property
-    def workspace(self) -> int:
-        """Bytes that each thread works in."""
-        spectra = 0 if self.keeps else self.filters * _spectrum_bytes(self.problem, self.length)
-        return self.groups * (self.blocks * _block_bytes(self.problem, self.length) + spectra)
+    def pack(self, weight: Array) -> Filters:
+        """Transform filters if that is to serve many calls."""
+        problem = self.problem
+        filters = _weights.filters(problem, weight)
+        filters = filters.reshape(problem.groups, -1, *filters.shape[1:])
+        if not self.keeps:
+            return Filters(filters, None)
+        spectra = _core.empty((*filters.shape[:3], *self.spectrum), np.result_type(filters, np.complex64))
+        for index in np.ndindex(filters.shape[:2]):
+            spectra[index] = _transform(filters[index], self, filters.dtype)
+        return Filters(filters, spectra)
+
+    def run(
+        self, images: Array, packed: Filters, bias: Array | None, maps: Array, pads: Sequence[int], threads: int
+    ) -> None:
+        problem = self.problem
+        images = images.reshape(len(images), problem.groups, -1, *problem.size)
+        maps = maps.reshape(len(maps), problem.groups, -1, *problem.output_size)
+        depth, rows, columns = self.outputs
+        steps = (self.groups, self.filters, 1, depth, rows, columns * self.blocks)
+        sizes = (problem.groups, maps.shape[2], len(images), *problem.output_size)
+        units = itertools.product(*(range(0, size, step) for size, step in zip(sizes, steps, strict=True)))
+        spectra = _spectra(packed, self, threads)
+        with _out_of_memory(self):
+            spread(partial(_convolve_unit, images, packed.filters, spectra, bias, maps, self), units, threads)
+
+    def sum_directly(self, block: Array, filters: Array, bias: Array | None) -> Array:
+        """Convolve one block (C / groups, D, H, W) with some filters of a group by direct summation."""
+        if (layout := self._direct.get(len(filters))) is None:
+            problem = self.problem.block(self.length, self.outputs, len(filters))
+            layout = sweep.choose(problem, False, math.inf) or tiles.choose(problem, False, math.inf)
+            assert layout is not None  # one of them takes all floats
+            self._direct[len(filters)] = layout
+        maps = _core.empty(layout.problem.output_shape, block.dtype)
+        _blocks.convolve(layout, block, layout.pack(filters), bias, maps, 1)
+        return maps
 
 
-def choose(
-    problem: Problem,
-    keeps_packed: bool,
-    most: float,
-    convolve: Callable[[Problem, Array, Array, Array | None], Array],
-) -> Layout | None:
-    """Return the cheapest blocks, None if they cost more than `most` or do not fit; `convolve` computes a block directly."""
-    wanted = problem.algorithm == "fft"
+class Blocks(NamedTuple):
+    """What is worked on at a time, and what an image costs then."""
+
+    length: Triple  # of a block
+    side_by_side: int  # blocks
+    groups: int  # of channels
+    filters: int  # of a group: as many as transformed ones find room, unless they are kept
+    cost: float
+
+
+def choose(problem: Problem, reuse: bool, budget: float) -> Fft | None:
+    """Return the cheapest blocks."""
+    wanted = problem.algorithm == NAME
     if problem.accumulator.kind != "f" or problem.precision == "highest":
         return None
-    if not wanted and (problem.algorithm != "auto" or most < LEAST or math.prod(problem.kernel) < MULTIPLY):
+    if not wanted and (budget < LEAST_BUDGET or math.prod(problem.kernel) < MULTIPLY):
         return None
     spans = _spans(problem)
     transforms = (problem.channels + problem.filters) * (TRANSFORM * math.log2(math.prod(spans)) + COPY)
     products = problem.filters * problem.channels // problem.groups * MULTIPLY
-    if not wanted and math.prod(problem.output_size) * (transforms + products) > SAVING * most:  # at the very least
+    if not wanted and math.prod(problem.output_size) * (transforms + products) > MARGIN * budget:  # at the very least
         return None
     axes = tuple(axis for axis in (-3, -2, -1) if spans[axis] > 1) or (-1,)
-    depths, rows, columns = (_lengths(problem, axis, axis in axes) for axis in (-3, -2, -1))
-    choices: list[Triple] = list(itertools.product(depths, rows, columns))
-    needed = [
-        _block_bytes(problem, length) + (0 if keeps_packed else _spectrum_bytes(problem, length)) for length in choices
-    ]
-    room = max(WORKSPACE_BYTES, WORKSPACE_KERNELS * math.prod(spans) * problem.accumulator.itemsize)
-    if wanted:
-        room = max(room, LEAST_TIMES * min(needed))
-    layouts = (
-        _layout(problem, axes, length, room, keeps_packed, convolve)
-        for length, bytes_ in zip(choices, needed, strict=True)
-        if bytes_ <= room
-    )
-    best = min(((cost(layout), layout) for layout in layouts), key=lambda pair: pair[0], default=None)
-    return best[1] if best and (wanted or best[0] < SAVING * most) else None
+    blocks = _cheapest_blocks(problem, reuse, axes)
+    if not wanted and blocks.cost >= MARGIN * budget:
+        return None
+    return Fft(problem, reuse, axes, blocks)
 
 
-def cost(layout: Layout) -> float:
-    """Return how long this takes on one image, in products at full speed."""
-    problem = layout.problem
+def _cheapest_blocks(problem: Problem, reuse: bool, axes: tuple[int, ...]) -> Blocks:
+    """Price blocks of all lengths that find room, on a grid of depths, rows and columns."""
     channels, filters = problem.channels // problem.groups, problem.filters // problem.groups
-    counts = [-(-size // n) for size, n in zip(problem.output_size, layout.outputs, strict=True)]
-    units = math.prod(counts[:2]) * -(-counts[2] // layout.blocks) * -(-problem.groups // layout.groups)
-    steps = sum(math.log2(layout.length[axis]) for axis in layout.axes)
-    numbers = math.prod(layout.length)
-    spectra = filters * channels
-    times = -(-filters // layout.filters)  # that blocks are transformed
-    block = (channels * times + filters) * (TRANSFORM * steps + COPY) + spectra * MULTIPLY
-    once = 0.0 if layout.keeps else problem.groups * spectra * (TRANSFORM * steps + COPY) * numbers
-    calls = CALL * (units * (4 * times + 3 * filters + spectra) + math.prod(counts) * filters)
-    return math.prod(counts) * problem.groups * numbers * block + once + calls
+    spans = _spans(problem)
+    lengths = [_lengths(problem, axis, axis in axes) for axis in (-3, -2, -1)]
+    depth, rows, columns = np.ix_(*(np.array(some, float) for some in lengths))
+    logs = np.ix_(*(np.array([math.log2(n) for n in some]) for some in lengths))
+    counts = [
+        np.ceil(size / ((n - span) // step + 1))
+        for size, n, span, step in zip(problem.output_size, (depth, rows, columns), spans, problem.stride, strict=True)
+    ]
+    numbers = depth * rows * columns
+    block_bytes, spectrum_bytes = (
+        numbers * _block_bytes(problem, (1, 1, 1)),
+        numbers * _spectrum_bytes(problem, (1, 1, 1)),
+    )
+    needed = block_bytes + (0 if reuse else spectrum_bytes)
+    room = float(max(WORKSPACE_BYTES, WORKSPACE_SPANS * math.prod(spans) * problem.accumulator.itemsize))
+    if problem.algorithm == NAME:
+        room = max(room, LEAST_TIMES * float(needed.min()))
+    side_by_side = np.maximum(1, np.minimum(counts[2], UNIT_BYTES // block_bytes))
+    at_a_time = np.full(numbers.shape, float(filters))
+    if not reuse:
+        at_a_time = np.maximum(1, np.minimum(filters, (room - side_by_side * block_bytes) // spectrum_bytes))
+    unit_bytes = side_by_side * block_bytes + (0 if reuse else at_a_time * spectrum_bytes)
+    groups = np.where(at_a_time == filters, np.maximum(1, np.minimum(problem.groups, UNIT_BYTES // unit_bytes)), 1)
+
+    steps = sum(logs[axis] for axis in axes)
+    units = counts[0] * counts[1] * np.ceil(counts[2] / side_by_side) * np.ceil(problem.groups / groups)
+    times = np.ceil(filters / at_a_time)  # that blocks are transformed
+    block = (channels * times + filters) * (TRANSFORM * steps + COPY) + filters * channels * MULTIPLY
+    once = 0.0 if reuse else problem.groups * filters * channels * (TRANSFORM * steps + COPY) * numbers
+    total = counts[0] * counts[1] * counts[2]
+    calls = CALL * (units * (4 * times + 3 * filters + filters * channels) + total * filters)
+    cost = np.where(needed <= room, total * problem.groups * numbers * block + once + calls, math.inf)
+
+    best = np.unravel_index(int(cost.argmin()), cost.shape)
+    length = lengths[0][best[0]], lengths[1][best[1]], lengths[2][best[2]]
+    return Blocks(length, int(side_by_side[best]), int(groups[best]), int(at_a_time[best]), float(cost[best]))
 
 
-def pack(filters: Array, layout: Layout) -> Filters:
-    """Transform filters (K, C / groups * taps) if the layout keeps them."""
-    problem = layout.problem
-    filters = filters.reshape(problem.groups, -1, problem.channels // problem.groups, *problem.kernel)
-    if not layout.keeps:
-        return Filters(filters, None)
-    spectra = _core.empty((*filters.shape[:3], *layout.spectrum), np.result_type(filters, np.complex64))
-    for index in np.ndindex(filters.shape[:2]):
-        spectra[index] = _transform(filters[index], layout, filters.dtype)
-    return Filters(filters, spectra)
-
-
-def _transform(filters: Array, layout: Layout, dtype: np.dtype[Any]) -> Array:
+def _transform(filters: Array, layout: Fft, dtype: np.dtype[Any]) -> Array:
     """Return the complex conjugates of transformed filters (..., kd, kh, kw), computed in a dtype."""
     problem = layout.problem
     shape = [n if axis in layout.axes else 1 for axis, n in zip((-3, -2, -1), layout.length, strict=True)]
@@ -171,7 +233,7 @@ def _transform(filters: Array, layout: Layout, dtype: np.dtype[Any]) -> Array:
 
 
 @contextmanager
-def _out_of_memory(layout: Layout) -> Iterator[None]:
+def _out_of_memory(layout: Fft) -> Iterator[None]:
     """Say what there is no memory for: those who transform do not."""
     try:
         yield
@@ -179,23 +241,7 @@ def _out_of_memory(layout: Layout) -> Iterator[None]:
         raise MemoryError(f"no memory for a workspace of {layout.workspace} bytes") from error
 
 
-def convolve(
-    images: Array, weight: Filters, bias: Array | None, maps: Array, _: Sequence[int], layout: Layout, threads: int
-) -> None:
-    """Convolve images (N, C, D, H, W) into maps (N, K, D', H', W'), both of any dtype and strides."""
-    problem = layout.problem
-    images = images.reshape(len(images), problem.groups, -1, *problem.size)
-    maps = maps.reshape(len(maps), problem.groups, -1, *problem.output_size)
-    depth, rows, columns = layout.outputs
-    steps = (layout.groups, layout.filters, 1, depth, rows, columns * layout.blocks)
-    sizes = (problem.groups, maps.shape[2], len(images), *problem.output_size)
-    units = itertools.product(*(range(0, size, step) for size, step in zip(sizes, steps, strict=True)))
-    spectra = _spectra(weight, layout, threads)
-    with _out_of_memory(layout):
-        spread(partial(_convolve_unit, images, weight.filters, spectra, bias, maps, layout), units, threads)
-
-
-def _spectra(weight: Filters, layout: Layout, threads: int) -> Callable[[int, int, np.dtype[Any]], Array]:
+def _spectra(weight: Filters, layout: Fft, threads: int) -> Callable[[int, int, np.dtype[Any]], Array]:
     """Return how to come by spectra (groups, C / groups, *spectrum) of the k-th filters of some groups from one on, in a dtype."""
     kept, most = weight.spectra, max(1, layout.filters * threads)
     if kept is not None:
@@ -221,7 +267,7 @@ def _convolve_unit(
     spectra: Callable[[int, int, np.dtype[Any]], Array],
     bias: Array | None,
     maps: Array,
-    layout: Layout,
+    layout: Fft,
     unit: tuple[int, ...],
 ) -> None:
     """Compute some neighbouring blocks of one image, for some groups of channels and some of their filters."""
@@ -233,13 +279,13 @@ def _convolve_unit(
     maps = maps[..., start[2] : start[2] + columns * layout.blocks]  # (groups, K / groups, D', H', W')
     offsets = None if bias is None else bias.reshape(-1, filters.shape[1], 1, 1, 1)[groups, some]
     strip, pads, image = _strip(images[n, groups], layout, start, maps.shape[-3:])
-    blocks = _blocks(strip, layout)
+    blocks = _cut_blocks(strip, layout)
     targets = list(_cut(maps, columns))
     with np.errstate(all="ignore"):
         dtype, blank = _look(image, pads, maps.shape[-3:], layout)
         clean = np.full(blocks.shape[:2], dtype is not None)
         if dtype is not None:
-            exact = blocks if dtype == strip.dtype else _blocks(strip.astype(dtype), layout)
+            exact = blocks if dtype == strip.dtype else _cut_blocks(strip.astype(dtype), layout)
             seen = _library()[0].rfftn(exact, axes=layout.axes)  # (blocks, groups, C / groups, *spectrum)
             for k in range(maps.shape[1]):
                 spectrum = spectra(group, first + k, dtype)
@@ -260,7 +306,7 @@ def _convolve_unit(
         # A transform spreads NaN and infinity, be they from the image or of its own making, over all of its block.
         for b, g in np.argwhere(~clean):
             offset = None if offsets is None else offsets[g].ravel()
-            values = layout.convolve(problem, blocks[b, g], filters[groups, some][g], offset)
+            values = layout.sum_directly(blocks[b, g], filters[groups, some][g], offset)
             targets[b][g] = values[_last_axes(map(slice, targets[b][g].shape))]
 
 
@@ -278,7 +324,7 @@ def _rounded(values: Array, dtype: np.dtype[Any]) -> Array:
     return values.astype(dtype)
 
 
-def _look(image: Array, pads: Triple, outputs: Triple, layout: Layout) -> tuple[np.dtype[Any] | None, Array | None]:
+def _look(image: Array, pads: Triple, outputs: Triple, layout: Fft) -> tuple[np.dtype[Any] | None, Array | None]:
     """Return in which dtype to transform what some outputs see of an image (groups, C / groups, D, H, W), None if none will do,
     and which of them see only zeros (groups, *outputs).
 
@@ -296,7 +342,7 @@ def _look(image: Array, pads: Triple, outputs: Triple, layout: Layout) -> tuple[
     return np.dtype(np.float64) if is_dark or brightness > RANGE[4] else dtype, blank
 
 
-def _see_cells(size: tuple[int, ...], pads: Triple, outputs: Triple, layout: Layout) -> bool:
+def _see_cells(size: tuple[int, ...], pads: Triple, outputs: Triple, layout: Fft) -> bool:
     """Tell whether all outputs see as much of an image that every kernel has a whole cell in it, whatever lies in the padding."""
     for n, before, count, step, span, cell in zip(
         size, pads, outputs, layout.problem.stride, layout.span, layout.cell, strict=True
@@ -307,7 +353,7 @@ def _see_cells(size: tuple[int, ...], pads: Triple, outputs: Triple, layout: Lay
     return True
 
 
-def _strip(image: Array, layout: Layout, start: Sequence[int], size: Sequence[int]) -> tuple[Array, Triple, Array]:
+def _strip(image: Array, layout: Fft, start: Sequence[int], size: Sequence[int]) -> tuple[Array, Triple, Array]:
     """Return what some neighbouring blocks of outputs see of an image (groups, C / groups, D, H, W), zeros around it; how many of
     these are before each axis; and the part that is of the image."""
     problem = layout.problem
@@ -325,7 +371,7 @@ def _strip(image: Array, layout: Layout, start: Sequence[int], size: Sequence[in
     return strip, pads, inside
 
 
-def _blocks(strip: Array, layout: Layout) -> Array:
+def _cut_blocks(strip: Array, layout: Fft) -> Array:
     """Return the blocks of a strip, which overlap in memory: (blocks, groups, C / groups, *length)."""
     step = layout.outputs[2] * layout.problem.stride[2]
     count = (strip.shape[-1] - layout.length[2]) // step + 1
@@ -360,7 +406,7 @@ def _sum_of_products(seen: Array, spectra: Array, last: bool) -> Array:
     return total
 
 
-def _transform_back(spectra: Array, layout: Layout) -> Array:
+def _transform_back(spectra: Array, layout: Fft) -> Array:
     """Return the outputs of blocks from their spectra; those that wrapped round, or that strides leave out, are dropped at once."""
     fft, in_place = _library()
     values = spectra
@@ -397,13 +443,6 @@ def _spans(problem: Problem) -> Triple:
     return depth, rows, columns
 
 
-def _outputs(problem: Problem, length: Triple) -> Triple:
-    depth, rows, columns = (
-        (n - span) // step + 1 for n, span, step in zip(length, _spans(problem), problem.stride, strict=True)
-    )
-    return depth, rows, columns
-
-
 def _lengths(problem: Problem, axis: int, transformed: bool) -> list[int]:
     """Return lengths of blocks worth trying: up to one that holds all that outputs see."""
     span = _spans(problem)[axis]
@@ -424,31 +463,6 @@ def _block_bytes(problem: Problem, length: Triple) -> int:
 def _spectrum_bytes(problem: Problem, length: Triple) -> int:
     """Return how many bytes a transformed filter takes, if every axis is transformed."""
     return problem.channels // problem.groups * math.prod(length) * problem.accumulator.itemsize
-
-
-def _layout(
-    problem: Problem,
-    axes: tuple[int, ...],
-    length: Triple,
-    room: int,
-    keeps: bool,
-    convolve: Callable[[Problem, Array, Array, Array | None], Array],
-) -> Layout:
-    bytes_, spectrum, filters = (
-        _block_bytes(problem, length),
-        0 if keeps else _spectrum_bytes(problem, length),
-        problem.filters // problem.groups,
-    )
-    blocks = max(1, min(-(-problem.output_size[2] // _outputs(problem, length)[2]), UNIT_BYTES // bytes_))
-    if spectrum:
-        filters = max(1, min(filters, (room - blocks * bytes_) // spectrum))
-    groups = 1
-    if filters == problem.filters // problem.groups:
-        groups = max(1, min(problem.groups, UNIT_BYTES // (bytes_ * blocks + filters * spectrum)))
-    span = _spans(problem)
-    depth, rows, columns = (max(min((taps + 1) // 2, LEAST_CELL), (taps + 1) // 4) for taps in span)
-    cell = depth, rows, columns
-    return Layout(problem, axes, span, cell, length, blocks, groups, filters, keeps, convolve)
 
 
 @cache

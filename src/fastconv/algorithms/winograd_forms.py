@@ -1,0 +1,82 @@
+"""The minimal filtering algorithms that winograd.py builds on: their matrices, after Toom and Cook.
+
+A form F(m, r) computes, along one axis, y[k] = sum over t of w[t] x[k + t] for k < m as y = A ((G w) * (B x)): multiply polynomials
+by their values at m + r - 1 points, infinity among them. The transposed algorithm filters (S. Winograd, "Arithmetic Complexity of
+Computations", 1980; A. Lavin and S. Gray, "Fast Algorithms for Convolutional Neural Networks", 2016).
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Matrix = NDArray[np.float64]
+
+# Positive points, each of which stands for itself and its negative, for so many positions m + r - 1. Infinity is always a point,
+# and 0 if the number is even. Points around 1 that are simple fractions keep the rounding errors small.
+POINTS: dict[int, tuple[float, ...]] = {
+    2: (),
+    3: (1,),
+    4: (1,),
+    5: (3 / 8, 5 / 4),
+    6: (2 / 3, 3 / 2),
+    7: (0.3087, 0.832, 1.854),
+}
+
+
+class Form(NamedTuple):
+    """One axis: `outputs` sums of `taps` products, `stride` inputs from one to the next."""
+
+    outputs: int
+    taps: int
+    stride: int
+    B: Matrix  # (positions, inputs), square
+    A: Matrix  # (outputs, positions)
+    G: Matrix  # (rows, taps)
+    row: tuple[int, ...]  # of G, for every position: those of a single tap share one
+
+    @property
+    def positions(self) -> int:
+        """Multiplications."""
+        return len(self.B)
+
+
+@cache
+def form(outputs: int, taps: int, stride: int = 1) -> Form:
+    """Return the form F(outputs, taps) for a stride of 1 or 2.
+
+    With stride 2 every other input meets every other tap: two forms of stride 1, of the even and of the odd ones.
+    """
+    if stride == 1:
+        B, A, G = _toom_cook(outputs, taps)
+        return Form(outputs, taps, 1, B, A, G, tuple(min(i, len(G) - 1) for i in range(len(B))))
+    phases = [form(outputs, (taps + 1) // 2), form(outputs, taps // 2)]
+    positions, rows = sum(len(f.B) for f in phases), sum(len(f.G) for f in phases)
+    B, A, G = np.zeros((positions, positions)), np.hstack([f.A for f in phases]), np.zeros((rows, taps))
+    start, row, first_row = 0, [], 0
+    for phase, f in enumerate(phases):
+        B[start : start + f.positions, phase::2] = f.B
+        G[first_row : first_row + len(f.G), phase::2] = f.G
+        row += [first_row + i for i in f.row]
+        start, first_row = start + f.positions, first_row + len(f.G)
+    return Form(outputs, taps, 2, B, A, G, tuple(row))
+
+
+def _toom_cook(outputs: int, taps: int) -> tuple[Matrix, Matrix, Matrix]:
+    """Return B, A and G of F(outputs, taps); with a single tap there is nothing to save."""
+    if taps == 1:
+        return np.eye(outputs), np.eye(outputs), np.ones((1, 1))
+    count = outputs + taps - 1
+    points = [0.0] * (count % 2 == 0) + [sign * p for p in POINTS[count] for sign in (1, -1)]
+    B, A, G = np.zeros((count, count)), np.zeros((outputs, count)), np.zeros((count, taps))
+    for i, point in enumerate(points):
+        others = [p for p in points if p != point]
+        B[i, : count - 1] = np.poly(others)[::-1]
+        A[:, i] = point ** np.arange(outputs)
+        G[i] = point ** np.arange(taps) / np.prod([point - p for p in others])
+    B[-1] = np.poly(points)[::-1]
+    A[-1, -1] = G[-1, -1] = 1
+    return B, A, G
