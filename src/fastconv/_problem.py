@@ -23,6 +23,16 @@ NONTEMPORAL_BYTES = (
 MOST_INDICES = 2**31  # of pixels that are gathered one by one along an axis: 16 GB of indices
 
 
+CORE_NAMES = {
+    np.dtype(np.int32): "int32_t",
+    np.dtype(np.int64): "int64_t",
+    np.dtype(np.float32): "float",
+    np.dtype(np.float64): "double",
+    np.dtype(np.complex64): "float complex",
+    np.dtype(np.complex128): "double complex",
+}
+
+
 class Problem(NamedTuple):
     """One convolution: everything but the data."""
 
@@ -49,6 +59,11 @@ class Problem(NamedTuple):
     def taps(self) -> int:
         """Products that an output adds up."""
         return self.channels // self.groups * math.prod(self.kernel)
+
+    @property
+    def group_size(self) -> tuple[int, int]:
+        """Channels and filters of a group."""
+        return self.channels // self.groups, self.filters // self.groups
 
     @property
     def products(self) -> int:
@@ -87,6 +102,11 @@ class Problem(NamedTuple):
     def bypasses_cache(self) -> bool:
         """Whether the maps of an image are so large that algorithms which write each output once use non-temporal stores."""
         return self.filters * math.prod(self.output_size) * self.accumulator.itemsize >= NONTEMPORAL_BYTES
+
+    @property
+    def core_name(self) -> str:
+        """Which of the core's functions of many dtypes takes the accumulator's."""
+        return CORE_NAMES[self.accumulator]
 
     @property
     def window(self) -> tuple[Triple, Triple, Triple, int, int, int]:

@@ -61,16 +61,16 @@ def copy(bank: Array, dtype: np.dtype[Any]) -> Array:
 
 
 def pack(
-    core: Packer, pack_piece: Callable[..., None], dtype: np.dtype[Any], piece: Callable[[int, int], Array]
+    problem: Problem, core: Packer, packers: dict[str, Callable[..., None]], piece: Callable[[int, int], Array]
 ) -> Array:
-    """Return all filters, packed for a core layout; piece(first, last) returns some of them."""
-    packed = _core.empty((core.packed_numbers,), dtype)
+    """Return all filters, packed for a layout of the core; piece(first, last) returns some of them."""
+    packed = _core.empty((core.packed_numbers,), problem.accumulator)
     # A piece is scattered over all of the array: without this, the first one would wait for all page faults.
     pages = packed.view(np.uint8)[::PAGE_BYTES]
     for start in range(0, pages.size, TOUCHED_PAGES):
         pages[start : start + TOUCHED_PAGES] = 0
     for first, last in pairwise(core.pieces):
-        pack_piece(piece(first, last).reshape(last - first, -1), packed, first, core)
+        packers[problem.core_name](piece(first, last).reshape(last - first, -1), packed, first, core)
     return packed
 
 

@@ -16,24 +16,14 @@ tells that packed weights serve many calls. _plan.py asks all of them and takes 
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
-
-import numpy as np
 
 from fastconv import _core
 from fastconv._problem import Array, Problem, Triple
 
 WORKSPACE_BYTES = 2**22  # of a thread, as a rule: more is taken only where there is no other way
 MIN_PRODUCTS_PER_THREAD = 2**19  # below this, waking another thread costs more than it saves
-CORE_NAMES = {
-    np.dtype(np.int32): "int32_t",
-    np.dtype(np.int64): "int64_t",
-    np.dtype(np.float32): "float",
-    np.dtype(np.float64): "double",
-    np.dtype(np.complex64): "float complex",
-    np.dtype(np.complex128): "double complex",
-}
 
 
 class Layout:
@@ -66,7 +56,8 @@ class Layout:
         fits: bool | None = None,
     ) -> None:
         """`products` of the whole batch, where they are not those of direct summation, are what threads are counted by."""
-        self.problem, self.cost, self.workspace, self.packing = problem, cost, workspace, packing
+        self.problem, self.cost, self.workspace = problem, cost, workspace
+        self.packing = (packing, problem.accumulator.char)
         self.fits = workspace <= WORKSPACE_BYTES if fits is None else fits
         self.threads = max(1, int(problem.products if products is None else products) // MIN_PRODUCTS_PER_THREAD)
 
@@ -107,6 +98,33 @@ class Layout:
         layout = object.__new__(type(self))
         layout.__dict__.update(self.__dict__, problem=problem)
         return layout
+
+
+class CoreLayout(Layout):
+    """A layout whose run is one call of the core."""
+
+    def __init__(
+        self,
+        problem: Problem,
+        cost: float,
+        core: _core.Layout,
+        packing: tuple[object, ...],
+        *,
+        entry: Callable[..., None] | None = None,
+        fits: bool | None = None,
+    ) -> None:
+        """`entry` of the core, for the accumulator's dtype, where it is not `convolve`."""
+        super().__init__(problem, cost, core.workspace, (*packing, *_core.current_isa()), fits=fits)
+        self._core, self._convolve = core, entry or _core.convolve[problem.core_name]
+
+    @property
+    def how(self) -> str:
+        return self._core.describe()
+
+    def run(
+        self, images: Array, packed: Array, bias: Array | None, maps: Array, pads: Sequence[int], threads: int
+    ) -> None:
+        self._convolve(images, packed, bias, maps, pads, self._core, threads)
 
 
 def lanes(problem: Problem) -> int:

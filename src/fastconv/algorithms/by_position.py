@@ -7,14 +7,13 @@ padding must reach the output as NaN, and here it would not.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 
 from fastconv import _core, _weights
 from fastconv._problem import Array, Problem
-from fastconv.algorithms import CORE_NAMES, Layout, direct
-from fastconv.algorithms.tiles import PACKED_STRIP_BYTES, PREFETCHED_BYTES, chunk_taps
+from fastconv.algorithms import CoreLayout, direct
+from fastconv.algorithms.tiles import PACKED_STRIP_BYTES, chunk_taps, prefetches_maps
 
 NAME = direct.NAME
 DOMAIN = "it takes float32 and float64, and many channels and filters"
@@ -25,40 +24,34 @@ PACK_WEIGHT = 60.0  # a weight; counted even for packed ones, so that a bank giv
 LEAST_CHANNELS, LEAST_FILTERS, LEAST_COLUMNS = 32, 16, 8  # below which register tiles are not full
 
 
-class ByPosition(Layout):
+class ByPosition(CoreLayout):
     """Tiles with filters in the lanes; weights are packed in the order (K, kd, kh, kw, C)."""
 
     name = NAME
     any_weights = False
 
     def __init__(self, problem: Problem, cost: float) -> None:
-        channels, filters = problem.channels // problem.groups, problem.filters // problem.groups
-        itemsize, chunk = problem.accumulator.itemsize, min(channels, chunk_taps(problem))
-        name = CORE_NAMES[problem.accumulator]
-        row_bytes = problem.output_size[2] * filters * itemsize + chunk * problem.size[2] * problem.stride[1] * itemsize
-        self._layout = _core.tile_layout(
+        channels, filters = problem.group_size
+        chunk = min(channels, chunk_taps(problem))
+        row_numbers = problem.output_size[2] * filters + chunk * problem.size[2] * problem.stride[1]
+        strip_rows = PACKED_STRIP_BYTES // (row_numbers * problem.accumulator.itemsize)
+        core = _core.tile_layout(
             problem.output_size,
             problem.window,
             channels,
             filters,
-            8 * itemsize,
-            max(1, min(problem.output_size[1], PACKED_STRIP_BYTES // row_bytes)),
+            8 * problem.accumulator.itemsize,
+            max(1, min(problem.output_size[1], strip_rows)),
             by_filters=True,
             packed=True,
             im2col=False,
             in_place=True,
             chunk=chunk,
             block_tiles=1,
-            prefetch_maps=problem.filters * math.prod(problem.output_size) * itemsize > PREFETCHED_BYTES,
+            prefetch_maps=prefetches_maps(problem, problem.output_size),
             by_position=True,
         )
-        packing = ("by position", *_core.current_isa(), name, *problem.kernel)
-        super().__init__(problem, cost, self._layout.workspace, packing, fits=True)
-        self._convolve, self._pack = _core.convolve[name], _core.pack_tiles[name]
-
-    @property
-    def how(self) -> str:
-        return self._layout.describe()
+        super().__init__(problem, cost, core, ("by position", *problem.kernel), fits=True)
 
     @property
     def products(self) -> float:
@@ -67,22 +60,16 @@ class ByPosition(Layout):
     def pack(self, weight: Array) -> Array | None:
         if not all(np.isfinite(filter_).all() for filter_ in weight):
             return None
-        problem = self.problem
 
         def ordered(first: int, last: int) -> Array:
-            return np.ascontiguousarray(np.moveaxis(_weights.filters(problem, weight, first, last), 1, -1))
+            return np.ascontiguousarray(np.moveaxis(_weights.filters(self.problem, weight, first, last), 1, -1))
 
-        return _weights.pack(self._layout, self._pack, problem.accumulator, ordered)
-
-    def run(
-        self, images: Array, packed: Array, bias: Array | None, maps: Array, pads: Sequence[int], threads: int
-    ) -> None:
-        self._convolve(images, packed, bias, maps, pads, self._layout, threads)
+        return _weights.pack(self.problem, self._core, _core.pack_tiles, ordered)
 
 
 def cost(problem: Problem) -> float:
     """Return how long this takes on one image; infinity where there are too few filters, channels or columns."""
-    channels, filters = problem.channels // problem.groups, problem.filters // problem.groups
+    channels, filters = problem.group_size
     if channels < LEAST_CHANNELS or filters < LEAST_FILTERS or problem.output_size[2] < LEAST_COLUMNS:
         return math.inf
     outputs = math.prod(problem.output_size) * problem.filters

@@ -6,11 +6,10 @@ Floats go to tiles.py or sweep.py, which do the same sums with micro-kernels; in
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 from fastconv import _core, _weights
 from fastconv._problem import Array, Problem
-from fastconv.algorithms import CORE_NAMES, Layout
+from fastconv.algorithms import CoreLayout
 
 NAME = "direct"
 DOMAIN = "it takes everything"
@@ -31,24 +30,17 @@ def cost(problem: Problem) -> float:
     return outputs * (product * problem.taps + STORE)
 
 
-class Rows(Layout):
+class Rows(CoreLayout):
     """Every filter slides along the rows of every image."""
 
     name = NAME
-    how = "rows"
 
     def __init__(self, problem: Problem) -> None:
-        name = CORE_NAMES[problem.accumulator]
-        super().__init__(problem, cost(problem), 0, name)
-        self._layout, self._convolve = _core.direct_layout(problem.window), _core.convolve_direct[name]
+        core, entry = _core.direct_layout(problem.window), _core.convolve_direct[problem.core_name]
+        super().__init__(problem, cost(problem), core, (NAME,), entry=entry)
 
     def pack(self, weight: Array) -> Array:
         return _weights.filters(self.problem, weight)
-
-    def run(
-        self, images: Array, packed: Array, bias: Array | None, maps: Array, pads: Sequence[int], threads: int
-    ) -> None:
-        self._convolve(images, packed, bias, maps, pads, self._layout, threads)
 
 
 def choose(problem: Problem, reuse: bool, budget: float) -> Rows | None:

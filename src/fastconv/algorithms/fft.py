@@ -30,7 +30,7 @@ from fastconv import _blocks, _core, _weights
 from fastconv._blocks import is_readable
 from fastconv._problem import Array, Problem, Triple
 from fastconv._threads import spread
-from fastconv.algorithms import CORE_NAMES, WORKSPACE_BYTES, Layout, direct, sweep, tiles
+from fastconv.algorithms import WORKSPACE_BYTES, Layout, direct, sweep, tiles
 
 NAME = "fft"
 DOMAIN = "it takes float32 or float64"
@@ -82,7 +82,7 @@ class Fft(Layout):
         self.cell = depth, rows, columns  # pixels that are looked at as a whole when asking for dark parts
         spectra = 0 if reuse else self.filters * _spectrum_bytes(problem, self.length)
         workspace = self.groups * (self.blocks * _block_bytes(problem, self.length) + spectra)
-        packing = (NAME, CORE_NAMES[problem.accumulator], *axes, *self.length)
+        packing = (NAME, *axes, *self.length)
         super().__init__(problem, blocks.cost, workspace, packing)
         self._direct: dict[int, Layout] = {}
 
@@ -181,7 +181,7 @@ def choose(problem: Problem, reuse: bool, budget: float) -> Fft | None:
 
 def _cheapest_blocks(problem: Problem, reuse: bool, axes: tuple[int, ...]) -> Blocks:
     """Price blocks of all lengths that find room, on a grid of depths, rows and columns."""
-    channels, filters = problem.channels // problem.groups, problem.filters // problem.groups
+    channels, filters = problem.group_size
     spans = _spans(problem)
     lengths = [_lengths(problem, axis, axis in axes) for axis in (-3, -2, -1)]
     depth, rows, columns = np.ix_(*(np.array(some, float) for some in lengths))
@@ -456,7 +456,7 @@ def _lengths(problem: Problem, axis: int, transformed: bool) -> list[int]:
 
 def _block_bytes(problem: Problem, length: Triple) -> int:
     """Return how many bytes a block of one group takes: pixels and spectra of all channels, sums and outputs of one filter."""
-    channels, filters = problem.channels // problem.groups, problem.filters // problem.groups
+    channels, filters = problem.group_size
     return (2 * channels + 2 + (channels > 1) + (filters > 1)) * math.prod(length) * problem.accumulator.itemsize
 
 

@@ -24,7 +24,7 @@ from fastconv import _core, _weights
 from fastconv._blocks import cast, is_readable
 from fastconv._problem import LINE_BYTES, Array, Problem
 from fastconv._threads import spread
-from fastconv.algorithms import CORE_NAMES, WORKSPACE_BYTES, Layout
+from fastconv.algorithms import WORKSPACE_BYTES, Layout
 
 NAME = "separable"
 DOMAIN = "it takes float32 and float64, and filters of one channel whose kernels are of rank 1"
@@ -62,13 +62,11 @@ class TwoPasses(Layout):
     def __init__(
         self, problem: Problem, columns: _core.SweepLayout, rows: _core.SweepLayout, strip_rows: int, workspace: int
     ) -> None:
-        name, expected = CORE_NAMES[problem.accumulator], cost(problem)
+        expected = cost(problem)
         products = math.prod(problem.batch_shape) * expected
-        super().__init__(
-            problem, expected, workspace, (NAME, CORE_NAMES[problem.accumulator]), products=products, fits=True
-        )
+        super().__init__(problem, expected, workspace, (NAME,), products=products, fits=True)
         self._columns, self._rows, self._strip_rows = columns, rows, strip_rows
-        self._convolve = _core.convolve_separable[name]
+        self._convolve = _core.convolve_separable[problem.core_name]
 
     @property
     def how(self) -> str:
@@ -102,11 +100,9 @@ class ThreePasses(Layout):
     ) -> None:
         expected = cost(problem)
         products = math.prod(problem.batch_shape) * expected
-        super().__init__(
-            problem, expected, workspace, (NAME, CORE_NAMES[problem.accumulator]), products=products, fits=True
-        )
+        super().__init__(problem, expected, workspace, (NAME,), products=products, fits=True)
         self._depths, self._planes, self._slab = depths, planes, slab  # planes and rows of a slab's output
-        self._convolve_depths = _core.convolve[CORE_NAMES[problem.accumulator]]
+        self._convolve_depths = _core.convolve[problem.core_name]
 
     @property
     def how(self) -> str:

@@ -7,11 +7,10 @@ lanes would be wasted, channels: a stack of as many as fill a vector is swept at
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 from fastconv import _core, _weights
 from fastconv._problem import Array, Problem, Triple
-from fastconv.algorithms import CORE_NAMES, Layout, direct, lanes, used_fraction
+from fastconv.algorithms import CoreLayout, direct, lanes, used_fraction
 
 NAME = direct.NAME
 DOMAIN = "it takes float32 and float64, and filters of one channel"
@@ -38,31 +37,19 @@ INTERLEAVE = 8  # a pixel of a stack; twice as much where channels evict each ot
 SPILLED_PRODUCT = 1.1  # of a stack, where 16 registers are too few for its sums
 
 
-class Sweep(Layout):
+class Sweep(CoreLayout):
     """Sweeps, or sweeps of stacks, for maps of one size; rows of the image measure row_bytes with their padding."""
 
     name = NAME
     raw_weights = True
 
     def __init__(self, problem: Problem, map_size: Triple, row_bytes: int) -> None:
-        name = CORE_NAMES[problem.accumulator]
-        self._layout = _stack_layout(problem, map_size, row_bytes) or _sweep_layout(problem, map_size, row_bytes)
-        packing = ("sweep", *_core.current_isa(), name)
-        super().__init__(problem, direct.cost(problem), self._layout.workspace, packing)
-        self.core = self._layout
-        self._convolve = _core.convolve[name]
-
-    @property
-    def how(self) -> str:
-        return self._layout.describe()
+        core = _stack_layout(problem, map_size, row_bytes) or _sweep_layout(problem, map_size, row_bytes)
+        super().__init__(problem, direct.cost(problem), core, ("sweep",))
+        self.core = core
 
     def pack(self, weight: Array) -> Array:
         return _weights.filters(self.problem, weight).reshape(-1)
-
-    def run(
-        self, images: Array, packed: Array, bias: Array | None, maps: Array, pads: Sequence[int], threads: int
-    ) -> None:
-        self._convolve(images, packed, bias, maps, pads, self._layout, threads)
 
     def block(self, size: Triple) -> Sweep:
         problem = self.problem

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 from fastconv import _core, _weights
 from fastconv._problem import Array, Problem, Triple
-from fastconv.algorithms import CORE_NAMES, Layout, direct, lanes, sweep, used_fraction
+from fastconv.algorithms import CoreLayout, direct, lanes, sweep, used_fraction
 
 NAME = direct.NAME
 DOMAIN = "it takes float32 and float64"
@@ -44,21 +45,18 @@ class Blocks(NamedTuple):
     in_place: bool  # the image is read where it lies
 
 
-class Tiles(Layout):
+class Tiles(CoreLayout):
     """Tiles for maps of one size; flat: planes of images and maps are taken as one column of pixels."""
 
     name = NAME
 
     def __init__(self, problem: Problem, map_size: Triple, blocks: Blocks, flat: bool) -> None:
-        channels, filters = problem.channels // problem.groups, problem.filters // problem.groups
-        itemsize, chunk = problem.accumulator.itemsize, chunk_taps(problem)
-        name = CORE_NAMES[problem.accumulator]
-        self._layout = _core.tile_layout(
+        chunk = chunk_taps(problem)
+        core = _core.tile_layout(
             map_size,
             problem.window,
-            channels,
-            filters,
-            8 * itemsize,
+            *problem.group_size,
+            8 * problem.accumulator.itemsize,
             blocks.strip_rows,
             by_filters=blocks.by_filters,
             packed=blocks.packed,
@@ -67,29 +65,18 @@ class Tiles(Layout):
             chunk=chunk,
             # The last vectors of a row overlap their neighbours: a later chunk would add to the same pixels twice.
             block_tiles=BLOCK_TILES if blocks.im2col or blocks.by_filters or problem.taps <= chunk else 1,
-            prefetch_maps=problem.filters * math.prod(map_size) * itemsize > PREFETCHED_BYTES,
+            prefetch_maps=prefetches_maps(problem, map_size),
         )
-        packing = ("tiles", *_core.current_isa(), name, blocks.by_filters, blocks.packed)
-        super().__init__(problem, direct.cost(problem), self._layout.workspace, packing)
-        self._blocks, self._flat = blocks, flat
-        self.core = self._layout
-        self._convolve, self._pack = _core.convolve[name], _core.pack_tiles[name]
+        super().__init__(problem, direct.cost(problem), core, ("tiles", blocks.by_filters, blocks.packed))
+        self.core, self._blocks, self._flat = core, blocks, flat
         self.raw_weights = not blocks.packed
-        self.contiguous_axes = 3 if self._flat else 1
-
-    @property
-    def how(self) -> str:
-        return self._layout.describe()
+        self.contiguous_axes = 3 if flat else 1
 
     def pack(self, weight: Array) -> Array:
-        problem = self.problem
         if not self._blocks.packed:
-            return _weights.filters(problem, weight).reshape(-1)
+            return _weights.filters(self.problem, weight).reshape(-1)
         return _weights.pack(
-            self._layout,
-            self._pack,
-            problem.accumulator,
-            lambda first, last: _weights.filters(problem, weight, first, last),
+            self.problem, self._core, _core.pack_tiles, partial(_weights.filters, self.problem, weight)
         )
 
     def run(
@@ -97,7 +84,7 @@ class Tiles(Layout):
     ) -> None:
         if self._flat:
             images, maps = (array.reshape(*array.shape[:2], 1, -1, 1) for array in (images, maps))
-        self._convolve(images, packed, bias, maps, pads, self._layout, threads)
+        super().run(images, packed, bias, maps, pads, threads)
 
     def core_shapes(self, problem: Problem) -> tuple[tuple[int, ...], tuple[int, ...]]:
         if not self._flat:
@@ -121,6 +108,11 @@ def choose(problem: Problem, reuse: bool, budget: float) -> Tiles | None:
     return Tiles(problem, map_size, _choose_blocks(problem, map_size, reuse), flat)
 
 
+def prefetches_maps(problem: Problem, map_size: Triple) -> bool:
+    """Tell whether maps of this size are so large that tiles prefetch them before they write."""
+    return problem.filters * math.prod(map_size) * problem.accumulator.itemsize > PREFETCHED_BYTES
+
+
 def chunk_taps(problem: Problem) -> int:
     """Return how many taps to add up by themselves: errors are smallest if there are as many chunks as taps in each."""
     return CHUNK_TAPS if problem.precision == "default" else max(LEAST_CHUNK_TAPS, math.isqrt(problem.taps))
@@ -128,7 +120,7 @@ def chunk_taps(problem: Problem) -> int:
 
 def _choose_blocks(problem: Problem, map_size: Triple, reuse: bool) -> Blocks:
     itemsize, width = problem.accumulator.itemsize, lanes(problem)
-    channels, filters = problem.channels // problem.groups, problem.filters // problem.groups
+    channels, filters = problem.group_size
     _, rows, columns = map_size
     row_bytes = itemsize if problem.is_pointwise else (problem.size[2] + 2 * problem.pad[2]) * itemsize
     in_place = problem.is_pointwise and rows >= width

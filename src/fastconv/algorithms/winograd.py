@@ -15,7 +15,7 @@ import numpy as np
 
 from fastconv import _core, _weights
 from fastconv._problem import LINE_BYTES, Array, Problem, Triple
-from fastconv.algorithms import CORE_NAMES, Layout
+from fastconv.algorithms import Layout
 from fastconv.algorithms.winograd_forms import Form, form
 
 NAME = "winograd"
@@ -89,17 +89,14 @@ class Winograd(Layout):
     name = NAME
 
     def __init__(self, problem: Problem, choice: Choice, cost: float) -> None:
-        channels, filters = problem.channels // problem.groups, problem.filters // problem.groups
-        name = CORE_NAMES[problem.accumulator]
-        self._layout = _core.winograd_layout(
-            problem.window, channels, filters, 8 * problem.accumulator.itemsize, *choice
-        )
+        (channels, filters), bits = problem.group_size, 8 * problem.accumulator.itemsize
+        self._core = _core.winograd_layout(problem.window, channels, filters, bits, *choice)
         forms = tuple(form[:3] for form in choice.forms)
-        packing = (NAME, *_core.current_isa(), name, *forms, choice.splits, choice.few)
-        super().__init__(problem, cost, self._layout.workspace, packing)
-        self.error, self.step = growth(choice.forms), self._layout.tile_size
+        packing = (NAME, *_core.current_isa(), *forms, choice.splits, choice.few)
+        super().__init__(problem, cost, self._core.workspace, packing)
+        self.error, self.step = growth(choice.forms), self._core.tile_size
         self._choice = choice
-        self._convolve, self._pack = _core.convolve_winograd[name], _core.pack_winograd[name]
+        self._convolve = _core.convolve_winograd[problem.core_name]
         self._partitions: dict[tuple[object, ...], tuple[int, int, int]] = {}
 
     @property
@@ -124,7 +121,7 @@ class Winograd(Layout):
         """Return all weights one after another, for sums that are not finite, and their transforms."""
         filters = _weights.filters(self.problem, weight)
         transformed = _weights.pack(
-            self._layout, self._pack, self.problem.accumulator, lambda first, last: filters[first:last]
+            self.problem, self._core, _core.pack_winograd, lambda first, last: filters[first:last]
         )
         return filters.reshape(-1), transformed
 
@@ -142,10 +139,10 @@ class Winograd(Layout):
             if len(self._partitions) >= MOST_PARTITIONS:
                 self._partitions.clear()
             blocks = self._partitions[key] = self._partition(*key)
-        self._convolve(images, *packed, bias, maps, pads, self._layout, blocks, threads)
+        self._convolve(images, *packed, bias, maps, pads, self._core, blocks, threads)
 
     def reads(self, axis: int, outputs: int) -> int:
-        return self._layout.seen(axis, outputs)
+        return self._core.seen(axis, outputs)
 
     def _partition(self, images: int, depth: int, height: int, width: int, threads: int) -> tuple[int, int, int]:
         """Return into how many blocks to part the rows and the columns of tiles, and into how many parts the filters.
@@ -158,7 +155,7 @@ class Winograd(Layout):
         least_rows, least_columns = -(-rows // choice.tile_rows), -(-columns // choice.tile_columns)
         if threads == 1:
             return least_rows, least_columns, 1
-        filter_blocks, block_filters = self._layout.filter_blocks
+        filter_blocks, block_filters = self._core.filter_blocks
         filters, line_tiles = problem.filters // problem.groups, max(1, choice.line_tiles)
         most_columns = least_columns if choice.few else -(-columns // line_tiles)
         others = images * depth * problem.groups * problem.dilation[1]
