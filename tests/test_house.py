@@ -1,0 +1,257 @@
+"""The house itself: which module may import which, how large rooms may grow, and how many Python calls a hot call takes.
+
+The rules are read from the source with `ast`, never by importing: imports inside functions count, those for type checkers do not.
+"""
+
+import ast
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+import fastconv as fc
+
+SOURCE = Path(__file__).parent.parent / "src" / "fastconv"
+PACKAGE = "fastconv"  # its own name as an import: __init__.py and the public names in it
+
+# What each module may import of fastconv; a row sees nothing but rows above it, except where the package's front door is meant.
+MAY_IMPORT = {
+    # floor 1: no data, no decisions
+    "_core": "",
+    "_cache": "",
+    "_threads": "",
+    "filters": "",
+    "plot": "",
+    "_problem": "_core",
+    # floor 2: arrays on their way to the core, and arguments on their way to a problem
+    "_blocks": "_core _problem",
+    "_weights": "_blocks _core _problem",
+    "_check": "_core _problem",
+    "_fold": "_check _problem",
+    # floor 3: algorithms know each other and what is below, not the plan
+    "algorithms": "_core _problem",
+    "algorithms.winograd_forms": "",
+    "algorithms.direct": "_core _problem _weights algorithms",
+    "algorithms.sweep": "_core _problem _weights algorithms algorithms.direct",
+    "algorithms.tiles": "_core _problem _weights algorithms algorithms.direct algorithms.sweep",
+    "algorithms.by_position": "_core _problem _weights algorithms algorithms.direct algorithms.tiles",
+    "algorithms.winograd": "_core _problem _weights algorithms algorithms.winograd_forms",
+    "algorithms.separable": "_blocks _core _problem _threads _weights algorithms",
+    "algorithms.fft": "_blocks _core _problem _threads _weights algorithms algorithms.direct algorithms.sweep algorithms.tiles",
+    # floor 4: plans
+    "_plan": "_blocks _check _core _fold _problem _weights algorithms algorithms.*",
+    "_lengths": "_check _fold _plan _problem _weights",
+    "_explain": "_blocks _check _lengths _plan _problem algorithms",
+    # floor 5: what users call
+    "config": f"_check _core _threads {PACKAGE}",
+    "conv": "_cache _check _lengths _plan _problem config",
+    "bank": "_cache _check _lengths _plan _problem _weights config plot",
+    PACKAGE: "_check config conv",
+    "__main__": PACKAGE,
+}
+ALLOWED = {name: set(row.split()) for name, row in MAY_IMPORT.items()}
+FILES = {
+    ".".join(path.relative_to(SOURCE).with_suffix("").parts)
+    .removesuffix(".__init__")
+    .replace("__init__", PACKAGE): path
+    for path in SOURCE.rglob("*.py")
+}
+MODULES = {*FILES, "_core"}
+MOST_LINES = {"_plan.py": 199, **{f"core/{path.name}": 449 for path in (SOURCE / "core").glob("*.px?")}}
+
+core_files = pytest.mark.parametrize("name", sorted(path.name for path in (SOURCE / "core").glob("*.pxi")))
+python_files = pytest.mark.parametrize("name", sorted(FILES))
+
+
+class Import(NamedTuple):
+    target: str  # of fastconv: a module's name as in MAY_IMPORT; of other packages: the whole name
+    line: int
+    is_lazy: bool  # inside a function
+
+
+def imports(name: str) -> Iterator[Import]:
+    yield from _imports(ast.parse(FILES[name].read_text("utf-8")).body, is_lazy=False)
+
+
+def _imports(body: list[ast.stmt], is_lazy: bool) -> Iterator[Import]:
+    for node in body:
+        if isinstance(node, ast.Import):
+            yield from (Import(_in_package(alias.name), node.lineno, is_lazy) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"line {node.lineno}: imports are absolute"
+            for alias in node.names:
+                inner = _in_package(f"{node.module}.{alias.name}")
+                is_module = inner in MODULES
+                yield Import(inner if is_module else _in_package(str(node.module)), node.lineno, is_lazy)
+        elif not (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)):
+            deeper = is_lazy or isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+            for block in ("body", "orelse", "finalbody"):
+                yield from _imports(getattr(node, block, []), deeper)
+            for handler in getattr(node, "handlers", []):
+                yield from _imports(handler.body, deeper)
+
+
+def _in_package(name: str) -> str:
+    return PACKAGE if name == PACKAGE else name.removeprefix(f"{PACKAGE}.")
+
+
+def is_ours(target: str) -> bool:
+    return target in MODULES
+
+
+def may_import(name: str, target: str) -> bool:
+    return bool({target, f"{target.rpartition('.')[0]}.*"} & ALLOWED[name])
+
+
+# Who may import whom
+
+
+def test_every_module_has_a_row_in_the_table_of_imports() -> None:
+    assert MODULES - ALLOWED.keys() == set(), "modules without a row"
+    assert ALLOWED.keys() - MODULES == set(), "rows without a module"
+    named = {target for row in ALLOWED.values() for target in row if not target.endswith("*")}
+    assert named - MODULES == set(), "rows that allow what is no module"
+
+
+@python_files
+def test_modules_import_only_what_the_table_allows(name: str) -> None:
+    refused = [i for i in imports(name) if is_ours(i.target) and not may_import(name, i.target)]
+    assert refused == [], "\n" + "\n".join(
+        f"{FILES[name].name}:{i.line} imports {i.target}; {name} may import: {MAY_IMPORT[name] or 'nothing of fastconv'}"
+        for i in refused
+    )
+
+
+@python_files
+def test_the_table_allows_no_more_than_is_imported(name: str) -> None:
+    used = {i.target for i in imports(name) if is_ours(i.target)}
+    unused = [
+        t for t in ALLOWED[name] if t not in used and not (t.endswith(".*") and any(u.startswith(t[:-1]) for u in used))
+    ]
+    assert unused == [], f"{name} does not import these; take them out of its row"
+
+
+@pytest.mark.parametrize(
+    "name", sorted(name for name in ALLOWED if name.startswith(("_", "algorithms")) and name != "__main__")
+)
+def test_private_modules_import_no_public_one(name: str) -> None:
+    public = [target for target in ALLOWED[name] if not target.startswith(("_", "algorithms"))]
+    assert public == []
+
+
+def test_imports_go_downward() -> None:
+    """The rows of the table are in such an order that each imports only from rows above it when it is loaded."""
+    place = {name: number for number, name in enumerate(MAY_IMPORT)}
+    upward = [
+        f"{FILES[name].name}:{i.line} {name} -> {i.target}"
+        for name in FILES
+        for i in imports(name)
+        if is_ours(i.target) and not i.is_lazy and place[i.target] >= place[name]
+    ]
+    assert upward == []
+
+
+@python_files
+def test_other_packages_than_numpy_are_imported_inside_functions(name: str) -> None:
+    outside = [
+        f"{FILES[name].name}:{i.line} {i.target}"
+        for i in imports(name)
+        if not i.is_lazy
+        and not is_ours(i.target)
+        and i.target.partition(".")[0] not in {*sys.stdlib_module_names, "numpy"}
+    ]
+    assert outside == []
+
+
+# How rooms are built
+
+
+@python_files
+def test_nobody_asks_of_which_class_a_layout_is(name: str) -> None:
+    calls = [node for node in ast.walk(ast.parse(FILES[name].read_text("utf-8"))) if isinstance(node, ast.Call)]
+    asking = [
+        f"{FILES[name].name}:{call.lineno} {ast.unparse(call)}"
+        for call in calls
+        if ast.unparse(call.func) in ("isinstance", "issubclass") and "Layout" in ast.unparse(call.args[1])
+    ]
+    assert asking == [], "a layout's attributes tell what it can do"
+
+
+@pytest.mark.parametrize("name", sorted(MOST_LINES))
+def test_rooms_stay_small(name: str) -> None:
+    assert len((SOURCE / name).read_text("utf-8").splitlines()) <= MOST_LINES[name]
+
+
+def included() -> list[str]:
+    return re.findall(r'^include "core/(\w+\.pxi)"$', (SOURCE / "_core.pyx").read_text("utf-8"), re.MULTILINE)
+
+
+def head(name: str) -> str:
+    """The comment at the top of a file of core/, as one line."""
+    text = (SOURCE / "core" / name).read_text("utf-8")
+    return " ".join(line.lstrip("# ") for line in re.match(r"(#.*\n)*", text)[0].splitlines())
+
+
+def test_every_file_of_the_core_is_included_once() -> None:
+    assert sorted(included()) == sorted(path.name for path in (SOURCE / "core").glob("*.pxi"))
+
+
+@core_files
+def test_files_of_the_core_use_only_what_is_included_before_them(name: str) -> None:
+    uses = re.search(r"Uses: ((?:\w+\.px[id](?:, )?)+)\.", head(name))
+    assert uses, f"the head of core/{name} must say 'Uses: a.pxi, b.pxd.': which other files of core/ it relies on"
+    before = included()[: included().index(name)]
+    declared = {path.name for path in (SOURCE / "core").glob("*.pxd")}
+    late = [used for used in uses[1].split(", ") if used not in before and used not in declared]
+    assert late == [], f"core/{name} uses files that _core.pyx includes later, or that are not there"
+
+
+# How many Python functions a hot call enters
+
+
+def python_calls(call: Callable[[], Any]) -> list[str]:
+    """Return the Python functions that a call enters the third time, the given one not among them."""
+    call()
+    call()
+    entered = []
+
+    def note(frame: Any, event: str, _: object) -> None:
+        if event == "call":
+            entered.append(f"{Path(frame.f_code.co_filename).stem}.{frame.f_code.co_qualname}")
+
+    before = sys.getprofile()
+    sys.setprofile(note)
+    try:
+        call()
+    finally:
+        sys.setprofile(before)
+    return entered[1:]
+
+
+def test_a_hot_call_of_conv2d_enters_few_python_functions() -> None:
+    image, weight, bias = np.ones((3, 32, 32), np.float32), np.ones((8, 3, 3, 3), np.float32), np.ones(8, np.float32)
+    out = np.empty((8, 32, 32), np.float32)
+    for call in (
+        lambda: fc.conv2d(image[0], weight[0, 0]),
+        lambda: fc.conv2d(image, weight),
+        lambda: fc.conv2d(image, weight, bias, padding=1, activation="relu", out=out, threads=1),
+    ):
+        assert len(entered := python_calls(call)) <= 4, entered
+
+
+def test_a_hot_call_of_a_bank_enters_few_python_functions() -> None:
+    image = np.ones((3, 32, 32), np.float32)
+    bank = fc.FilterBank(np.ones((8, 3, 3, 3), np.float32), np.ones(8, np.float32))
+    out = bank(image)
+    for call in (lambda: bank(image), lambda: bank(image, out=out, threads=1)):
+        assert len(entered := python_calls(call)) <= 3, entered
+
+
+def test_a_hot_call_by_winograd_enters_few_python_functions() -> None:
+    image, bank = np.ones((64, 28, 28), np.float32), fc.FilterBank(np.ones((64, 64, 3, 3), np.float32), padding=1)
+    assert fc.explain(image.shape, bank.weight, padding=1).algorithm == "winograd"
+    assert len(entered := python_calls(lambda: bank(image))) <= 10, entered
