@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastconv import _core
-from fastconv._problem import Array, Problem, Triple
+from fastconv._problem import Array, Triple
 
 if TYPE_CHECKING:
     from fastconv.algorithms import Layout
@@ -49,10 +49,10 @@ def convolve(layout: Layout, input: Array, packed: Any, bias: Array | None, resu
     """Run a layout on arrays of any dtype and strides, with the problem's batch axes."""
     problem = layout.problem
     if layout.fits and is_plain(input, problem.accumulator) and is_plain(result, problem.accumulator):
-        images, maps = input.reshape(problem.images_shape), result.reshape(problem.maps_shape)
+        images, maps = input.reshape(layout.images_shape), result.reshape(layout.maps_shape)
         layout.run(images, packed, bias, maps, problem.pad, threads)
         return
-    for images, maps in _batches(problem, input, result):
+    for images, maps in _batches(layout, input, result):
         if layout.any_arrays:
             layout.run(images, packed, bias, maps, problem.pad, threads)
         else:
@@ -61,19 +61,19 @@ def convolve(layout: Layout, input: Array, packed: Any, bias: Array | None, resu
 
 def workspace(layout: Layout) -> int:
     """Return in how many bytes each thread works."""
-    return layout.workspace if layout.fits else layout.block(_block_size(layout)[1]).workspace
+    return layout.workspace if layout.fits else _cut(layout)[2].workspace
 
 
-def _batches(problem: Problem, input: Array, result: Array) -> Iterator[tuple[Array, Array]]:
+def _batches(layout: Layout, input: Array, result: Array) -> Iterator[tuple[Array, Array]]:
     """Yield views (N, C, D, H, W) of input and (N, K, D', H', W') of result; several where batch axes do not merge."""
-    batch_axes = len(problem.batch_shape)
+    batch_axes = len(layout.problem.batch_shape)
     if batch_axes <= 1 or (input.flags.c_contiguous and result.flags.c_contiguous):
-        yield input.reshape(problem.images_shape), result.reshape(problem.maps_shape)
+        yield input.reshape(layout.images_shape), result.reshape(layout.maps_shape)
         return
     count = input.shape[batch_axes - 1]
     for index in np.ndindex(input.shape[: batch_axes - 1]):
-        images = input[index].reshape(count, *problem.images_shape[1:])
-        yield images, result[index].reshape(count, *problem.maps_shape[1:])
+        images = input[index].reshape(count, *layout.images_shape[1:])
+        yield images, result[index].reshape(count, *layout.maps_shape[1:])
 
 
 def _convolve(layout: Layout, images: Array, packed: Any, bias: Array | None, maps: Array, threads: int) -> None:
@@ -90,8 +90,7 @@ def _convolve(layout: Layout, images: Array, packed: Any, bias: Array | None, ma
                 some = np.require(some, accumulator, ["C", "A"])
             layout.run(some, packed, bias, maps[first : first + count], problem.pad, threads)
         return
-    count, size = _block_size(layout)
-    layout = layout.block(size)
+    count, size, layout = _cut(layout)
     for first in range(0, maps.shape[0], count):
         for corner in np.ndindex(*(-(-n // step) for n, step in zip(problem.output_size, size, strict=True))):
             target, source, pad = maps[first : first + count], images[first : first + count], []
@@ -109,8 +108,18 @@ def _convolve(layout: Layout, images: Array, packed: Any, bias: Array | None, ma
                 cast(block, target)
 
 
+def _cut(layout: Layout) -> tuple[int, Triple, Layout]:
+    """Return how many images, and how much of a map's three axes, are converted at a time, and the layout for that."""
+    if layout.block_cut is None:
+        count, size = _block_size(layout)
+        block = layout.block(size)
+        layout.block_cut = count, size, None if block is layout else block  # no cycle of references
+    count, size, block = layout.block_cut
+    return count, size, block or layout
+
+
 def _block_size(layout: Layout) -> tuple[int, Triple]:
-    """Return how many images, and how much of a map's three axes, are converted at a time."""
+    """Return how many images, and how much of a map's three axes, make a block."""
     problem = layout.problem
 
     def block_bytes(size: list[int]) -> int:

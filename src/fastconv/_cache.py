@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from _thread import allocate_lock
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import Lock
 from typing import Any
 
 
@@ -17,7 +17,7 @@ class Cache(dict[Any, Any]):
     def __init__(self, room: int) -> None:
         self.room, self.taken = room, 0
         self._sizes: dict[object, int] = {}
-        self._lock = Lock()
+        self._lock = allocate_lock()
 
     def put(self, key: object, value: object, nbytes: int) -> None:
         """Keep a value, however large, until others need its room."""

@@ -128,7 +128,8 @@ def run(
         result = _core.empty(out.shape, out.dtype)
     else:
         result = out
-    _check_integers(plan, input, weight, bias, out)
+    if plan.integers_may_overflow or out is not None:
+        _check_integers(plan, input, weight, bias, out)
     if result.size:
         choice, weights = prepare(plan, weight) if packed is None else packed
         layout, offsets = plan.layouts[choice], bias

@@ -152,7 +152,8 @@ def conv2d(
     (8, 16, 16, 16)
     """
     options = (stride, padding, dilation, groups, padding_mode, flip, activation, algorithm, precision)
-    return _convolve(2, input, weight, bias, options, out, threads)
+    types = (type(stride), type(padding), type(dilation), type(groups), type(flip))
+    return _convolve(2, input, weight, bias, options, types, out, threads)
 
 
 def conv1d(
@@ -208,7 +209,8 @@ def conv1d(
     array([ 1,  2,  4, -7])
     """
     options = (stride, padding, dilation, groups, padding_mode, flip, activation, algorithm, precision)
-    return _convolve(1, input, weight, bias, options, out, threads)
+    types = (type(stride), type(padding), type(dilation), type(groups), type(flip))
+    return _convolve(1, input, weight, bias, options, types, out, threads)
 
 
 def conv3d(
@@ -263,7 +265,8 @@ def conv3d(
     (4, 3, 8, 8)
     """
     options = (stride, padding, dilation, groups, padding_mode, flip, activation, algorithm, precision)
-    return _convolve(3, input, weight, bias, options, out, threads)
+    types = (type(stride), type(padding), type(dilation), type(groups), type(flip))
+    return _convolve(3, input, weight, bias, options, types, out, threads)
 
 
 def _convolve(
@@ -272,16 +275,18 @@ def _convolve(
     weight: ArrayLike,
     bias: ArrayLike | None,
     options: tuple[Any, ...],
+    types: tuple[type, ...],
     out: Array | None,
     threads: int | None,
 ) -> Array:
-    """Convolve with the options of `_check.Options`, by a plan that is remembered for these shapes, dtypes and options."""
+    """Convolve by a plan that is remembered for these shapes, dtypes and options, in the order of `_check.Options`.
+
+    types are those of the numbers among the options, for 1 == 1.0 == True.
+    """
     image = input if type(input) is np.ndarray else _check.as_array("input", input)
     filters = weight if type(weight) is np.ndarray else _check.as_array("weight", weight)
     offset = bias if bias is None or type(bias) is np.ndarray else _check.as_bias(bias, image.dtype, filters.dtype)
     offset_key = None if offset is None else (offset.shape, offset.dtype)
-    stride, padding, dilation, groups, _, flip, *_ = options
-    types = (type(stride), type(padding), type(dilation), type(groups), type(flip))  # for 1 == 1.0 == True
     shape = image.shape
     rounded = shape if not shape or shape[-1] < _lengths.LONG_ROW else _lengths.rounded(shape)
     key: object = (axes, rounded, image.dtype, filters.shape, filters.dtype, offset_key, options, types)

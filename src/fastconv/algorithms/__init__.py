@@ -31,11 +31,15 @@ class Layout:
 
     name: str  # of the algorithm, for explain
     problem: Problem
+    images_shape: tuple[int, ...]  # the problem's
+    maps_shape: tuple[int, ...]
     cost: float  # of one image, in products of a register tile at full speed
     workspace: int  # bytes a thread
     packing: Hashable  # layouts that agree in this share packed weights
     threads: int  # more are not worth waking
     fits: bool  # the workspace is small; else images pass through in blocks
+
+    block_cut: Any  # how _blocks.py cuts arrays for this layout, once it has had to
 
     error: float = 1.0  # expected, relative to direct summation
     step: Triple = (1, 1, 1)  # blocks begin at multiples of this many outputs, where tiles do
@@ -56,7 +60,8 @@ class Layout:
         fits: bool | None = None,
     ) -> None:
         """`products` of the whole batch, where they are not those of direct summation, are what threads are counted by."""
-        self.problem, self.cost, self.workspace = problem, cost, workspace
+        self.problem, self.images_shape, self.maps_shape = problem, problem.images_shape, problem.maps_shape
+        self.cost, self.workspace, self.block_cut = cost, workspace, None
         self.packing = (packing, problem.accumulator.char)
         self.fits = workspace <= WORKSPACE_BYTES if fits is None else fits
         self.threads = max(1, int(problem.products if products is None else products) // MIN_PRODUCTS_PER_THREAD)
@@ -96,7 +101,8 @@ class Layout:
     def resized(self, problem: Problem) -> Layout:
         """Return the same layout for rows of another length, for which it must serve as well."""
         layout = object.__new__(type(self))
-        layout.__dict__.update(self.__dict__, problem=problem)
+        shapes = {"images_shape": problem.images_shape, "maps_shape": problem.maps_shape}
+        layout.__dict__.update(self.__dict__, problem=problem, block_cut=None, **shapes)
         return layout
 
 

@@ -34,6 +34,7 @@ class Rows(CoreLayout):
     """Every filter slides along the rows of every image."""
 
     name = NAME
+    how = "rows"
 
     def __init__(self, problem: Problem) -> None:
         core, entry = _core.direct_layout(problem.window), _core.convolve_direct[problem.core_name]

@@ -134,23 +134,24 @@ class Winograd(Layout):
         pads: Sequence[int],
         threads: int,
     ) -> None:
-        key = maps.shape[0], *maps.shape[2:], threads
+        key = maps.shape, threads
         if (blocks := self._partitions.get(key)) is None:
             if len(self._partitions) >= MOST_PARTITIONS:
                 self._partitions.clear()
-            blocks = self._partitions[key] = self._partition(*key)
+            blocks = self._partitions[key] = self._partition(maps.shape, threads)
         self._convolve(images, *packed, bias, maps, pads, self._core, blocks, threads)
 
     def reads(self, axis: int, outputs: int) -> int:
         return self._core.seen(axis, outputs)
 
-    def _partition(self, images: int, depth: int, height: int, width: int, threads: int) -> tuple[int, int, int]:
+    def _partition(self, maps_shape: tuple[int, ...], threads: int) -> tuple[int, int, int]:
         """Return into how many blocks to part the rows and the columns of tiles, and into how many parts the filters.
 
         One thread works on blocks that fill the cache. Several get smaller ones, or some of the filters each, so that all end at
         about the same time; but each part of the filters transforms the image again, and each block reads all the weights.
         """
         problem, choice = self.problem, self._choice
+        images, _, depth, height, width = maps_shape
         rows, columns = _tiles(problem._replace(output_size=(depth, height, width)), choice.forms)
         least_rows, least_columns = -(-rows // choice.tile_rows), -(-columns // choice.tile_columns)
         if threads == 1:
