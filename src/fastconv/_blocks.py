@@ -24,7 +24,8 @@ BLOCK_BYTES = 2**20  # of a block of a larger image and of its maps
 
 def is_plain(array: Array, dtype: np.dtype[Any]) -> bool:
     """Tell whether an array is contiguous, aligned and of this dtype."""
-    return array.dtype == dtype and array.flags.c_contiguous and array.flags.aligned
+    flags = array.flags
+    return array.dtype == dtype and flags.c_contiguous and flags.aligned
 
 
 def is_readable(array: Array, dtype: np.dtype[Any], contiguous_axes: int) -> bool:
