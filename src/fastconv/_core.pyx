@@ -6,8 +6,8 @@
                                weight[k, c, t] * images[n, c, o * stride + t * dilation - pad])
 
 over three axes, depth, rows and columns: 1-D and 2-D problems have axes of size one in front.
-The padded image exists only as `source`, which says where a padded position lies in the image.
-The road of a call comes from _plan.py, which chose a layout, and goes on to kernels/, C that works on one block of it.
+The padded image does not exist as a whole: `image_index` tells where a padded position lies in the image.
+Python chooses a layout and calls an entry; units of it, on threads, call micro-kernels in C (kernels/).
 """
 
 import math
@@ -30,7 +30,7 @@ cdef extern from *:
     #if defined(__GNUC__) && !defined(__clang__) /* -O3 would make this file larger, and nothing faster */
     #  pragma GCC optimize("O2", "vect-cost-model=dynamic")
     #endif
-    /* Let the exception that is already set take its course. */
+    /* Returns NULL, so that Cython propagates the exception that is set. */
     static PyObject *raise_pending(void) { return NULL; }
     """
     int PyErr_CheckSignals() noexcept
@@ -73,26 +73,33 @@ cdef const fc_isa *isa = NULL
 
 include "core/job.pxi"
 include "core/epilogue.pxi"
-include "core/strips.pxi"
-include "core/packing.pxi"
+include "core/rows.pxi"
+include "core/filters.pxi"
 include "core/layout.pxi"
 include "core/direct.pxi"
-include "core/placing.pxi"
-include "core/sweep.pxi"
-include "core/stack.pxi"
+include "core/tile_job.pxi"
+include "core/strips.pxi"
 include "core/tiles.pxi"
+include "core/by_position.pxi"
+include "core/tile_layout.pxi"
+include "core/sweep.pxi"
+include "core/sweep_tables.pxi"
+include "core/sweep_layout.pxi"
+include "core/stack.pxi"
 include "core/separable.pxi"
 include "core/entry.pxi"
 include "core/blank.pxi"
-include "core/winograd_forms.pxi"
+include "core/winograd_job.pxi"
+include "core/winograd_filters.pxi"
 include "core/winograd.pxi"
 include "core/winograd_few.pxi"
+include "core/winograd_layout.pxi"
 
 
 def padded_indices(Py_ssize_t start, Py_ssize_t stop, Py_ssize_t size, int mode):
-    """Return `source` of every position from start to stop."""
+    """Return `image_index` of every position from start to stop."""
     cdef Py_ssize_t position
-    return [source(position, size, mode) for position in range(start, stop)]
+    return [image_index(position, size, mode) for position in range(start, stop)]
 
 
 def use_isa(name=None):

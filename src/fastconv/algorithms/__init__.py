@@ -114,6 +114,7 @@ class CoreLayout(Layout):
         problem: Problem,
         cost: float,
         core: _core.Layout,
+        how: str,
         packing: tuple[object, ...],
         *,
         entry: Callable[..., None] | None = None,
@@ -121,11 +122,12 @@ class CoreLayout(Layout):
     ) -> None:
         """`entry` of the core, for the accumulator's dtype, where it is not `convolve`."""
         super().__init__(problem, cost, core.workspace, (*packing, *_core.current_isa()), fits=fits)
-        self._core, self._convolve = core, entry or _core.convolve[problem.core_name]
+        self._how, self._convolve = how, entry or _core.convolve[problem.core_name]
+        self._core: Any = core
 
     @property
     def how(self) -> str:
-        return self._core.describe()
+        return self._how
 
     def run(
         self, images: Array, packed: Array, bias: Array | None, maps: Array, pads: Sequence[int], threads: int
@@ -141,3 +143,8 @@ def lanes(problem: Problem) -> int:
 def used_fraction(count: int, lanes: int) -> float:
     """Return which fraction of their lanes is used when count numbers fill vectors."""
     return count / (math.ceil(count / lanes) * lanes)
+
+
+def where(in_place: bool, strip_rows: int) -> str:
+    """Return in words what is read of an image."""
+    return "the image in place" if in_place else f"strips of {strip_rows} rows"

@@ -12,7 +12,7 @@ import numpy as np
 
 from fastconv import _core, _weights
 from fastconv._problem import Array, Problem
-from fastconv.algorithms import CoreLayout, direct
+from fastconv.algorithms import CoreLayout, direct, where
 from fastconv.algorithms.tiles import PACKED_STRIP_BYTES, chunk_taps, prefetches_maps
 
 NAME = direct.NAME
@@ -51,7 +51,8 @@ class ByPosition(CoreLayout):
             prefetch_maps=prefetches_maps(problem, problem.output_size),
             by_position=True,
         )
-        super().__init__(problem, cost, core, ("by position", *problem.kernel), fits=True)
+        how = f"filters in the lanes, {where(True, 0)}, position of the kernel by position, chunks of {chunk} taps"
+        super().__init__(problem, cost, core, how, ("by position", *problem.kernel), fits=True)
 
     @property
     def products(self) -> float:

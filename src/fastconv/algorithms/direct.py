@@ -34,11 +34,10 @@ class Rows(CoreLayout):
     """Every filter slides along the rows of every image."""
 
     name = NAME
-    how = "rows"
 
     def __init__(self, problem: Problem) -> None:
         core, entry = _core.direct_layout(problem.window), _core.convolve_direct[problem.core_name]
-        super().__init__(problem, cost(problem), core, (NAME,), entry=entry)
+        super().__init__(problem, cost(problem), core, "rows", (NAME,), entry=entry)
 
     def pack(self, weight: Array) -> Array:
         return _weights.filters(self.problem, weight)

@@ -10,7 +10,7 @@ import math
 
 from fastconv import _core, _weights
 from fastconv._problem import Array, Problem, Triple
-from fastconv.algorithms import CoreLayout, direct, lanes, used_fraction
+from fastconv.algorithms import CoreLayout, direct, lanes, used_fraction, where
 
 NAME = direct.NAME
 DOMAIN = "it takes float32 and float64, and filters of one channel"
@@ -44,8 +44,8 @@ class Sweep(CoreLayout):
     raw_weights = True
 
     def __init__(self, problem: Problem, map_size: Triple, row_bytes: int) -> None:
-        core = _stack_layout(problem, map_size, row_bytes) or _sweep_layout(problem, map_size, row_bytes)
-        super().__init__(problem, direct.cost(problem), core, ("sweep",))
+        core, how = _stack_layout(problem, map_size, row_bytes) or _sweep_layout(problem, map_size, row_bytes)
+        super().__init__(problem, direct.cost(problem), core, how, ("sweep",))
         self.core = core
 
     def pack(self, weight: Array) -> Array:
@@ -75,8 +75,8 @@ def choose(problem: Problem, reuse: bool, budget: float) -> Sweep | None:
     return Sweep(problem, problem.output_size, row_bytes)
 
 
-def _sweep_layout(problem: Problem, map_size: Triple, row_bytes: int) -> _core.SweepLayout:
-    """Return sweeps with pixels in the lanes, over some rows at a time."""
+def _sweep_layout(problem: Problem, map_size: Triple, row_bytes: int) -> tuple[_core.Layout, str]:
+    """Return sweeps with pixels in the lanes, over some rows at a time, and what they are in words."""
     _, rows, columns = map_size
     at_a_time = SWEPT_ROWS if problem.kernel[1] <= 7 else SWEPT_TALL_ROWS
     at_a_time *= min(8, problem.dilation[1] // math.gcd(problem.dilation[1], problem.stride[1]))
@@ -88,7 +88,7 @@ def _sweep_layout(problem: Problem, map_size: Triple, row_bytes: int) -> _core.S
         and (problem.stride[2] == 1 or (problem.stride[2] == 2 and problem.dilation[2] == 1))
         and masked_vectors * problem.kernel[2] <= MOST_MASKS
     )
-    return _core.sweep_layout(
+    layout = _core.sweep_layout(
         map_size,
         problem.window,
         problem.filters // problem.groups,
@@ -99,10 +99,11 @@ def _sweep_layout(problem: Problem, map_size: Triple, row_bytes: int) -> _core.S
         nontemporal=problem.bypasses_cache,
         zero_rows=problem.padding_mode == "zeros" and not all(problem.stays_inside(axis) for axis in (0, 1)),
     )
+    return layout, f"sweeps down {where(in_place, strip_rows)}"
 
 
-def _stack_layout(problem: Problem, map_size: Triple, row_bytes: int) -> _core.StackLayout | None:
-    """Return sweeps with channels in the lanes; None if interleaving channels costs more than what sweeps waste."""
+def _stack_layout(problem: Problem, map_size: Triple, row_bytes: int) -> tuple[_core.Layout, str] | None:
+    """Return sweeps with channels in the lanes, and what they are in words; None if interleaving channels costs more than what sweeps waste."""
     _, rows, columns = map_size
     stride, width = problem.stride[2], lanes(problem)
     strip_rows = STACK_BYTES // (row_bytes * width * problem.stride[1])
@@ -121,7 +122,7 @@ def _stack_layout(problem: Problem, map_size: Triple, row_bytes: int) -> _core.S
     if swept <= stacked:
         return None
     strip_rows = min(rows, strip_rows)
-    return _core.stack_layout(
+    layout = _core.stack_layout(
         map_size,
         problem.window,
         problem.filters // problem.groups,
@@ -129,6 +130,7 @@ def _stack_layout(problem: Problem, map_size: Triple, row_bytes: int) -> _core.S
         strip_rows,
         parts=_parts(problem, strip_rows * columns),
     )
+    return layout, f"sweeps down stacks of channels, {where(False, strip_rows)}"
 
 
 def _parts(problem: Problem, pixels: int) -> int:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from fastconv import _core, _weights
 from fastconv._problem import Array, Problem, Triple
-from fastconv.algorithms import CoreLayout, direct, lanes, sweep, used_fraction
+from fastconv.algorithms import CoreLayout, direct, lanes, sweep, used_fraction, where
 
 NAME = direct.NAME
 DOMAIN = "it takes float32 and float64"
@@ -67,7 +67,12 @@ class Tiles(CoreLayout):
             block_tiles=BLOCK_TILES if blocks.im2col or blocks.by_filters or problem.taps <= chunk else 1,
             prefetch_maps=prefetches_maps(problem, map_size),
         )
-        super().__init__(problem, direct.cost(problem), core, ("tiles", blocks.by_filters, blocks.packed))
+        how = (
+            f"{'filters' if blocks.by_filters else 'pixels'} in the lanes, {where(blocks.in_place, blocks.strip_rows)}"
+        )
+        how += f"{', panels' if blocks.im2col else ''}, chunks of {min(chunk, problem.taps)} taps"
+        packing = ("tiles", blocks.by_filters, blocks.packed)
+        super().__init__(problem, direct.cost(problem), core, how, packing)
         self.core, self._blocks, self._flat = core, blocks, flat
         self.raw_weights = not blocks.packed
         self.contiguous_axes = 3 if flat else 1

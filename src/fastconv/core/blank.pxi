@@ -37,7 +37,8 @@ cdef Py_ssize_t seen_columns(const Plane *plane) noexcept nogil:
 cdef const real *seen_row(const Plane *plane, Py_ssize_t line, real _) noexcept nogil:
     """Return the row of the image that a tap sees: tap i of output row o sees line o * stride + i; NULL for zeros."""
     cdef const Axis *axis = &plane.axis[1]
-    cdef Py_ssize_t y = source(line * axis.dilation + plane.phase * axis.stride - axis.pad, plane.size[1], plane.mode)
+    cdef Py_ssize_t y = image_index(line * axis.dilation + plane.phase * axis.stride - axis.pad, plane.size[1],
+                                    plane.mode)
     return NULL if y < 0 or plane.pixels == NULL else <const real *>plane.pixels + y * plane.step[2]
 
 
@@ -84,7 +85,7 @@ cdef bint see_blanks(const Plane *plane, const real *row) noexcept nogil:
         return False  # no window lies in the padding, beside the image or astride of it
     for column in range(columns):
         if not first <= column < last:
-            x = source(start + column, plane.size[2], plane.mode)
+            x = image_index(start + column, plane.size[2], plane.mode)
             blank[column] = True
             if x >= 0:
                 find_blank_pixels(blank + column, row + x, 1, plane)
@@ -160,7 +161,7 @@ def blank_windows(const real[:, :, :, :, :] image, pads, kernel, stride, dilatio
     found = np.zeros((*masks.shape[:2], phases), np.uint8)
     cdef unsigned char[:, :, :, ::1] mask = masks
     cdef unsigned char[:, :, ::1] finds = found
-    cdef int[::1] room = empty((columns + ceiling(seen_columns(&plane) + WORD, sizeof(int)),), np.dtype(np.intc))
+    cdef int[::1] room = empty((columns + ceil_div(seen_columns(&plane) + WORD, sizeof(int)),), np.dtype(np.intc))
     plane.down, plane.blank = &room[0], <unsigned char *>&room[columns]
     with nogil:
         for group in range(mask.shape[0]):
@@ -169,7 +170,7 @@ def blank_windows(const real[:, :, :, :, :] image, pads, kernel, stride, dilatio
                 if 0 <= z - axes[0].pad < image.shape[2]:
                     plane.pixels = &image[group, 0, z - axes[0].pad, 0, 0]
                 for phase in range(phases):
-                    plane.phase, plane.rows = phase, Range(0, ceiling(rows - phase, axes[1].dilation))
+                    plane.phase, plane.rows = phase, Range(0, ceil_div(rows - phase, axes[1].dilation))
                     finds[group, z, phase] = find_blanks(
                         &mask[group, z, phase, 0], axes[1].dilation * columns, &plane, <real>0)
     if not found.any():

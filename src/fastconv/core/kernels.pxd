@@ -20,6 +20,7 @@ cdef extern from "kernels/kernels.h" nogil:
         SWEEP_MAX_VECTORS
         PEAK_SUMS
         TRANSFORM_MAX_POSITIONS
+        FEW_MAX_FILTERS
     ctypedef struct fc_tile:
         const void *weight
         Py_ssize_t filter_step, tap_step

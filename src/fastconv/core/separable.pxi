@@ -1,61 +1,89 @@
-# Kernels of rank 1 in two passes. Part of _core.pyx.
+# Kernels of rank 1, weight = column x row, in two sweeps: down the columns, then along the rows. Part of _core.pyx.
+#
+#     strip of output rows:  image (H, W) --columns--> workspace (K, rows, W) --rows--> maps (K, rows, W')
+#
+# Uses: job.pxi, layout.pxi (Memory), sweep.pxi, sweep_tables.pxi, sweep_layout.pxi.
 
 
-cdef struct Passes:
-    # Kernels of rank 1 in two passes: `job` slides their rows along what `columns` left of the image.
-    Job job
-    Job columns
+cdef struct SeparableJob:
+    SweepJob down   # from images to the workspace; its groups are the image's channels
+    SweepJob along  # from the workspace to maps; its groups are the filters of one channel
+    Py_ssize_t strips
 
 
 def convolve_separable(const real[:, :, :, :, :] images, const real[:, ::1] columns, const real[:, ::1] rows,
                        const real[:] bias, real[:, :, :, :, :] maps, pads, SweepLayout down, SweepLayout along,
                        size_t workspace, Py_ssize_t threads):
     """Convolve every channel of images with its kernels, split into columns (K, kh) and rows (K, kw), into maps."""
-    cdef Passes passes
+    cdef SeparableJob job
     cdef const real[:] zeros = np.zeros(maps.shape[1], np.float32 if real is float else np.float64)
-    cdef Job *job = &passes.job
+    cdef Arrays *between = &job.along.arrays
+    cdef Py_ssize_t units
+    cdef Memory down_tables, along_tables
     if bias is None:
         bias = zeros
-    job[0], passes.columns = along.job, down.job
-    see_arrays(job, images, maps, (0, 0, pads[2]))
-    see_arrays(&passes.columns, images, maps, (pads[0], pads[1], 0))
-    job.weight, job.bias, passes.columns.weight = &rows[0, 0], &bias[0], &columns[0, 0]
-    passes.columns.bias = &zeros[0]
-    passes.columns.map_size[2] = job.image_step[3] = images.shape[4]
-    passes.columns.groups = passes.columns.parts = images.shape[1]
-    cdef Placing places_along = Placing(), places_down = Placing()
-    places_along.prepare(job)
-    places_down.prepare(&passes.columns)
-    share_out(&passes.columns, images.shape[0], threads)
-    job.units = passes.columns.units
-    run(<fc_unit_fn>passes_unit[real], job, workspace, threads)
+    job.down, job.along = down.job, along.job
+    measure_arrays(&job.down.arrays, images, maps)
+    job.down.arrays.weight, job.down.arrays.bias = &columns[0, 0], &zeros[0]
+    job.down.arrays.map_size[2] = images.shape[4]
+    job.down.window.groups = job.down.parts = images.shape[1]
+    set_pads(&job.down.window, (pads[0], pads[1], 0))
+    measure_arrays(between, images, maps)
+    between.weight, between.bias = &rows[0, 0], &bias[0]
+    between.image_size[0], between.image_size[1] = 1, maps.shape[3]
+    between.image_step[3] = images.shape[4]
+    set_pads(&job.along.window, (0, 0, pads[2]))
+    down_tables, along_tables = make_sweep_tables(&job.down), make_sweep_tables(&job.along)
+    units = cut_sweep_job(&job.down, threads)
+    run_units(<fc_unit_fn>separable_unit[real], &job, units, workspace, threads)
 
 
-cdef void passes_unit(real *workspace, const Passes *passes, Py_ssize_t index) noexcept nogil:
-    """Compute a strip of the maps that see one channel: columns down the image, then rows along what they leave."""
-    cdef Job columns = passes.columns, rows = passes.job
-    cdef Unit unit = find_unit(&columns, index)
-    cdef Py_ssize_t channel = index % columns.groups
-    columns.images = <const real *>columns.images + unit.n * columns.image_step[0] + channel * columns.image_step[1]
-    columns.weight = <const real *>columns.weight + channel * columns.filters * columns.taps
-    columns.axis[0].pad -= unit.depth * columns.axis[0].stride
-    columns.axis[1].pad -= unit.first_row * columns.axis[1].stride  # further down the image
-    rows.weight = <const real *>rows.weight + channel * rows.groups * rows.taps
-    rows.bias = <const real *>rows.bias + channel * rows.groups
-    rows.maps = (<real *>rows.maps + unit.n * rows.map_step[0] + channel * rows.groups * rows.map_step[1]
-                 + unit.depth * rows.map_step[2] + unit.first_row * rows.map_size[2])
-    columns.maps = rows.images = workspace  # (K, rows, W)
-    columns.map_step[1] = rows.image_step[1] = unit.pixels
-    columns.map_size[0] = rows.map_size[0] = rows.size[0] = columns.groups = columns.parts = 1
-    columns.map_size[1] = rows.map_size[1] = rows.size[1] = unit.rows
-    workspace += ceiling(columns.filters * unit.pixels * sizeof(real), LINE_BYTES) * (LINE_BYTES // sizeof(real))
-    sweep_strips(workspace, &columns)
-    sweep_strips(workspace, &rows)
+cdef void separable_unit(real *workspace, const SeparableJob *job, Py_ssize_t index) noexcept nogil:
+    """Compute a strip of the maps of one channel."""
+    cdef const Arrays *arrays = &job.down.arrays
+    cdef Py_ssize_t channel = index % job.down.window.groups
+    cdef Strip strip = find_strip(arrays, job.down.strips, index // job.down.window.groups)
+    cdef real *sums = workspace  # (K, rows, W)
+    workspace += (ceil_div(job.down.window.filters * strip.pixels * sizeof(real), LINE_BYTES)
+                  * (LINE_BYTES // sizeof(real)))
+    sweep_down(sums, workspace, job, &strip, channel)
+    sweep_along(sums, workspace, job, &strip, channel)
 
 
-cdef void sweep_strips(real *workspace, Job *job) noexcept nogil:
-    """Compute all strips of a job of sweeps, one after the other."""
-    cdef Py_ssize_t strip
-    job.strips = ceiling(job.map_size[1], job.strip_rows)
-    for strip in range(job.strips):
-        sweep_unit(workspace, job, strip)
+cdef void sweep_down(real *sums, real *workspace, const SeparableJob *job, const Strip *strip,
+                     Py_ssize_t channel) noexcept nogil:
+    """Sum the columns of one channel's kernels, some rows at a time: sums (K, rows, W)."""
+    cdef const SweepJob *down = &job.down
+    cdef const real *image = <const real *>down.arrays.images + image_at(&down.arrays, strip.n, channel)
+    cdef SweepInput input = divide_sweep_workspace(workspace, down)
+    cdef Py_ssize_t columns = down.arrays.map_size[2], parts = ceil_div(strip.rows, down.strip_rows), part, products = 0
+    cdef Range rows
+    cdef Strip some
+    for part in range(parts):
+        rows = nth_part(strip.rows, parts, part)
+        some = Strip(strip.n, strip.depth, strip.first_row + rows.first, rows.last - rows.first,
+                     (rows.last - rows.first) * columns)
+        if is_stopped(&products, down.window.filters * some.pixels * down.window.taps):
+            return
+        sweep_group(sums + rows.first * columns, strip.pixels, image, channel, down, &some, &input)
+
+
+cdef void sweep_along(const real *sums, real *workspace, const SeparableJob *job, const Strip *strip,
+                      Py_ssize_t channel) noexcept nogil:
+    """Sum the rows of one channel's kernels over sums (K, rows, W), some rows at a time, into the maps."""
+    cdef const SweepJob *along = &job.along
+    cdef Py_ssize_t filters = job.down.window.filters, filter, columns = along.arrays.map_size[2]
+    cdef real *maps = (<real *>along.arrays.maps
+                       + map_at(&along.arrays, strip.n, channel * filters, strip.depth, strip.first_row))
+    cdef SweepInput input = divide_sweep_workspace(workspace, along)
+    cdef Py_ssize_t parts = ceil_div(strip.rows, along.strip_rows), part, products = 0
+    cdef Range rows
+    cdef Strip some
+    for part in range(parts):
+        rows = nth_part(strip.rows, parts, part)
+        some = Strip(0, 0, rows.first, rows.last - rows.first, (rows.last - rows.first) * columns)
+        for filter in range(filters):
+            if is_stopped(&products, some.pixels * along.window.taps):
+                return
+            sweep_group(maps + filter * along.arrays.map_step[1] + rows.first * columns, 0,
+                        sums + filter * strip.pixels, channel * filters + filter, along, &some, &input)

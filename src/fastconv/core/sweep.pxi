@@ -1,190 +1,160 @@
-# Sweeps down the rows of one channel. Part of _core.pyx.
+# Convolution of one channel, or of groups of one: sweeps down its rows; lanes are pixels. Part of _core.pyx.
+#
+#     map[k, o] = activation(bias[k] + sum over taps t of weight[k, t] * channel[o * stride + t * dilation - pad])
+#
+# A micro-kernel computes some rows times some vectors of a map, and reads every row of the channel once for all of
+# them. It is given pointers to rows, which lie in the image, in a padded strip, or, beyond the image, in one row of
+# zeros; lanes beyond the left and the right edge of an image that is read in place are masked (sweep_tables.pxi).
+#
+# Uses: job.pxi, epilogue.pxi, rows.pxi.
 
 
-cdef struct Lines:
-    # The padded rows of one channel that a strip of output rows sees, those that one kernel sees side by side.
-    const void **row
-    Py_ssize_t apart  # from the rows of one remainder by the dilation to the next
+cdef struct SweepRun:
+    # Neighbouring micro-kernels of one variant: `count` of them from vector `first` of a row on.
+    const fc_sweep_variant *variant
+    Py_ssize_t first, count
 
 
-cdef void sweep_unit(real *workspace, const Job *job, Py_ssize_t index) noexcept nogil:
-    """Compute the maps of some groups over one strip of output rows, each from the only channel that it sees."""
-    cdef Unit unit = find_unit(job, index)
-    cdef Range groups = share(job.groups, job.parts, index % job.parts)
-    cdef Lines lines
-    cdef real *weight = workspace + 2 * job.lines * (sizeof(void *) // sizeof(real))
-    cdef real *zeros = weight + job.taps
-    cdef real *strip = zeros + job.zero_numbers
-    cdef const real *image = <const real *>job.images + unit.n * job.image_step[0] + groups.first * job.image_step[1]
-    cdef real *maps = (<real *>job.maps + unit.n * job.map_step[0] + groups.first * job.filters * job.map_step[1]
-                       + unit.depth * job.map_step[2] + unit.first_row * job.map_size[2])
-    cdef Py_ssize_t group, products = 0
-    lines.row = <const void **>workspace
-    lines.apart = ceiling(job.lines, job.axis[1].dilation)
+cdef struct SweepTables:
+    # What depends on the sizes of the arrays.
+    Py_ssize_t vectors         # of a row of a map
+    Range inner                # vectors all of whose lanes see the image through every tap: they need no masks
+    const Py_ssize_t *offset   # from a row's first pixel to what each tap sees from output 0 (kw,)
+    const unsigned *masks      # of the lanes that see the image: `mask_row` tells for which vectors
+    const SweepRun *runs       # that cover a row; those that compute r rows at once begin at first_run[r - 1]
+    Py_ssize_t[SWEEP_MAX_ROWS + 1] first_run
+
+
+cdef struct SweepJob:
+    const fc_kernels *ukernels
+    Arrays arrays
+    Window window
+    Epilogue epilogue
+    bint in_place              # read rows of the image, not of a padded strip
+    bint nontemporal           # maps bypass the cache
+    bint paired                # the taps of a row come in the order of `fc_paired_tap`
+    Py_ssize_t stride_x        # of the pixels that neighbouring lanes read: 1 in a strip, whose columns are in phases
+    Py_ssize_t row_period      # output rows r and r + row_period see input rows with the same remainder by the dilation
+    Py_ssize_t strip_rows, strips  # of the output at most; and strips of a map
+    Py_ssize_t parts           # that the groups are cut into
+    Py_ssize_t lines           # input rows that a strip of output rows sees
+    Py_ssize_t pitch           # numbers of a phase of a padded row
+    Py_ssize_t zero_numbers    # of the row of zeros, 0 if no output sees one
+    SweepTables tables
+
+
+cdef struct SweepInput:
+    # Where a strip of output rows finds the rows of one channel.
+    const void **row           # in the order of `line_index`
+    Py_ssize_t phase_rows      # rows with the same remainder by the dilation
+    const void *zeros          # a row of them
+    void *ordered              # room for the weights of one filter
+    void *strip                # room for padded rows
+
+
+cdef inline Py_ssize_t line_index(Py_ssize_t line, Py_ssize_t dilation, Py_ssize_t phase_rows) noexcept nogil:
+    """Return the place of an input row where those with the same remainder by the dilation lie side by side."""
+    return line if dilation == 1 else line % dilation * phase_rows + line // dilation
+
+
+cdef SweepInput divide_sweep_workspace(real *workspace, const SweepJob *job) noexcept nogil:
+    cdef SweepInput input
+    cdef real *ordered = workspace + 2 * job.lines * (sizeof(void *) // sizeof(real))  # room for twice the row pointers
+    cdef real *zeros = ordered + job.window.taps
     memset(zeros, 0, job.zero_numbers * sizeof(real))
+    input.row, input.phase_rows = <const void **>workspace, ceil_div(job.lines, job.window.axis[1].dilation)
+    input.ordered, input.zeros, input.strip = ordered, zeros, zeros + job.zero_numbers
+    return input
+
+
+cdef void sweep_unit(real *workspace, const SweepJob *job, Py_ssize_t index) noexcept nogil:
+    """Compute the maps of some groups over one strip of output rows."""
+    cdef const Arrays *arrays = &job.arrays
+    cdef Strip strip = find_strip(arrays, job.strips, index // job.parts)
+    cdef Range groups = nth_part(job.window.groups, job.parts, index % job.parts)
+    cdef SweepInput input = divide_sweep_workspace(workspace, job)
+    cdef Py_ssize_t group, products = 0
     for group in range(groups.first, groups.last):
-        if is_stopped(&products, job.filters * unit.pixels * job.taps):
+        if is_stopped(&products, job.window.filters * strip.pixels * job.window.taps):
             return
-        see_lines(&lines, image, zeros, strip, job, &unit)
-        sweep_group(maps, weight, &lines, job, &unit, group)
-        image += job.image_step[1]
-        maps += job.filters * job.map_step[1]
+        sweep_group(
+            <real *>arrays.maps + map_at(arrays, strip.n, group * job.window.filters, strip.depth, strip.first_row),
+            arrays.map_step[1], <const real *>arrays.images + image_at(arrays, strip.n, group), group, job, &strip,
+            &input)
 
 
-cdef void see_lines(Lines *lines, const real *image, const real *zeros, real *strip, const Job *job,
-                    const Unit *unit) noexcept nogil:
-    """Find the rows that a unit sees of a channel: in the image, or padded in a strip."""
-    cdef const Axis *axis = &job.axis[1]
-    cdef Py_ssize_t z = source(unit.depth * job.axis[0].stride - job.axis[0].pad, job.size[0], job.mode)
-    cdef Py_ssize_t y, line, first = unit.first_row * axis.stride - axis.pad
-    cdef const void **row
-    for line in range((unit.rows - 1) * axis.stride + axis.span):
-        row = lines.row + (line if axis.dilation == 1 else line % axis.dilation * lines.apart + line // axis.dilation)
-        y = source(first + line, job.size[1], job.mode)
-        if z < 0 or y < 0:
-            row[0] = zeros
-        elif job.in_place:
-            row[0] = image + z * job.image_step[2] + y * job.image_step[3]
-        else:
-            row[0] = strip
-            fill_rows(strip, image + z * job.image_step[2], job, y, 1)
-            strip += job.row_step
-
-
-cdef void sweep_group(real *map, real *ordered, const Lines *lines, const Job *job, const Unit *unit,
-                      Py_ssize_t group) noexcept nogil:
-    """Compute the maps of one group from its channel's lines."""
+cdef void sweep_group(real *maps, Py_ssize_t map_step, const real *channel, Py_ssize_t group, const SweepJob *job,
+                      const Strip *strip, const SweepInput *input) noexcept nogil:
+    """Compute a strip of the maps of one group from its channel (D, H, W); maps is the first pixel of the first one."""
+    cdef Py_ssize_t filter, first, taps = job.window.taps, v
+    cdef real *ordered = <real *>input.ordered
     cdef fc_sweep request
-    cdef Py_ssize_t k, turn, v
-    request.taps, request.offset, request.kernel_rows = job.axis[2].taps, job.offset, job.axis[1].taps
-    request.low, request.high = job.low, job.high
-    for k in range(group * job.filters, (group + 1) * job.filters):
-        request.weight = <const real *>job.weight + k * job.taps
-        if job.pairs:
-            for v in range(job.taps):
-                ordered[v] = (<const real *>request.weight)[tap_in_order(job, v)]
+    find_rows(input, channel, job, strip)
+    request.taps, request.kernel_rows = job.window.axis[2].taps, job.window.axis[1].taps
+    request.offset, request.map_step = job.tables.offset, job.row_period * job.arrays.map_size[2]
+    request.low, request.high = job.epilogue.low, job.epilogue.high
+    for filter in range(group * job.window.filters, (group + 1) * job.window.filters):
+        request.weight = <const real *>job.arrays.weight + filter * taps
+        if job.paired:
+            for v in range(taps):
+                ordered[v] = (<const real *>request.weight)[fc_paired_tap(taps, v)]
             request.weight = ordered
-        request.bias = (<const real *>job.bias)[k] + 0  # 0.0 if it is -0.0, as stacks have it
-        for turn in range(min(job.apart, unit.rows)):
-            sweep_rows(map, lines, job, &request, turn,
-                       unit.rows if job.apart == 1 else ceiling(unit.rows - turn, job.apart))
-        if job.activation > RELU6:
-            activate(map, unit.pixels, job.activation)
-        map += job.map_step[1]
+        request.bias = (<const real *>job.arrays.bias)[filter] + 0  # -0.0 becomes 0.0, as in stacks
+        for first in range(min(job.row_period, strip.rows)):
+            sweep_rows(maps, &request, job, input, first, ceil_div(strip.rows - first, job.row_period))
+        finish_runs(maps, 1, 0, strip.pixels, &job.epilogue)
+        maps += map_step
 
 
-cdef void sweep_rows(real *map, const Lines *lines, const Job *job, fc_sweep *request,
-                     Py_ssize_t turn, Py_ssize_t rows) noexcept nogil:
-    """Compute rows turn, turn + apart, ... of a map, several at a time; the last ones move back over neighbours."""
+cdef void find_rows(const SweepInput *input, const real *channel, const SweepJob *job,
+                    const Strip *strip) noexcept nogil:
+    """Find the rows of a channel (D, H, W) that a strip of output rows sees, and pad them if they are not in place."""
+    cdef const Arrays *arrays = &job.arrays
+    cdef const Axis *axis = &job.window.axis[1]
+    cdef Py_ssize_t z = depth_at(&job.window, arrays, strip.depth, 0)
+    cdef Py_ssize_t y, line, first = strip.first_row * axis.stride - axis.pad
+    cdef real *padded = <real *>input.strip
+    cdef const void **row
+    cdef PaddedRow shape
+    shape.ukernels, shape.axis, shape.padding_mode = job.ukernels, job.window.axis[2], job.window.padding_mode
+    shape.pitch, shape.columns, shape.source_step = job.pitch, arrays.image_size[2], 0
+    for line in range((strip.rows - 1) * axis.stride + axis.span):
+        row = input.row + line_index(line, axis.dilation, input.phase_rows)
+        y = image_index(first + line, arrays.image_size[1], job.window.padding_mode)
+        if z < 0 or y < 0:
+            row[0] = input.zeros
+            continue
+        row[0] = channel + z * arrays.image_step[2] + y * arrays.image_step[3]
+        if not job.in_place:
+            fill_rows(padded, <const real *>row[0], &shape, 1)
+            row[0] = padded
+            padded += shape.axis.phases * job.pitch
+
+
+cdef void sweep_rows(real *map, fc_sweep *request, const SweepJob *job, const SweepInput *input, Py_ssize_t first_row,
+                     Py_ssize_t rows) noexcept nogil:
+    """Compute every `row_period`-th row of a map, several at once; the last ones move back over their neighbours."""
     cdef const SweepRun *run
-    cdef Py_ssize_t columns = job.map_size[2], lanes = job.kernels.lanes, steps = mask_step(job)
-    cdef Py_ssize_t block, row, line, i, k, first, last, dilation = job.axis[1].dilation, products = 0
-    cdef Py_ssize_t at_once = min(rows, SWEEP_MAX_ROWS)
-    request.map_step = job.apart * columns
+    cdef Py_ssize_t columns = job.arrays.map_size[2], lanes = job.ukernels.lanes, steps = mask_step(job)
+    cdef Py_ssize_t done, row, i, n, first, last, products = 0, at_once = min(rows, SWEEP_MAX_ROWS)
     request.store_mask = (<unsigned>1 << min(columns, lanes)) - 1
-    request.nontemporal = job.far_maps and columns % lanes == 0 and <size_t>map % (lanes * sizeof(real)) == 0
-    for i in range(job.first_run[at_once - 1], job.first_run[at_once]):
-        run = job.runs + i
-        for k in range(run.count):
-            if is_stopped(&products, rows * run.kind.vectors * lanes * job.taps):
+    request.nontemporal = job.nontemporal and columns % lanes == 0 and <size_t>map % (lanes * sizeof(real)) == 0
+    for i in range(job.tables.first_run[at_once - 1], job.tables.first_run[at_once]):
+        run = job.tables.runs + i
+        for n in range(run.count):
+            if is_stopped(&products, rows * run.variant.vectors * lanes * job.window.taps):
                 return
-            first = run.first + k * run.kind.vectors
-            last = first + run.kind.vectors - 1
-            request.mask = job.masks + mask_row(job, first) * steps
-            request.last_mask = job.masks + mask_row(job, last) * steps
+            first = run.first + n * run.variant.vectors
+            last = first + run.variant.vectors - 1
+            request.mask = job.tables.masks + mask_row(job, first) * steps
+            request.last_mask = job.tables.masks + mask_row(job, last) * steps
             request.column = max(0, min(first * lanes, columns - lanes))
             request.last = max(0, min(last * lanes, columns - lanes)) - request.column
-            block = 0
-            while block < rows:
-                row = turn + min(block, rows - run.kind.rows) * job.apart
-                line = row * job.axis[1].stride
-                if dilation > 1:
-                    line = line % dilation * lines.apart + line // dilation
-                request.image_row = lines.row + line
+            done = 0
+            while done < rows:
+                row = first_row + min(done, rows - run.variant.rows) * job.row_period
+                request.image_row = input.row + line_index(row * job.window.axis[1].stride, job.window.axis[1].dilation,
+                                                           input.phase_rows)
                 request.map = map + row * columns
-                run.kind.run(request)
-                block += run.kind.rows
-
-
-cdef Py_ssize_t choose_sweeps(SweepRun *runs, const Job *job, Py_ssize_t rows) noexcept nogil:
-    """Cover the vectors of a row by sweeps of up to so many rows and of as many vectors as can be; return the runs."""
-    cdef Py_ssize_t count = 0, first = 0, plain
-    while first < job.vectors:
-        runs[count] = SweepRun(find_sweep(job, rows, first), first, 1)
-        if job.plain.first <= first:  # as long as any sweep would fit, the same one is chosen again
-            plain = job.plain.last - first - SWEEP_MAX_VECTORS - 1
-            runs[count].count += max(0, plain) // runs[count].kind.vectors
-        first += runs[count].count * runs[count].kind.vectors
-        count += 1
-    return count
-
-
-cdef const fc_sweep_variant *find_sweep(const Job *job, Py_ssize_t rows, Py_ssize_t first) noexcept nogil:
-    """Return the sweep of most vectors, from one vector of a row on, for up to so many rows."""
-    cdef bint slides = job.axis[1].taps == 1 and job.axis[2].dilation == 1 and job.axis[2].period == 1
-    cdef const Axis *axis = &job.axis[1]
-    cdef const fc_sweep_variant *best = NULL
-    cdef const fc_sweep_variant *kind = job.kernels.sweeps
-    while kind.rows:
-        if (kind.rows <= rows and first + kind.vectors <= job.vectors and (slides or kind.rows > 1 or kind.masked)
-                and kind.stride_x == job.across and (kind.stride_y == 0 or kind.stride_y == axis.period)
-                and (kind.kernel == axis.taps == job.axis[2].taps or kind.kernel == 0 and kind.rows <= axis.taps)
-                and (best == NULL or kind.vectors > best.vectors) and sweep_fits(kind, job, first)):
-            best = kind
-        kind += 1
-    return best
-
-
-cdef bint sweep_fits(const fc_sweep_variant *kind, const Job *job, Py_ssize_t first) noexcept nogil:
-    """Tell whether all vectors are plain and lie one behind the other, but for the edges of a sweep that has some."""
-    cdef Py_ssize_t inner = first, last = first + kind.vectors
-    if kind.masked:
-        inner, last = first + 1, last - 1
-    return inner >= last or job.plain.first <= inner and last <= job.plain.last
-
-
-cdef Py_ssize_t mask_step(const Job *job) noexcept nogil:
-    """Return how many masks a vector of columns has: one for every tap of a row, an even number if taps go in pairs."""
-    return job.axis[2].taps + (job.axis[2].taps % 2 if job.across == 2 else 0)
-
-
-cdef Py_ssize_t mask_row(const Job *job, Py_ssize_t vector) noexcept nogil:
-    """Return which row of the masks a vector of columns has: all plain ones share the one after the left edge's."""
-    if vector < job.plain.first:
-        return vector
-    return job.plain.first + max(0, vector - job.plain.last + 1)
-
-
-cdef Range plain_vectors(const Job *job) noexcept nogil:
-    """Return the vectors of a row, but for the last one, all of whose lanes see the image, whatever the tap."""
-    cdef const Axis *axis = &job.axis[2]
-    cdef Py_ssize_t lanes = job.kernels.lanes, step = lanes * job.across, room
-    cdef Range plain = Range(0, job.vectors - 1)
-    if job.in_place:
-        room = job.size[2] + axis.pad - lanes  # to the first pixel of the last tap's last vector
-        room -= (axis.taps - 1) // 2 * 2 + lanes if job.across == 2 else (axis.taps - 1) * axis.dilation
-        plain.first = min(ceiling(axis.pad, step), plain.last)
-        plain.last = max(plain.first, min(plain.last, room // step + 1 if room >= 0 else 0))
-    return plain
-
-
-cdef void fill_masks(unsigned *masks, const Job *job) noexcept nogil:
-    """Note which lanes of the vectors of columns see the image, for every tap of a row.
-
-    With stride 2, an even tap and the next one see every other lane of two vectors, the second one behind the first.
-    """
-    cdef const Axis *axis = &job.axis[2]
-    cdef Py_ssize_t lanes = job.kernels.lanes, first, last, tap, vector = 0, start
-    cdef unsigned *row
-    while vector < job.vectors:
-        row = masks + mask_row(job, vector) * mask_step(job)
-        for tap in range(mask_step(job)):
-            start = max(0, min(vector * lanes, job.map_size[2] - lanes)) * job.across - axis.pad
-            start += (tap_in_order(job, tap) * axis.dilation if job.across == 1
-                      else tap - tap % 2 + tap % 2 * lanes)
-            first, last = 0, lanes
-            if job.in_place:
-                first = min(max(0, -start), lanes)
-                last = max(min(lanes, job.size[2] - start), first)
-            row[tap] = (<unsigned>1 << last) - (<unsigned>1 << first)
-        vector = job.plain.last if job.plain.first <= vector < job.plain.last else vector + 1
+                run.variant.run(request)
+                done += run.variant.rows

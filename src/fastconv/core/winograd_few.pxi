@@ -1,113 +1,129 @@
-# Winograd convolution of few channels: lanes are tiles. Part of _core.pyx.
+# Winograd convolution of few channels: lanes are tiles, a row of tiles at a time. Part of _core.pyx.
+#
+#     lines of the image -> strip (channels, lines, pixels of a tile, tiles)   deinterleaved, so that lanes are tiles
+#       -> between (positions of rows, pixels of a tile, tiles)                transformed along the columns
+#       -> tiles (vectors of tiles, positions of columns, channels, positions of rows, lanes)    and along the rows
+#       -> sums (filters, outputs of columns, positions of rows, lanes)        GEMM and inverse along the columns, in
+#       -> maps (K, D', H', W')                                                registers; then inverse along the rows
+#
+# Uses: job.pxi, epilogue.pxi, rows.pxi, filters.pxi, winograd_job.pxi.
 
 
-cdef void blend_images(real *tiles, real *strip, real *between, real *sums, real *out, const Winograd *w,
-                       const Block *block) noexcept nogil:
-    """Compute some filters' maps over one block of tiles from few channels, a row of tiles at a time."""
-    cdef Py_ssize_t line = block.rows.first * w.y.step * w.y.part_step, row, b
-    cdef Job dealt = w.job
-    dealt.axis[2], dealt.pitch = make_axis(w.apart, w.apart, 1), w.pitch  # every pixel of a tile has a slot
-    dealt.axis[2].pad = w.job.axis[2].pad - block.columns.first * w.apart
+cdef void winograd_few_unit(real *workspace, const WinogradJob *job, Py_ssize_t index) noexcept nogil:
+    """Compute some filters' maps over one block of tiles."""
+    cdef Block block = find_block(job, index)
+    cdef Py_ssize_t row_step = job.y.tile_step * job.y.part_step, line = block.rows.first * row_step, row, b
+    cdef PaddedRow shape = tile_row_shape(job, &block)
     for row in range(block.rows.first, block.rows.last):
-        while line < row * w.y.step * w.y.part_step + w.lines:
-            deal_line(strip + line % w.lines * w.strip_step, w, &dealt, block, line)
+        while line < row * row_step + job.few.lines:
+            deinterleave_line(workspace + job.at.strip + line % job.few.lines * job.few.strip_step, job, &block,
+                              &shape, line)
             line += 1
-        transform_row(tiles, strip, between, w, block, row)
+        transform_tile_row(workspace, job, &block, row)
         for b in range(block.blocks.first, block.blocks.last):
-            blend_row(tiles, sums, out, w, block, filter_block(&w.job, b), row)
+            multiply_tile_row(workspace, job, &block, nth_block(&job.blocks, b), row)
+    clear_blanks(workspace, job, &block)
 
 
-cdef void deal_line(real *line, const Winograd *w, const Job *dealt, const Block *block,
-                    Py_ssize_t index) noexcept nogil:
-    """Deal a row of the padded image out to tiles, for all channels: (pixels of a tile, tiles)."""
-    cdef const Job *job = &w.job
-    cdef Py_ssize_t y = line_position(w, block, index), c
-    cdef Py_ssize_t z = source(block.depth * job.axis[0].stride - job.axis[0].pad, job.size[0], job.mode)
-    cdef const real *image = (<const real *>job.images + block.n * job.image_step[0] + z * job.image_step[2]
-                              + block.group * job.channels * job.image_step[1])
-    for c in range(job.channels):
-        if y < 0 or z < 0:
-            memset(line, 0, w.strip_step * sizeof(real))
+cdef PaddedRow tile_row_shape(const WinogradJob *job, const Block *block) noexcept nogil:
+    """Return how a row of the image is padded: every pixel of a tile has a phase."""
+    cdef PaddedRow shape
+    shape.ukernels, shape.padding_mode, shape.pitch = job.ukernels, job.window.padding_mode, job.few.pitch
+    shape.axis = make_axis(job.few.tile_pixels, job.few.tile_pixels, 1)
+    shape.axis.pad = job.window.axis[2].pad - block.columns.first * job.few.tile_pixels
+    shape.columns, shape.source_step = job.arrays.image_size[2], 0
+    return shape
+
+
+cdef void deinterleave_line(real *line, const WinogradJob *job, const Block *block, const PaddedRow *shape,
+                            Py_ssize_t index) noexcept nogil:
+    """Copy a row of the padded image for all channels, pixels of tiles side by side: (pixels of a tile, tiles)."""
+    cdef Py_ssize_t y = line_row(job, block, index), c
+    for c in range(job.window.channels):
+        if y < 0 or block.z < 0:
+            memset(line, 0, job.few.strip_step * sizeof(real))
         else:
-            fill_rows(line, image + c * job.image_step[1], dealt, y, 1)
-        line += w.channel_step
+            fill_rows(line, input_plane(job, block, c, <real>0) + y * job.arrays.image_step[3], shape, 1)
+        line += job.few.channel_step
 
 
-cdef void transform_row(real *tiles, const real *strip, real *between, const Winograd *w, const Block *block,
-                        Py_ssize_t row) noexcept nogil:
+cdef void transform_tile_row(real *workspace, const WinogradJob *job, const Block *block,
+                             Py_ssize_t row) noexcept nogil:
     """Transform one row of tiles: (vectors of tiles, positions of columns, channels, positions of rows, lanes)."""
-    cdef Py_ssize_t lanes = w.job.kernels.lanes, first = row * w.y.step * w.y.part_step
-    cdef Py_ssize_t part, other, c, i, pixel
+    cdef const FewSteps *few = &job.few
+    cdef const AxisTransform *y = &job.y
+    cdef const AxisTransform *x = &job.x
+    cdef real *strip = workspace + job.at.strip
+    cdef real *between = workspace + job.at.between
+    cdef real *tiles = workspace + job.at.tiles
+    cdef Py_ssize_t lanes = job.ukernels.lanes, first = row * y.tile_step * y.part_step
+    cdef Py_ssize_t part, column_part, c, i, pixel
     cdef fc_transform down
-    cdef fc_transform across
-    down.matrix, down.runs, down.items, down.item_step = w.y.B, 1, w.strip_step // lanes, lanes
-    down.to_step, down.to_item_step, down.run_step, down.to_run_step = w.strip_step, lanes, 0, 0
-    across.matrix, across.runs, across.run_step = w.x.B, w.y.positions, w.strip_step
-    across.items, across.item_step = ceiling(block.columns.last - block.columns.first, lanes), lanes
-    across.to_run_step, across.to_item_step = lanes, w.tile_step
-    across.to_step = w.channels * w.y.positions * lanes
-    for part in range(w.y.parts):
-        for c in range(w.job.channels):
-            for i in range(w.y.positions):
-                down.source[i] = (strip + c * w.channel_step
-                                  + (first + i * w.y.part_step + part * w.y.apart) % w.lines * w.strip_step)
-            down.to = between
-            w.y.form.forward(&down)
-            for other in range(w.x.parts):
-                for i in range(w.x.positions):
-                    pixel = i * w.x.part_step + other * w.x.apart
-                    across.source[i] = between + pixel % w.apart * w.pitch + pixel // w.apart
-                across.to = tiles
-                w.x.form.forward(&across)
-                tiles += w.y.positions * lanes
+    cdef fc_transform along
+    down.matrix, down.runs, down.run_step, down.to_run_step = y.B, 1, 0, 0
+    down.items, down.item_step = few.strip_step // lanes, lanes
+    down.to, down.to_step, down.to_item_step = between, few.strip_step, lanes
+    along.matrix, along.runs, along.run_step, along.to_run_step = x.B, y.positions, few.strip_step, lanes
+    along.items, along.item_step = ceil_div(block.columns.last - block.columns.first, lanes), lanes
+    along.to_step, along.to_item_step = job.channels * y.positions * lanes, few.tile_step
+    for part in range(y.parts):
+        for c in range(job.window.channels):
+            for i in range(y.positions):
+                down.source[i] = (strip + c * few.channel_step
+                                  + (first + i * y.part_step + part * y.part_offset) % few.lines * few.strip_step)
+            y.form.forward(&down)
+            for column_part in range(x.parts):
+                for i in range(x.positions):
+                    pixel = i * x.part_step + column_part * x.part_offset
+                    along.source[i] = between + pixel % few.tile_pixels * few.pitch + pixel // few.tile_pixels
+                along.to = tiles
+                x.form.forward(&along)
+                tiles += y.positions * lanes
 
 
-cdef void blend_row(const real *tiles, real *sums, real *out, const Winograd *w, const Block *block, Range filters,
-                    Py_ssize_t row) noexcept nogil:
-    """Add up the channels of one row of tiles for some filters, and write them to their maps."""
-    cdef const Job *job = &w.job
-    cdef Py_ssize_t lanes = job.kernels.lanes, columns = block.columns.last - block.columns.first
-    cdef Py_ssize_t vector, filter, k
-    cdef const real *bank = <const real *>w.bank + block.group * packed_numbers(w)
+cdef void multiply_tile_row(real *workspace, const WinogradJob *job, const Block *block, Range filters,
+                            Py_ssize_t row) noexcept nogil:
+    """Sum over the channels of one row of tiles for some filters, and write the outputs to their maps."""
+    cdef Py_ssize_t lanes = job.ukernels.lanes, last = min(filters.last, job.window.filters), vector, k
+    cdef const real *weight = <const real *>job.transformed + block.group * transformed_numbers(job)
+    cdef real *sums = workspace + job.at.sums
     cdef fc_winograd_few request
-    request.matrix, request.channels, request.runs, request.to = w.y.A, w.channels, w.x.positions, sums
-    filter = filters.first
-    while filter < min(filters.last, job.filters):
-        request.weight = (bank + filter // lanes * lanes * w.channels * w.y.rows * w.x.rows) + filter % lanes
-        request.filters = min(min(BLEND_FILTERS, lanes), job.filters - filter)
-        for vector in range(ceiling(columns, lanes)):
-            request.tiles = tiles + vector * w.tile_step
-            w.y.form.few(&request)
+    request.matrix, request.channels, request.runs, request.to = job.y.A, job.channels, job.x.positions, sums
+    while filters.first < last:
+        request.weight = (weight + filters.first // lanes * lanes * job.channels * job.y.rows * job.x.rows
+                          + filters.first % lanes)
+        request.filters = min(min(FEW_MAX_FILTERS, lanes), job.window.filters - filters.first)
+        for vector in range(ceil_div(block.columns.last - block.columns.first, lanes)):
+            request.tiles = workspace + job.at.tiles + vector * job.few.tile_step
+            job.y.form.few(&request)
             for k in range(request.filters):
-                write_tiles(sums + k * w.y.outputs * w.x.positions * lanes, out, w, block, filter + k, row,
-                            block.columns.first + vector * lanes)
-        filter += request.filters
+                write_tile_vector(sums + k * job.y.outputs * job.x.positions * lanes, workspace + job.at.out, job,
+                                  block, filters.first + k, row, block.columns.first + vector * lanes)
+        filters.first += request.filters
 
 
-cdef void write_tiles(const real *sums, real *out, const Winograd *w, const Block *block, Py_ssize_t filter,
-                      Py_ssize_t tile_row, Py_ssize_t tile) noexcept nogil:
-    """Transform what a vector of tiles adds up to back along rows, and write it to one filter's map."""
-    cdef const Job *job = &w.job
-    cdef Py_ssize_t dilation = job.axis[1].dilation, k
-    cdef Py_ssize_t column = tile * w.x.outputs, row = tile_row * w.y.outputs * dilation + block.phase
-    cdef Py_ssize_t count = min(job.kernels.lanes * w.x.outputs, job.map_size[2] - column)
-    cdef Py_ssize_t rows = min(w.y.outputs, ceiling(job.map_size[1] - row, dilation))
-    cdef real *map = (<real *>job.maps + block.n * job.map_step[0]
-                      + (block.group * job.filters + filter) * job.map_step[1] + block.depth * job.map_step[2]
-                      + row * job.map_size[2] + column)
+cdef void write_tile_vector(const real *sums, real *out, const WinogradJob *job, const Block *block, Py_ssize_t filter,
+                            Py_ssize_t tile_row, Py_ssize_t tile) noexcept nogil:
+    """Transform the sums of a vector of tiles back along rows, and write the outputs to one filter's map."""
+    cdef const Arrays *arrays = &job.arrays
+    cdef Py_ssize_t dilation = job.window.axis[1].dilation, rows, k
+    cdef MapRun run = MapRun(filter, tile_row * job.y.outputs * dilation + block.phase, tile * job.x.outputs, 0)
+    cdef real *map = run_in_map(job, block, run, <real>0)
     cdef fc_inverse_rows request
-    request.matrix, request.source, request.rows, request.columns = w.x.A, sums, rows, count
-    request.map, request.prefetch = map, map + BLEND_FILTERS * job.map_step[1]
-    request.row_step = dilation * job.map_size[2]
-    request.bias = (<const real *>job.bias)[block.group * job.filters + filter]
-    request.low, request.high, request.nontemporal = job.low, job.high, job.far_maps
-    if w.x.form.inverse_rows(&request):
+    rows = min(job.y.outputs, ceil_div(arrays.map_size[1] - run.row, dilation))
+    run.count = min(job.ukernels.lanes * job.x.outputs, arrays.map_size[2] - run.column)
+    request.matrix, request.source, request.rows, request.columns = job.x.A, sums, rows, run.count
+    request.map, request.prefetch = map, map + FEW_MAX_FILTERS * arrays.map_step[1]
+    request.row_step = dilation * arrays.map_size[2]
+    request.bias = (<const real *>arrays.bias)[block.group * job.window.filters + filter]
+    request.low, request.high = job.epilogue.low, job.epilogue.high
+    request.nontemporal = job.nontemporal
+    if job.x.form.inverse_rows(&request):  # some output is not finite: look which, without bias and clip
         request.map, request.rows, request.bias, request.nontemporal = out, 1, 0, False
         request.low, request.high = -INFINITY, INFINITY
         for k in range(rows):
-            request.source = sums + k * w.x.positions * job.kernels.lanes
-            w.x.form.inverse_rows(&request)
-            sum_again(map + k * request.row_step, out, 1, w, block, filter, row + k * dilation, column, count)
-    if job.activation > RELU6:
-        for k in range(rows):
-            activate(map + k * request.row_step, count, job.activation)
+            request.source = sums + k * job.x.positions * job.ukernels.lanes
+            job.x.form.inverse_rows(&request)
+            recompute_nonfinite(map + k * request.row_step, out, 1, job, block, run)
+            run.row += dilation
+    finish_runs(map, rows, request.row_step, run.count, &job.epilogue)

@@ -1,0 +1,58 @@
+# Padded rows: copies of rows of an image, phase by phase, with what lies beyond the image. Part of _core.pyx.
+#
+# With stride 2 and three taps, for example, columns a b c d e and one zero on either side become
+#
+#     phase 0:  0 b d 0     that taps 0 and 2 see, tap 2 from the second number on
+#     phase 1:  a c e       that tap 1 sees
+#
+# Uses: geometry.pxd, kernels.pxd.
+
+
+cdef struct PaddedRow:
+    # A padded row (phases, pitch), and the rows of the image that are copied.
+    const fc_kernels *ukernels
+    Axis axis              # of the columns
+    int padding_mode
+    Py_ssize_t pitch       # numbers of a phase
+    Py_ssize_t columns     # of the image
+    Py_ssize_t source_step  # from one row that is copied to the next
+
+
+cdef void fill_rows(real *row, const real *pixels, const PaddedRow *shape, Py_ssize_t rows) noexcept nogil:
+    """Copy some rows of an image, the first of which is `pixels`, into padded rows, one after another."""
+    cdef const Axis *axis = &shape.axis
+    cdef Py_ssize_t phase, index, start, stride = axis.stride
+    cdef bint deinterleaves = ((stride == 1 or stride == 2 or stride == 4 or stride == 8)
+                               and (axis.phases == 1 or axis.dilation % stride == 1))
+    cdef fc_deinterleave request
+    cdef Range inside
+    if deinterleaves:
+        request.to, request.to_step, request.rows = row, shape.pitch, rows
+        request.source, request.source_step = pixels, shape.source_step
+        request.first, request.columns = -axis.pad, shape.columns
+        request.phases, request.slots = stride, axis.phases
+        shape.ukernels.deinterleave(&request)
+        if shape.padding_mode == ZEROS:
+            return
+    for _ in range(rows):
+        for phase in range(axis.phases):
+            inside = phase_inside(axis, phase, 0, shape.pitch, shape.columns)
+            if not deinterleaves:
+                start = phase_position(axis, phase, 0)
+                for index in range(inside.first, inside.last):
+                    row[index] = pixels[start + stride * index]
+            fill_border(row, pixels, shape, phase, Range(0, inside.first))
+            fill_border(row, pixels, shape, phase, Range(inside.last, shape.pitch))
+            row += shape.pitch
+        pixels += shape.source_step
+
+
+cdef void fill_border(real *row, const real *pixels, const PaddedRow *shape, Py_ssize_t phase,
+                      Range indices) noexcept nogil:
+    """Fill some numbers of a phase pixel by pixel, be they in the image or beyond."""
+    cdef Py_ssize_t index, x, start
+    if indices.first < indices.last:
+        start = phase_position(&shape.axis, phase, 0)
+    for index in range(indices.first, indices.last):
+        x = image_index(start + index * shape.axis.stride, shape.columns, shape.padding_mode)
+        row[index] = pixels[x] if x >= 0 else 0

@@ -1,0 +1,134 @@
+# Convolution by register tiles: the job and its units. Part of _core.pyx.
+#
+#     image (C, D, H, W)                                            read in place if there is no padding, else
+#       -> strip (C * kd, row phases, rows, column phases, pitch)   padded copy of the rows that a unit sees
+#       -> panel (taps of a chunk, width)                           im2col: a register tile's pixels, tap by tap
+#       -> register tile                                            filters x vectors of pixels, weights broadcast;
+#                                                                   or pixels x vectors of filters, pixels broadcast
+#       -> maps (K, D', H', W')
+#
+# Panels are made where rows are too short to fill vectors, and where a tile reads an image in place, for the blocks of
+# filters after the first. Vectors of filters are summed in the workspace, and transposed into the maps at the end.
+#
+# Uses: job.pxi, epilogue.pxi, filters.pxi.
+
+
+cdef enum:
+    BLOCK_TILES = 8  # register tiles, at most, that meet all blocks of filters in turn: the cache holds their panels
+
+
+cdef struct StripShape:
+    # A padded copy of the input of some output rows; steps count numbers.
+    Py_ssize_t pitch       # of one phase of a row
+    Py_ssize_t row_step    # from one row of a phase to the next
+    Py_ssize_t plane_step  # from one phase of the rows to the next
+    Py_ssize_t down, across  # rows and numbers of a phase from one output to the next: 1, or the stride without phases
+
+
+cdef struct TileJob:
+    const fc_kernels *ukernels
+    Arrays arrays
+    Window window
+    Epilogue epilogue
+    FilterBlocks blocks
+    Lanes lanes
+    bint packed                # the weights
+    bint im2col                # copy pixels into panels, rather than read them from the strip
+    bint in_place              # read the image, not a strip
+    bint prefetch_maps         # that are larger than the cache, before they are written
+    bint by_position           # of the kernel: sum all channels of one, then those of the next one
+    StripShape strip
+    const Py_ssize_t *offset   # from the input of a pixel to what each tap sees (taps,)
+    Py_ssize_t vectors         # of pixels, in a full register tile
+    Py_ssize_t width           # numbers of one tap in a panel, or of a block of filters
+    Py_ssize_t chunk           # taps that are summed before the next ones
+    Py_ssize_t block_tiles     # register tiles that meet all blocks of filters in turn
+    Py_ssize_t strip_rows      # of the output, at most
+    Py_ssize_t strips, parts   # that the rows of a map, and the blocks of filters of a group, are cut into
+    Py_ssize_t panels, sums, block  # places of panels, sums and a packed block of filters in the workspace, in numbers
+
+
+cdef struct TileUnit:
+    # Some output rows of one image for some blocks of the filters of one group.
+    Strip strip
+    Py_ssize_t group
+    Range blocks
+    Py_ssize_t row_pixels      # that vectors must not reach beyond: a row of the map, or all with im2col or in place
+    Py_ssize_t row_vectors     # of as many pixels
+    Py_ssize_t vectors, tiles  # in all
+    const void *input          # the first pixel's input, in the image or in the strip
+    void *maps                 # the first pixel in the group's first map
+
+
+cdef TileUnit find_tile_unit(const TileJob *job, Py_ssize_t index, real *workspace) noexcept nogil:
+    """Return a unit of the job; its input is in the image, or will be in a strip at the start of the workspace."""
+    cdef TileUnit unit
+    cdef const Arrays *arrays = &job.arrays
+    cdef const Window *window = &job.window
+    unit.blocks = nth_part(job.blocks.count, job.parts, index % job.parts)
+    unit.strip = find_strip(arrays, job.strips, index // job.parts)
+    unit.group = unit.strip.n % window.groups
+    unit.strip.n //= window.groups
+    unit.row_pixels = arrays.map_size[2]
+    if job.lanes == PIXELS and (job.im2col or job.in_place):
+        unit.row_pixels = unit.strip.pixels
+    unit.row_vectors = ceil_div(unit.row_pixels, job.ukernels.lanes)
+    unit.vectors = unit.row_vectors * (unit.strip.rows if unit.row_pixels < unit.strip.pixels else 1)
+    if job.lanes == FILTERS:
+        unit.tiles = ceil_div(unit.strip.pixels, job.ukernels.tile_filters)
+    else:
+        unit.tiles = ceil_div(unit.vectors, job.vectors)
+    unit.input = workspace
+    if job.in_place:
+        unit.input = (<const real *>arrays.images + image_at(arrays, unit.strip.n, unit.group * window.channels)
+                      + (unit.strip.depth * window.axis[0].stride - window.axis[0].pad) * arrays.image_step[2]
+                      + (unit.strip.first_row * window.axis[1].stride * job.strip.down - window.axis[1].pad)
+                      * arrays.image_step[3] - window.axis[2].pad)
+    unit.maps = <real *>arrays.maps + map_at(arrays, unit.strip.n, unit.group * window.filters, unit.strip.depth,
+                                             unit.strip.first_row)
+    return unit
+
+
+cdef Range next_chunk(const TileJob *job, Range taps) noexcept nogil:
+    """Return the taps of the chunk after some taps; a chunk by position does not go beyond the position's channels."""
+    cdef Py_ssize_t channels = job.window.channels
+    cdef Py_ssize_t end = (taps.last // channels + 1) * channels if job.by_position else job.window.taps
+    return Range(taps.last, min(taps.last + job.chunk, end))
+
+
+cdef Py_ssize_t packed_at(const TileJob *job, Py_ssize_t group, Py_ssize_t block, Range taps) noexcept nogil:
+    """Return the place of some taps' packed weights: they lie chunk by chunk, each block by block (taps, filters)."""
+    cdef Py_ssize_t padded = job.blocks.padded
+    return (group * padded * job.window.taps + taps.first * padded
+            + nth_block(&job.blocks, block).first * (taps.last - taps.first))
+
+
+cdef void pack_block(real *packed, const real *weight, const TileJob *job, Range filters, Range taps) noexcept nogil:
+    """Transpose some taps of a block of filters (K, taps) into the order in which tiles read them, (taps, K)."""
+    cdef Py_ssize_t t, width = filters.last - filters.first
+    cdef Py_ssize_t count = min(filters.last, job.blocks.filters) - filters.first
+    weight += filters.first * job.window.taps + taps.first
+    job.ukernels.transpose(packed, width, weight, job.window.taps, count, taps.last - taps.first)
+    if count < width:
+        for t in range(taps.last - taps.first):
+            memset(packed + t * width + count, 0, (width - count) * sizeof(real))
+
+
+cdef void pack_filters(real *packed, const real *weight, const TileJob *job, Range filters) noexcept nogil:
+    """Pack the weights (K, taps) of a piece of the bank, filters counted over all groups."""
+    cdef Py_ssize_t group, block
+    cdef Range taps, some
+    while filters.first < filters.last:
+        group = filters.first // job.blocks.filters
+        some = Range(filters.first % job.blocks.filters,
+                     min(filters.last - group * job.blocks.filters, job.blocks.filters))
+        for block in range(job.blocks.count):
+            if not some.first <= nth_block(&job.blocks, block).first < some.last:
+                continue
+            taps = Range(0, 0)
+            while taps.last < job.window.taps:
+                taps = next_chunk(job, taps)
+                pack_block(packed + packed_at(job, group, block, taps), weight - some.first * job.window.taps, job,
+                           nth_block(&job.blocks, block), taps)
+        weight += (some.last - some.first) * job.window.taps
+        filters.first += some.last - some.first

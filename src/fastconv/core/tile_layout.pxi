@@ -1,0 +1,159 @@
+# The layout of convolution by register tiles: how large its blocks are, and where things lie. Part of _core.pyx.
+#
+# Uses: job.pxi, epilogue.pxi, filters.pxi, layout.pxi, tile_job.pxi, strips.pxi, tiles.pxi, by_position.pxi.
+
+
+@cython.final
+cdef class TileLayout(Layout):
+    """Register tiles of pixels and filters."""
+
+    cdef TileJob job
+
+    cdef Layout bind(self, const Arrays *arrays, pads):
+        cdef TileLayout bound = TileLayout.__new__(TileLayout)
+        cdef Py_ssize_t tap
+        bound.inherit(self)
+        bound.job, bound.job.arrays = self.job, arrays[0]
+        set_pads(&bound.job.window, pads)
+        if self.job.in_place:
+            bound.tables = take_memory(self.job.window.taps * sizeof(Py_ssize_t), self.job.window.taps)
+            for tap in range(self.job.window.taps):
+                (<Py_ssize_t *>bound.tables.start)[tap] = tap_in_image(&bound.job, tap)
+            bound.job.offset = <const Py_ssize_t *>bound.tables.start
+        bound.units = cut_tile_job(&bound.job, 1)
+        return bound
+
+    cdef run(self, const Arrays *arrays, Py_ssize_t threads, bint keep_gil):
+        cdef TileJob job = self.job
+        cdef Py_ssize_t units = self.units
+        set_addresses(&job.arrays, arrays)
+        if threads > 1:
+            units = cut_tile_job(&job, threads)
+        run_units(self.unit, &job, units, self.workspace, threads, keep_gil)
+
+    def describe(self):
+        """Say in words what was chosen."""
+        cdef TileJob *job = &self.job
+        lanes = "filters" if job.lanes == FILTERS else "pixels"
+        where = "the image in place" if job.in_place else f"strips of {job.strip_rows} rows"
+        where += ", position of the kernel by position" if job.by_position else ""
+        return f"{lanes} in the lanes, {where}{', panels' if job.im2col else ''}, chunks of {job.chunk} taps"
+
+    @property
+    def pieces(self):
+        """Where pieces of the bank begin that can be packed one after another, and where the last one ends."""
+        return bank_pieces(&self.job.blocks, self.job.window.groups, self.job.window.taps, False)
+
+
+cdef Py_ssize_t cut_tile_job(TileJob *job, Py_ssize_t threads) noexcept nogil:
+    """Cut a job into units for so many threads: smaller strips first, then fewer filters; return how many there are."""
+    # In place, a row may be one pixel, of kernels of one tap: a strip has at least 8 vectors of them.
+    cdef Py_ssize_t least_rows = 8 * job.ukernels.lanes if job.in_place and not job.by_position else 4
+    cdef Py_ssize_t others = job.arrays.batch * job.arrays.map_size[0] * job.window.groups
+    cdef Py_ssize_t wanted = ceil_div(wanted_units(threads), others)
+    job.strips = count_strips(&job.arrays, job.strip_rows, wanted, least_rows)
+    job.parts = min(job.blocks.count, max(1, wanted // job.strips))
+    if job.in_place and job.lanes == FILTERS and not job.packed:  # weights are read row by row
+        job.parts = job.blocks.count
+    return others * job.strips * job.parts
+
+
+cdef Py_ssize_t tap_in_image(const TileJob *job, Py_ssize_t tap) noexcept nogil:
+    """Return the numbers from a pixel's input to what a tap sees, in an image that is read in place."""
+    cdef const Axis *axis = &job.window.axis[0]
+    cdef const Py_ssize_t *image_step = &job.arrays.image_step[0]
+    cdef Py_ssize_t n, offset = 0
+    if job.by_position:
+        offset = tap % job.window.channels * image_step[1]
+        tap //= job.window.channels
+    for n in range(2, -1, -1):
+        offset += tap % axis[n].taps * axis[n].dilation * (image_step[n + 2] if n < 2 else 1)
+        tap //= axis[n].taps
+    return offset + tap * image_step[1]
+
+
+cdef void note_taps_in_strip(Py_ssize_t *offset, const TileJob *job) noexcept nogil:
+    """Note the numbers from a pixel's input to what each tap sees, in a strip."""
+    cdef const Axis *axis = &job.window.axis[0]
+    cdef Py_ssize_t c, i, j, k, t = 0
+    for c in range(job.window.channels):
+        for i in range(axis[0].taps):
+            for j in range(axis[1].taps):
+                for k in range(axis[2].taps):
+                    offset[t] = (
+                        ((c * axis[0].taps + i) * axis[1].phases + j % axis[1].period) * job.strip.plane_step
+                        + tap_index(&axis[1], j) * job.strip.row_step
+                        + k % axis[2].period * job.strip.pitch + tap_index(&axis[2], k))
+                    t += 1
+
+
+cdef void shape_strip(TileJob *job, map_size) except *:
+    """Choose the geometry of strips: with filters in the lanes, pixels need not lie side by side, nor in phases."""
+    cdef Axis *axis = job.window.axis
+    cdef StripShape *strip = &job.strip
+    strip.down = strip.across = 1
+    if job.lanes == FILTERS and not job.by_position:
+        strip.down, strip.across = axis[1].stride, axis[2].stride
+        axis[1] = make_axis(axis[1].taps, 1, axis[1].dilation)
+        axis[2] = make_axis(axis[2].taps, 1, axis[2].dilation)
+    strip.pitch = (<Py_ssize_t>map_size[2] - 1) * strip.across + 1 + axis[2].reach
+    strip.row_step = axis[2].phases * strip.pitch
+    strip.plane_step = ((job.strip_rows - 1) * strip.down + 1 + axis[1].reach) * strip.row_step
+
+
+cdef Py_ssize_t divide_workspace(TileJob *job, map_size) except -1:
+    """Note where panels, sums and a packed block lie behind the strip, and return the numbers of them all."""
+    cdef Py_ssize_t strip = 0, panels = 0, sums, block
+    if not job.in_place:
+        strip = (job.window.channels * job.window.axis[0].taps * job.window.axis[1].phases * job.strip.plane_step
+                 + SLACK)
+    if job.im2col or (job.in_place and job.lanes == PIXELS):
+        panels = job.block_tiles * panel_step(job)
+    sums = job.blocks.filters * job.width
+    if job.lanes == FILTERS:
+        sums = (1 + job.strip_rows * <Py_ssize_t>map_size[2]) * job.blocks.padded
+    block = 0 if job.packed or job.lanes == PIXELS else job.chunk * job.width
+    job.panels, job.sums, job.block = strip, strip + panels, strip + panels + sums
+    return job.block + block
+
+
+def tile_layout(map_size, window, channels, filters, bits, strip_rows, *, by_filters, packed, im2col, in_place, chunk,
+                block_tiles, prefetch_maps, by_position=False):
+    """Return a layout of register tiles, for channels and filters of a group and maps of up to this size.
+
+    In place is for images without padding, with pixels in the lanes only for kernels of one tap and stride 1. By
+    position is for zero-padding and filters in the lanes, whose packed weights come in the order (K, kd, kh, kw, C).
+    """
+    cdef TileLayout layout = TileLayout.__new__(TileLayout)
+    cdef TileJob *job = &layout.job
+    make_window(&job.window, window, channels, filters)
+    job.epilogue = make_epilogue(window[5])
+    job.ukernels = ukernels_of(bits)
+    job.lanes = FILTERS if by_filters else PIXELS
+    job.blocks = make_filter_blocks(filters, job.lanes, job.ukernels)
+    job.packed, job.im2col, job.in_place, job.by_position = packed, im2col, in_place, by_position
+    job.prefetch_maps, job.strip_rows = prefetch_maps, strip_rows
+    job.block_tiles, job.chunk = min(<Py_ssize_t>block_tiles, BLOCK_TILES), min(<Py_ssize_t>chunk, job.window.taps)
+    job.vectors = job.ukernels.tile_vectors[min(job.window.filters, job.ukernels.tile_filters)]
+    job.width = (FILTER_TILE_VECTORS if job.lanes == FILTERS else job.vectors) * job.ukernels.lanes
+    shape_strip(job, map_size)
+    layout.itemsize = <Py_ssize_t>bits // 8
+    layout.workspace = divide_workspace(job, map_size) * layout.itemsize
+    layout.packed_numbers = job.window.groups * job.blocks.padded * job.window.taps
+    layout.filters = job.window.groups * job.window.filters
+    layout.weights = layout.packed_numbers if job.packed else layout.filters * job.window.taps
+    if not job.in_place:
+        layout.tables = take_memory(job.window.taps * sizeof(Py_ssize_t), job.window.taps)
+        note_taps_in_strip(<Py_ssize_t *>layout.tables.start, job)
+        job.offset = <const Py_ssize_t *>layout.tables.start
+    if job.by_position:
+        layout.unit = <fc_unit_fn>position_unit[float] if bits == 32 else <fc_unit_fn>position_unit[double]
+    else:
+        layout.unit = <fc_unit_fn>tile_unit[float] if bits == 32 else <fc_unit_fn>tile_unit[double]
+    return layout
+
+
+def pack_tiles(const real[:, ::1] weight, real[::1] packed, Py_ssize_t first, TileLayout layout):
+    """Pack a piece of the bank, weight (some filters from `first` on, C / groups * taps), as `convolve` reads it."""
+    with nogil:
+        pack_filters(&packed[0], &weight[0, 0], &layout.job, Range(first, first + weight.shape[0]))

@@ -1,0 +1,219 @@
+# The layout of Winograd convolution, and what Python calls for it. Part of _core.pyx.
+#
+# Uses: job.pxi, epilogue.pxi, layout.pxi, filters.pxi, blank.pxi, winograd_job.pxi, winograd_filters.pxi,
+# winograd.pxi, winograd_few.pxi.
+
+
+cdef enum:
+    MOST_RUN_TILES = 8
+    RUN_NUMBERS = 6144  # between the transforms along the two axes: 24 KB of floats, which the L1 cache holds
+
+
+@cython.final
+cdef class WinogradLayout(Layout):
+    """Winograd convolution by the forms of rows and columns, in blocks of so many tiles."""
+
+    cdef WinogradJob job
+    cdef list matrices   # that the job points into
+    cdef Memory rows     # of G, likewise, for the positions of rows and columns
+    cdef list part_taps  # of rows and columns: the taps of the kernel that its parts have (parts, taps)
+
+    @property
+    def tile_size(self):
+        """How many outputs lie from one tile to the next with the same remainder by the dilation, per axis."""
+        cdef const Axis *axis = &self.job.window.axis[0]
+        return 1, self.job.y.outputs * axis[1].dilation, self.job.x.outputs * axis[2].dilation
+
+    @property
+    def filter_blocks(self):
+        """How many blocks the filters of a group make, and how many filters there are in a full one."""
+        return self.job.blocks.count, FILTER_TILE_VECTORS * self.job.blocks.unit
+
+    def seen(self, int axis, Py_ssize_t outputs):
+        """Return how many pixels along an axis the tiles see that so many outputs make, beyond these outputs, too."""
+        cdef const Axis *along = &self.job.window.axis[axis]
+        cdef const AxisTransform *transform = &self.job.y if axis == 1 else &self.job.x
+        cdef Py_ssize_t tiles
+        if axis == 0:
+            return (outputs - 1) * along.stride + 1
+        tiles = ceil_div(ceil_div(outputs, along.dilation), transform.outputs) + transform.shared_parts - 1
+        return (((tiles - 1) * transform.tile_step * transform.part_step + farthest_input(transform)) * along.dilation
+                + (along.dilation - 1) * along.stride + 1)
+
+    @property
+    def pieces(self):
+        """Where pieces of the bank begin that can be transformed one after another, and where the last one ends."""
+        return bank_pieces(&self.job.blocks, self.job.window.groups, self.job.window.taps, True)
+
+    cdef choose_forms(self, forms, splits):
+        """Take the forms and splits of rows and columns."""
+        cdef WinogradJob *job = &self.job
+        cdef Py_ssize_t *row
+        cdef Py_ssize_t i
+        rows = forms[0].row + forms[1].row
+        self.rows = take_memory(len(rows) * sizeof(Py_ssize_t), job.window.taps)
+        row = <Py_ssize_t *>self.rows.start
+        for i in range(len(rows)):
+            row[i] = rows[i]
+        self.matrices = []
+        self.choose_form(&job.y, forms[0], splits[0], row)
+        self.choose_form(&job.x, forms[1], splits[1], row + job.y.positions)
+        job.views = job.y.parts * job.window.channels * job.x.parts
+        job.channels = job.y.shared_parts * job.views * job.x.shared_parts
+        job.split = job.y.parts * job.y.part_step * job.x.parts * job.x.part_step > 1
+        job.shared = job.channels > job.views
+        self.part_taps = [np.arange(split.parts)[:, None] * split.apart + np.arange(form.taps) * split.step
+                          for form, split in zip(forms, splits, strict=True)]
+
+    cdef choose_form(self, AxisTransform *transform, form, split, const Py_ssize_t *row):
+        cdef const fc_form *known = self.job.ukernels.forms
+        while (known.outputs, known.taps, known.stride) != (form.outputs, form.taps, form.stride):
+            known += 1
+        transform.form, transform.row, transform.positions, transform.rows = known, row, form.positions, len(form.G)
+        transform.outputs, transform.taps, transform.tile_step = form.outputs, form.taps, form.outputs * form.stride
+        transform.parts, transform.part_step, transform.part_offset = split
+        transform.shared_parts = 1
+        if transform.part_step == 1 and not self.job.tiles_in_lanes:
+            transform.parts, transform.shared_parts = 1, transform.parts
+        transform.B, transform.A, transform.G = self.matrix(form.B), self.matrix(form.A), self.matrix(form.G)
+
+    cdef const void *matrix(self, values) except NULL:
+        cdef bytes numbers = values.astype(f"f{self.itemsize}").tobytes()
+        self.matrices.append(numbers)
+        return <const char *>numbers
+
+    cdef Py_ssize_t divide_many(self) except -1:
+        """Choose steps and places for blocks of tiles with channels, and then filters, in the lanes."""
+        cdef WinogradJob *job = &self.job
+        cdef const AxisTransform *y = &job.y
+        cdef const AxisTransform *x = &job.x
+        cdef Py_ssize_t lanes = job.ukernels.lanes, dilation = job.window.axis[2].dilation
+        cdef Py_ssize_t tiles = job.tile_rows * job.tile_columns * dilation, positions = y.positions * x.positions
+        cdef Py_ssize_t row_tiles = job.tile_columns + x.shared_parts - 1, columns = input_columns(job, row_tiles)
+        cdef Py_ssize_t transformed = (job.tile_rows + y.shared_parts - 1) * row_tiles * dilation, run_columns
+        cdef ManySteps *many = &job.many
+        cdef WorkspacePlaces *at = &job.at
+        many.strip_step = (columns + 2 * lanes) * lanes
+        many.run_tiles = min(max(2, RUN_NUMBERS // (y.positions * x.tile_step * lanes)), MOST_RUN_TILES)
+        many.out_columns = many.run_tiles * x.outputs * dilation
+        # Odd numbers of vectors: neighbours, whole powers of two apart, would evict one another from the cache.
+        many.tile_step = (ceil_div(job.views, lanes) // 2 * 2 + 1) * lanes
+        many.position_step = (transformed * many.tile_step // lanes // 2 * 2 + 1) * lanes
+        many.sums_step = (tiles * FILTER_TILE_VECTORS // 2 * 2 + 1) * lanes
+        run_columns = many.run_tiles * x.tile_step + x.positions
+        at.strip = at.parts + ((lanes + 2 * x.parts) * columns + SLACK if job.split else 0)
+        at.between = at.strip + y.positions * many.strip_step
+        at.tiles = at.between + max(y.positions * run_columns, y.outputs * many.run_tiles * x.positions) * lanes
+        at.sums = at.tiles + positions * many.position_step
+        at.out = at.sums + positions * many.sums_step
+        at.blank = at.out + y.outputs * many.out_columns * lanes
+        rows = np.add.outer(np.arange(y.shared_parts) * dilation * row_tiles * many.tile_step,
+                            np.arange(y.parts * job.window.channels) * x.parts)
+        parts = np.add.outer(np.arange(x.shared_parts) * many.tile_step, np.arange(x.parts))
+        offsets = np.add.outer(rows, parts).astype(np.intp).tobytes()
+        self.matrices.append(offsets)
+        many.offset = <const Py_ssize_t *><const char *>offsets
+        return 0
+
+    cdef Py_ssize_t divide_few(self) except -1:
+        """Choose steps and places for a row of tiles with tiles in the lanes."""
+        cdef WinogradJob *job = &self.job
+        cdef const AxisTransform *y = &job.y
+        cdef const AxisTransform *x = &job.x
+        cdef Py_ssize_t lanes = job.ukernels.lanes, vectors = ceil_div(job.tile_columns, lanes)
+        cdef FewSteps *few = &job.few
+        cdef WorkspacePlaces *at = &job.at
+        few.tile_pixels = x.tile_step * x.part_step
+        few.pitch = vectors * lanes + farthest_input(x) // few.tile_pixels
+        few.strip_step = ceil_div(few.tile_pixels * few.pitch, lanes) * lanes
+        few.lines = farthest_input(y) + 1
+        few.channel_step = few.lines * few.strip_step
+        few.tile_step = job.channels * y.positions * x.positions * lanes
+        at.strip = at.parts
+        at.between = at.strip + job.window.channels * few.channel_step
+        at.tiles = at.between + y.parts * job.window.channels * y.positions * few.strip_step + SLACK
+        at.sums = at.tiles + vectors * few.tile_step
+        at.out = at.sums + FEW_MAX_FILTERS * y.outputs * x.positions * lanes
+        at.blank = at.out + x.outputs * lanes
+        return 0
+
+
+def winograd_layout(window, channels, filters, bits, forms, splits, few, tile_rows, tile_columns, line_tiles):
+    """Return a layout of these forms and splits of rows and columns, for channels and filters of a group.
+
+    Blocks have up to tile_rows x tile_columns tiles; with few channels, lanes are tiles. If maps bypass the cache,
+    line_tiles make a cache line of outputs; else they are 0.
+    """
+    cdef WinogradLayout layout = WinogradLayout.__new__(WinogradLayout)
+    cdef WinogradJob *job = &layout.job
+    cdef const Axis *x = &job.window.axis[2]
+    cdef Py_ssize_t mask
+    make_window(&job.window, window, channels, filters)
+    job.epilogue = make_epilogue(window[5])
+    job.ukernels = ukernels_of(bits)
+    job.blocks = make_filter_blocks(filters, FILTERS, job.ukernels)
+    job.tiles_in_lanes, job.nontemporal = few, line_tiles > 0
+    job.tile_rows, job.tile_columns, job.line_tiles = tile_rows, tile_columns, max(1, <Py_ssize_t>line_tiles)
+    layout.itemsize = <Py_ssize_t>bits // 8
+    layout.choose_forms(forms, splits)
+    job.at.parts = FILTER_TILE_VECTORS * job.ukernels.lanes  # behind the zeros
+    if few:
+        layout.divide_few()
+        layout.unit = <fc_unit_fn>winograd_few_unit[float] if bits == 32 else <fc_unit_fn>winograd_few_unit[double]
+    else:
+        layout.divide_many()
+        layout.unit = <fc_unit_fn>winograd_unit[float] if bits == 32 else <fc_unit_fn>winograd_unit[double]
+    job.blank_rows = (job.tile_rows + 1) * job.y.outputs  # a block's first and last rows of tiles may both be parts
+    job.blank_columns = job.tile_columns * job.x.outputs * x.dilation
+    mask = (job.blank_columns - 1) * x.stride + x.span + WORD + job.blank_rows * job.blank_columns  # in bytes
+    job.blank_numbers = job.blank_columns + ceil_div(mask, 4)
+    layout.workspace = job.at.blank * layout.itemsize + 4 * job.blank_numbers
+    layout.packed_numbers = job.window.groups * transformed_numbers(job)
+    return layout
+
+
+def convolve_winograd(const real[:, :, :, :, :] images, const real[::1] weight, const real[::1] transformed,
+                      const real[:] bias, real[:, :, :, :, :] maps, pads, WinogradLayout layout, blocks,
+                      Py_ssize_t threads):
+    """Convolve images with a filter bank by Winograd's forms.
+
+    images and maps as for `convolve`; weight has all numbers of (K, C / groups * taps), and transformed is what
+    `pack_winograd` made of it. A map is cut into blocks of tiles, and the filters of a group into parts:
+    blocks is (row blocks, column blocks, parts).
+    """
+    cdef WinogradJob job = layout.job
+    if bias is None:
+        bias = np.zeros(maps.shape[1], np.float32 if real is float else np.float64)
+    measure_arrays(&job.arrays, images, maps)
+    set_pads(&job.window, pads)
+    job.arrays.weight, job.arrays.bias, job.transformed = &weight[0], &bias[0], &transformed[0]
+    job.row_blocks, job.column_blocks, job.parts = blocks
+    run_units(layout.unit, &job, job.arrays.batch * job.arrays.map_size[0] * job.window.groups
+              * job.window.axis[1].dilation * job.row_blocks * job.column_blocks * job.parts, layout.workspace, threads)
+
+
+def pack_winograd(const real[:, ::1] weight, real[::1] packed, Py_ssize_t first, WinogradLayout layout):
+    """Transform a piece of the bank, weight (some filters from `first` on, C / groups * taps).
+
+    packed holds all of it, group by group, block by block of filters.
+    """
+    cdef WinogradJob *job = &layout.job
+    dtype = np.dtype(np.float32 if real is float else np.float64)
+    cdef Py_ssize_t lanes = job.ukernels.lanes, kernel = job.y.taps * job.x.taps
+    cdef real[::1] workspace = empty(((2 * lanes + lanes * kernel + job.y.rows * job.x.taps) * lanes,), dtype)
+    cdef const real[:, ::1] kernels = weight
+    if job.split or job.shared:
+        kernels = split_kernels(np.asarray(weight), layout)
+    with nogil:
+        transform_filters(&packed[0], &kernels[0, 0], job, &workspace[0], Range(first, first + weight.shape[0]))
+
+
+cdef split_kernels(weight, WinogradLayout layout):
+    """Return the parts of kernels as kernels of virtual channels: (K, part, channel, part, taps)."""
+    cdef const Window *window = &layout.job.window
+    y, x = layout.part_taps
+    kernels = np.zeros((weight.shape[0], window.channels, y.max() + 1, x.max() + 1), weight.dtype)
+    taps = weight.reshape(-1, window.channels, window.axis[1].taps, window.axis[2].taps)
+    kernels[:, :, : taps.shape[2], : taps.shape[3]] = taps
+    kernels = kernels[:, :, y[:, None, :, None], x[None, :, None, :]]  # (K, channel, part, part, taps)
+    return np.ascontiguousarray(kernels.swapaxes(1, 2)).reshape(weight.shape[0], -1)
