@@ -134,28 +134,30 @@ class Winograd(Layout):
         pads: Sequence[int],
         threads: int,
     ) -> None:
-        key = maps.shape, threads
-        if (blocks := self._partitions.get(key)) is None:
-            if len(self._partitions) >= MOST_PARTITIONS:
-                self._partitions.clear()
-            blocks = self._partitions[key] = self._partition(maps.shape, threads)
+        blocks = None if threads == 1 else self._blocks_for(maps.shape, threads)
         self._convolve(images, *packed, bias, maps, pads, self._core, blocks, threads)
 
     def reads(self, axis: int, outputs: int) -> int:
         return self._core.seen(axis, outputs)
 
+    def _blocks_for(self, maps_shape: tuple[int, ...], threads: int) -> tuple[int, int, int]:
+        key = maps_shape, threads
+        if key not in self._partitions:
+            if len(self._partitions) >= MOST_PARTITIONS:
+                self._partitions.clear()
+            self._partitions[key] = self._partition(maps_shape, threads)
+        return self._partitions[key]
+
     def _partition(self, maps_shape: tuple[int, ...], threads: int) -> tuple[int, int, int]:
         """Return into how many blocks to part the rows and the columns of tiles, and into how many parts the filters.
 
-        One thread works on blocks that fill the cache. Several get smaller ones, or some of the filters each, so that all end at
-        about the same time; but each part of the filters transforms the image again, and each block reads all the weights.
+        Blocks that are smaller than the cache holds, or some of the filters at a time, let several threads end at about the same
+        time; but each part of the filters transforms the image again, and each block reads all the weights.
         """
         problem, choice = self.problem, self._choice
         images, _, depth, height, width = maps_shape
         rows, columns = _tiles(problem._replace(output_size=(depth, height, width)), choice.forms)
         least_rows, least_columns = -(-rows // choice.tile_rows), -(-columns // choice.tile_columns)
-        if threads == 1:
-            return least_rows, least_columns, 1
         filter_blocks, block_filters = self._core.filter_blocks
         filters, line_tiles = problem.filters // problem.groups, max(1, choice.line_tiles)
         most_columns = least_columns if choice.few else -(-columns // line_tiles)

@@ -179,7 +179,7 @@ def convolve_winograd(const real[:, :, :, :, :] images, const real[::1] weight, 
 
     images and maps as for `convolve`; weight has all numbers of (K, C / groups * taps), and transformed is what
     `pack_winograd` made of it. A map is cut into blocks of tiles, and the filters of a group into parts:
-    blocks is (row blocks, column blocks, parts).
+    blocks is (row blocks, column blocks, parts), or None for blocks as large as can be and all filters.
     """
     cdef WinogradJob job = layout.job
     if bias is None:
@@ -187,7 +187,11 @@ def convolve_winograd(const real[:, :, :, :, :] images, const real[::1] weight, 
     measure_arrays(&job.arrays, images, maps)
     set_pads(&job.window, pads)
     job.arrays.weight, job.arrays.bias, job.transformed = &weight[0], &bias[0], &transformed[0]
-    job.row_blocks, job.column_blocks, job.parts = blocks
+    if blocks is None:
+        job.row_blocks, job.parts = ceil_div(count_tiles(&job, &job.y, 1), job.tile_rows), 1
+        job.column_blocks = ceil_div(count_tiles(&job, &job.x, 2), job.tile_columns)
+    else:
+        job.row_blocks, job.column_blocks, job.parts = blocks
     run_units(layout.unit, &job, job.arrays.batch * job.arrays.map_size[0] * job.window.groups
               * job.window.axis[1].dilation * job.row_blocks * job.column_blocks * job.parts, layout.workspace, threads)
 
