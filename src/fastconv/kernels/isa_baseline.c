@@ -2,4 +2,4 @@
 #if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__)
 #  pragma GCC optimize("Os")
 #endif
-#include "table.inc.h"
+#include "isa.inc.h"

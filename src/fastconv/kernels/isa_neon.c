@@ -1,5 +1,5 @@
 /* The kernels for NEON. */
 #if defined(__aarch64__) || defined(_M_ARM64)
 #  define SIMD_NEON
-#  include "table.inc.h"
+#  include "isa.inc.h"
 #endif

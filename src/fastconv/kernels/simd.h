@@ -1,7 +1,7 @@
 /* The SIMD vocabulary: a handful of operations on vectors of `real`, for the ISA and the type that the including file chose.
 
-   Included once per ISA and type: define SIMD_AVX512, SIMD_AVX2, SIMD_NEON or none of them (the baseline), and REAL_BITS (32 or 64).
-   Between SIMD_BEGIN and SIMD_END the compiler may use that ISA, so that no file needs flags of its own. */
+   Included once per ISA and type: define SIMD_AVX512, SIMD_AVX2, SIMD_NEON or none of them (the baseline), and REAL_BITS, 32
+   at first and then 64. Between SIMD_BEGIN and SIMD_END the compiler may use that ISA, so that no file needs flags of its own. */
 
 #ifndef FASTCONV_SIMD_H
 #define FASTCONV_SIMD_H
@@ -32,7 +32,7 @@
 #  define NOINLINE static __declspec(noinline)
 #endif
 
-/* v_keep(x): x stays in a register from here on, rather than being loaded again wherever it is used. */
+/* v_keep(x): the compiler keeps x in a register from here on, rather than load it again at each use. */
 #if !defined(__GNUC__)
 #  define v_keep(x) ((void)0)
 #elif defined(__x86_64__)
@@ -43,24 +43,26 @@
 #  define v_keep(x) ((void)0)
 #endif
 
-/* prefetch_l2(p): the cache may fetch what lies there, readable or not. */
-#if defined(__GNUC__)
-#  define prefetch_l2(p) __builtin_prefetch(p, 0, 2)
-#else
-#  define prefetch_l2(p) ((void)(p))
+/* The name of a function or table for the type of this pass. */
+#define NAMED(name) SIMD_CAT(name##_f, REAL_BITS)
+#define LANES (VECTOR_BYTES * 8 / REAL_BITS)
+#define QUAD_LANES (VECTOR_BYTES < 16 ? 1 : 128 / REAL_BITS)
 #endif
+
+#if defined(SIMD_TYPE) == (REAL_BITS == 64) /* once for float, then once for double */
+#if REAL_BITS == 32
+#  define SIMD_TYPE
+#else
+#  undef SIMD_TYPE
 #endif
 
 #undef real
 #undef vec
-#undef LANES
-#undef QUAD_LANES
 #undef SIMD_NAME
 #undef SIMD_BEGIN
 #undef SIMD_END
 #undef VECTOR_BYTES
 #undef REGISTERS
-#undef NAMED
 #undef v_load
 #undef v_store
 #undef v_stream
@@ -87,19 +89,19 @@
 #undef v_min
 #if REAL_BITS == 32
 #  define real float
-#  define NAMED(name) SIMD_CAT(name, _f32)
 #else
 #  define real double
-#  define NAMED(name) SIMD_CAT(name, _f64)
 #endif
 
-/* v_fma(a, b, c) is a * b + c, rounded once. v_max(a, x) and v_min(a, x) return x if it is a NaN.
-   v_stream(p, x) stores past the caches, to an address that is a multiple of the vector's size.
-   v_even(a, b) and v_odd(a, b) are every other lane of a followed by b; v_low and v_high take lanes of a and b in turn, and
-   v_zip_low and v_zip_high do so within every quad, 16 bytes; v_even_quads and v_odd_quads are every other quad of a followed by b.
-   v_slide(a, b, i), where there is one, is what begins at lane i, a literal, of a followed by b.
-   v_load_mask(p, mask) loads the lanes whose bits are set and reads no others; ISAs without it do so lane by lane.
-   v_store_mask(p, mask, x) stores these lanes only. */
+/* v_load and v_store take any address; v_stream stores past the caches (non-temporal), to a multiple of VECTOR_BYTES.
+   v_splat(x) broadcasts x to all lanes. v_fma(a, b, c) is a * b + c, rounded once, or twice where there is no FMA.
+   v_max(a, x) and v_min(a, x) return x if it is a NaN.
+   v_even(a, b) and v_odd(a, b) are the even and the odd lanes of a followed by b; v_low(a, b) and v_high(a, b), their inverse,
+   are the two halves of a[0], b[0], a[1], b[1], ... A quad is 16 bytes: v_zip_low and v_zip_high are v_low and v_high within each
+   quad, v_even_quads and v_odd_quads are v_even and v_odd of whole quads.
+   v_slide(a, b, i), where there is one, is a followed by b from lane i on, i a literal.
+   v_load_mask(p, mask), where there is one, loads the lanes whose bits are set, others are zero and not read;
+   v_store_mask(p, mask, x), where there is one, stores these lanes only. */
 #if defined(SIMD_AVX512)
 #  include <immintrin.h>
 #  define SIMD_NAME avx512
@@ -249,7 +251,7 @@
 #    define v_low(a, b) vzip1q_f64(a, b)
 #    define v_high(a, b) vzip2q_f64(a, b)
 #  endif
-#elif defined(__SSE2__) || defined(_M_X64) /* what every x86-64 has: multiply, then add */
+#elif defined(__SSE2__) || defined(_M_X64) /* any x86-64: no FMA */
 #  include <emmintrin.h>
 #  define SIMD_NAME baseline
 #  define SIMD_BEGIN
@@ -316,5 +318,4 @@
 #  define v_even_quads(a, b) (a)
 #  define v_odd_quads(a, b) (b)
 #endif
-#define LANES (VECTOR_BYTES * 8 / REAL_BITS)
-#define QUAD_LANES (VECTOR_BYTES < 16 ? 1 : 128 / REAL_BITS)
+#endif

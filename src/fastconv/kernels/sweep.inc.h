@@ -1,72 +1,62 @@
-/* The sweep kernel: slide one kernel down some rows of one image, for filters that see a single channel.
+/* The sweeps: slide one kernel down some rows of one image, for filters that have a single channel.
 
-   map[i, pixel] = bias + sum over kernel rows u and taps v of weight[u, v] * image_row[i * stride + u][pixel * across + offset[v]],
-   in order. Input row r feeds output rows i with 0 <= r - i * stride < kernel_rows: its pixels are loaded once for all of them.
-   At the edges of an image masks leave out lanes, which count as zero and are not read. */
+   map[i, x] = bias + sum over kernel rows u and taps v of
+               weight[u, v] * image_row[i * stride_y + u][x * stride_x + offset[v]], in order.
+   Input row r belongs to the output rows i with 0 <= r - i * stride_y < kernel_rows: its pixels are loaded once for all of them.
+   At the borders of an image masks leave out lanes, which count as zeros and are not read. */
+#include "epilogue.inc.h"
+#include "expects.h"
+#include "kernels.h"
+#include "move.inc.h"
+#include "simd.h"
+#include "variants.h"
 
-INLINE void NAMED(store_part)(real *map, const unsigned mask, const vec sum) {
-#ifdef v_store_mask
-    v_store_mask(map, mask, sum);
-#else
-    real lanes[LANES];
-    if (mask == (1u << LANES) - 1) {
-        v_store(map, sum);
-        return;
-    }
-    v_store(lanes, sum);
-    for (int i = 0; i < LANES; i++)
-        if (mask >> i & 1) map[i] = lanes[i];
-#endif
+
+/* `shape`, what the sweep is compiled for, is a constant in each of its copies. */
+
+/* Load vector j of what a tap reads from `pixels` on, through mask v if it is at an edge. */
+INLINE vec NAMED(sweep_load)(const fc_sweep_variant shape, const fc_sweep *sweep, const real *pixels, const int j,
+                             const ptrdiff_t v) {
+    const int is_last = shape.masked && j == shape.vectors - 1;
+    pixels += shape.stride_x * (is_last ? sweep->last : j * LANES);
+    if (shape.masked && j == 0) return NAMED(load_part)(pixels, sweep->mask[v]);
+    return is_last ? NAMED(load_part)(pixels, sweep->last_mask[v]) : v_load(pixels);
 }
 
-/* What is known of a sweep when it is compiled: rows and vectors of the tile, taps in a row of the kernel and its strides
-   (0: not known), and whether the tile has edges. */
-#define SWEEP_SHAPE const int rows, const int vectors, const int taps, const int stride, const int across, const int edges
-#define SWEEP_GIVEN rows, vectors, taps, stride, across, edges
-#define SWEEP_SUMS vec (*sum)[SWEEP_MAX_VECTORS]
-
-/* Load vector j of what taps see from `pixels` on; v says which mask applies. */
-INLINE vec NAMED(sweep_load)(SWEEP_SHAPE, const real *pixels, const int j, const ptrdiff_t v, const fc_sweep *sweep) {
-    (void)rows, (void)taps, (void)stride;
-    pixels += across * (edges && j == vectors - 1 ? sweep->last : j * LANES);
-    return edges && j == 0             ? NAMED(load_part)(pixels, sweep->mask[v])
-           : edges && j == vectors - 1 ? NAMED(load_part)(pixels, sweep->last_mask[v])
-                                       : v_load(pixels);
-}
-
-/* Add what output rows first..last see of one tap, whose pixels are at hand. */
-INLINE void NAMED(sweep_tap)(SWEEP_SHAPE, SWEEP_SUMS, const int first, const int last, const vec *pixels, const real *weight,
-                             const ptrdiff_t weight_step) {
-    (void)rows, (void)taps, (void)across, (void)edges;
+/* Add the products of one tap, whose weight in output row 0 is given, to the output rows first..last. */
+INLINE void NAMED(sweep_tap)(const fc_sweep_variant shape, vec (*sum)[SWEEP_MAX_VECTORS], const int first, const int last,
+                             const vec *pixels, const real *weight, const ptrdiff_t kernel_row) {
     UNROLLED for (int i = first; i <= last; i++) {
-        const vec w = v_splat(weight[-i * stride * weight_step]);
-        UNROLLED for (int j = 0; j < vectors; j++) sum[i][j] = v_fma(w, pixels[j], sum[i][j]);
+        const vec w = v_splat(weight[-i * shape.stride_y * kernel_row]);
+        UNROLLED for (int j = 0; j < shape.vectors; j++) sum[i][j] = v_fma(w, pixels[j], sum[i][j]);
     }
 }
 
-/* Add what output rows first..last see of tap v in an input row, and of the next tap if `across` is 2 and there is one. */
-INLINE void NAMED(sweep_taps)(SWEEP_SHAPE, SWEEP_SUMS, const int first, const int last, const ptrdiff_t v, const int single,
-                              const real *image, const real *weight, const fc_sweep *sweep) {
+/* Add the products of tap v of an input row; with stride_x 2 those of tap v + 1 as well, unless v is a single one. */
+INLINE void NAMED(sweep_taps)(const fc_sweep_variant shape, const fc_sweep *sweep, vec (*sum)[SWEEP_MAX_VECTORS],
+                              const int first, const int last, const ptrdiff_t v, const int single, const real *image,
+                              const real *weight) {
+    const ptrdiff_t kernel_row = shape.kernel ? shape.kernel : sweep->taps;
     vec pixels[SWEEP_MAX_VECTORS], next[SWEEP_MAX_VECTORS];
-    const ptrdiff_t weight_step = taps ? taps : sweep->taps;
     image += sweep->offset[v];
-    UNROLLED for (int j = 0; j < vectors; j++) {
-        pixels[j] = NAMED(sweep_load)(SWEEP_GIVEN, image, j, v, sweep);
-        if (across == 2) {
-            const vec a = pixels[j], b = NAMED(sweep_load)(SWEEP_GIVEN, image + LANES, j, v + 1, sweep);
+    UNROLLED for (int j = 0; j < shape.vectors; j++) {
+        pixels[j] = NAMED(sweep_load)(shape, sweep, image, j, v);
+        if (shape.stride_x == 2) {
+            const vec a = pixels[j], b = NAMED(sweep_load)(shape, sweep, image + LANES, j, v + 1);
             pixels[j] = v_even(a, b);
             next[j] = v_odd(a, b);
         }
         v_keep(pixels[j]);
     }
-    NAMED(sweep_tap)(SWEEP_GIVEN, sum, first, last, pixels, weight + v, weight_step);
-    if (across == 2 && !single) NAMED(sweep_tap)(SWEEP_GIVEN, sum, first, last, next, weight + v + 1, weight_step);
+    NAMED(sweep_tap)(shape, sum, first, last, pixels, weight + v, kernel_row);
+    if (shape.stride_x == 2 && !single) NAMED(sweep_tap)(shape, sum, first, last, next, weight + v + 1, kernel_row);
 }
 
 #ifdef v_slide
-/* Add all taps of one row, which see pixels side by side, in pairs: for loads across lines are slow, vectors are put together from
-   what is loaded once, and used for both taps of a pair. */
-INLINE void NAMED(slide_row)(const int vectors, SWEEP_SUMS, const real *image, const real *weight, const ptrdiff_t taps) {
+/* Add the products of all taps of one row, which read neighbouring pixels, in pairs: loads across cache lines are slow, so vectors
+   are put together in registers, and each serves both taps of a pair. */
+INLINE void NAMED(slide_row)(const int vectors, vec (*sum)[SWEEP_MAX_VECTORS], const real *image, const real *weight,
+                             const ptrdiff_t taps) {
     ROLLED for (ptrdiff_t v = 0; v < taps; v += 2 * SWEEP_PAIR) {
         const ptrdiff_t some = taps - v < 2 * SWEEP_PAIR ? taps - v : 2 * SWEEP_PAIR;
         vec seen[SWEEP_MAX_VECTORS + 2 * SWEEP_PAIR / LANES], slid[SWEEP_MAX_VECTORS + SWEEP_PAIR / LANES];
@@ -75,7 +65,7 @@ INLINE void NAMED(slide_row)(const int vectors, SWEEP_SUMS, const real *image, c
             const ptrdiff_t left = some - 1 - (j - vectors) * LANES, lanes = left < 0 ? 0 : left < LANES ? left : LANES;
             seen[j] = v_load_mask(image + v + j * LANES, (1u << lanes) - 1);
         }
-#  define SLIDE(i) \
+#  define SLIDE(i) /* v_slide takes a literal */ \
     if (i < some) { \
         UNROLLED for (int j = 0; j < vectors + SWEEP_PAIR / LANES; j++) \
             slid[j] = v_slide(seen[j + i / LANES], seen[j + i / LANES + 1], i % LANES); \
@@ -93,98 +83,85 @@ INLINE void NAMED(slide_row)(const int vectors, SWEEP_SUMS, const real *image, c
 }
 #endif
 
-INLINE void NAMED(sweep_row)(SWEEP_SHAPE, SWEEP_SUMS, const int first, const int last, const ptrdiff_t r, const fc_sweep *sweep) {
-    const real *image = (const real *)sweep->image_row[r] + across * sweep->column;
-    const real *weight = (const real *)sweep->weight + r * (taps ? taps : sweep->taps);
+/* Add the products of input row r, all taps, to the output rows first..last. */
+INLINE void NAMED(sweep_row)(const fc_sweep_variant shape, const fc_sweep *sweep, vec (*sum)[SWEEP_MAX_VECTORS],
+                             const int first, const int last, const ptrdiff_t r) {
+    const real *image = (const real *)sweep->image_row[r] + shape.stride_x * sweep->column;
+    const real *weight = (const real *)sweep->weight + r * (shape.kernel ? shape.kernel : sweep->taps);
 #ifdef v_slide
-    if (rows == 1 && !edges) {
-        NAMED(slide_row)(vectors, sum, image + sweep->offset[0], weight, sweep->taps);
+    if (shape.rows == 1 && !shape.masked) {
+        NAMED(slide_row)(shape.vectors, sum, image + sweep->offset[0], weight, sweep->taps);
         return;
     }
 #endif
-    if (taps == 3) {
-        UNROLLED for (int v = 0; v < 3; v += across)
-            NAMED(sweep_taps)(SWEEP_GIVEN, sum, first, last, v, v == 2, image, weight, sweep);
+    if (shape.kernel == 3) {
+        UNROLLED for (int v = 0; v < 3; v += shape.stride_x)
+            NAMED(sweep_taps)(shape, sweep, sum, first, last, v, v == 2, image, weight);
     } else {
         ptrdiff_t v = 0;
-        ROLLED for (; v <= sweep->taps - across; v += across)
-            NAMED(sweep_taps)(SWEEP_GIVEN, sum, first, last, v, 0, image, weight, sweep);
-        if (across == 2 && v < sweep->taps) NAMED(sweep_taps)(SWEEP_GIVEN, sum, first, last, v, 1, image, weight, sweep);
+        ROLLED for (; v <= sweep->taps - shape.stride_x; v += shape.stride_x)
+            NAMED(sweep_taps)(shape, sweep, sum, first, last, v, 0, image, weight);
+        if (shape.stride_x == 2 && v < sweep->taps) NAMED(sweep_taps)(shape, sweep, sum, first, last, v, 1, image, weight);
     }
 }
 
-INLINE void NAMED(sweep)(SWEEP_SHAPE, const int kernel_rows, const fc_sweep *sweep) {
+/* Add the products of all input rows, for a kernel of known size. */
+INLINE void NAMED(sweep_kernel)(const fc_sweep_variant shape, const fc_sweep *sweep, vec (*sum)[SWEEP_MAX_VECTORS]) {
+    const int rows = (int)shape.rows, kernel = (int)shape.kernel, stride = (int)shape.stride_y;
+    UNROLLED for (int r = 0; r < (rows - 1) * stride + kernel; r++)
+        NAMED(sweep_row)(shape, sweep, sum, r < kernel ? 0 : (r - kernel) / stride + 1,
+                         r / stride < rows ? r / stride : rows - 1, r);
+}
+
+/* Add the products of all input rows, for a kernel of any size: those in the middle belong to all output rows. */
+INLINE void NAMED(sweep_any)(const fc_sweep_variant shape, const fc_sweep *sweep, vec (*sum)[SWEEP_MAX_VECTORS]) {
+    const int rows = (int)shape.rows;
+    UNROLLED for (int r = 0; r < rows - 1; r++) NAMED(sweep_row)(shape, sweep, sum, 0, r, r);
+    ROLLED for (ptrdiff_t r = rows - 1; r < sweep->kernel_rows; r++) NAMED(sweep_row)(shape, sweep, sum, 0, rows - 1, r);
+    UNROLLED for (int r = 0; r < rows - 1; r++)
+        NAMED(sweep_row)(shape, sweep, sum, r + 1, rows - 1, sweep->kernel_rows + r);
+}
+
+INLINE void NAMED(sweep)(const fc_sweep_variant shape, const fc_sweep *sweep) {
+    const int rows = (int)shape.rows, vectors = (int)shape.vectors, masked = (int)shape.masked;
     vec sum[SWEEP_MAX_ROWS][SWEEP_MAX_VECTORS];
+    expects(sweep->weight && sweep->offset && sweep->image_row && sweep->map && sweep->low <= sweep->high);
+    expects(shape.kernel ? sweep->kernel_rows == shape.kernel && sweep->taps == shape.kernel : sweep->kernel_rows >= rows);
+    expects(sweep->taps > 0 && sweep->column >= 0);
+    expects(masked ? sweep->mask && sweep->last >= 0 : sweep->last == (vectors - 1) * LANES);
+    expects(!(masked && vectors > 1) || sweep->last_mask);
+    expects(!sweep->nontemporal || sweep->map_step * sizeof(real) % VECTOR_BYTES == 0);
+    expects(!sweep->nontemporal || (size_t)((real *)sweep->map + sweep->column) % VECTOR_BYTES == 0);
     UNROLLED for (int i = 0; i < rows; i++)
         UNROLLED for (int j = 0; j < vectors; j++) sum[i][j] = v_splat((real)sweep->bias);
-    if (kernel_rows) { /* every input row is a piece of code of its own */
-        UNROLLED for (int r = 0; r < (rows - 1) * stride + kernel_rows; r++)
-            NAMED(sweep_row)(SWEEP_GIVEN, sum, r < kernel_rows ? 0 : (r - kernel_rows) / stride + 1,
-                             r / stride < rows ? r / stride : rows - 1, r, sweep);
-    } else { /* input rows that all output rows see, and before and after them those that only some see */
-        UNROLLED for (int r = 0; r < rows - 1; r++)
-            NAMED(sweep_row)(SWEEP_GIVEN, sum, 0, r, r, sweep);
-        ROLLED for (ptrdiff_t r = rows - 1; r < sweep->kernel_rows; r++)
-            NAMED(sweep_row)(SWEEP_GIVEN, sum, 0, rows - 1, r, sweep);
-        UNROLLED for (int r = 0; r < rows - 1; r++)
-            NAMED(sweep_row)(SWEEP_GIVEN, sum, r + 1, rows - 1, sweep->kernel_rows + r, sweep);
-    }
+    if (shape.kernel)
+        NAMED(sweep_kernel)(shape, sweep, sum);
+    else
+        NAMED(sweep_any)(shape, sweep, sum);
     const vec low = v_splat((real)sweep->low), high = v_splat((real)sweep->high);
-    const ptrdiff_t map_step = sweep->map_step, last = edges ? sweep->last : (vectors - 1) * LANES;
+    const ptrdiff_t map_step = sweep->map_step, last = masked ? sweep->last : (vectors - 1) * LANES;
     const int nontemporal = sweep->nontemporal;
     real *map = (real *)sweep->map + sweep->column;
     UNROLLED for (int i = 0; i < rows; i++, map += map_step)
         UNROLLED for (int j = 0; j < vectors; j++) {
-            const vec clipped = v_min(high, v_max(low, sum[i][j]));
-            if (edges && vectors == 1)
-                NAMED(store_part)(map, sweep->store_mask, clipped);
-            else if (nontemporal)
-                v_stream(map + (j == vectors - 1 ? last : j * LANES), clipped);
+            const vec pixels = NAMED(clip)(sum[i][j], low, high);
+            if (masked && vectors == 1)
+                NAMED(store_part)(map, sweep->store_mask, pixels);
             else
-                v_store(map + (j == vectors - 1 ? last : j * LANES), clipped);
+                NAMED(store)(map + (j == vectors - 1 ? last : j * LANES), pixels, nontemporal);
         }
 }
 
-#define SWEEP(rows, vectors, kernel, stride, across, edges) \
-    NOINLINE void NAMED(sweep_##rows##_##vectors##_##kernel##_##stride##_##across##_##edges)(const fc_sweep *sweep) { \
-        NAMED(sweep)(rows, vectors, kernel, stride, across, edges, kernel, sweep); \
+#define SWEEP_NAME(rows, vectors, kernel, stride_y, stride_x, masked) \
+    NAMED(sweep_##rows##_##vectors##_##kernel##_##stride_y##_##stride_x##_##masked)
+#define SWEEP(rows, vectors, kernel, stride_y, stride_x, masked) \
+    NOINLINE void SWEEP_NAME(rows, vectors, kernel, stride_y, stride_x, masked)(const fc_sweep *sweep) { \
+        NAMED(sweep)((fc_sweep_variant){rows, vectors, kernel, stride_y, stride_x, masked, NULL}, sweep); \
     }
+#define SWEEP_ROW(rows, vectors, kernel, stride_y, stride_x, masked) \
+    {rows, vectors, kernel, stride_y, stride_x, masked, SWEEP_NAME(rows, vectors, kernel, stride_y, stride_x, masked)},
 SWEEPS(SWEEP)
+static const fc_sweep_variant NAMED(sweeps)[] = {SWEEPS(SWEEP_ROW) {0, 0, 0, 0, 0, 0, NULL}};
+#undef SWEEP_NAME
 #undef SWEEP
-#undef SWEEP_SHAPE
-#undef SWEEP_GIVEN
-#undef SWEEP_SUMS
-
-/* The stack kernel: the same sums for LANES maps at once, each from a channel of its own: a vector holds one pixel of LANES channels,
-   so that no load crosses a line of memory, and no map is too narrow.
-
-   map[pixel] = bias + sum over kernel rows u and taps v of weight[u, v] * image_row[u][pixel * across + v - pad], in order.
-   What lies beyond the image, rows that are NULL and columns on either side, is zero and skipped if that is allowed. */
-INLINE void NAMED(stack)(const int pixels, const int taps, const int across, const fc_stack *stack) {
-    vec sum[STACK_MAX_PIXELS];
-    const ptrdiff_t start = stack->column * across - stack->pad, columns = stack->columns;
-    const real *weight = stack->weight;
-    real *map = (real *)stack->map + stack->column * LANES;
-    const int skip_zeros = stack->skip_zeros;
-    UNROLLED for (int j = 0; j < pixels; j++) sum[j] = v_load((const real *)stack->bias);
-    ROLLED for (ptrdiff_t u = 0; u < stack->kernel_rows; u++, weight += taps * LANES) {
-        const real *image = stack->image_row[u];
-        const ptrdiff_t first = -start, last = image ? columns - start : first;
-        vec w[STACK_MAX_TAPS];
-        if (!image && skip_zeros) continue;
-        UNROLLED for (int v = 0; v < taps; v++) w[v] = v_load(weight + v * LANES);
-        UNROLLED for (int i = 0; i < (pixels - 1) * across + taps; i++) {
-            const int inside = first <= i && i < last;
-            if (!inside && skip_zeros) continue;
-            const vec x = inside ? v_load(image + (start + i) * LANES) : v_splat(0);
-            UNROLLED for (int j = 0; j < pixels; j++)
-                if (0 <= i - j * across && i - j * across < taps) sum[j] = v_fma(w[i - j * across], x, sum[j]);
-        }
-    }
-    UNROLLED for (int j = 0; j < pixels; j++) v_store(map + j * LANES, sum[j]);
-}
-
-#define STACK(pixels, taps, across) \
-    NOINLINE void NAMED(stack_##pixels##_##taps##_##across)(const fc_stack *stack) { NAMED(stack)(pixels, taps, across, stack); }
-STACKS(STACK)
-#undef STACK
+#undef SWEEP_ROW

@@ -1,12 +1,18 @@
-/* The pieces of a Winograd convolution: transforms of runs of vectors along one axis, and the way between an image's channels
-   and vectors that hold one pixel of LANES channels.
+/* The micro-kernels of Winograd convolution: transforms along one axis, by the matrices of one form.
 
-   A form computes `outputs` sums of `taps` products, `stride` inputs apart, with one product per position instead:
-   sums = A ((G taps) * (B inputs)). Its points are 0 (if there is an even number of positions), pairs of a and -a, and infinity,
-   so rows of B that belong to a pair share their even and their odd inputs, and half of the rest is zero. With stride 2 every
-   other input belongs to a form of its own, for every other tap. */
+   A form F(outputs, taps) with a stride computes `outputs` sums of `taps` products with one product per position instead:
+   sums = A ((G taps) * (B inputs)), positions = stride * (outputs - 1) + taps. Its points are 0 (if the number of positions is
+   even), pairs of a and -a, and infinity, so rows of B that belong to a pair share their even and their odd inputs, and half of
+   the other rows is zero. With stride 2, the even and the odd inputs (phases) belong to forms of their own, for the even and the
+   odd taps; the positions of phase 0 come first. */
+#include "epilogue.inc.h"
+#include "expects.h"
+#include "kernels.h"
+#include "move.inc.h"
+#include "simd.h"
+#include "variants.h"
 
-/* out[i] = sum over j of B[i, j] in[j], for a form of so many positions; B has rows of row_step, inputs of every column_step. */
+/* out[i] = sum over j of B[i, j] in[j], for one phase: rows of B are row_step apart, its inputs column_step. */
 INLINE void NAMED(forward_phase)(const int positions, const int taps, const real *B, const int row_step, const int column_step,
                                  const vec *in, vec *out) {
     const int zero = positions % 2 == 0, last = positions - 1;
@@ -33,7 +39,7 @@ INLINE void NAMED(forward_phase)(const int positions, const int taps, const real
     out[last] = infinity;
 }
 
-/* out[k] += sum over i of A[k, i] in[i], for a form of so many positions. */
+/* out[k] += sum over i of A[k, i] in[i], for one phase: rows of A are row_step apart. */
 INLINE void NAMED(inverse_phase)(const int positions, const int outputs, const int taps, const real *A, const int row_step,
                                  const vec *in, vec *out) {
     const int zero = positions % 2 == 0, last = positions - 1;
@@ -70,17 +76,17 @@ INLINE void NAMED(inverse)(const int outputs, const int taps, const int stride, 
         NAMED(inverse_phase)(positions - first, outputs, taps - first_taps, A + first, positions, in + first, out);
 }
 
-/* Transform `items` vectors of every run: to[run, item, i] from from[run, item, j]. */
 INLINE void NAMED(transform)(const int outputs, const int taps, const int stride, const int inverse, const fc_transform *t) {
     const int positions = POSITIONS(outputs, taps, stride), results = inverse ? outputs : positions;
+    expects(t->matrix && t->to && t->items >= 0 && t->runs >= 0);
+    for (int j = 0; j < positions; j++) expects(t->from[j]);
     for (ptrdiff_t run = 0; run < t->runs; run++) {
         const ptrdiff_t item_step = t->item_step, to_item_step = t->to_item_step, to_step = t->to_step;
         const real *from[TRANSFORM_MAX_POSITIONS];
         real *to = (real *)t->to + run * t->to_run_step;
         UNROLLED for (int j = 0; j < positions; j++) from[j] = (const real *)t->from[j] + run * t->run_step;
         ROLLED for (ptrdiff_t item = 0; item < t->items; item++) {
-            vec in[TRANSFORM_MAX_POSITIONS];
-            vec out[TRANSFORM_MAX_POSITIONS];
+            vec in[TRANSFORM_MAX_POSITIONS], out[TRANSFORM_MAX_POSITIONS];
             UNROLLED for (int j = 0; j < positions; j++) in[j] = v_load(from[j] + item * item_step);
             if (inverse)
                 NAMED(inverse)(outputs, taps, stride, t->matrix, in, out);
@@ -91,21 +97,13 @@ INLINE void NAMED(transform)(const int outputs, const int taps, const int stride
     }
 }
 
-INLINE int NAMED(has_nan)(const vec x) {
-    real lanes[LANES];
-    int nans = 0;
-    v_store(lanes, x);
-    for (int i = 0; i < LANES; i++) nans |= lanes[i] != lanes[i];
-    return nans;
-}
-
-/* Blend so many filters at a time, which share what is loaded of the tiles. */
-INLINE void NAMED(winograd_few_filters)(const int outputs, const int taps, const int stride, const int filters, const fc_winograd_few *blend,
-                                 const ptrdiff_t f, const ptrdiff_t run) {
+/* Compute `filters` filters from f on, which share the loads of the tiles, for one run. */
+INLINE void NAMED(few_filters)(const int outputs, const int taps, const int stride, const int filters,
+                               const fc_winograd_few *few, const ptrdiff_t f, const ptrdiff_t run) {
     const int positions = POSITIONS(outputs, taps, stride);
-    const ptrdiff_t channels = blend->channels, to_step = blend->runs * LANES;
-    const real *weight = (const real *)blend->weight + run * channels * positions * LANES + f;
-    const real *tile = (const real *)blend->tiles + run * channels * positions * LANES;
+    const ptrdiff_t channels = few->channels, to_step = few->runs * LANES;
+    const real *weight = (const real *)few->weight + run * channels * positions * LANES + f;
+    const real *tile = (const real *)few->tiles + run * channels * positions * LANES;
     vec sum[FEW_MAX_FILTERS][TRANSFORM_MAX_POSITIONS];
     UNROLLED for (int i = 0; i < positions; i++)
         UNROLLED for (int k = 0; k < filters; k++) sum[k][i] = v_splat(0);
@@ -114,49 +112,40 @@ INLINE void NAMED(winograd_few_filters)(const int outputs, const int taps, const
             const vec pixels = v_load(tile + i * LANES);
             UNROLLED for (int k = 0; k < filters; k++) sum[k][i] = v_fma(v_splat(weight[i * LANES + k]), pixels, sum[k][i]);
         }
-    real *to = (real *)blend->to + f * outputs * to_step + run * LANES;
+    real *to = (real *)few->to + f * outputs * to_step + run * LANES;
     UNROLLED for (int k = 0; k < filters; k++) {
         vec out[TRANSFORM_MAX_POSITIONS];
-        NAMED(inverse)(outputs, taps, stride, blend->matrix, sum[k], out);
+        NAMED(inverse)(outputs, taps, stride, few->matrix, sum[k], out);
         UNROLLED for (int i = 0; i < outputs; i++) v_store(to + (k * outputs + i) * to_step, out[i]);
     }
 }
 
-INLINE void NAMED(winograd_few)(const int outputs, const int taps, const int stride, const fc_winograd_few *blend) {
-    const int most = (REGISTERS - 4) / POSITIONS(outputs, taps, stride);
-    const int filters = most < FEW_MAX_FILTERS ? most : FEW_MAX_FILTERS;
+INLINE void NAMED(winograd_few)(const int outputs, const int taps, const int stride, const fc_winograd_few *few) {
+    const int fit = (REGISTERS - 4) / POSITIONS(outputs, taps, stride); /* filters whose sums are in registers, beside 4 others */
+    const int filters = fit < FEW_MAX_FILTERS ? fit : FEW_MAX_FILTERS;
     ptrdiff_t f = 0;
-    for (; f + filters <= blend->filters; f += filters)
-        for (ptrdiff_t run = 0; run < blend->runs; run++) NAMED(winograd_few_filters)(outputs, taps, stride, filters, blend, f, run);
-    for (; f < blend->filters; f++)
-        for (ptrdiff_t run = 0; run < blend->runs; run++) NAMED(winograd_few_filters)(outputs, taps, stride, 1, blend, f, run);
+    expects(few->matrix && few->weight && few->tiles && few->to && few->channels > 0 && few->runs > 0);
+    expects(0 < few->filters && few->filters <= LANES);
+    for (; f + filters <= few->filters; f += filters)
+        for (ptrdiff_t run = 0; run < few->runs; run++) NAMED(few_filters)(outputs, taps, stride, filters, few, f, run);
+    for (; f < few->filters; f++)
+        for (ptrdiff_t run = 0; run < few->runs; run++) NAMED(few_filters)(outputs, taps, stride, 1, few, f, run);
 }
 
-/* Interleave `count` vectors, a power of two: pixel i of all of them, then pixel i + 1. */
-INLINE void NAMED(interleave)(const int count, vec *row) {
-    vec zipped[TRANSFORM_MAX_POSITIONS];
-    UNROLLED for (int done = 1; done < count; done *= 2) {
-        UNROLLED for (int i = 0; i < count / 2; i++) {
-            zipped[2 * i] = v_low(row[i], row[i + count / 2]);
-            zipped[2 * i + 1] = v_high(row[i], row[i + count / 2]);
-        }
-        UNROLLED for (int i = 0; i < count; i++) row[i] = zipped[i];
-    }
-}
-
-INLINE int NAMED(inverse_rows)(const int outputs, const int taps, const int stride, const fc_inverse_rows *finish) {
+INLINE int NAMED(inverse_rows)(const int outputs, const int taps, const int stride, const fc_inverse_rows *request) {
     const int positions = POSITIONS(outputs, taps, stride);
-    const vec low = v_splat((real)finish->low), high = v_splat((real)finish->high), bias = v_splat((real)finish->bias);
-    const int clips = finish->low > -INFINITY || finish->high < INFINITY;
-    const ptrdiff_t rows = finish->rows, row_step = finish->row_step, columns = finish->columns;
-    const real *from = finish->from, *prefetch = finish->prefetch, *matrix = finish->matrix;
-    real *map = finish->map;
-    const int nontemporal = finish->nontemporal && sizeof(vec) == 64 && (size_t)map % sizeof(vec) == 0 && row_step % LANES == 0;
-    vec finite = v_splat(0); /* NaN as soon as something is not */
-    if (outputs & (outputs - 1)) return 0;
+    const vec low = v_splat((real)request->low), high = v_splat((real)request->high), bias = v_splat((real)request->bias);
+    const int clips = request->low > -INFINITY || request->high < INFINITY;
+    const ptrdiff_t rows = request->rows, row_step = request->row_step, columns = request->columns;
+    const real *from = request->from, *prefetch = request->prefetch, *matrix = request->matrix;
+    real *map = request->map;
+    const int streams = request->nontemporal && sizeof(vec) == 64 && (size_t)map % sizeof(vec) == 0 && row_step % LANES == 0;
+    vec finite = v_splat(0); /* NaN once a sum is not finite: 0 * infinity is NaN */
+    expects(outputs != 3 && matrix && from && map && request->low <= request->high);
+    expects(rows > 0 && 0 < columns && columns <= outputs * LANES);
+    if (outputs == 3) return 0; /* nothing interleaves three */
     ROLLED for (ptrdiff_t row = 0; row < rows; row++, from += positions * LANES, map += row_step, prefetch += row_step) {
-        vec in[TRANSFORM_MAX_POSITIONS];
-        vec out[TRANSFORM_MAX_POSITIONS];
+        vec in[TRANSFORM_MAX_POSITIONS], out[TRANSFORM_MAX_POSITIONS];
         UNROLLED for (int i = 0; i < positions; i++) in[i] = v_load(from + i * LANES);
         NAMED(inverse)(outputs, taps, stride, matrix, in, out);
         vec total = out[0];
@@ -164,15 +153,13 @@ INLINE int NAMED(inverse_rows)(const int outputs, const int taps, const int stri
         finite = v_fma(total, v_splat(0), finite);
         UNROLLED for (int k = 0; k < outputs; k++) out[k] = v_add(out[k], bias);
         if (clips)
-            UNROLLED for (int k = 0; k < outputs; k++) out[k] = v_min(high, v_max(low, out[k]));
+            UNROLLED for (int k = 0; k < outputs; k++) out[k] = NAMED(clip)(out[k], low, high);
         NAMED(interleave)(outputs, out);
         UNROLLED for (int k = 0; k < outputs; k++) {
             const ptrdiff_t inside = columns - k * LANES;
-            if (!nontemporal) prefetch_l2(prefetch + k * LANES);
-            if (inside >= LANES && nontemporal)
-                v_stream(map + k * LANES, out[k]);
-            else if (inside >= LANES)
-                v_store(map + k * LANES, out[k]);
+            if (!streams) prefetch_l2(prefetch + k * LANES);
+            if (inside >= LANES)
+                NAMED(store)(map + k * LANES, out[k], streams);
             else if (inside > 0)
                 NAMED(store_part)(map + k * LANES, (1u << inside) - 1, out[k]);
         }
@@ -180,82 +167,31 @@ INLINE int NAMED(inverse_rows)(const int outputs, const int taps, const int stri
     return NAMED(has_nan)(finite);
 }
 
+#define FORM_NAME(name, outputs, taps, stride) NAMED(name##_##outputs##_##taps##_##stride)
 #define FORM(outputs, taps, stride) \
-    NOINLINE void NAMED(forward_##outputs##_##taps##_##stride)(const fc_transform *transform) { \
+    NOINLINE void FORM_NAME(forward, outputs, taps, stride)(const fc_transform *transform) { \
         NAMED(transform)(outputs, taps, stride, 0, transform); \
     } \
-    NOINLINE void NAMED(inverse_##outputs##_##taps##_##stride)(const fc_transform *transform) { \
+    NOINLINE void FORM_NAME(inverse, outputs, taps, stride)(const fc_transform *transform) { \
         NAMED(transform)(outputs, taps, stride, 1, transform); \
     } \
-    NOINLINE void NAMED(winograd_few_##outputs##_##taps##_##stride)(const fc_winograd_few *blend) { \
-        NAMED(winograd_few)(outputs, taps, stride, blend); \
+    NOINLINE void FORM_NAME(winograd_few, outputs, taps, stride)(const fc_winograd_few *few) { \
+        NAMED(winograd_few)(outputs, taps, stride, few); \
     } \
-    NOINLINE int NAMED(inverse_rows_##outputs##_##taps##_##stride)(const fc_inverse_rows *finish) { \
-        return NAMED(inverse_rows)(outputs, taps, stride, finish); \
+    NOINLINE int FORM_NAME(inverse_rows, outputs, taps, stride)(const fc_inverse_rows *request) { \
+        return NAMED(inverse_rows)(outputs, taps, stride, request); \
     }
+#define FORM_ROW(outputs, taps, stride) \
+    {outputs, taps, stride, FORM_NAME(forward, outputs, taps, stride), FORM_NAME(inverse, outputs, taps, stride), \
+     FORM_NAME(winograd_few, outputs, taps, stride), FORM_NAME(inverse_rows, outputs, taps, stride)},
 FORMS(FORM)
+static const fc_form NAMED(forms)[] = {FORMS(FORM_ROW) {0, 0, 0, NULL, NULL, NULL, NULL}};
+#undef FORM_NAME
 #undef FORM
+#undef FORM_ROW
 #undef POSITIONS
 
-/* Lay rows of numbers side by side: to[p * LANES + i] = from[i * from_step + p], zero for i of `rows` and more.
-   from + p can be read for `before` numbers in front of 0 and `room` from there on; to + p * LANES can be store_mask
-   for LANES numbers p on either side. */
-static void NAMED(gather)(void *to, const void *from, ptrdiff_t from_step, ptrdiff_t rows, ptrdiff_t count, ptrdiff_t before,
-                          ptrdiff_t room) {
-    real *out = to;
-    const real *in = from;
-    ptrdiff_t p = 0;
-    for (; p + LANES / 8 < count && LANES <= before + room; p += LANES) {
-        const ptrdiff_t at = p < room - LANES ? p : room - LANES; /* the last vector moves back */
-        vec pixels[LANES];
-        UNROLLED for (int i = 0; i < LANES; i++) pixels[i] = i < rows ? v_load(in + i * from_step + at) : v_splat(0);
-        NAMED(transpose_vectors)(pixels);
-        UNROLLED for (int i = 0; i < LANES; i++) v_store(out + (at + i) * LANES, pixels[i]);
-    }
-    for (; p < count; p++)
-        for (ptrdiff_t i = 0; i < LANES; i++) out[p * LANES + i] = i < rows ? in[i * from_step + p] : 0;
-}
-
-/* The way back: to[i * to_step + p] = from[p * LANES + i] + bias[i], packed between low and high, for i of fewer than `rows`;
-   what is nontemporal is store_mask past the caches, by vectors that are lines of them.
-   Returns 1 if a number was NaN or infinite, else 0. */
-static int NAMED(scatter)(void *to, ptrdiff_t to_step, ptrdiff_t rows, const void *from, ptrdiff_t count, const void *bias,
-                          double low_, double high_, int nontemporal) {
-    const vec low = v_splat((real)low_), high = v_splat((real)high_);
-    const int bypasses = nontemporal && sizeof(vec) == 64 && (size_t)to % sizeof(vec) == 0 && to_step % LANES == 0;
-    vec finite = v_splat(0); /* NaN as soon as something is not */
-    ptrdiff_t p = 0;
-    for (; p + LANES / 8 < count; p += LANES) {
-        const ptrdiff_t inside = count - p;
-        vec maps[LANES];
-        UNROLLED for (int i = 0; i < LANES; i++) {
-            maps[i] = i < inside ? v_load((const real *)from + (p + i) * LANES) : v_splat(0);
-            finite = v_fma(maps[i], v_splat(0), finite);
-        }
-        NAMED(transpose_vectors)(maps);
-        UNROLLED for (int i = 0; i < LANES; i++) {
-            if (i >= rows) break;
-            const vec map = v_min(high, v_max(low, v_add(maps[i], v_splat(((const real *)bias)[i]))));
-            if (bypasses && inside >= LANES)
-                v_stream((real *)to + i * to_step + p, map);
-            else
-                NAMED(store_part)((real *)to + i * to_step + p, inside < LANES ? (1u << inside) - 1 : (1u << LANES) - 1, map);
-        }
-    }
-    for (; p < count; p++) {
-        const vec pixel = v_load((const real *)from + p * LANES);
-        real lanes[LANES];
-        finite = v_fma(pixel, v_splat(0), finite);
-        v_store(lanes, pixel);
-        for (ptrdiff_t i = 0; i < rows; i++) {
-            const real map = lanes[i] + ((const real *)bias)[i];
-            ((real *)to)[i * to_step + p] = map < low_ ? (real)low_ : map > high_ ? (real)high_ : map;
-        }
-    }
-    return NAMED(has_nan)(finite);
-}
-
-/* Transform weights by any matrix: to[run, i] = sum over j of matrix[i, j] from[j][run]. */
+/* The product of a dense matrix, G, with the taps of some filters. */
 INLINE void NAMED(transform_filter_taps)(const int taps, const fc_transform *t, const ptrdiff_t results) {
     for (ptrdiff_t run = 0; run < t->runs; run++) {
         real *to = (real *)t->to + run * t->to_run_step;
@@ -271,6 +207,7 @@ INLINE void NAMED(transform_filter_taps)(const int taps, const fc_transform *t, 
 }
 
 static void NAMED(transform_filter)(const fc_transform *t, ptrdiff_t results, ptrdiff_t taps) {
+    expects(t->matrix && t->to && t->from[0] && results > 0 && (taps == 1 || (3 <= taps && taps <= 5)));
     switch (taps) {
     case 1: NAMED(transform_filter_taps)(1, t, results); break;
     case 3: NAMED(transform_filter_taps)(3, t, results); break;

@@ -1,0 +1,53 @@
+/* The epilogue: how a sum becomes a pixel of a map. It is clipped to low..high, which is where ReLU and ReLU6 are, and stored;
+   the bias is already in it. A NaN stays a NaN. */
+#include "kernels.h"
+#include "simd.h"
+
+#if defined(EPILOGUE) == (REAL_BITS == 64) /* once for float, then once for double */
+#if REAL_BITS == 32
+#  define EPILOGUE
+#else
+#  undef EPILOGUE
+#endif
+
+INLINE vec NAMED(clip)(const vec sum, const vec low, const vec high) { return v_min(high, v_max(low, sum)); }
+
+/* Store a vector whose address is aligned if it is nontemporal. */
+INLINE void NAMED(store)(real *map, const vec pixels, const int nontemporal) {
+    if (nontemporal)
+        v_stream(map, pixels);
+    else
+        v_store(map, pixels);
+}
+
+/* Store the lanes whose bits are set in mask. */
+INLINE void NAMED(store_part)(real *map, const unsigned mask, const vec pixels) {
+#ifdef v_store_mask
+    v_store_mask(map, mask, pixels);
+#else
+    real lanes[LANES];
+    if (mask == (1u << LANES) - 1) {
+        v_store(map, pixels);
+        return;
+    }
+    v_store(lanes, pixels);
+    for (int i = 0; i < LANES; i++)
+        if (mask >> i & 1) map[i] = lanes[i];
+#endif
+}
+
+/* Finish a register tile: if it has had no bias, add what the map holds; clip; store row i of vector j at map[j] + i * map_step. */
+INLINE void NAMED(finish_tile)(const int rows, const int vectors, vec (*sum)[TILE_MAX_VECTORS], real *const *map,
+                               const ptrdiff_t map_step, const int adds, const double low, const double high) {
+    const vec lowest = v_splat((real)low), highest = v_splat((real)high);
+    if (adds) /* before any store: the last vector of a row may lie over its neighbour */
+        UNROLLED for (int i = 0; i < rows; i++)
+            UNROLLED for (int j = 0; j < vectors; j++) sum[i][j] = v_add(v_load(map[j] + i * map_step), sum[i][j]);
+    if (low > -INFINITY || high < INFINITY)
+        UNROLLED for (int i = 0; i < rows; i++)
+            UNROLLED for (int j = 0; j < vectors; j++) sum[i][j] = NAMED(clip)(sum[i][j], lowest, highest);
+    UNROLLED for (int i = 0; i < rows; i++)
+        UNROLLED for (int j = 0; j < vectors; j++) v_store(map[j] + i * map_step, sum[i][j]);
+}
+
+#endif

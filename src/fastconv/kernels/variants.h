@@ -1,0 +1,51 @@
+/* The shapes that micro-kernels are compiled for, by how many registers the ISA has. X is a macro that takes a shape. */
+#ifndef FASTCONV_VARIANTS_H
+#define FASTCONV_VARIANTS_H
+#include "simd.h"
+
+#define TILES_TO_3(X, filters) X(filters, 1) X(filters, 2) X(filters, 3)
+#define TILES_TO_6(X, filters) TILES_TO_3(X, filters) X(filters, 4) X(filters, 5) X(filters, 6)
+
+#if REGISTERS == 32 /* 24 sums, and room for the pixels and a weight */
+#  define TILE_FILTERS 8
+#  define TILE_VECTORS {0, 6, 6, 6, 6, 4, 4, 3, 3}
+#  define TILES(X) \
+      TILES_TO_6(X, 1) TILES_TO_6(X, 2) TILES_TO_6(X, 3) TILES_TO_6(X, 4) \
+      TILES_TO_3(X, 5) X(5, 4) TILES_TO_3(X, 6) X(6, 4) TILES_TO_3(X, 7) TILES_TO_3(X, 8)
+#  define FILTER_TILES(X) \
+      TILES_TO_3(X, 1) TILES_TO_3(X, 2) TILES_TO_3(X, 3) TILES_TO_3(X, 4) \
+      TILES_TO_3(X, 5) TILES_TO_3(X, 6) TILES_TO_3(X, 7) TILES_TO_3(X, 8)
+#  define SWEEPS_OF(X, kernel) \
+      X(4, 4, kernel, 1, 1, 0) X(4, 4, kernel, 1, 1, 1) X(7, 2, kernel, 1, 1, 1) X(7, 1, kernel, 1, 1, 1) \
+      X(4, 4, kernel, 2, 1, 1) X(4, 2, kernel, 2, 1, 1) X(4, 1, kernel, 2, 1, 1) \
+      X(4, 4, kernel, 2, 2, 1) X(4, 2, kernel, 2, 2, 1) X(7, 1, kernel, 2, 2, 1) X(4, 1, kernel, 2, 2, 1)
+#  define SWEEPS(X) \
+      SWEEPS_OF(X, 3) SWEEPS_OF(X, 5) SWEEPS_OF(X, 7) X(4, 2, 3, 1, 2, 1) \
+      X(6, 4, 0, 1, 1, 0) X(6, 4, 0, 1, 1, 1) X(7, 2, 0, 1, 1, 1) X(7, 1, 0, 1, 1, 1) X(4, 2, 0, 1, 1, 1) X(4, 1, 0, 1, 1, 1) \
+      X(4, 2, 0, 1, 2, 1) X(4, 1, 0, 1, 2, 1) \
+      X(1, 6, 0, 0, 1, 0) X(1, 4, 0, 0, 1, 1) X(1, 2, 0, 0, 1, 1) X(1, 1, 0, 0, 1, 1) X(1, 2, 0, 0, 2, 1) X(1, 1, 0, 0, 2, 1)
+#else /* 12 sums */
+#  define TILE_FILTERS 4
+#  define TILE_VECTORS {0, 6, 6, 4, 3}
+#  define TILES(X) TILES_TO_6(X, 1) TILES_TO_6(X, 2) TILES_TO_3(X, 3) X(3, 4) TILES_TO_3(X, 4)
+#  define FILTER_TILES(X) TILES_TO_3(X, 1) TILES_TO_3(X, 2) TILES_TO_3(X, 3) TILES_TO_3(X, 4)
+#  define SWEEPS_OF(X, kernel) \
+      X(4, 2, kernel, 1, 1, 0) X(4, 2, kernel, 1, 1, 1) X(7, 1, kernel, 1, 1, 1) \
+      X(4, 2, kernel, 2, 1, 1) X(4, 1, kernel, 2, 1, 1) X(4, 2, kernel, 2, 2, 1) X(4, 1, kernel, 2, 2, 1)
+#  define SWEEPS(X) \
+      SWEEPS_OF(X, 3) SWEEPS_OF(X, 5) SWEEPS_OF(X, 7) \
+      X(6, 2, 0, 1, 1, 0) X(6, 2, 0, 1, 1, 1) X(7, 1, 0, 1, 1, 1) X(4, 2, 0, 1, 1, 1) X(4, 1, 0, 1, 1, 1) \
+      X(4, 2, 0, 1, 2, 1) X(4, 1, 0, 1, 2, 1) \
+      X(1, 2, 0, 0, 1, 1) X(1, 1, 0, 0, 1, 1) X(1, 2, 0, 0, 2, 1) X(1, 1, 0, 0, 2, 1)
+#endif
+
+/* Pixels, taps and stride of the stacks. */
+#define STACKS_OF(X, taps, across) X(14, taps, across) X(7, taps, across) X(4, taps, across) X(1, taps, across)
+#define STACKS(X) \
+    STACKS_OF(X, 3, 1) STACKS_OF(X, 5, 1) STACKS_OF(X, 7, 1) STACKS_OF(X, 3, 2) STACKS_OF(X, 5, 2) STACKS_OF(X, 7, 2)
+
+/* Outputs, taps and stride of the forms; one tap is no transform at all. */
+#define FORMS(X) \
+    X(1, 1, 1) X(2, 3, 1) X(3, 3, 1) X(4, 3, 1) X(2, 5, 1) X(3, 5, 1) X(3, 4, 1) X(4, 4, 1) \
+    X(2, 3, 2) X(4, 3, 2) X(2, 5, 2)
+#endif
