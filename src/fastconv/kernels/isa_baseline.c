@@ -1,4 +1,4 @@
-/* The kernels for any machine. Few that run x86-64 programs have nothing better, so there they had rather be small. */
+/* The micro-kernels for any machine. Nearly all x86-64 CPUs have AVX2, so there small code matters more than fast code. */
 #if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__)
 #  pragma GCC optimize("Os")
 #endif

@@ -1,8 +1,9 @@
-/* The pool: workers claim units of the current job from one counter, many at first, so that neighbours, which may share
-   what they read, mostly meet the same cache, and fewer as the end draws near. They spin for a while when there is none, then sleep.
+/* The pool: workers claim units of the current job from one counter, many at a time at first, so that neighbouring units, which
+   may read the same data, mostly run on one core, and fewer towards the end, so that all workers finish together. A worker without
+   units spins for a while, then sleeps.
 
-   The job is published as a generation in the upper half of `state`, with the next unit to claim in the lower half: a worker
-   claims by compare-and-swap, so one that comes late can never touch a job that is over. After fork the child starts anew. */
+   `state` holds a generation, which counts jobs, in its upper half and the next unit to claim in its lower half. Workers claim by
+   compare-and-swap, so a late one can never touch a job that is over. The child of a fork starts workers of its own. */
 #define _GNU_SOURCE /* sched_getcpu, clock_gettime */
 #include "threads.h"
 #include <stdint.h>
@@ -12,11 +13,11 @@
 
 enum {
     MAX_WORKERS = 255,
-    SPIN_NANOSECONDS = 200000,
-    ASK_NANOSECONDS = 20000000,
-    SHARES = 2,
-    LINE_BYTES = 64,
-    KEPT_BYTES = 1 << 24 /* of a workspace, at most, once it is released */
+    SPIN_NANOSECONDS = 200000, /* that a worker without units spins: the next call of a loop mostly comes sooner */
+    ASK_NANOSECONDS = 20000000, /* between questions whether to stop: an interrupt seems immediate */
+    CLAIMS = 2, /* a worker claims 1 / (CLAIMS * threads) of the units that are left */
+    LINE_BYTES = 64, /* of the cache */
+    KEPT_BYTES = 1 << 24 /* the largest workspace that a thread keeps for its next job */
 };
 
 #if defined(_MSC_VER)
@@ -31,7 +32,7 @@ static pthread_once_t workspace_once = PTHREAD_ONCE_INIT;
 static void make_workspace_key(void) {
     if (pthread_key_create(&workspace_key, free)) abort();
 }
-/* Free memory, the thread's workspace, when the thread ends. */
+/* Free the workspace of this thread when the thread ends. */
 static void free_at_thread_exit(void *memory) {
     pthread_once(&workspace_once, make_workspace_key);
     pthread_setspecific(workspace_key, memory);
@@ -40,15 +41,15 @@ static void free_at_thread_exit(void *memory) {
 static void free_at_thread_exit(void *memory) { (void)memory; }
 #endif
 
-/* A workspace belongs to the units that run in it. The calling thread keeps one from job to job; while it is taken, which a
-   signal handler or a finalizer that convolves finds it to be, there is another one for as long as it is needed. */
+/* The workspace that each thread keeps from job to job. While it is taken, a job inside a job, such as a signal handler or a
+   finalizer may run, allocates another one. */
 static THREAD_LOCAL struct {
     char *memory;
     size_t size;
     int taken;
 } kept;
 
-/* Return so many bytes, aligned to a cache line; NULL if there is no memory. */
+/* Return so many bytes, aligned to a cache line, and in `memory` what to release; NULL if there is no memory. */
 static void *take_workspace(size_t bytes, char **memory) {
     const size_t size = bytes + LINE_BYTES;
     *memory = NULL;
@@ -79,7 +80,7 @@ static void release_workspace(char *memory) {
 
 int fc_poisons;
 
-/* Before a unit, in the debug mode: fill its workspace with NaN, whatever the type of its numbers. */
+/* In the debug mode, fill the workspace of a unit with NaN: all bits set are one in float and in double. */
 static void poison(void *workspace, size_t bytes) {
     if (fc_poisons) memset(workspace, 0xFF, bytes);
 }
@@ -94,7 +95,7 @@ static int64_t nanoseconds(void) {
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-/* Whom to ask whether to stop, on the thread that called for a job; other threads learn it from the pool. */
+/* How the thread that called fc_run asks whether to stop; workers read it from the pool. */
 static THREAD_LOCAL struct {
     fc_stop_fn stop;
     int64_t asked;
@@ -106,14 +107,14 @@ static void begin(fc_stop_fn stop) {
     caller.asked = caller.stopped = 0;
 }
 
-/* Ask if a while has passed since the last time, or since this was first called. */
+/* Return whether to stop, asking if ASK_NANOSECONDS have passed since the last time, or since the first call for this job. */
 static int is_stopped(void) {
     const int64_t now = nanoseconds();
     if (!caller.asked) caller.asked = now;
-    if (caller.stopped || (now >= caller.asked && now - caller.asked < ASK_NANOSECONDS)) /* clocks may be set back */
+    if (caller.stopped || (now >= caller.asked && now - caller.asked < ASK_NANOSECONDS)) /* TIME_UTC may be set back */
         return caller.stopped;
     const fc_stop_fn stop = caller.stop;
-    const int stopped = stop(); /* which may run jobs of its own */
+    const int stopped = stop(); /* may run jobs inside this one */
     caller.stop = stop;
     caller.asked = now;
     caller.stopped = stopped;
@@ -162,17 +163,17 @@ static struct {
     pthread_cond_t wake;
     int workers, watches_forks;
     pthread_t worker[MAX_WORKERS];
-    int left_free; /* the CPU that workers keep off, plus 1 */
+    int avoided_cpu; /* the CPU that workers do not run on, plus 1; 0: none */
     /* The job. Written only while no unit can be claimed. */
     _Atomic(fc_unit_fn) run;
     _Atomic(const void *) job;
     _Atomic size_t workspace_bytes;
     _Atomic uint32_t units, threads;
     _Atomic int helpers; /* workers that may still join */
-    _Atomic int status;  /* not 0: let the units left over be */
+    _Atomic int status;  /* 0, or the negative result of fc_run: skip the units that are left */
 } pool = {.busy = ATOMIC_FLAG_INIT, .mutex = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER};
 
-/* Spin at first, then let others have the CPU: they may be what is waited for. Who waits for long sleeps in between. */
+/* Spin at first, then yield, since the thread waited for may need this CPU, then sleep. */
 static void wait_a_little(int turns) {
     if (turns < 1000) RELAX();
     else if (turns < 2000) sched_yield();
@@ -183,7 +184,7 @@ static int has_units(void) {
     return (uint32_t)atomic_load_explicit(&pool.state, memory_order_acquire) < atomic_load(&pool.units);
 }
 
-/* Claim and compute units until none is left; the caller of the job also asks whether to stop. */
+/* Claim and compute units until none is left; on the calling thread also ask whether to stop. */
 static void work(void) {
     for (;;) {
         uint64_t state = atomic_load_explicit(&pool.state, memory_order_acquire);
@@ -191,9 +192,9 @@ static void work(void) {
         const void *job = atomic_load_explicit(&pool.job, memory_order_relaxed);
         const size_t bytes = atomic_load_explicit(&pool.workspace_bytes, memory_order_relaxed);
         const uint32_t units = atomic_load_explicit(&pool.units, memory_order_relaxed), first = (uint32_t)state;
-        const uint32_t shares = SHARES * atomic_load_explicit(&pool.threads, memory_order_relaxed);
+        const uint32_t parts = CLAIMS * atomic_load_explicit(&pool.threads, memory_order_relaxed);
         if (first >= units) return;
-        const uint32_t some = units - first > shares ? (units - first) / shares : 1;
+        const uint32_t some = units - first > parts ? (units - first) / parts : 1;
         /* Success means that the generation is still the one whose job was read. */
         if (!atomic_compare_exchange_weak(&pool.state, &state, state + some)) continue;
         char *memory;
@@ -207,7 +208,7 @@ static void work(void) {
             if (caller.stop && is_stopped()) atomic_store(&pool.status, -2);
         }
         release_workspace(memory);
-        atomic_fetch_add_explicit(&pool.done, some, memory_order_release); /* on x86 this waits for streamed stores as well */
+        atomic_fetch_add_explicit(&pool.done, some, memory_order_release); /* locked on x86: waits for non-temporal stores as well */
     }
 }
 
@@ -221,7 +222,7 @@ static void *worker(void *unused) {
             for (int i = 0; i < 100 && !has_units(); i++) RELAX();
         if (has_units()) {
             if (atomic_fetch_sub(&pool.helpers, 1) > 0) work();
-            for (int i = 0; has_units(); i++) wait_a_little(i); /* as many as were asked for are at work */
+            for (int i = 0; has_units(); i++) wait_a_little(i); /* enough workers have joined */
             continue;
         }
         pthread_mutex_lock(&pool.mutex);
@@ -233,22 +234,22 @@ static void *worker(void *unused) {
     return NULL;
 }
 
-/* Keep workers off the caller's CPU: systems like to wake them right there, where they would wait for the caller to end. */
-static void make_way(void) {
+/* Keep workers off the caller's CPU: schedulers tend to wake them there, where they would wait until the caller is done. */
+static void avoid_caller_cpu(void) {
 #  if defined(__linux__)
     const int cpu = sched_getcpu();
     cpu_set_t others;
-    if (cpu < 0 || cpu + 1 == pool.left_free || sched_getaffinity(0, sizeof others, &others)) return;
+    if (cpu < 0 || cpu + 1 == pool.avoided_cpu || sched_getaffinity(0, sizeof others, &others)) return;
     CPU_CLR(cpu, &others);
     if (CPU_COUNT(&others))
         for (int i = 0; i < pool.workers; i++) pthread_setaffinity_np(pool.worker[i], sizeof others, &others);
-    pool.left_free = cpu + 1;
+    pool.avoided_cpu = cpu + 1;
 #  endif
 }
 
-/* The child of a fork has none of the workers, and whatever its parent's threads were doing is not its business. */
-static void forget(void) {
-    pool.workers = pool.left_free = 0;
+/* After a fork the child has no workers, and locks may be held by threads that it does not have: all start anew. */
+static void reset_after_fork(void) {
+    pool.workers = pool.avoided_cpu = 0;
     atomic_store(&pool.sleepers, 0);
     atomic_store(&pool.units, 0);
     atomic_flag_clear(&pool.busy);
@@ -256,15 +257,15 @@ static void forget(void) {
     pthread_cond_init(&pool.wake, NULL);
 }
 
-static void hire(ptrdiff_t workers) {
-    if (!pool.watches_forks) pool.watches_forks = pthread_atfork(NULL, NULL, forget) == 0;
+static void start_workers(ptrdiff_t workers) {
+    if (!pool.watches_forks) pool.watches_forks = pthread_atfork(NULL, NULL, reset_after_fork) == 0;
     pthread_attr_t attributes;
     pthread_attr_init(&attributes);
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
     while (pool.workers < workers && pool.workers < MAX_WORKERS && pool.watches_forks) {
         if (pthread_create(&pool.worker[pool.workers], &attributes, worker, NULL)) break;
         pool.workers++;
-        pool.left_free = 0;
+        pool.avoided_cpu = 0;
     }
     pthread_attr_destroy(&attributes);
 }
@@ -272,8 +273,8 @@ static void hire(ptrdiff_t workers) {
 int fc_run(fc_unit_fn run, const void *job, ptrdiff_t units, size_t workspace_bytes, ptrdiff_t threads, fc_stop_fn stop) {
     if (threads <= 1 || units <= 1 || units >= UINT32_MAX || atomic_flag_test_and_set(&pool.busy))
         return run_alone(run, job, units, workspace_bytes, stop);
-    hire(threads - 1);
-    make_way();
+    start_workers(threads - 1);
+    avoid_caller_cpu();
     atomic_store(&pool.run, run);
     atomic_store(&pool.job, job);
     atomic_store(&pool.workspace_bytes, workspace_bytes);

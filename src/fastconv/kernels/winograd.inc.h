@@ -142,7 +142,7 @@ INLINE int NAMED(inverse_rows)(const int outputs, const int taps, const int stri
     const int streams = request->nontemporal && sizeof(vec) == 64 && (size_t)map % sizeof(vec) == 0 && row_step % LANES == 0;
     vec finite = v_splat(0); /* NaN once a sum is not finite: 0 * infinity is NaN */
     expects(outputs != 3 && matrix && from && map && request->low <= request->high);
-    expects(rows > 0 && 0 < columns && columns <= outputs * LANES);
+    expects(0 < columns && columns <= outputs * LANES); /* no rows at all where a dilation has more phases than the map rows */
     if (outputs == 3) return 0; /* nothing interleaves three */
     ROLLED for (ptrdiff_t row = 0; row < rows; row++, from += positions * LANES, map += row_step, prefetch += row_step) {
         vec in[TRANSFORM_MAX_POSITIONS], out[TRANSFORM_MAX_POSITIONS];
