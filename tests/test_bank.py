@@ -9,7 +9,7 @@ import pytest
 from strategies import CONV, values
 
 import fastconv as fc
-from fastconv.bank import PACKED_BYTES, READY_BYTES
+from fastconv.bank import PLAN_CACHE_BYTES, WEIGHT_CACHE_BYTES
 
 OPTIONS = {"stride": (2, 1), "padding": "same", "dilation": 2, "groups": 2, "padding_mode": "reflect", "flip": True}
 
@@ -514,8 +514,8 @@ def test_a_bank_forgets_shapes_that_it_has_not_seen_for_long(rng):
     bank = fc.FilterBank(values(rng, (2, 1, 21, 21), "f4"))  # transformed for images of most sizes
     for n in range(30, 430):
         bank(np.ones((30, n), np.float32))
-    assert bank._ready.taken <= READY_BYTES
-    assert bank._packed.taken <= PACKED_BYTES
-    assert len(bank._ready) < 400
+    assert bank._plans.nbytes <= PLAN_CACHE_BYTES
+    assert bank._packed.nbytes <= WEIGHT_CACHE_BYTES
+    assert len(bank._plans) < 400
     image = values(rng, (30, 31), "f4")
     np.testing.assert_array_equal(bank(image), fc.FilterBank(bank.weight)(image))

@@ -17,16 +17,16 @@ import fastconv as fc
 from fastconv import _check, _fold, conv
 
 FLOAT32 = np.float32
-NEAR = _fold.NEAR
+MAX_UNFOLDED_SPAN = _fold.MAX_UNFOLDED_SPAN
 
 
 @pytest.fixture(scope="module", autouse=True)
 def small_axes_too():
     """Problems of few pixels are drawn, so that the definition is fast, and folded all the same."""
-    for near in (0, NEAR):
-        _fold.NEAR = near
+    for span in (0, MAX_UNFOLDED_SPAN):
+        _fold.MAX_UNFOLDED_SPAN = span
         conv._plans.clear()
-        if near == 0:
+        if span == 0:
             yield
 
 
@@ -358,7 +358,7 @@ def fold_of(image, weight, **options):
     ],
 )
 def test_most_problems_are_left_as_they_are(image, weight, options, monkeypatch):
-    monkeypatch.setattr(_fold, "NEAR", NEAR)
+    monkeypatch.setattr(_fold, "MAX_UNFOLDED_SPAN", MAX_UNFOLDED_SPAN)
     assert fold_of(image, weight, **options) is None
 
 
@@ -381,16 +381,16 @@ def test_most_problems_are_left_as_they_are(image, weight, options, monkeypatch)
 def test_only_taps_that_see_something_of_their_own_are_left(size, taps, dilation, mode, kernel):
     options = {"padding": "same", "dilation": dilation, "padding_mode": mode}
     fold = fold_of((1, size, size), (1, 1, taps, taps), **options)
-    assert fold.problem.kernel == (1, kernel, kernel)
-    left = fold.problem
+    assert fold.reduced.kernel == (1, kernel, kernel)
+    left = fold.reduced
     for n, k, d, p in zip(left.size, left.kernel, left.dilation, left.pad, strict=True):
-        assert (k - 1) * d <= _fold.WIDE * max(n, size)
-        assert p <= _fold.WIDE * size
+        assert (k - 1) * d <= _fold.GATHER_RATIO * max(n, size)
+        assert p <= _fold.GATHER_RATIO * size
 
 
 def test_a_bank_folds_its_weights_once_for_all_images_of_a_kind(monkeypatch, rng):
-    folded, weights = [], _fold.Fold.weights
-    monkeypatch.setattr(_fold.Fold, "weights", lambda fold, weight: folded.append(fold) or weights(fold, weight))
+    folded, weights = [], _fold.Fold.reduce_weight
+    monkeypatch.setattr(_fold.Fold, "reduce_weight", lambda fold, weight: folded.append(fold) or weights(fold, weight))
     bank = fc.FilterBank(values(rng, (2, 1, 101), FLOAT32), padding="same")
     for count in (1, 2, 3, 1, 2, 3):
         image = values(rng, (count, 1, 10), FLOAT32)

@@ -1,7 +1,7 @@
-"""Any arrays -> arrays that the core reads and writes: whole, some images, or a block of outputs and what they see at a time.
+"""Runs a layout on any arrays, converting those that the core cannot read, in blocks of bounded memory.
 
-The core takes any array of the accumulator's dtype whose columns lie side by side. Others (other dtypes, byte orders or
-column strides) are converted block by block, so that memory stays bounded.
+The core takes arrays of the accumulator's dtype whose columns are contiguous. Others (other dtypes, byte orders or
+column strides) are copied some images at a time, or one block of outputs and its receptive field at a time.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from fastconv._problem import Array, Triple
 if TYPE_CHECKING:
     from fastconv.algorithms import Layout
 
-CONVERTED_BYTES = 2**22  # of whole images that are converted at a time
-BLOCK_BYTES = 2**20  # of a block of a larger image and of its maps
+CONVERTED_BYTES = 2**22  # bytes of whole images converted at a time
+BLOCK_BYTES = 2**20  # bytes of a block of a larger image, with its maps
 
 
 def is_plain(array: Array, dtype: np.dtype[Any]) -> bool:
-    """Tell whether an array is contiguous, aligned and of this dtype."""
+    """Return whether an array is C-contiguous, aligned and of this dtype."""
     flags = array.flags
     return array.dtype == dtype and flags.c_contiguous and flags.aligned
 
 
 def is_readable(array: Array, dtype: np.dtype[Any], contiguous_axes: int) -> bool:
-    """Tell whether the core can read and write an array: its dtype, and so many last axes contiguous."""
+    """Return whether the core can use an array: this dtype, aligned, the last `contiguous_axes` contiguous."""
     if array.dtype != dtype or not array.flags.aligned or any(stride % dtype.itemsize for stride in array.strides):
         return False
     step = dtype.itemsize
@@ -41,7 +41,7 @@ def is_readable(array: Array, dtype: np.dtype[Any], contiguous_axes: int) -> boo
 
 
 def cast(values: Array, out: Array) -> None:
-    """Copy results to an array whose dtype was found to hold them: what is too large for a float16 becomes infinite."""
+    """Copy results to an array of a dtype that may be narrower: values too large for float16 become infinite."""
     with np.errstate(all="ignore"):
         np.copyto(out, values, casting="unsafe")
 
@@ -49,7 +49,7 @@ def cast(values: Array, out: Array) -> None:
 def convolve(layout: Layout, input: Array, packed: Any, bias: Array | None, result: Array, threads: int) -> None:
     """Run a layout on arrays of any dtype and strides, with the problem's batch axes."""
     problem = layout.problem
-    if layout.fits and is_plain(input, problem.accumulator) and is_plain(result, problem.accumulator):
+    if layout.whole_images and is_plain(input, problem.accumulator) and is_plain(result, problem.accumulator):
         images, maps = input.reshape(layout.images_shape), result.reshape(layout.maps_shape)
         layout.run(images, packed, bias, maps, problem.pad, threads)
         return
@@ -61,12 +61,12 @@ def convolve(layout: Layout, input: Array, packed: Any, bias: Array | None, resu
 
 
 def workspace(layout: Layout) -> int:
-    """Return in how many bytes each thread works."""
-    return layout.workspace if layout.fits else _cut(layout)[2].workspace
+    """Return the bytes of workspace that each thread takes."""
+    return layout.workspace if layout.whole_images else _cut(layout)[2].workspace
 
 
 def _batches(layout: Layout, input: Array, result: Array) -> Iterator[tuple[Array, Array]]:
-    """Yield views (N, C, D, H, W) of input and (N, K, D', H', W') of result; several where batch axes do not merge."""
+    """Yield views (N, C, D, H, W) of input and (N, K, D', H', W') of result; several if batch axes cannot be merged."""
     batch_axes = len(layout.problem.batch_shape)
     if batch_axes <= 1 or (input.flags.c_contiguous and result.flags.c_contiguous):
         yield input.reshape(layout.images_shape), result.reshape(layout.maps_shape)
@@ -78,39 +78,39 @@ def _batches(layout: Layout, input: Array, result: Array) -> Iterator[tuple[Arra
 
 
 def _convolve(layout: Layout, images: Array, packed: Any, bias: Array | None, maps: Array, threads: int) -> None:
-    """Convolve images (N, C, D, H, W) into maps (N, K, D', H', W'), converted image by image or block by block."""
+    """Convolve images (N, C, D, H, W) into maps (N, K, D', H', W'), converting some images or blocks at a time."""
     problem = layout.problem
     accumulator = problem.accumulator
     readable = is_readable(images, accumulator, layout.contiguous_axes)
     image_bytes = max(1, math.prod(images.shape[1:])) * accumulator.itemsize
     count = len(images) if readable else CONVERTED_BYTES // image_bytes
-    if count and layout.fits and is_readable(maps, accumulator, 3):
+    if count and layout.whole_images and is_readable(maps, accumulator, 3):
         for first in range(0, len(images), count):
-            some = images[first : first + count]
+            batch = images[first : first + count]
             if not readable:
-                some = np.require(some, accumulator, ["C", "A"])
-            layout.run(some, packed, bias, maps[first : first + count], problem.pad, threads)
+                batch = np.require(batch, accumulator, ["C", "A"])
+            layout.run(batch, packed, bias, maps[first : first + count], problem.pad, threads)
         return
     count, size, layout = _cut(layout)
     for first in range(0, maps.shape[0], count):
-        for corner in np.ndindex(*(-(-n // step) for n, step in zip(problem.output_size, size, strict=True))):
+        for block in np.ndindex(*(-(-n // step) for n, step in zip(problem.output_size, size, strict=True))):
             target, source, pad = maps[first : first + count], images[first : first + count], []
             for axis in range(3):
-                start = corner[axis] * size[axis]
+                start = block[axis] * size[axis]
                 stop = min(start + size[axis], problem.output_size[axis])
-                here, before = problem.reach(axis, start, stop, layout.reads(axis, stop - start))
-                index = (slice(None),) * (axis + 2)
-                source, target = source[(*index, here)], target[(*index, slice(start, stop))]
+                pixels, before = problem.input_range(axis, start, stop, layout.pixels_read(axis, stop - start))
+                leading = (slice(None),) * (axis + 2)
+                source, target = source[(*leading, pixels)], target[(*leading, slice(start, stop))]
                 pad.append(before)
             source = np.require(source, accumulator, ["C", "A"])
-            block = target if is_readable(target, accumulator, 3) else _core.empty(target.shape, accumulator)
-            layout.run(source, packed, bias, block, pad, threads)
-            if block is not target:
-                cast(block, target)
+            result = target if is_readable(target, accumulator, 3) else _core.empty(target.shape, accumulator)
+            layout.run(source, packed, bias, result, pad, threads)
+            if result is not target:
+                cast(result, target)
 
 
 def _cut(layout: Layout) -> tuple[int, Triple, Layout]:
-    """Return how many images, and how much of a map's three axes, are converted at a time, and the layout for that."""
+    """Return how many images and how many outputs along each axis form a block, and the layout for a block."""
     if layout.block_cut is None:
         count, size = _block_size(layout)
         block = layout.block(size)
@@ -120,19 +120,19 @@ def _cut(layout: Layout) -> tuple[int, Triple, Layout]:
 
 
 def _block_size(layout: Layout) -> tuple[int, Triple]:
-    """Return how many images, and how much of a map's three axes, make a block."""
+    """Return how many images, and how many outputs along each axis, form a block."""
     problem = layout.problem
 
     def block_bytes(size: list[int]) -> int:
-        seen = math.prod(problem.span(axis, n) for axis, n in enumerate(size))
-        return (problem.channels * seen + problem.filters * math.prod(size)) * problem.accumulator.itemsize
+        pixels = math.prod(problem.span(axis, n) for axis, n in enumerate(size))
+        return (problem.channels * pixels + problem.filters * math.prod(size)) * problem.accumulator.itemsize
 
     size = list(problem.output_size)
     count = max(1, BLOCK_BYTES // block_bytes(size))
     for axis in range(3):
         while size[axis] > 1 and (whole := block_bytes(size)) > BLOCK_BYTES:
             size[axis] = (size[axis] + 1) // 2
-            if block_bytes(size) > 0.8 * whole:  # dilated so widely that smaller blocks hardly see less
+            if block_bytes(size) > 0.8 * whole:  # wide dilation: smaller blocks have hardly smaller receptive fields
                 break
     depth, rows, columns = (-(-n // step) * step for n, step in zip(size, layout.step, strict=True))
     return count, (depth, rows, columns)

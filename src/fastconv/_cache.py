@@ -1,4 +1,4 @@
-"""Cache: plans and packed weights that were made before, bounded by the bytes that they take."""
+"""Cache: a dict of plans or packed weights that is bounded in bytes."""
 
 from __future__ import annotations
 
@@ -9,28 +9,29 @@ from typing import Any
 
 
 class Cache(dict[Any, Any]):
-    """A dict of up to `room` bytes; what was put in first goes first.
+    """A dict of at most `max_bytes`; the oldest entries are dropped first.
 
-    Nobody waits for its lock: a signal handler may convolve in the middle of a change, and finds the cache read-only then.
+    Changes never wait for the lock: a signal handler that convolves may have interrupted one, and so cannot change the
+    cache.
     """
 
-    def __init__(self, room: int) -> None:
-        self.room, self.taken = room, 0
+    def __init__(self, max_bytes: int) -> None:
+        self.max_bytes, self.nbytes = max_bytes, 0
         self._sizes: dict[object, int] = {}
         self._lock = allocate_lock()
 
     def put(self, key: object, value: object, nbytes: int) -> None:
-        """Keep a value, however large, until others need its room."""
+        """Store a value of so many bytes, dropping the oldest others beyond max_bytes."""
         with self._exclusively() as acquired:
             if acquired:
                 self._drop(key)
                 self[key], self._sizes[key] = value, nbytes
-                self.taken += nbytes
-                while self.taken > self.room and len(self._sizes) > 1:
+                self.nbytes += nbytes
+                while self.nbytes > self.max_bytes and len(self._sizes) > 1:
                     self._drop(next(iter(self._sizes)))
 
     def replace(self, key: object, value: object) -> None:
-        """Exchange a value, if it is still kept, for another one of about the same size."""
+        """Replace a value, if its key is still stored, by one of about the same size."""
         if self._lock.acquire(blocking=False):
             if key in self:
                 self[key] = value
@@ -42,7 +43,7 @@ class Cache(dict[Any, Any]):
             if acquired:
                 super().clear()
                 self._sizes.clear()
-                self.taken = 0
+                self.nbytes = 0
 
     @contextmanager
     def _exclusively(self) -> Iterator[bool]:
@@ -55,4 +56,4 @@ class Cache(dict[Any, Any]):
 
     def _drop(self, key: object) -> None:
         self.pop(key, None)
-        self.taken -= self._sizes.pop(key, 0)
+        self.nbytes -= self._sizes.pop(key, 0)

@@ -1,4 +1,4 @@
-"""Arguments -> one Problem: the only place that knows what may be asked for, and says so when it may not."""
+"""Arguments -> Problem: checks all arguments, and raises all errors about them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PADDING_MODES: dict[object, str] = {
     "edge": "replicate",
     "wrap": "circular",
 }
-# What others call them: SciPy, OpenCV, TensorFlow.
+# Names of padding modes in SciPy, OpenCV and TensorFlow, for advice in errors.
 FOREIGN_MODES = {
     "nearest": "replicate",
     "clamp": "replicate",
@@ -49,22 +49,22 @@ ALGORITHMS = ("auto", "direct", "winograd", "fft")
 PRECISIONS = ("default", "highest")
 AXIS_NAMES = ("depth", "height", "width")
 
-PLAIN = {bool, int, float, complex}  # Python's numbers
-ENTRIES = {*PLAIN, np.ndarray, *np.sctypeDict.values()}  # of lists, that NumPy takes as they are
-MOST_LEVELS = 64  # of lists in lists: NumPy's arrays have no more axes
-LAYOUT = (  # without shapes, so that Python shows it once for each place it comes from
+PYTHON_NUMBERS = {bool, int, float, complex}
+NUMPY_ENTRIES = {*PYTHON_NUMBERS, np.ndarray, *np.sctypeDict.values()}  # types in lists that np.asarray converts
+MAX_NESTING = 64  # levels of lists: the most axes of a NumPy array
+CHANNELS_LAST = (  # names no shapes, so that Python's warning filter shows it once per line of code
     "input seems to have its channels last, but a kernel slides over the last two axes: put the channels first, "
     "np.moveaxis(input, -1, 0), and those of the result last again, np.moveaxis(result, 0, -1)"
 )
-MASKED = "its mask hides values, which would be added up: fill it first, e.g. with .filled(0)"
-MOST_BYTES = sys.maxsize - 2**12  # of an array, and room for its alignment
-MOST_PIXELS = 2**48  # along an axis with its padding, so that no product of places and steps overflows
-MOST_BITS = 1024  # of an option: Python refuses to print what is far larger
-PIECE = 2**24  # numbers that are looked at in one go: a call can be interrupted in between
+MASKED_VALUES = "its mask hides values, which would be added up: fill it first, e.g. with .filled(0)"
+MAX_ARRAY_BYTES = sys.maxsize - 2**12  # addresses allow no more; the rest is room for alignment
+MAX_PIXELS = 2**48  # along an axis with its padding, so that the core's products of positions and steps do not overflow
+MAX_OPTION_BITS = 1024  # of an int: Python refuses to print much larger ones
+PIECE_NUMBERS = 2**24  # numbers that one call of NumPy reads: interrupts (Ctrl-C) are handled in between
 
 
 class Options(NamedTuple):
-    """The options of a convolution, in the order of its signature; `options` checks them and brings them to one form."""
+    """The options of a convolution, in the order of its signature; `options` returns them checked and normalised."""
 
     stride: Any = 1
     padding: Any = 0
@@ -91,20 +91,20 @@ class LayoutWarning(UserWarning):
 
 
 def as_array(name: str, value: ArrayLike) -> Array:
-    """Return value as an ndarray, if possible without copying: any array, number, nested list, buffer or tensor on the CPU."""
+    """Return an array, number, nested list, buffer or CPU tensor as an ndarray, without copying if possible."""
     kind = type(value)
     if kind is np.ndarray:
         return cast(Array, value)
     is_list = isinstance(value, (list, tuple, range)) and not hasattr(value, "__array__")
     if is_list:
-        value = _with_arrays(name, cast("Sequence[Any]", value))
+        value = _convert_entries(name, cast("Sequence[Any]", value))
     try:
-        array = np.asarray(value) if is_list or kind in PLAIN else _read(value)
+        array = np.asarray(value) if is_list or kind in PYTHON_NUMBERS else _convert_object(value)
         if array.dtype == object:
             raise TypeError("not an array of numbers, but of objects or of integers of more than 64 bits")
     except MemoryError:
         raise
-    except Exception as error:  # objects of others may raise anything
+    except Exception as error:  # other libraries' objects may raise anything
         wanted = f"{name} must be an array, nested lists of numbers or a tensor on the CPU"
         reason = str(error)
         if is_list and isinstance(error, ValueError):
@@ -115,76 +115,77 @@ def as_array(name: str, value: ArrayLike) -> Array:
 
 
 def as_bias(value: ArrayLike, *dtypes: np.dtype[Any]) -> Array:
-    """Return bias as an ndarray; a Python number does not make the result of input and weight, of these dtypes, wider."""
+    """Return bias as an ndarray; a Python number gets the result dtype of input and weight, whose dtypes are given."""
     array = as_array("bias", value)
-    if type(value) not in PLAIN or not all(map(_is_supported, dtypes)) or all(dtype.kind in "biu" for dtype in dtypes):
+    is_array = type(value) not in PYTHON_NUMBERS
+    if is_array or not all(map(_is_supported, dtypes)) or all(dtype.kind in "biu" for dtype in dtypes):
         return array
     dtype = promote(dtypes)
     if array.dtype.kind == "c":
-        dtype = np.result_type(_standard(dtype), 1j)
-    with np.errstate(over="ignore"):  # in float16 it may become infinite
+        dtype = np.result_type(_castable(dtype), 1j)
+    with np.errstate(over="ignore"):  # it may become infinite in float16
         return array.astype(dtype)
 
 
 def per_axis(name: str, value: object, axes: int) -> tuple[int, ...]:
-    """Return value, one int of 1 or more or one such int per axis, as a tuple of ints."""
-    value = _printable(name, hashable(value))
+    """Return an option that is one int of 1 or more, or one such int per axis, as one int per axis."""
+    value = _limit_bits(name, hashable(value))
     entries = value if isinstance(value, tuple) else (value,) * axes
-    numbers = tuple(_index(entry) for entry in entries)
+    numbers = tuple(_as_int(entry) for entry in entries)
     if len(numbers) != axes or any(number is None or number < 1 for number in numbers):
-        raise _bad_ints(name, f"an int of 1 or more, or one such int per axis ({axes})", value)
+        raise _int_error(name, f"an int of 1 or more, or one such int per axis ({axes})", value)
     return cast(tuple[int, ...], numbers)
 
 
 def positive_int(name: str, value: object) -> int:
     """Return value as an int of 1 or more."""
-    value = _printable(name, hashable(value))
-    number = _index(value)
+    value = _limit_bits(name, hashable(value))
+    number = _as_int(value)
     if number is None or number < 1:
-        raise _bad_ints(name, "an int of 1 or more", value)
+        raise _int_error(name, "an int of 1 or more", value)
     return number
 
 
 def shape_of(name: str, value: object) -> tuple[int, ...]:
     """Return a shape as a tuple of ints of 0 or more."""
-    value = _printable(name, hashable(value))
-    numbers = tuple(map(_index, value)) if isinstance(value, tuple) else (None,)
+    value = _limit_bits(name, hashable(value))
+    numbers = tuple(map(_as_int, value)) if isinstance(value, tuple) else (None,)
     if any(number is None or number < 0 for number in numbers):
-        raise _bad_ints(name, "a shape: ints of 0 or more", value)
+        raise _int_error(name, "a shape: ints of 0 or more", value)
     return cast(tuple[int, ...], numbers)
 
 
 def padding_pairs(padding: object, axes: int) -> tuple[tuple[int, int], ...]:
-    """Return a padding in numbers as one (before, after) pair per axis."""
-    padding = _printable("padding", hashable(padding))
+    """Return a padding given in ints as one (before, after) pair per axis."""
+    padding = _limit_bits("padding", hashable(padding))
     entries = padding if isinstance(padding, tuple) else (padding,) * axes
-    pairs = tuple(tuple(map(_index, e)) if isinstance(e, tuple) else (_index(e), _index(e)) for e in entries)
+    pairs = tuple(tuple(map(_as_int, e)) if isinstance(e, tuple) else (_as_int(e), _as_int(e)) for e in entries)
     if len(pairs) != axes or any(len(pair) != 2 or any(edge is None or edge < 0 for edge in pair) for pair in pairs):
         several = f"one such int or one (before, after) pair per axis ({axes})"
         wanted = f"an int of 0 or more, {several if axes > 1 else 'a pair, ((2, 0),)'}, or one of {PADDINGS}"
-        raise _bad_ints("padding", wanted, padding)
+        raise _int_error("padding", wanted, padding)
     return cast(tuple[tuple[int, int], ...], pairs)
 
 
 def options(axes: int, given: Sequence[object]) -> Options:
-    """Check each option by itself, in their order, and return them in one form: ints per axis, pairs, names.
+    """Check the options one by one, in the signature's order, and return them normalised: ints per axis, pairs, names.
 
-    What is equal but not the same (1, 1.0 and True) is told apart here, so that plans may be remembered by what this returns.
+    Floats and bools that equal ints (1.0, True) are refused, so that the returned options can be a key of cached plans.
     """
     stride, padding, dilation, groups, padding_mode, flip, activation, algorithm, precision = given
     strides = per_axis("stride", stride, axes)
     if isinstance(padding, str):
-        _one_of("padding", padding, PADDINGS, _padding_advice(axes, padding))
+        _check_one_of("padding", padding, PADDINGS, _padding_advice(axes, padding))
     else:
         padding = padding_pairs(padding, axes)
     dilations = per_axis("dilation", dilation, axes)
     group_count = positive_int("groups", groups)
-    _one_of("padding_mode", padding_mode, tuple(PADDING_MODES), _padding_mode_advice(padding_mode))
+    _check_one_of("padding_mode", padding_mode, tuple(PADDING_MODES), _padding_mode_advice(padding_mode))
     if not isinstance(flip, bool):
         raise TypeError(f"flip must be True or False; got {flip!r}")
-    _one_of("activation", activation, tuple(_core.ACTIVATIONS))
-    _one_of("algorithm", algorithm, ALGORITHMS)
-    _one_of("precision", precision, PRECISIONS)
+    _check_one_of("activation", activation, tuple(_core.ACTIVATIONS))
+    _check_one_of("algorithm", algorithm, ALGORITHMS)
+    _check_one_of("precision", precision, PRECISIONS)
     if precision == "highest" and algorithm in ("winograd", "fft"):
         raise ValueError(
             f"algorithm must be 'auto' or 'direct' with precision='highest', which {algorithm!r} does not reach; "
@@ -195,7 +196,7 @@ def options(axes: int, given: Sequence[object]) -> Options:
 
 
 def hashable(value: object, levels: int = 2) -> object:
-    """Return an option with lists and arrays in it turned into tuples and numbers."""
+    """Return an option with its lists and arrays converted to tuples and Python numbers."""
     if isinstance(value, (np.ndarray, np.generic)):
         value = value.tolist()
     if levels and isinstance(value, (list, tuple)):
@@ -206,7 +207,7 @@ def hashable(value: object, levels: int = 2) -> object:
 def check_arrays(
     axes: int, input_shape: tuple[int, ...], weight_shape: tuple[int, ...], dtypes: Sequence[np.dtype[Any]]
 ) -> None:
-    """Check input, weight and bias each by itself, in this order: the dtypes, and what rank tells without the others."""
+    """Check dtypes and ranks of input, weight and bias, each by itself, in this order."""
     check_dtype("input", dtypes[0])
     if len(input_shape) < axes:
         image = ", ".join(("D", "H", "W")[3 - axes :])
@@ -215,7 +216,7 @@ def check_arrays(
 
 
 def check_weight(axes: int, weight_shape: tuple[int, ...], dtypes: Sequence[np.dtype[Any]]) -> None:
-    """Check weight and bias, of these dtypes."""
+    """Check weight, and bias if there is one; dtypes are theirs."""
     check_dtype("weight", dtypes[0])
     forms = _weight_forms(axes)
     if not axes <= len(weight_shape) <= axes + 2:
@@ -229,7 +230,7 @@ def check_weight(axes: int, weight_shape: tuple[int, ...], dtypes: Sequence[np.d
 
 
 def looks_channels_last(axes: int, input_shape: tuple[int, ...], weight_shape: tuple[int, ...]) -> bool:
-    """Tell whether one kernel slides over an axis as short as that of colours, after two longer ones."""
+    """Return whether one kernel would slide over an axis that is probably one of channels: last, short."""
     return (
         axes == len(weight_shape) == 2
         and weight_shape[1] > 1
@@ -245,15 +246,15 @@ def problem(
     weight_shape: tuple[int, ...],
     bias_shape: tuple[int, ...] | None,
     dtypes: tuple[np.dtype[Any], ...],
-    chosen: Options,
+    checked: Options,
 ) -> Problem:
-    """Check what input, weight, bias and the chosen options make together and return the Problem it is.
+    """Check that input, weight, bias and options fit together, and return their Problem.
 
-    Each by itself is checked already: by `check_arrays` and `options`.
+    Each is already checked by itself: by `check_arrays` and `options`.
     """
-    strides, padding, dilations, group_count, mode, flip, activation, algorithm, precision = chosen
-    filters, kernel = _bank(axes, weight_shape)
-    batch_shape, channels, size = _image(axes, input_shape, weight_shape)
+    strides, padding, dilations, group_count, mode, flip, activation, algorithm, precision = checked
+    filters, kernel = _filters_and_kernel(axes, weight_shape)
+    batch_shape, channels, size = _split_input_shape(axes, input_shape, weight_shape)
     if filters % group_count:
         raise ValueError(f"groups must divide the {filters} filters of weight {weight_shape}; got {group_count}")
     if (expected := _filter_channels(axes, weight_shape) * group_count) != channels:
@@ -265,9 +266,9 @@ def problem(
     taps = math.prod(kernel) * _filter_channels(axes, weight_shape)
     dtype, accumulator = result_types(dtypes, taps)
     _check_activation(activation, dtype)
-    pads = padding_of(padding, axes, size, kernel, strides, dilations)
+    pads = resolve_padding(padding, axes, size, kernel, strides, dilations)
     output_size = _output_size(size, kernel, strides, dilations, pads, always_fits=padding in PADDINGS[1:])
-    strides = tuple(1 if n == 1 else step for n, step in zip(output_size, strides, strict=True))  # a step never taken
+    strides = tuple(1 if n == 1 else step for n, step in zip(output_size, strides, strict=True))  # or unused
     dilations = tuple(1 if taps == 1 else step for taps, step in zip(kernel, dilations, strict=True))
     if mode != "zeros" and any(n == 0 < outputs for n, outputs in zip(size, output_size, strict=True)):
         raise ValueError(f"padding_mode {mode!r} needs pixels to repeat, but input of shape {input_shape} has none")
@@ -276,7 +277,7 @@ def problem(
     output_shape = (*batch_shape, *maps, *output_size)
     largest = max(math.prod(n for n in shape if n) for shape in (output_shape, input_shape)) * accumulator.itemsize
     padded = tuple(n + sum(edges) for n, edges in zip(size, pads, strict=True))
-    if largest > MOST_BYTES or max(padded) > MOST_PIXELS:
+    if largest > MAX_ARRAY_BYTES or max(padded) > MAX_PIXELS:
         raise ValueError(
             f"input of shape {input_shape} with padding {padding!r} and dilation {dilations} is too large: padded it would measure "
             f"{padded} pixels, and the output would have shape {output_shape}"
@@ -304,10 +305,10 @@ def problem(
 
 
 def result_types(dtypes: tuple[np.dtype[Any], ...], taps: int) -> tuple[np.dtype[Any], np.dtype[Any]]:
-    """Return the dtype of the result and the dtype to add up in, for input, weight and bias of these dtypes."""
+    """Return the dtypes of result and accumulator, for input, weight and bias of these dtypes."""
     if all(dtype.kind in "biu" for dtype in dtypes):
         eight_bit = all(dtype.itemsize == 1 for dtype in dtypes)
-        exact = eight_bit and _largest_sum(dtypes, taps) <= np.iinfo(np.int32).max
+        exact = eight_bit and _max_sum(dtypes, taps) <= np.iinfo(np.int32).max
         integer = np.dtype(np.int32 if exact else np.int64)
         return integer, integer
     dtype = promote(dtypes)
@@ -315,7 +316,7 @@ def result_types(dtypes: tuple[np.dtype[Any], ...], taps: int) -> tuple[np.dtype
 
 
 def promote(dtypes: Sequence[np.dtype[Any]]) -> np.dtype[Any]:
-    """Return NumPy's result_type; for bfloat16 beside integers bfloat16, beside other floats what float32 would give."""
+    """Return np.result_type, extended: bfloat16 with integers is bfloat16, with other floats it counts as float32."""
     others = [dtype for dtype in dtypes if dtype.name != "bfloat16"]
     if len(others) == len(dtypes):
         return np.result_type(*dtypes).newbyteorder("=")
@@ -325,22 +326,22 @@ def promote(dtypes: Sequence[np.dtype[Any]]) -> np.dtype[Any]:
 
 
 def may_overflow(dtypes: tuple[np.dtype[Any], ...], taps: int, target: np.dtype[Any]) -> bool:
-    """Tell whether integers of these dtypes could add up to more than target holds."""
-    return all(dtype.kind in "biu" for dtype in dtypes) and _largest_sum(dtypes, taps) > np.iinfo(target).max
+    """Return whether sums of so many products of integers of these dtypes could exceed target's range."""
+    return all(dtype.kind in "biu" for dtype in dtypes) and _max_sum(dtypes, taps) > np.iinfo(target).max
 
 
 def check_integer_range(name: str, target: np.dtype[Any], input: Array, filters: Array, bias: Array | None) -> None:
-    """Raise ValueError, blaming the argument of this name, if a sum of these integers could leave the range of target.
+    """Raise ValueError, naming the argument `name`, if a sum over these integers could exceed target's range.
 
-    No partial sum is further from zero than all products of one sign together.
+    Every partial sum lies between the sum of all negative products and that of all positive ones.
     """
     pixels = _extremes(input)
     offsets = _extremes(bias)
     lowest, highest = 0, 0
     for taps in filters:
-        rising, falling = _exact_sum(taps, np.greater), _exact_sum(taps, np.less)
-        lowest = min(lowest, rising * pixels[0] + falling * pixels[1] + offsets[0])
-        highest = max(highest, rising * pixels[1] + falling * pixels[0] + offsets[1])
+        positive, negative = _exact_sum(taps, np.greater), _exact_sum(taps, np.less)
+        lowest = min(lowest, positive * pixels[0] + negative * pixels[1] + offsets[0])
+        highest = max(highest, positive * pixels[1] + negative * pixels[0] + offsets[1])
     limits = np.iinfo(target)
     if lowest < limits.min or highest > limits.max:
         raise ValueError(
@@ -350,14 +351,14 @@ def check_integer_range(name: str, target: np.dtype[Any], input: Array, filters:
 
 
 def check_out(out: object, problem: Problem) -> Array:
-    """Return out if the result can be written there."""
+    """Return out; raise TypeError or ValueError if the result cannot be written there."""
     if type(out) is not np.ndarray and (
         not isinstance(out, np.ndarray) or isinstance(out, np.matrix) or hasattr(out, "mask")
     ):
         raise TypeError(f"out must be an ndarray, neither masked nor a matrix; got {type(out).__name__}")
     if out.shape != problem.output_shape:
         raise ValueError(f"out must have shape {problem.output_shape}; got {out.shape}")
-    if not (_is_supported(out.dtype) and np.can_cast(_standard(problem.dtype), _standard(out.dtype), "same_kind")):
+    if not (_is_supported(out.dtype) and np.can_cast(_castable(problem.dtype), _castable(out.dtype), "same_kind")):
         advice = ": round the result and convert it" if out.dtype.kind in "iu" and problem.dtype.kind != "i" else ""
         raise TypeError(
             f"out must have a dtype that holds {problem.dtype} ('same_kind' casting); got {out.dtype}{advice}"
@@ -374,17 +375,17 @@ def check_out(out: object, problem: Problem) -> Array:
     return out
 
 
-def _with_arrays(name: str, value: Sequence[Any], outer: tuple[object, ...] = ()) -> Sequence[Any]:
-    """Return nested lists with all objects in them turned into arrays, so that these are checked like others."""
-    if len(outer) == MOST_LEVELS or any(value is one for one in outer):
+def _convert_entries(name: str, value: Sequence[Any], outer: tuple[object, ...] = ()) -> Sequence[Any]:
+    """Return nested lists with the objects in them converted by as_array, which checks them; outer: enclosing lists."""
+    if len(outer) == MAX_NESTING or any(value is one for one in outer):
         raise TypeError(
             f"{name} must be an array or nested lists; got a {type(value).__name__} that holds itself or "
-            f"{MOST_LEVELS} levels of others"
+            f"{MAX_NESTING} levels of others"
         )
-    if ENTRIES.issuperset(map(type, value)):
+    if NUMPY_ENTRIES.issuperset(map(type, value)):
         return value
     return [
-        _with_arrays(name, entry, (*outer, value))
+        _convert_entries(name, entry, (*outer, value))
         if isinstance(entry, (list, tuple, range)) and not hasattr(entry, "__array__")
         else entry
         if isinstance(entry, (int, float, complex, np.generic))
@@ -393,26 +394,26 @@ def _with_arrays(name: str, value: Sequence[Any], outer: tuple[object, ...] = ()
     ]
 
 
-def _read(value: Any) -> Array:
-    """Return an object of another library, or a subclass of ndarray, as an array; raise whatever it raises."""
-    if isinstance(value, (str, bytes)) or not _is_array(value):
+def _convert_object(value: Any) -> Array:
+    """Return another library's array, or a subclass of ndarray, as an array; raise what its conversion raises."""
+    if isinstance(value, (str, bytes)) or not _has_array_protocol(value):
         raise TypeError("not an array, for it has no __array__, buffer of numbers or __dlpack__")
     if isinstance(mode := getattr(value, "mode", None), str) and mode in ("P", "PA") and hasattr(value, "getpalette"):
         raise TypeError("its pixels are places in a palette; convert('RGB') first")
     if _masks_values(value):
-        raise TypeError(MASKED)
+        raise TypeError(MASKED_VALUES)
     dtype = getattr(value, "dtype", None)
     if str(dtype).endswith("bfloat16") and not isinstance(dtype, np.dtype):
         return _view_bfloat16(value)
     by_dlpack = hasattr(value, "__dlpack__") and not hasattr(value, "__array__")
     array = np.from_dlpack(value) if by_dlpack else np.asanyarray(value)
     if _masks_values(array):
-        raise TypeError(MASKED)
+        raise TypeError(MASKED_VALUES)
     return np.asarray(array)
 
 
-def _is_array(value: object) -> bool:
-    """Tell whether an object speaks one of the languages of arrays."""
+def _has_array_protocol(value: object) -> bool:
+    """Return whether an object supports one of NumPy's array interfaces, DLPack or the buffer protocol."""
     if any(hasattr(value, name) for name in ("__array__", "__array_interface__", "__array_struct__", "__dlpack__")):
         return True
     try:
@@ -423,19 +424,19 @@ def _is_array(value: object) -> bool:
 
 
 def _masks_values(value: object) -> bool:
-    """Tell whether an object has a mask that hides some of its values, or, if it is lazy, parts that may have one."""
+    """Return whether an object's mask hides values, or whether it is a lazy array of masked ones."""
     mask = getattr(value, "mask", None)
     if mask is None:
         lazy = getattr(getattr(value, "_meta", None), "mask", None)  # of a dask array
         return lazy is not None and not callable(lazy)
-    if callable(mask) or isinstance(mask, bool):  # a method, or whether masks are made at all
+    if callable(mask) or isinstance(mask, bool):  # a method of that name, or a flag
         return False
     flags = np.asarray(mask)
     return flags.dtype.kind in "biu" and bool(flags.any())
 
 
 def _view_bfloat16(value: Any) -> Array:
-    """Return a tensor of bfloat16, which its library cannot tell NumPy about, by its bits."""
+    """Return a bfloat16 tensor, whose dtype its library cannot export to NumPy, as a view of its bits."""
     library = sys.modules[type(value.dtype).__module__]
     if getattr(value, "requires_grad", False):
         raise TypeError("it requires grad; detach() it first")
@@ -457,18 +458,18 @@ def check_dtype(name: str, dtype: np.dtype[Any]) -> None:
 
 
 def _is_supported(dtype: np.dtype[Any]) -> bool:
-    """Tell whether there is a way to add up numbers of a dtype: others than NumPy's may claim to be of its kinds."""
-    numpys = dtype.kind in "biufc" and dtype.char not in "gG" and issubclass(dtype.type, (np.number, np.bool_))
-    return numpys or dtype.name == "bfloat16"
+    """Return whether there are accumulators for a dtype; other libraries' dtypes may have NumPy's kinds."""
+    by_numpy = dtype.kind in "biufc" and dtype.char not in "gG" and issubclass(dtype.type, (np.number, np.bool_))
+    return by_numpy or dtype.name == "bfloat16"
 
 
-def _standard(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """Return float16 for bfloat16, whose own package calls casts of the same kind that NumPy does not."""
+def _castable(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return a dtype, float16 for bfloat16: ml_dtypes allows same_kind casts that NumPy does not."""
     return np.dtype(np.float16) if dtype.name == "bfloat16" else dtype
 
 
-def _bank(axes: int, weight_shape: tuple[int, ...]) -> tuple[int, tuple[int, ...]]:
-    """Return how many filters a weight of this shape has, and the size of their kernels."""
+def _filters_and_kernel(axes: int, weight_shape: tuple[int, ...]) -> tuple[int, tuple[int, ...]]:
+    """Return the number of filters in a weight of this shape, and the size of their kernels."""
     return (weight_shape[0] if len(weight_shape) == axes + 2 else 1), weight_shape[len(weight_shape) - axes :]
 
 
@@ -486,10 +487,10 @@ def _filter_channels(axes: int, weight_shape: tuple[int, ...]) -> int:
     return weight_shape[-axes - 1] if len(weight_shape) > axes else 1
 
 
-def _image(
+def _split_input_shape(
     axes: int, input_shape: tuple[int, ...], weight_shape: tuple[int, ...]
 ) -> tuple[tuple[int, ...], int, tuple[int, ...]]:
-    """Split the input's shape into its batch axes, its channels and the size of its images."""
+    """Return the input's batch axes, its channels and the size of its images."""
     size = input_shape[len(input_shape) - axes :]
     if len(weight_shape) == axes:
         return input_shape[:-axes], 1, size
@@ -509,7 +510,7 @@ def _check_bias(bias_shape: tuple[int, ...] | None, weight_shape: tuple[int, ...
         )
 
 
-def padding_of(
+def resolve_padding(
     padding: object,
     axes: int,
     size: tuple[int, ...],
@@ -517,15 +518,15 @@ def padding_of(
     stride: tuple[int, ...],
     dilation: tuple[int, ...],
 ) -> tuple[tuple[int, int], ...]:
-    """Return how much padding lies before and after each axis."""
-    reach = [(taps - 1) * step for taps, step in zip(kernel, dilation, strict=True)]
+    """Return the pixels of padding before and after each axis, for a padding given by name or in ints."""
+    full = [(taps - 1) * step for taps, step in zip(kernel, dilation, strict=True)]
     if isinstance(padding, str):
         if padding == "valid":
             return ((0, 0),) * axes
         if padding == "full":
-            return tuple((edge, edge) for edge in reach)
-        # The output has ceil(n / stride) positions; where the padding is odd, one end gets one more.
-        totals = [max((-(-n // s) - 1) * s + edge + 1 - n, 0) for n, s, edge in zip(size, stride, reach, strict=True)]
+            return tuple((edge, edge) for edge in full)
+        # "same": ceil(n / stride) outputs; where the total is odd, one end gets one pixel more.
+        totals = [max((-(-n // s) - 1) * s + edge + 1 - n, 0) for n, s, edge in zip(size, stride, full, strict=True)]
         halves = [(total // 2, total - total // 2) for total in totals]
         return tuple(halves if padding == "same" else [(after, before) for before, after in halves])
     return padding_pairs(padding, axes)
@@ -539,18 +540,18 @@ def _output_size(
     pads: tuple[tuple[int, int], ...],
     always_fits: bool,
 ) -> tuple[int, ...]:
-    """Return floor((n + before + after - dilation (k - 1) - 1) / stride) + 1 of each axis.
+    """Return floor((n + before + after - dilation (k - 1) - 1) / stride) + 1 for each axis.
 
-    Where the kernel always fits, by the meaning of a padding's name, that is 0 for an axis without pixels or padding.
+    `always_fits`: the padding's name implies that the kernel fits, and an axis without pixels or padding has 0 outputs.
     """
     padded = tuple(n + before + after for n, (before, after) in zip(size, pads, strict=True))
-    spread = tuple((taps - 1) * step + 1 for taps, step in zip(kernel, dilation, strict=True))
-    if not always_fits and any(n < reach for n, reach in zip(padded, spread, strict=True)):
+    spans = tuple((taps - 1) * step + 1 for taps, step in zip(kernel, dilation, strict=True))
+    if not always_fits and any(n < span for n, span in zip(padded, spans, strict=True)):
         raise ValueError(
-            f"weight must fit into the padded input: its kernel {kernel} with dilation {dilation} spans {spread}, "
+            f"weight must fit into the padded input: its kernel {kernel} with dilation {dilation} spans {spans}, "
             f"but input {size} with padding {pads} has {padded}"
         )
-    return tuple((n - reach) // step + 1 for n, reach, step in zip(padded, spread, stride, strict=True))
+    return tuple((n - span) // step + 1 for n, span, step in zip(padded, spans, stride, strict=True))
 
 
 def _check_activation(activation: str | None, dtype: np.dtype[Any]) -> None:
@@ -562,65 +563,65 @@ def _check_activation(activation: str | None, dtype: np.dtype[Any]) -> None:
         )
 
 
-def _largest_sum(dtypes: tuple[np.dtype[Any], ...], taps: int) -> int:
-    """Return the largest magnitude that taps products of these integer dtypes, and a bias, can add up to."""
-    input, weight, *bias = (_largest_of(dtype) for dtype in dtypes)
+def _max_sum(dtypes: tuple[np.dtype[Any], ...], taps: int) -> int:
+    """Return the largest magnitude of a sum of `taps` products and a bias of these integer dtypes."""
+    input, weight, *bias = (_max_magnitude(dtype) for dtype in dtypes)
     return taps * input * weight + sum(bias)
 
 
-def _largest_of(dtype: np.dtype[Any]) -> int:
+def _max_magnitude(dtype: np.dtype[Any]) -> int:
     return 1 if dtype.kind == "b" else max(-int(np.iinfo(dtype).min), int(np.iinfo(dtype).max))
 
 
-def distinct(array: Array) -> Array:
-    """Return a view of an array that leaves out what repeats itself along axes of stride 0."""
+def unbroadcast(array: Array) -> Array:
+    """Return a view of an array that has every broadcast axis (of stride 0) shortened to one element."""
     view: Array = array[tuple(slice(1 if stride == 0 else None) for stride in array.strides)]
     return view
 
 
 def _extremes(values: Array | None) -> tuple[int, int]:
-    """Return the least and the greatest of some integers and zero."""
+    """Return the minimum and the maximum of some integers and zero."""
     if values is None or not values.size:
         return 0, 0
-    pieces = list(_pieces(distinct(values)))
+    pieces = list(_pieces(unbroadcast(values)))
     return min(0, *(int(piece.min()) for piece in pieces)), max(0, *(int(piece.max()) for piece in pieces))
 
 
 def _pieces(values: Array) -> Iterator[Array]:
-    """Yield views of an array in pieces."""
-    if values.size <= PIECE:
+    """Yield views of at most PIECE_NUMBERS that cover an array."""
+    if values.size <= PIECE_NUMBERS:
         yield values
         return
     axis = int(np.argmax(values.shape))
-    some = max(1, PIECE * values.shape[axis] // values.size)
-    for first in range(0, values.shape[axis], some):
-        yield from _pieces(values[(slice(None),) * axis + (slice(first, first + some),)])
+    step = max(1, PIECE_NUMBERS * values.shape[axis] // values.size)
+    for first in range(0, values.shape[axis], step):
+        yield from _pieces(values[(slice(None),) * axis + (slice(first, first + step),)])
 
 
 def _exact_sum(values: Array, sign: np.ufunc) -> int:
-    """Return the sum of those integers that are greater, or less, than zero."""
+    """Return the sum of the positive or the negative integers; sign: np.greater or np.less."""
     total = 0
     for piece in _pieces(values):
-        some = piece[sign(piece, 0)]
-        if some.dtype.itemsize == 8:  # halves that cannot overflow
-            total += int((some >> 32).sum()) << 32
-            some &= 2**32 - 1
-        total += int(some.sum())
+        selected = piece[sign(piece, 0)]
+        if selected.dtype.itemsize == 8:  # sums of the upper and the lower 32 bits cannot overflow
+            total += int((selected >> 32).sum()) << 32
+            selected &= 2**32 - 1
+        total += int(selected.sum())
     return total
 
 
-def _printable(name: str, value: object) -> object:
-    """Return an option, unless it holds an int of so many digits that Python refuses to print it."""
-    for entry in _leaves(value):
-        if isinstance(entry, int) and entry.bit_length() > MOST_BITS:
+def _limit_bits(name: str, value: object) -> object:
+    """Return an option; raise ValueError if it has an int of more than MAX_OPTION_BITS."""
+    for entry in _flatten(value):
+        if isinstance(entry, int) and entry.bit_length() > MAX_OPTION_BITS:
             raise ValueError(
                 f"{name} must be made of ints that count pixels or channels; got one of {entry.bit_length()} bits"
             )
     return value
 
 
-def _index(value: object) -> int | None:
-    """Return value as an int, None if it is not one."""
+def _as_int(value: object) -> int | None:
+    """Return value if it is an int and no bool, else None."""
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
@@ -629,7 +630,7 @@ def _triple(values: tuple[int, ...], fill: int = 1) -> Triple:
 
 
 def _padding_advice(axes: int, padding: str) -> str:
-    """Return how to ask for what others call by this name, or what else is called so here."""
+    """Return advice for an unknown name of a padding: what it is called here."""
     if padding in PADDING_MODES:
         return f"; {padding!r} is a padding_mode"
     if padding == "causal":
@@ -638,31 +639,32 @@ def _padding_advice(axes: int, padding: str) -> str:
 
 
 def _padding_mode_advice(mode: object) -> str:
-    """Return what others' name of a padding mode is here."""
+    """Return advice for an unknown padding mode: what it is called here."""
     if not isinstance(mode, str):
         return ""
     if mode in PADDINGS:
         return f"; {mode!r} is a padding"
-    ours = FOREIGN_MODES.get(mode.lower(), mode.lower())
-    return f"; it is called {ours!r} here" if ours in PADDING_MODES else ""
+    name = FOREIGN_MODES.get(mode.lower(), mode.lower())
+    return f"; it is called {name!r} here" if name in PADDING_MODES else ""
 
 
-def _one_of(name: str, value: object, allowed: tuple[object, ...], advice: str = "") -> None:
+def _check_one_of(name: str, value: object, allowed: tuple[object, ...], advice: str = "") -> None:
     is_name = value is None or isinstance(value, str)
     if not is_name or value not in allowed:
         kind = ValueError if is_name else TypeError
         raise kind(f"{name} must be one of {', '.join(map(repr, allowed))}; got {value!r}{advice}")
 
 
-def _bad_ints(name: str, wanted: str, value: object) -> ValueError | TypeError:
-    """Return the error for a value that is no int (a TypeError) or a bad one (a ValueError)."""
-    kind = TypeError if any(_index(entry) is None for entry in _leaves(value)) else ValueError
+def _int_error(name: str, wanted: str, value: object) -> ValueError | TypeError:
+    """Return the error for an option with an entry that is no int (TypeError) or out of range (ValueError)."""
+    kind = TypeError if any(_as_int(entry) is None for entry in _flatten(value)) else ValueError
     return kind(f"{name} must be {wanted}; got {value!r}")
 
 
-def _leaves(value: object) -> Iterator[object]:
+def _flatten(value: object) -> Iterator[object]:
+    """Yield the entries of nested tuples, or the value itself."""
     if isinstance(value, tuple):
         for entry in value:
-            yield from _leaves(entry)
+            yield from _flatten(entry)
     else:
         yield value

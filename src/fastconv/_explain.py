@@ -1,4 +1,4 @@
-"""explain: what a convolution would run, what else could run, and what each was expected to cost."""
+"""explain: which algorithm a convolution would run, which others could, and what each is expected to cost."""
 
 from __future__ import annotations
 
@@ -15,14 +15,12 @@ from fastconv._check import Options, Padding, PerAxis
 from fastconv._problem import Problem
 from fastconv.algorithms import Layout
 
-ROUNDING = {
-    4: 3e-7,
-    8: 6e-16,
-}  # of direct summation: its largest error, of the largest output, for numbers of so many bytes
+# Bytes of a number -> largest error of direct summation relative to the largest output, about.
+DIRECT_ERROR = {4: 3e-7, 8: 6e-16}
 
 
 class Candidate(NamedTuple):
-    """One algorithm, as the plan sees it."""
+    """What the planner expects of one algorithm."""
 
     algorithm: str
     cost: float  # relative to direct summation
@@ -33,7 +31,7 @@ class Candidate(NamedTuple):
 
 
 class Explanation(NamedTuple):
-    """What `explain` returns; it shows itself as a table."""
+    """What `explain` returns; its repr is a table."""
 
     problem: str
     algorithm: str  # that runs
@@ -66,17 +64,18 @@ def explain(
     dtype: DTypeLike | None = None,
     packed: bool = True,
 ) -> Explanation:
-    """Return what would run for this input and this weight, and why.
+    """Return which algorithm would run for this input and this weight, and why.
 
     Parameters
     ----------
     input : tuple or list of int, or array_like
-        The shape of `conv2d`'s input, (..., C, H, W), or with one or three spatial axes as `axes` says; or the input itself.
+        The shape of `conv2d`'s input, (..., C, H, W), or with one or three spatial axes as `axes` says; or the input
+        itself.
     weight : array_like
         A bank, a filter or a kernel, as for `conv2d`.
     axes : {1, 2, 3}, optional
-        What it is about: `conv1d`, `conv2d` or `conv3d`. By default weights of rank 3, 4 and 5 are banks for signals, images
-        and volumes, as for `FilterBank`, and those of rank 1 and 2 kernels for signals and images.
+        The spatial axes, as for `conv1d`, `conv2d` or `conv3d`. By default weights of rank 3, 4 and 5 are banks for
+        signals, images and volumes, as for `FilterBank`, and those of rank 1 and 2 kernels for signals and images.
     stride, padding, dilation, groups, padding_mode, flip, activation, algorithm, precision
         As for `conv2d`.
     dtype : dtype, optional
@@ -87,11 +86,11 @@ def explain(
     Returns
     -------
     Explanation
-        ``algorithm`` is what runs: "direct", "winograd", "fft", or "separable" for kernels of rank 1, such as a gaussian, that
-        "auto" takes in a pass along each axis. ``candidates`` hold for every algorithm that can do it the predicted ``cost`` relative to
-        direct summation, the ``products`` of one output (for Fourier transforms: as many as would take as long), the
-        ``workspace`` of a thread in bytes, the expected largest ``error`` relative to the largest output, and ``how`` it would
-        go about it.
+        ``algorithm`` is the one that runs: "direct", "winograd", "fft", or "separable" for kernels of rank 1, such as a
+        Gaussian, that "auto" convolves in a pass along each axis. ``candidates`` has for every algorithm that can do
+        the problem the predicted ``cost`` relative to direct summation, the ``products`` of one output (for "fft":
+        those of direct summation that would take as long), the ``workspace`` of a thread in bytes, the expected largest
+        ``error`` relative to the largest output, and ``how``: forms, blocks and the like in words.
 
     Raises
     ------
@@ -100,8 +99,8 @@ def explain(
 
     Notes
     -----
-    The choice depends on the shape of one image, the weights' shape, whether they are finite and of rank 1, and the options alone:
-    results are the same for every batch size, number of threads and instruction set.
+    The choice depends only on the shape of one image, the weights' shape, whether they are finite and of
+    rank 1, and the options: results are the same for every batch size, number of threads and instruction set.
 
     Examples
     --------
@@ -130,18 +129,18 @@ def explain(
     direct = plan(options._replace(algorithm="direct")).layouts[0]
     candidates = [_candidate(direct, direct.cost)]
     for name in _check.ALGORITHMS[2:]:
-        with suppress(ValueError):  # it cannot do this
+        with suppress(ValueError):  # the algorithm cannot do this problem
             layout = plan(options._replace(algorithm=name)).layouts[0]
             candidates += [_candidate(layout, direct.cost)] if layout.name == name else []
-    runs = chosen.layouts[_plan.prepare(chosen, bank).choice if len(chosen.layouts) > 1 else 0]
+    runs = chosen.layouts[_plan.prepare(chosen, bank).layout_index if len(chosen.layouts) > 1 else 0]
     if runs.name not in [candidate.algorithm for candidate in candidates]:
         candidates.append(_candidate(runs, direct.cost))
-    asked = chosen.problem if chosen.fold is None else chosen.fold.asked
-    return Explanation(_headline(asked), runs.name, tuple(sorted(candidates, key=lambda c: c.cost)))
+    given_problem = chosen.problem if chosen.fold is None else chosen.fold.given
+    return Explanation(_headline(given_problem), runs.name, tuple(sorted(candidates, key=lambda c: c.cost)))
 
 
 def _input(input: ArrayLike | Sequence[int]) -> tuple[tuple[int, ...], np.dtype[Any] | None]:
-    """Return the shape that is given, or those of the array that is: its shape and its dtype."""
+    """Return a given shape and None, or a given array's shape and dtype."""
     if isinstance(input, (tuple, list)) and all(isinstance(n, (int, np.integer)) for n in input):
         return _check.shape_of("input", input), None
     array = _check.as_array("input", input)
@@ -149,7 +148,7 @@ def _input(input: ArrayLike | Sequence[int]) -> tuple[tuple[int, ...], np.dtype[
 
 
 def _axes(axes: object, weight_shape: tuple[int, ...]) -> int:
-    """Return over how many axes a weight of this shape slides."""
+    """Return the number of spatial axes: as given, or by the rank of the weight."""
     if axes is None:
         if not 1 <= len(weight_shape) <= 5:
             raise ValueError(f"weight must be a bank, a filter or a kernel of rank 1 to 5; got shape {weight_shape}")
@@ -168,12 +167,14 @@ def _dtype(dtype: DTypeLike) -> np.dtype[Any]:
 
 def _candidate(layout: Layout, direct_cost: float) -> Candidate:
     accumulator = layout.problem.accumulator
-    rounding = ROUNDING.get(accumulator.itemsize, 0.0) if accumulator.kind in "fc" else 0.0
-    workspace, error = _blocks.workspace(layout), rounding * layout.error
+    direct_error = DIRECT_ERROR.get(accumulator.itemsize, 0.0) if accumulator.kind in "fc" else 0.0
+    workspace, error = _blocks.workspace(layout), direct_error * layout.error
     return Candidate(layout.name, layout.cost / direct_cost, layout.products, workspace, error, layout.how)
 
 
 def _headline(problem: Problem) -> str:
+    """Return the problem in one line, such as "3x3 64->64, 56x56 -> 56x56, float32"."""
+
     def by(size: tuple[int, ...]) -> str:
         return "x".join(str(n) for axis, n in enumerate(size) if axis or n > 1)
 

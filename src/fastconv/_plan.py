@@ -1,7 +1,7 @@
-"""Problem -> frozen, cached Plan: which algorithm runs for these shapes, dtypes and options; and running it.
+"""Problem -> Plan: which algorithm runs for these shapes, dtypes and options; and running it.
 
-A plan holds the layouts of algorithms/, best first: the cheapest by its predicted cost, and behind one that may refuse some
-weights the next cheapest, down to one that takes all of them.
+A plan is immutable and cached. It holds layouts made by algorithms/, the cheapest by predicted cost first; a layout
+that may refuse weights is followed by the next cheapest, down to one that takes all weights.
 """
 
 from __future__ import annotations
@@ -15,74 +15,74 @@ from fastconv import _blocks, _check, _core, _fold, _weights
 from fastconv._problem import Array, Problem
 from fastconv.algorithms import Layout, by_position, direct, fft, separable, sweep, tiles, winograd
 
-ORDER = (direct, sweep, tiles, by_position, winograd, fft, separable)  # each may underbid those before it
-KEEP_GIL_BELOW = 2**16  # products: releasing the GIL would cost more than it gives other threads
-PLAN_BYTES = 2**13  # of a plan and the objects that it holds, about
+ORDER = (direct, sweep, tiles, by_position, winograd, fft, separable)  # each has the lowest cost so far as its budget
+KEEP_GIL_BELOW = 2**16  # products of a call: for fewer, releasing the GIL would cost more than it gives other threads
+PLAN_BYTES = 2**13  # bytes of a plan and its objects for each layout, about, without their tables per tap
 
 
 class Plan(NamedTuple):
-    """What to do in every call with the same shapes, dtypes and options."""
+    """What every call with the same shapes, dtypes and options does."""
 
-    columns: int  # of the input as it is given
-    problem: Problem  # that is left where much of what was asked for is not seen
-    fold: _fold.Fold | None  # how it was made of that
-    layouts: tuple[Layout, ...]  # best first; where one refuses weights, the next is asked
-    packing: tuple[object, ...]  # plans that agree in this can share packed weights
+    columns: int  # of the input, before folding
+    problem: Problem  # as computed: if fold is set, smaller than the one given
+    fold: _fold.Fold | None  # how to reduce input and weight to this problem
+    layouts: tuple[Layout, ...]  # cheapest first; if one refuses the weights, the next is asked
+    packing: tuple[object, ...]  # plans with equal packing share packed weights
     integers_may_overflow: bool
-    call: _core.Call | None  # for contiguous arrays whose dtypes are the accumulator's
-    raw_weights: bool  # the call takes the weights as they are given
-    margin: int | str | None = None  # set for plans that serve rows of other lengths: see _lengths.py
+    call: _core.Call | None  # ready to run, for contiguous arrays of the accumulator's dtype
+    raw_weights: bool  # the call takes weights as given, not packed
+    row_padding: int | str | None = None  # set if the plan can be adapted to rows of other lengths: see _lengths.py
 
     @property
     def nbytes(self) -> int:
-        """Memory that the plan takes, roughly; weights are not part of it."""
+        """Bytes that the plan takes, about, without packed weights."""
         call = 0 if self.call is None else self.call.nbytes
         return len(self.layouts) * (PLAN_BYTES + 8 * self.problem.taps) + call
 
     def resized(self, problem: Problem) -> Plan:
-        """Return the plan for rows of another length, for which the layouts must serve as well."""
+        """Return the plan for rows of another length, which the layouts must be able to serve."""
         layouts = tuple(layout.resized(problem) for layout in self.layouts)
         call = self.call and self.call.resized(*layouts[0].core_shapes(problem), problem.output_shape, problem.pad)
         return self._replace(columns=problem.size[2], problem=problem, layouts=layouts, call=call)
 
 
 class Packed(NamedTuple):
-    """Weights, packed for one of a plan's layouts."""
+    """Weights packed for one of a plan's layouts."""
 
-    choice: int
+    layout_index: int
     weights: Any
 
 
-def make(asked: Problem, dtypes: tuple[np.dtype[Any], ...], reuse: bool) -> Plan:
-    """Return the plan for a problem with input, weight and bias of these dtypes; reuse: packed weights serve many calls."""
-    fold = _fold.fold(asked)
-    problem = asked if fold is None else fold.problem
+def make(given: Problem, dtypes: tuple[np.dtype[Any], ...], reuse: bool) -> Plan:
+    """Return the plan for input, weight and bias of these dtypes; `reuse`: packed weights serve many calls."""
+    fold = _fold.fold(given)
+    problem = given if fold is None else fold.reduced
     layouts = choose(problem, reuse)
-    if not layouts and fold is not None and winograd.knows(asked, problem.output_size):
-        layouts = choose(problem._replace(algorithm="direct"), reuse)  # too little is left of the kernel
+    if not layouts and fold is not None and winograd.supports(given, problem.output_size):
+        layouts = choose(problem._replace(algorithm="direct"), reuse)  # the folded kernel is too small for Winograd
     if not layouts:
         (domain,) = (algorithm.DOMAIN for algorithm in ORDER if problem.algorithm == algorithm.NAME)
         raise ValueError(f"algorithm {problem.algorithm!r} cannot do this: {domain}")
     best, call = layouts[0], None
     packing = tuple(layout.packing for layout in layouts)
-    as_they_are = all(dtype == problem.accumulator for dtype in (problem.dtype, dtypes[0], *dtypes[2:]))
-    if best.core is not None and as_they_are and fold is None and problem.products and best.fits:
+    no_conversions = all(dtype == problem.accumulator for dtype in (problem.dtype, dtypes[0], *dtypes[2:]))
+    if best.call_layout is not None and no_conversions and fold is None and problem.products and best.whole_images:
         output, keep_gil = (problem.output_shape, problem.dtype), problem.products <= KEEP_GIL_BELOW
-        call = _core.Call(*best.core_shapes(problem), output, problem.pad, best.core, best.threads, keep_gil)
+        call = _core.Call(*best.core_shapes(problem), output, problem.pad, best.call_layout, best.threads, keep_gil)
     return Plan(
-        columns=asked.size[2],
+        columns=given.size[2],
         problem=problem,
         fold=fold,
         layouts=layouts,
-        packing=packing if fold is None else (fold.taps, *packing),
-        integers_may_overflow=_check.may_overflow(dtypes, asked.taps, problem.accumulator),
+        packing=packing if fold is None else (fold.tap_folds, *packing),
+        integers_may_overflow=_check.may_overflow(dtypes, given.taps, problem.accumulator),
         call=call,
         raw_weights=best.raw_weights and not problem.flip and dtypes[1] == problem.accumulator,
     )
 
 
 def choose(problem: Problem, reuse: bool) -> tuple[Layout, ...]:
-    """Ask the algorithms for their layouts: the cheapest first, and the next ones behind it if it may refuse weights."""
+    """Return the cheapest layout, followed by the next cheapest ones if it may refuse weights."""
     layouts: tuple[Layout, ...] = ()
     for algorithm in ORDER:
         if problem.algorithm in ("auto", algorithm.NAME):
@@ -93,13 +93,13 @@ def choose(problem: Problem, reuse: bool) -> tuple[Layout, ...]:
 
 
 def prepare(plan: Plan, weight: Array) -> Packed:
-    """Return weight as the first layout that suits it takes it: in the accumulator's dtype, flipped if asked for, packed."""
-    with _weights.in_memory(weight.shape):
+    """Return weight packed for the first layout that accepts it, in the accumulator's dtype and flipped if asked."""
+    with _weights.naming_weight(weight.shape):
         if plan.fold is not None:
-            weight = plan.fold.weights(weight)
-        for choice, layout in enumerate(plan.layouts):
+            weight = plan.fold.reduce_weight(weight)
+        for index, layout in enumerate(plan.layouts):
             if (packed := layout.pack(weight)) is not None:
-                return Packed(choice, packed)
+                return Packed(index, packed)
     raise AssertionError("the last layout takes all weights")
 
 
@@ -112,7 +112,7 @@ def run(
     threads: int,
     packed: Packed | None = None,
 ) -> Array:
-    """Convolve input with weight as planned and return the result, in out if there is one; packed is prepared weight."""
+    """Convolve input with weight as planned and return the result, `out` if given; packed: prepare(plan, weight)."""
     if plan.call is not None:
         if packed is None and not plan.raw_weights:
             packed = prepare(plan, weight)
@@ -131,23 +131,23 @@ def run(
     if plan.integers_may_overflow or out is not None:
         _check_integers(plan, input, weight, bias, out)
     if result.size:
-        choice, weights = prepare(plan, weight) if packed is None else packed
-        layout, offsets = plan.layouts[choice], bias
+        index, weights = prepare(plan, weight) if packed is None else packed
+        layout = plan.layouts[index]
         if bias is not None and (bias.ndim != 1 or not _blocks.is_plain(bias, problem.accumulator)):
-            offsets = np.require(bias, problem.accumulator, ["C", "A"]).reshape(-1)
+            bias = np.require(bias, problem.accumulator, ["C", "A"]).reshape(-1)
         if plan.fold is not None:
-            input = plan.fold.image(input)
-        _blocks.convolve(layout, input, weights, offsets, result, min(threads, layout.threads))
+            input = plan.fold.reduce_image(input)
+        _blocks.convolve(layout, input, weights, bias, result, min(threads, layout.threads))
     if out is not None and result is not out:
         out[...] = result
     return result if out is None else out
 
 
 def _check_integers(plan: Plan, input: Array, weight: Array, bias: Array | None, out: Array | None) -> None:
-    """Raise ValueError if a sum of integers might not fit the result's dtype, or that of out."""
+    """Raise ValueError if a sum of integers could exceed the range of the result's dtype, or of out's."""
     problem = plan.problem
-    holds_less = out is not None and out.dtype.kind == "i" and out.dtype != problem.dtype
-    if holds_less or plan.integers_may_overflow:
-        seen = weight.reshape(problem.weight_shape) if plan.fold is None else plan.fold.seen(weight)
-        blamed, target = ("out", out.dtype) if out is not None and holds_less else ("input", problem.dtype)
-        _check.check_integer_range(blamed, target, input, seen, bias)
+    narrows = out is not None and out.dtype.kind == "i" and out.dtype != problem.dtype
+    if narrows or plan.integers_may_overflow:
+        filters = weight.reshape(problem.weight_shape) if plan.fold is None else plan.fold.crop_weight(weight)
+        name, target = ("out", out.dtype) if out is not None and narrows else ("input", problem.dtype)
+        _check.check_integer_range(name, target, input, filters, bias)

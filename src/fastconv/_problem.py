@@ -1,6 +1,6 @@
-"""Problem: one convolution without its data. Shapes, options and dtypes, and what outputs see of an image.
+"""Problem: one convolution without its data: shapes, options, dtypes, and the receptive field of its outputs.
 
-The three spatial axes are depth, rows and columns: 1-D and 2-D problems get axes of size one in front.
+There are always three spatial axes, depth, rows and columns: 1-D and 2-D problems get leading axes of size 1.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from fastconv import _core
 Array = NDArray[Any]
 Triple = tuple[int, int, int]
 
-LINE_BYTES = 64  # of a cache line
-NONTEMPORAL_BYTES = (
-    2**22
-)  # of the maps of one image: larger ones bypass the cache, from which they would evict the input
-MOST_INDICES = 2**31  # of pixels that are gathered one by one along an axis: 16 GB of indices
+LINE_BYTES = 64  # bytes of a cache line
+# Bytes of the maps of one image, from which on they are written by non-temporal stores: cached, they would evict the
+# input.
+NONTEMPORAL_BYTES = 2**22
+MAX_INDICES = 2**31  # pixels gathered by index along an axis: their indices take 16 GB
 
-
+# dtype of the accumulator -> C type, by which the core names its functions for it
 CORE_NAMES = {
     np.dtype(np.int32): "int32_t",
     np.dtype(np.int64): "int64_t",
@@ -34,10 +34,10 @@ CORE_NAMES = {
 
 
 class Problem(NamedTuple):
-    """One convolution: everything but the data."""
+    """One convolution, without its data."""
 
     output_shape: tuple[int, ...]
-    batch_shape: tuple[int, ...]  # (N,), or whatever axes precede the channels
+    batch_shape: tuple[int, ...]  # the axes before the channels, such as (N,)
     channels: int  # of the input, C
     filters: int  # K
     groups: int
@@ -46,7 +46,7 @@ class Problem(NamedTuple):
     output_size: Triple  # of a feature map
     stride: Triple
     dilation: Triple
-    pad: Triple  # before each axis; what lies after follows from the output size
+    pad: Triple  # pixels before each axis; those after it follow from the output size
     padding_mode: str
     flip: bool
     activation: str | None
@@ -57,17 +57,17 @@ class Problem(NamedTuple):
 
     @property
     def taps(self) -> int:
-        """Products that an output adds up."""
+        """Products summed for one output."""
         return self.channels // self.groups * math.prod(self.kernel)
 
     @property
     def group_size(self) -> tuple[int, int]:
-        """Channels and filters of a group."""
+        """Channels and filters of one group."""
         return self.channels // self.groups, self.filters // self.groups
 
     @property
     def products(self) -> int:
-        """Products of all outputs together."""
+        """Products summed for all outputs together."""
         return math.prod(self.output_shape) * self.taps
 
     @property
@@ -87,12 +87,12 @@ class Problem(NamedTuple):
 
     @property
     def is_pointwise(self) -> bool:
-        """Whether every output sees just the pixel at its own place, so that an image may as well be one long column."""
+        """Whether kernels are 1x1 without stride or padding, so that planes may be flattened."""
         return self.kernel == self.stride == (1, 1, 1) and self.size == self.output_size and not any(self.pad)
 
     @property
     def inside_fraction(self) -> float:
-        """Fraction of the products whose pixel lies inside the image, not in zeros around it."""
+        """Fraction of the products whose pixel lies inside the image, not in the zero padding."""
         if self.padding_mode != "zeros":
             return 1.0
         axes = zip(self.kernel, self.stride, self.dilation, self.pad, self.size, self.output_size, strict=True)
@@ -100,39 +100,39 @@ class Problem(NamedTuple):
 
     @property
     def bypasses_cache(self) -> bool:
-        """Whether the maps of an image are so large that algorithms which write each output once use non-temporal stores."""
+        """Whether maps are large enough for non-temporal stores, in algorithms that write each output once."""
         return self.filters * math.prod(self.output_size) * self.accumulator.itemsize >= NONTEMPORAL_BYTES
 
     @property
     def core_name(self) -> str:
-        """Which of the core's functions of many dtypes takes the accumulator's."""
+        """C type of the accumulator, the key of the core's tables of functions."""
         return CORE_NAMES[self.accumulator]
 
     @property
     def window(self) -> tuple[Triple, Triple, Triple, int, int, int]:
-        """How kernels slide, what lies around the image, and what ends a sum, as the core's layouts take it."""
+        """Kernel, stride, dilation, groups, padding mode and activation, as the core's layouts take them."""
         mode, activation = _core.PADDING_MODES[self.padding_mode], _core.ACTIVATIONS[self.activation]
         return self.kernel, self.stride, self.dilation, self.groups, mode, activation
 
     def span(self, axis: int, outputs: int = 1) -> int:
-        """Return how many pixels, padding included, so many neighbouring outputs see along an axis."""
+        """Return the length of the receptive field of neighbouring outputs along an axis, padding included."""
         return (outputs - 1) * self.stride[axis] + (self.kernel[axis] - 1) * self.dilation[axis] + 1
 
     def stays_inside(self, axis: int) -> bool:
-        """Tell whether no output sees padding along an axis."""
+        """Return whether no output's receptive field extends into the padding of an axis."""
         return self.pad[axis] == 0 and self.span(axis, self.output_size[axis]) <= self.size[axis]
 
-    def reach(self, axis: int, start: int, stop: int, least: int = 0) -> tuple[slice | list[int], int]:
-        """Return what outputs start..stop of an axis see of the image, and how many zeros of padding come before it.
+    def input_range(self, axis: int, start: int, stop: int, minimum: int = 0) -> tuple[slice | list[int], int]:
+        """Return the receptive field of outputs start..stop along an axis, and how many zeros of padding precede it.
 
-        That is a slice, or a list of indices where the padding repeats pixels. At least so many pixels are returned as
-        seen, if the image has them, for algorithms whose tiles reach beyond the outputs.
+        It indexes the image: a slice, or a list of indices where the padding repeats pixels. `minimum` extends it to so
+        many pixels, if the image has them, for algorithms whose tiles extend beyond the outputs.
         """
         size, mode = self.size[axis], self.padding_mode
         first = start * self.stride[axis] - self.pad[axis]
-        last = max(first + self.span(axis, stop - start), first + least)
+        last = max(first + self.span(axis, stop - start), first + minimum)
         if mode != "zeros" and (first < 0 or last > size):
-            if last - first > MOST_INDICES:
+            if last - first > MAX_INDICES:
                 raise MemoryError(
                     f"dilation and stride make outputs see {last - first} pixels: there is no memory for so many"
                 )
@@ -141,7 +141,7 @@ class Problem(NamedTuple):
         return slice(inside, max(inside, min(last, size))), inside - first
 
     def block(self, size: Triple, output_size: Triple, filters: int) -> Problem:
-        """Return the problem of one block of an image, cut out with all that its outputs see, and some filters of a group."""
+        """Return the problem of a block of outputs and some filters of a group, whose image is its receptive field."""
         stride_z, stride_y, stride_x = (1 if n == 1 else step for n, step in zip(output_size, self.stride, strict=True))
         return self._replace(
             output_shape=(filters, *output_size),

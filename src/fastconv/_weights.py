@@ -1,6 +1,6 @@
-"""Filter banks on their way to the core: in the accumulator's dtype, flipped if that was asked for, and packed piece by piece.
+"""Weights as the core takes them: in the accumulator's dtype, flipped for true convolution, packed piece by piece.
 
-Pieces bound the memory that conversions take, and the time that an interrupt has to wait.
+Pieces bound the memory that conversions take, and how long an interrupt (Ctrl-C) waits.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from fastconv import _core
 from fastconv._blocks import is_plain
 from fastconv._problem import Array, Problem
 
-CONVERTED_WEIGHTS = 2**20  # weights that are converted at a time
-PAGE_BYTES, TOUCHED_PAGES = 2**12, 2**10  # of fresh memory, and pages that are touched at a time
+PIECE_WEIGHTS = 2**20  # weights converted at a time
+PAGE_BYTES = 2**12  # bytes of a page of memory, or fewer
+PIECE_PAGES = 2**10  # pages touched at a time
 
 
 class Packer(Protocol):
@@ -31,8 +32,8 @@ class Packer(Protocol):
 
 
 @contextmanager
-def in_memory(shape: tuple[int, ...]) -> Iterator[None]:
-    """Name the weights, of this shape, in a MemoryError that does not say what it is about."""
+def naming_weight(shape: tuple[int, ...]) -> Iterator[None]:
+    """Make a MemoryError that does not name its cause name weight and its shape."""
     try:
         yield
     except MemoryError as error:
@@ -42,19 +43,19 @@ def in_memory(shape: tuple[int, ...]) -> Iterator[None]:
 
 
 def filters(problem: Problem, weight: Array, first: int = 0, last: int | None = None) -> Array:
-    """Return some filters (K, C / groups, kd, kh, kw) in the accumulator's dtype, flipped if asked for; a view if possible."""
-    some = weight.reshape(problem.weight_shape)[first:last]
+    """Return filters first..last (K, C / groups, kd, kh, kw) in the accumulator's dtype, flipped if asked."""
+    bank = weight.reshape(problem.weight_shape)[first:last]
     if problem.flip:
-        some = some[:, :, ::-1, ::-1, ::-1]
-    elif is_plain(some, problem.accumulator):
-        return some
-    return copy(some, problem.accumulator)
+        bank = bank[:, :, ::-1, ::-1, ::-1]
+    elif is_plain(bank, problem.accumulator):
+        return bank
+    return copy(bank, problem.accumulator)
 
 
 def copy(bank: Array, dtype: np.dtype[Any]) -> Array:
-    """Return filters copied to a contiguous array of this dtype, some at a time."""
+    """Return a contiguous copy of a filter bank in this dtype, made piece by piece."""
     copied: Array = _core.empty(bank.shape, dtype)
-    step = max(1, CONVERTED_WEIGHTS // max(1, math.prod(bank.shape[1:])))
+    step = max(1, PIECE_WEIGHTS // max(1, math.prod(bank.shape[1:])))
     for start in range(0, bank.shape[0], step):
         copied[start : start + step] = bank[start : start + step]
     return copied
@@ -63,19 +64,20 @@ def copy(bank: Array, dtype: np.dtype[Any]) -> Array:
 def pack(
     problem: Problem, core: Packer, packers: dict[str, Callable[..., None]], piece: Callable[[int, int], Array]
 ) -> Array:
-    """Return all filters, packed for a layout of the core; piece(first, last) returns some of them."""
+    """Return all filters packed for a layout of the core; piece(first, last) returns filters first..last."""
     packed = _core.empty((core.packed_numbers,), problem.accumulator)
-    # A piece is scattered over all of the array: without this, the first one would wait for all page faults.
+    # Packing a piece writes to pages all over the array: the first would take all page faults and could not be
+    # interrupted.
     pages = packed.view(np.uint8)[::PAGE_BYTES]
-    for start in range(0, pages.size, TOUCHED_PAGES):
-        pages[start : start + TOUCHED_PAGES] = 0
+    for start in range(0, pages.size, PIECE_PAGES):
+        pages[start : start + PIECE_PAGES] = 0
     for first, last in pairwise(core.pieces):
         packers[problem.core_name](piece(first, last).reshape(last - first, -1), packed, first, core)
     return packed
 
 
 def nbytes(packed: Any) -> int:
-    """Return how many bytes packed weights take: one array, or tuples of arrays and what tells about them."""
+    """Return the bytes of the arrays in packed weights: an array, or nested tuples."""
     if isinstance(packed, tuple):
         return sum(map(nbytes, packed))
     return packed.nbytes if isinstance(packed, np.ndarray) else 0

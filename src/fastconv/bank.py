@@ -1,4 +1,4 @@
-"""FilterBank and Sequential: filters with their options as one object, and banks whose maps feed the next bank."""
+"""FilterBank and Sequential: filters with their options as one object, and banks in a row."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["FilterBank", "Sequential"]
 
-READY_BYTES = 2**21  # of plans, for each bank
-PACKED_BYTES = 2**25  # of packed weights, or one packing if that takes more
+PLAN_CACHE_BYTES = 2**21  # bytes of plans of each bank
+WEIGHT_CACHE_BYTES = 2**25  # bytes of packed weights of each bank; a single packing may take more
 DEFAULTS = _check.Options()._asdict()
 
 
@@ -97,19 +97,19 @@ class FilterBank:
             )
         dtypes = [filters.dtype] if offset is None else [filters.dtype, offset.dtype]
         _check.check_weight(self._axes, filters.shape, dtypes)
-        with _weights.in_memory(filters.shape):
-            self._weight, self._bias = _frozen_copy(filters), None if offset is None else _frozen_copy(offset)
-        self._ready = Cache(READY_BYTES)  # plans with packed weights, by shape and dtype of the image
-        self._packed = Cache(PACKED_BYTES)  # the weights as each kind of plan wants them
+        with _weights.naming_weight(filters.shape):
+            self._weight, self._bias = _read_only_copy(filters), None if offset is None else _read_only_copy(offset)
+        self._plans = Cache(PLAN_CACHE_BYTES)  # plans with packed weights, by shape and dtype of the image
+        self._packed = Cache(WEIGHT_CACHE_BYTES)  # packed weights, by the plan's packing
         options = (stride, padding, dilation, groups, padding_mode, flip, activation, algorithm, precision)
         self._checked = _check.options(self._axes, options)
-        self._options = dict(zip(DEFAULTS, map(_check.hashable, options), strict=True))  # as they were given
+        self._options = dict(zip(DEFAULTS, map(_check.hashable, options), strict=True))  # as given
         dilations = self._checked.dilation
         self._receptive_field = tuple(
             (taps - 1) * step + 1 for taps, step in zip(self._weight.shape[2:], dilations, strict=True)
         )
         self._in_channels = int(self._weight.shape[1] * self._checked.groups)
-        self._try_images()
+        self._check_that_some_image_fits()
 
     @classmethod
     def from_kernels(
@@ -176,10 +176,10 @@ class FilterBank:
         array = image if type(image) is np.ndarray else _check.as_array("input", image)
         shape = array.shape
         rounded = shape if not shape or shape[-1] < _lengths.LONG_ROW else _lengths.rounded(shape)
-        ready = self._ready.get((rounded, array.dtype))
-        if ready is None or (rounded is not shape and ready[0].columns != shape[-1]):
-            ready = self._prepare(ready, (rounded, array.dtype), shape)
-        plan, packed = ready
+        prepared = self._plans.get((rounded, array.dtype))
+        if prepared is None or (rounded is not shape and prepared[0].columns != shape[-1]):
+            prepared = self._prepare(prepared, (rounded, array.dtype), shape)
+        plan, packed = prepared
         return _plan.run(plan, array, self._weight, self._bias, out, config.num_threads(threads), packed)
 
     @property
@@ -248,54 +248,54 @@ class FilterBank:
         if not isinstance(other, FilterBank):
             return NotImplemented
         return self._checked == other._checked and all(
-            mine is theirs or (mine is not None and theirs is not None and _same(mine, theirs))
+            mine is theirs or (mine is not None and theirs is not None and _equal_arrays(mine, theirs))
             for mine, theirs in ((self._weight, other._weight), (self._bias, other._bias))
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (self._weight, self._bias, self._options)
 
-    def _try_images(self) -> None:
-        """Raise what planning raises if there is no image that these filters and options suit."""
+    def _check_that_some_image_fits(self) -> None:
+        """Raise what planning raises if these filters and options fit no image."""
         strides, padding = self._checked.stride, self._checked.padding
         pads = [0 if padding == "valid" else field - 1 for field in self._receptive_field]
         if not isinstance(padding, str):
             pads = [sum(pair) for pair in padding]
-        # As large as the kernel, much larger, so that padding hardly matters, and as small as padding allows.
+        # Sizes to try, per axis: the kernel's, one much larger than kernel and padding, and the smallest possible.
         sizes = [
             (field, 64 * step + 16 * (field + pad), max(1, field - pad))
             for field, step, pad in zip(self._receptive_field, strides, pads, strict=True)
         ]
-        refusals = []
+        errors = []
         for size in product(*sizes):
             try:
                 self._plan_for((self._in_channels, *size), np.dtype(np.float32))
             except ValueError as error:
-                refusals.append(error)
+                errors.append(error)
             else:
                 return
-        raise refusals[0]
+        raise errors[0]
 
     def _prepare(
         self,
-        similar: tuple[_plan.Plan, _plan.Packed] | None,
+        cached: tuple[_plan.Plan, _plan.Packed] | None,
         key: tuple[tuple[int, ...], np.dtype[Any]],
         shape: tuple[int, ...],
     ) -> tuple[_plan.Plan, _plan.Packed]:
-        """Return and remember a plan for images of this shape, with packed weights; similar has the same key."""
-        fitted = None if similar is None else _lengths.fit(similar[0], shape)
-        if similar is not None and fitted is not None:
-            self._ready.replace(key, (fitted, similar[1]))
-            return fitted, similar[1]
+        """Return a plan with packed weights for images of this shape, and cache it; `cached`: what the key has now."""
+        adapted = None if cached is None else _lengths.adapt(cached[0], shape)
+        if cached is not None and adapted is not None:
+            self._plans.replace(key, (adapted, cached[1]))
+            return adapted, cached[1]
         plan = self._plan_for(shape, key[1])
         packed = self._packed.get(plan.packing)
         if packed is None:
             packed = _plan.prepare(plan, self._weight)
             size = _weights.nbytes(packed)
-            if self._packed.taken + size > PACKED_BYTES:
-                self._ready.clear()  # it would hold on to what has to go
+            if self._packed.nbytes + size > WEIGHT_CACHE_BYTES:
+                self._plans.clear()  # they refer to packed weights that are about to be dropped
             self._packed.put(plan.packing, packed, size)
-        self._ready.put(key, (plan, packed), plan.nbytes)
+        self._plans.put(key, (plan, packed), plan.nbytes)
         return plan, packed
 
     def _plan_for(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> _plan.Plan:
@@ -323,8 +323,8 @@ class Sequential:
 
     Notes
     -----
-    The receptive field grows by ``(r - 1) * jump`` with each bank of receptive field r, where jump is the product of the
-    strides before it (Dumoulin and Visin, 2016).
+    The receptive field grows by ``(r - 1) * jump`` with each bank of receptive field r, where jump is the product of
+    the strides before it (Dumoulin and Visin, 2016).
 
     Examples
     --------
@@ -389,8 +389,8 @@ class Sequential:
         field = [1] * len(self._banks[0].receptive_field)
         jump = field.copy()
         for bank in self._banks:
-            growth = [(seen - 1) * step for seen, step in zip(bank.receptive_field, jump, strict=True)]
-            field = [reach + more for reach, more in zip(field, growth, strict=True)]
+            growth = [(length - 1) * step for length, step in zip(bank.receptive_field, jump, strict=True)]
+            field = [length + more for length, more in zip(field, growth, strict=True)]
             jump = [step * stride for step, stride in zip(jump, bank.stride, strict=True)]
         return tuple(field)
 
@@ -421,15 +421,15 @@ class Sequential:
         return f"Sequential({', '.join(map(repr, self._banks))})"
 
 
-def _same(one: Array, other: Array) -> bool:
+def _equal_arrays(one: Array, other: Array) -> bool:
     return one.dtype == other.dtype and np.array_equal(one, other, equal_nan=one.dtype.kind not in "biu")
 
 
-def _frozen_copy(array: Array) -> Array:
+def _read_only_copy(array: Array) -> Array:
     dtype = array.dtype.newbyteorder("=")
     copy = _weights.copy(array, dtype) if array.ndim else np.array(array, dtype)
     copy.flags.writeable = False
-    return copy.view()  # of a frozen array, so that nobody can thaw it
+    return copy.view()  # a view of a read-only array cannot be made writeable
 
 
 def _rebuild(weight: Array, bias: Array | None, options: dict[str, Any]) -> FilterBank:

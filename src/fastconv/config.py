@@ -1,4 +1,4 @@
-"""The number of threads, and show_config: what this installation is and what it runs on."""
+"""The number of threads, and show_config, which prints versions and the instruction set."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import platform
 import numpy as np
 
 from fastconv import _check, _core, _threads
-from fastconv._threads import MOST_THREADS
+from fastconv._threads import MAX_THREADS
 
 __all__ = ["get_num_threads", "set_num_threads", "show_config"]
 
@@ -53,7 +53,7 @@ def set_num_threads(n: int) -> None:
     >>> fc.set_num_threads(before)
     """
     global _num_threads
-    _num_threads = min(_check.positive_int("n", n), MOST_THREADS)
+    _num_threads = min(_check.positive_int("n", n), MAX_THREADS)
 
 
 def show_config() -> None:
@@ -86,9 +86,9 @@ def num_threads(threads: int | None) -> int:
     """Return the threads that a call with this argument may use."""
     if threads is None:
         return _num_threads
-    if type(threads) is int and 0 < threads <= MOST_THREADS:  # most calls
+    if type(threads) is int and 0 < threads <= MAX_THREADS:  # most calls
         return threads
-    return min(_check.positive_int("threads", threads), MOST_THREADS)
+    return min(_check.positive_int("threads", threads), MAX_THREADS)
 
 
 _num_threads = _threads.default()

@@ -1,6 +1,7 @@
 """conv1d, conv2d, conv3d: slide the kernels of a filter bank over images and stack the feature maps.
 
-The road of a call: here -> _plan.py (what to do for these shapes) -> _core.pyx and core/ (loops over blocks) -> kernels/ (one block).
+A call goes on to _plan.py (what to do for these shapes), _core.pyx with core/ (loops over blocks), kernels/ (one
+block).
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from fastconv._problem import Array
 
 __all__ = ["conv1d", "conv2d", "conv3d"]
 
-# Plans by shapes, dtypes and options: what was checked once need not be checked again.
-_plans = Cache(2**23)
-SIMPLE = {int, str, bool, np.int64}  # types of options that are equal only if they are the same
+PLAN_CACHE_BYTES = 2**23
+_plans = Cache(PLAN_CACHE_BYTES)  # by shapes, dtypes and options, so that these are checked only once
+UNAMBIGUOUS_TYPES = {int, str, bool, np.int64}  # of options: equal ones of these types are interchangeable
 
 
 def conv2d(
@@ -48,58 +49,63 @@ def conv2d(
     Parameters
     ----------
     input : array_like, shape (..., C, H, W)
-        Images of C channels; all leading axes are batch. ``(H, W)`` is an image of one channel. For images whose channels
-        come last, ``(H, W, C)``, pass ``np.moveaxis(image, -1, 0)``.
-        Any strides and byte order; nested lists of numbers, buffers, objects with ``__array__`` and tensors on the CPU (by
-        DLPack; bfloat16 ones, too) will do. A mask that hides values is refused, for they would be added up: fill it first.
+        Images of C channels; all leading axes are batch. ``(H, W)`` is an image of one channel. For images whose
+        channels come last, ``(H, W, C)``, pass ``np.moveaxis(image, -1, 0)``.
+        Any strides and byte order; nested lists of numbers, buffers, objects with ``__array__`` and tensors on the CPU
+        (by DLPack; bfloat16 ones, too) will do. A mask that hides values is refused, because they would be added
+        up: fill it first.
     weight : array_like
         Its rank says what it is. A bank of K filters ``(K, C/groups, kh, kw)`` gives K feature maps;
         a filter ``(C, kh, kw)``, a stack of one kernel per channel, gives one;
         a kernel ``(kh, kw)`` slides over the last two axes, each plane for itself.
     bias : array_like, shape (K,), optional
-        Added to each feature map. For a filter or a kernel: one number; a Python number does not make the dtype of the result
-        wider, as ``np.result_type`` has it.
+        Added to each feature map. For a filter or a kernel: one number; a Python number does not make the dtype of the
+        result wider, as ``np.result_type`` has it.
     stride : int or (int, int)
         Pixels from one position of the kernel to the next.
     padding : int, (int, int), ((int, int), (int, int)) or str
         Pixels added around the image: everywhere, per axis, or per axis before and after.
-        ``"valid"``: none. ``"same"``: the output has ``ceil(n / stride)`` pixels; where the padding is odd, one more comes after
-        (``"same_lower"``: before). ``"full"``: every position at which kernel and image touch.
+        ``"valid"``: none. ``"same"``: the output has ``ceil(n / stride)`` pixels; where the padding is odd, one more
+        comes after (``"same_lower"``: before). ``"full"``: every position at which kernel and image touch.
     dilation : int or (int, int)
         Pixels from one tap of the kernel to the next.
     groups : int
         Channels and filters are split into so many groups, each convolved for itself.
     padding_mode : {"zeros", "reflect", "replicate", "circular", "symmetric"}
         What the padding holds; NumPy's names ``"constant"``, ``"edge"`` and ``"wrap"`` work too.
-        What SciPy, scikit-image, dask and mahotas call "reflect" is ``"symmetric"`` here, and their "mirror" ``"reflect"``.
+        What SciPy, scikit-image, dask and mahotas call "reflect" is ``"symmetric"`` here, and their "mirror"
+        ``"reflect"``.
     flip : bool
         Rotate every kernel by 180 degrees first.
     activation : {None, "relu", "relu6", "leaky_relu", "sigmoid", "silu", "hardswish", "tanh"}
-        Applied to every output; ``leaky_relu`` has slope 0.01. Integers know ``relu`` and ``relu6``, complex numbers none.
-        ``relu`` and ``relu6`` cost nothing; ``hardswish`` takes about 1 ns for each output on one thread, ``leaky_relu``,
-        ``sigmoid`` and ``silu`` 4 to 8, ``tanh`` 10 to 20, where all products of a 3x3 kernel take about 0.5.
+        Applied to every output; ``leaky_relu`` has slope 0.01. Integers support ``relu`` and ``relu6``, complex
+        numbers none. ``relu`` and ``relu6`` cost nothing; ``hardswish`` takes about 1 ns for each output on one thread,
+        ``leaky_relu``, ``sigmoid`` and ``silu`` 4 to 8, ``tanh`` 10 to 20, where all products of a 3x3 kernel take
+        about 0.5.
     algorithm : {"auto", "direct", "winograd", "fft"}
-        How to compute it; one that cannot do the problem is refused. ``"direct"`` adds up every product.
-        ``"winograd"`` multiplies less, for kernels of 3 taps a side and more; ``"fft"`` transforms blocks of the image,
-        for large kernels, by scipy if it is installed. ``"auto"`` takes the fastest, and a pass along each axis where every kernel
-        that sees one channel is the product of a column and a row.
+        How to compute it; one that cannot do the problem is refused. ``"direct"`` adds up every product. ``"winograd"``
+        multiplies less, for kernels of 3 taps a side and more; ``"fft"`` transforms blocks of the image, for large
+        kernels, by scipy if it is installed. ``"auto"`` takes the fastest, and a pass along each axis where every
+        kernel that sees one channel is the product of a column and a row.
     precision : {"default", "highest"}
-        ``"highest"`` is never less accurate than direct summation, whatever the data: it takes neither ``"winograd"`` nor ``"fft"``.
+        ``"highest"`` is never less accurate than direct summation, whatever the data: it takes neither ``"winograd"``
+        nor ``"fft"``.
     out : ndarray, optional
         Where to write the result: any strides, any dtype that ``same_kind`` casting allows. It may overlap the input.
     threads : int, optional
-        The most threads to use, the caller's among them; as `get_num_threads` says by default. The result does not depend on it.
+        The most threads to use, the caller's among them; as `get_num_threads` says by default. The result does not
+        depend on it.
 
     Returns
     -------
     ndarray, shape (..., K, H', W')
         ``H' = (H + before + after - dilation * (kh - 1) - 1) // stride + 1``, and W' likewise;
-        ``(..., H', W')`` for a filter or a kernel. The dtype is ``np.result_type`` of input, weight and bias; bfloat16 stays
-        what it is beside integers and counts as float32 beside other floats and complex numbers.
-        float16 and bfloat16 add up in float32 and are rounded once. Integers add up exactly: 8-bit input with 8-bit weights
-        in int32, all others (and so many taps that int32 could overflow) in int64. That takes 4 times as long as in float32
-        for a 3x3 kernel and up to 20 times for larger ones and for many channels, in int64 twice that: where no sum passes
-        2**24, float32 is exact, too.
+        ``(..., H', W')`` for a filter or a kernel. The dtype is ``np.result_type`` of input, weight and bias; bfloat16
+        stays what it is beside integers and counts as float32 beside other floats and complex numbers.
+        float16 and bfloat16 add up in float32 and are rounded once. Integers add up exactly: 8-bit input with 8-bit
+        weights in int32, all others (and so many taps that int32 could overflow) in int64. That takes 4 times as long
+        as in float32 for a 3x3 kernel and up to 20 times for larger ones and for many channels, in int64 twice that:
+        where no sum passes 2**24, float32 is exact, too.
         A large result is a view of a slightly larger array, so that it begins at a line of the cache.
 
     Raises
@@ -112,31 +118,32 @@ def conv2d(
     Warns
     -----
     LayoutWarning
-        If one kernel, wider than 1, slides over a last axis of 2 to 4 that is shorter than both before it: the channels of
-        an image ``(H, W, C)``, it seems. Once for arrays of these shapes.
+        If one kernel, wider than 1, slides over a last axis of 2 to 4 that is shorter than both before it: the channels
+        of an image ``(H, W, C)``, it seems. Once for arrays of these shapes.
 
     Notes
     -----
-    Messages begin with the argument that they are about. Checked are input, weight and bias, each by itself, then the options
-    in the order of the signature, what all these make together, ``threads``, and ``out``.
+    Messages begin with the argument that they are about. Checks run in this order: input, weight and bias, each by
+    itself; the options, in the order of the signature; all these together; ``threads``; ``out``.
 
     With stride s, dilation d, and p pixels of padding before each axis of the image x, feature map k is
 
     .. math:: y_k[i, j] = b_k + \\sum_c \\sum_{u, v} w_{k, c}[u, v] \\; x_c[i s + u d - p, j s + v d - p]
 
     as in V. Dumoulin and F. Visin, "A guide to convolution arithmetic for deep learning", 2016.
-    A NaN or infinity in the input reaches exactly the outputs whose receptive field holds it; an infinite pixel that the padding
-    repeats within a kernel meets the sum of the weights that see it. Under every algorithm an output that sees nothing but
-    zeros is exactly ``activation(bias)``.
+    A NaN or infinity in the input reaches exactly the outputs whose receptive field holds it; an infinite pixel that
+    the padding repeats within a kernel is multiplied by the sum of the weights at its copies. Under every algorithm an
+    output whose receptive field holds only zeros is exactly ``activation(bias)``.
 
-    The other errors are best compared with the sum of the magnitudes of an output's products. Direct summation of n products is
-    within ``n * 2**-24`` of it in float32 (``2**-53`` in float64), or within ``(512 + n / 512)`` of these where there are several
-    channels or more than 4 filters; ``precision="highest"`` within about ``2 * sqrt(n)``. By ``"winograd"`` an output may be off by
-    some 3e-6 (float64: 6e-15) of the largest such sum in its tile, up to 3 outputs away, and so beside a hot pixel be quite wrong.
-    By ``"fft"`` errors are about 1e-6 (2e-15) of such sums in a large neighbourhood, but no more than about 1e-4 of an output's own
-    where parts of the image are much darker than others; it does not see contrasts of more than 1e10 within a few pixels,
-    or in the weights. Subnormal numbers lose digits by both. A sum of non-negative products may so come out slightly negative:
-    where `np.sqrt` is to follow, ``algorithm="direct"`` is right.
+    The other errors are best compared with the sum of the magnitudes of an output's products. Direct summation of n
+    products is within ``n * 2**-24`` of it in float32 (``2**-53`` in float64), or within ``(512 + n / 512)`` of these
+    where there are several channels or more than 4 filters; ``precision="highest"`` within about ``2 * sqrt(n)``. By
+    ``"winograd"`` an output may be off by some 3e-6 (float64: 6e-15) of the largest such sum in its tile, up to 3
+    outputs away, and so beside a hot pixel be quite wrong. By ``"fft"`` errors are about 1e-6 (2e-15) of such sums in a
+    large neighbourhood, but no more than about 1e-4 of an output's own where parts of the image are much darker than
+    others; it loses contrasts of more than 1e10 within a few pixels, or in the weights. Subnormal numbers lose
+    digits by both. A sum of non-negative products may so come out slightly negative: where `np.sqrt` is to follow,
+    ``algorithm="direct"`` is right.
 
     Examples
     --------
@@ -292,40 +299,40 @@ def _convolve(
     key: object = (axes, rounded, image.dtype, filters.shape, filters.dtype, offset_key, options, types)
     try:
         plan = _plans.get(key)
-    except TypeError:  # there is a list among the options
+    except TypeError:  # an option is not hashable: a list or an array
         key, plan = None, None
-    if plan is None and not SIMPLE.issuperset(types):
+    if plan is None and not UNAMBIGUOUS_TYPES.issuperset(types):
         if key is None or not _are_ints([option for option in options[:3] if type(option) is not str]):
             checked = _checked(axes, image, filters, offset, options)
             key = axes, rounded, image.dtype, filters.shape, filters.dtype, offset_key, checked
         else:
-            key = (key,)  # now that these are known to be no (2.0, 2.0), which equals (2, 2)
+            key = (key,)  # for tuples of ints; (2.0, 2.0) equals (2, 2), so the key without this would not do
         plan = _plans.get(key)
     if plan is None or (rounded is not shape and plan.columns != shape[-1]):
-        fitted = None if plan is None else _lengths.fit(plan, shape)
-        if fitted is None:
+        adapted = None if plan is None else _lengths.adapt(plan, shape)
+        if adapted is None:
             checked = _checked(axes, image, filters, offset, options)
             dtypes = (image.dtype, filters.dtype) if offset is None else (image.dtype, filters.dtype, offset.dtype)
             offset_shape = None if offset is None else offset.shape
             plan = _lengths.plan_for(axes, shape, filters.shape, offset_shape, dtypes, checked, reuse=False)
             if _check.looks_channels_last(axes, shape, filters.shape):
-                warnings.warn(_check.LAYOUT, _check.LayoutWarning, stacklevel=3)
+                warnings.warn(_check.CHANNELS_LAST, _check.LayoutWarning, stacklevel=3)
             _plans.put(key, plan, plan.nbytes)
         else:
-            plan = fitted
+            plan = adapted
             _plans.replace(key, plan)
     return _plan.run(plan, image, filters, offset, out, config.num_threads(threads))
 
 
 def _checked(axes: int, image: Array, filters: Array, offset: Array | None, options: tuple[Any, ...]) -> _check.Options:
-    """Check the arrays and the options one by one and return the options in the one form that equals no other."""
+    """Check the arrays and the options, each by itself, and return the normalised options."""
     dtypes = [array.dtype for array in (image, filters, offset) if array is not None]
     _check.check_arrays(axes, image.shape, filters.shape, dtypes)
     return _check.options(axes, options)
 
 
 def _are_ints(entries: list[object] | tuple[object, ...]) -> bool:
-    """Tell whether these, and what tuples among them hold, are ints."""
+    """Return whether all entries are ints, or tuples of ints."""
     for entry in entries:
         if type(entry) is tuple:
             if not _are_ints(entry):

@@ -37,7 +37,7 @@ class Layout:
     workspace: int  # bytes a thread
     packing: Hashable  # layouts that agree in this share packed weights
     threads: int  # more are not worth waking
-    fits: bool  # the workspace is small; else images pass through in blocks
+    whole_images: bool  # the workspace is small; else images pass through in blocks
 
     block_cut: Any  # how _blocks.py cuts arrays for this layout, once it has had to
 
@@ -47,7 +47,7 @@ class Layout:
     any_arrays: bool = False  # run takes images and maps of any dtype and strides
     any_weights: bool = True  # else pack may refuse some
     raw_weights: bool = False  # run takes the weights (K, C / groups * taps) as they are
-    core: _core.Layout | None = None  # where all that run does is one call of the core, what that call takes
+    call_layout: _core.Layout | None = None  # where all that run does is one call of the core, what that call takes
 
     def __init__(
         self,
@@ -57,13 +57,13 @@ class Layout:
         packing: Hashable,
         *,
         products: float | None = None,
-        fits: bool | None = None,
+        whole_images: bool | None = None,
     ) -> None:
         """`products` of the whole batch, where they are not those of direct summation, are what threads are counted by."""
         self.problem, self.images_shape, self.maps_shape = problem, problem.images_shape, problem.maps_shape
         self.cost, self.workspace, self.block_cut = cost, workspace, None
         self.packing = (packing, problem.accumulator.char)
-        self.fits = workspace <= WORKSPACE_BYTES if fits is None else fits
+        self.whole_images = workspace <= WORKSPACE_BYTES if whole_images is None else whole_images
         self.threads = max(1, int(problem.products if products is None else products) // MIN_PRODUCTS_PER_THREAD)
 
     @property
@@ -94,7 +94,7 @@ class Layout:
         """Return the layout for maps of up to this size, with the same packed weights."""
         return self
 
-    def reads(self, axis: int, outputs: int) -> int:
+    def pixels_read(self, axis: int, outputs: int) -> int:
         """Return how many pixels along an axis are read for so many outputs, where that is more than they see."""
         return 0
 
@@ -118,10 +118,10 @@ class CoreLayout(Layout):
         packing: tuple[object, ...],
         *,
         entry: Callable[..., None] | None = None,
-        fits: bool | None = None,
+        whole_images: bool | None = None,
     ) -> None:
         """`entry` of the core, for the accumulator's dtype, where it is not `convolve`."""
-        super().__init__(problem, cost, core.workspace, (*packing, *_core.current_isa()), fits=fits)
+        super().__init__(problem, cost, core.workspace, (*packing, *_core.current_isa()), whole_images=whole_images)
         self._how, self._convolve = how, entry or _core.convolve[problem.core_name]
         self._core: Any = core
 

@@ -52,7 +52,7 @@ class ByPosition(CoreLayout):
             by_position=True,
         )
         how = f"filters in the lanes, {where(True, 0)}, position of the kernel by position, chunks of {chunk} taps"
-        super().__init__(problem, cost, core, how, ("by position", *problem.kernel), fits=True)
+        super().__init__(problem, cost, core, how, ("by position", *problem.kernel), whole_images=True)
 
     @property
     def products(self) -> float:

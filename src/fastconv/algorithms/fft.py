@@ -29,7 +29,7 @@ from numpy.lib.stride_tricks import as_strided
 from fastconv import _blocks, _core, _weights
 from fastconv._blocks import is_readable
 from fastconv._problem import Array, Problem, Triple
-from fastconv._threads import spread
+from fastconv._threads import parallel_for
 from fastconv.algorithms import WORKSPACE_BYTES, Layout, direct, sweep, tiles
 
 NAME = "fft"
@@ -136,7 +136,7 @@ class Fft(Layout):
         units = itertools.product(*(range(0, size, step) for size, step in zip(sizes, steps, strict=True)))
         spectra = _spectra(packed, self, threads)
         with _out_of_memory(self):
-            spread(partial(_convolve_unit, images, packed.filters, spectra, bias, maps, self), units, threads)
+            parallel_for(partial(_convolve_unit, images, packed.filters, spectra, bias, maps, self), units, threads)
 
     def sum_directly(self, block: Array, filters: Array, bias: Array | None) -> Array:
         """Convolve one block (C / groups, D, H, W) with some filters of a group by direct summation."""
@@ -360,7 +360,7 @@ def _strip(image: Array, layout: Fft, start: Sequence[int], size: Sequence[int])
     count = -(-size[2] // layout.outputs[2])
     width = layout.length[2] + (count - 1) * layout.outputs[2] * problem.stride[2]
     shape = (*image.shape[:2], *layout.length[:2], width)
-    depth, rows, columns = (problem.reach(axis, start[axis], start[axis] + size[axis]) for axis in range(3))
+    depth, rows, columns = (problem.input_range(axis, start[axis], start[axis] + size[axis]) for axis in range(3))
     image = _pick(image, (depth[0], rows[0], columns[0]))
     pads = (depth[1], rows[1], columns[1])
     if image.shape == shape and is_readable(image, problem.accumulator, 1):

@@ -23,7 +23,7 @@ import numpy as np
 from fastconv import _core, _weights
 from fastconv._blocks import cast, is_readable
 from fastconv._problem import LINE_BYTES, Array, Problem
-from fastconv._threads import spread
+from fastconv._threads import parallel_for
 from fastconv.algorithms import WORKSPACE_BYTES, Layout
 
 NAME = "separable"
@@ -64,7 +64,7 @@ class TwoPasses(Layout):
     ) -> None:
         expected = cost(problem)
         products = math.prod(problem.batch_shape) * expected
-        super().__init__(problem, expected, workspace, (NAME,), products=products, fits=True)
+        super().__init__(problem, expected, workspace, (NAME,), products=products, whole_images=True)
         self._columns, self._rows, self._strip_rows = columns, rows, strip_rows
         self._convolve = _core.convolve_separable[problem.core_name]
 
@@ -100,7 +100,7 @@ class ThreePasses(Layout):
     ) -> None:
         expected = cost(problem)
         products = math.prod(problem.batch_shape) * expected
-        super().__init__(problem, expected, workspace, (NAME,), products=products, fits=True)
+        super().__init__(problem, expected, workspace, (NAME,), products=products, whole_images=True)
         self._depths, self._planes, self._slab = depths, planes, slab  # planes and rows of a slab's output
         self._convolve_depths = _core.convolve[problem.core_name]
 
@@ -125,7 +125,7 @@ class ThreePasses(Layout):
             rows = min(rows, _slab_rows(problem, problem.span(0, planes)))  # of which a copy is made
         steps, sizes = (1, 1, planes, rows), maps.shape[:4]
         units = itertools.product(*(range(0, size, step) for size, step in zip(sizes, steps, strict=True)))
-        spread(partial(self._convolve_slab, images, packed, bias, maps, rows), units, threads)
+        parallel_for(partial(self._convolve_slab, images, packed, bias, maps, rows), units, threads)
 
     def _convolve_slab(
         self, images: Array, lines: Lines, bias: Array | None, maps: Array, rows: int, unit: tuple[int, ...]
@@ -268,7 +268,7 @@ def _seen(
 
 def _reach(problem: Problem, axis: int, start: int, count: int) -> tuple[slice | list[int], int]:
     """Return what some outputs see of an axis, at least one pixel, and how much zero-padding comes before it."""
-    here, before = problem.reach(axis, start, start + count)
+    here, before = problem.input_range(axis, start, start + count)
     if isinstance(here, slice) and here.start == here.stop:
         return slice(0, 1), before - here.start
     return here, before

@@ -46,7 +46,7 @@ class Sweep(CoreLayout):
     def __init__(self, problem: Problem, map_size: Triple, row_bytes: int) -> None:
         core, how = _stack_layout(problem, map_size, row_bytes) or _sweep_layout(problem, map_size, row_bytes)
         super().__init__(problem, direct.cost(problem), core, how, ("sweep",))
-        self.core = core
+        self.call_layout = core
 
     def pack(self, weight: Array) -> Array:
         return _weights.filters(self.problem, weight).reshape(-1)

@@ -73,7 +73,7 @@ class Tiles(CoreLayout):
         how += f"{', panels' if blocks.im2col else ''}, chunks of {min(chunk, problem.taps)} taps"
         packing = ("tiles", blocks.by_filters, blocks.packed)
         super().__init__(problem, direct.cost(problem), core, how, packing)
-        self.core, self._blocks, self._flat = core, blocks, flat
+        self.call_layout, self._blocks, self._flat = core, blocks, flat
         self.raw_weights = not blocks.packed
         self.contiguous_axes = 3 if flat else 1
 

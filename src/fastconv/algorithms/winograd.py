@@ -137,7 +137,7 @@ class Winograd(Layout):
         blocks = None if threads == 1 else self._blocks_for(maps.shape, threads)
         self._convolve(images, *packed, bias, maps, pads, self._core, blocks, threads)
 
-    def reads(self, axis: int, outputs: int) -> int:
+    def pixels_read(self, axis: int, outputs: int) -> int:
         return self._core.seen(axis, outputs)
 
     def _blocks_for(self, maps_shape: tuple[int, ...], threads: int) -> tuple[int, int, int]:
@@ -210,7 +210,7 @@ def choose(problem: Problem, reuse: bool, budget: float) -> Winograd | None:
     return Winograd(problem, best, least) if best else None
 
 
-def knows(problem: Problem, output_size: Triple) -> bool:
+def supports(problem: Problem, output_size: Triple) -> bool:
     """Tell whether there are forms for a problem's dtype and kernel, and maps of this size, that see nothing but an image."""
     seeing = problem._replace(output_size=output_size, padding_mode="circular", algorithm=NAME)
     return choose(seeing, reuse=True, budget=math.inf) is not None
