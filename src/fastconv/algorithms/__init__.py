@@ -1,16 +1,20 @@
-"""The algorithms: one module each, and Layout, what a plan asks of them.
+"""The algorithms, one module each, and their common interface, Layout.
 
-Every module has a NAME, by which `algorithm=` asks for it, a DOMAIN, what it takes in words, and
+Every module has a NAME, the value of `algorithm=` that selects it, a DOMAIN, the problems it can do in words, and
 
     choose(problem, reuse, budget) -> Layout | None
 
-which returns how the algorithm would compute the problem, or None if it cannot, or would cost more than the budget. `reuse`
-tells that packed weights serve many calls. _plan.py asks all of them and takes the cheapest; none knows of the plan.
+which returns how the algorithm would compute the problem, or None if it cannot, or would cost more than the budget.
+`reuse`: packed weights serve many calls. _plan.py asks all modules and takes the cheapest layout; none of them imports
+_plan.py.
 
-    direct       a loop for every dtype, and what direct summation costs: the unit of all prices
-    tiles        register tiles of pixels and filters                                  sweep      down the rows of one channel
-    by_position  tiles, one position of the kernel after the other, padding left out   winograd   fewer multiplications
-    separable    kernels of rank 1, a pass along each axis                             fft        overlap-save
+    direct       loops for every dtype, and the cost of direct summation, the unit of all costs
+    sweep        direct summation down the rows of single channels: gray images, depthwise
+    tiles        direct summation in register tiles of pixels and filters
+    by_position  tiles, one kernel position after another, skipping the padding
+    winograd     fewer multiplications
+    fft          overlap-save
+    separable    kernels of rank 1, in a pass along each axis
 """
 
 from __future__ import annotations
@@ -22,12 +26,12 @@ from typing import Any
 from fastconv import _core
 from fastconv._problem import Array, Problem, Triple
 
-WORKSPACE_BYTES = 2**22  # of a thread, as a rule: more is taken only where there is no other way
-MIN_PRODUCTS_PER_THREAD = 2**19  # below this, waking another thread costs more than it saves
+WORKSPACE_BYTES = 2**22  # bytes a thread; a few layouts that could not run otherwise exceed it
+MIN_PRODUCTS_PER_THREAD = 2**19  # products; for fewer, waking another thread costs more than it saves
 
 
 class Layout:
-    """How one algorithm computes one problem: made once, good for every call of a plan."""
+    """How one algorithm computes one problem: made once, used in every call of a plan."""
 
     name: str  # of the algorithm, for explain
     problem: Problem
@@ -35,19 +39,19 @@ class Layout:
     maps_shape: tuple[int, ...]
     cost: float  # of one image, in products of a register tile at full speed
     workspace: int  # bytes a thread
-    packing: Hashable  # layouts that agree in this share packed weights
-    threads: int  # more are not worth waking
-    whole_images: bool  # the workspace is small; else images pass through in blocks
+    packing: Hashable  # layouts with equal packing share packed weights
+    threads: int  # the most to use: more would cost more than they save
+    whole_images: bool  # run takes whole images; else only blocks of them, for its workspace would be too large
 
-    block_cut: Any  # how _blocks.py cuts arrays for this layout, once it has had to
+    block_cut: Any  # sizes of blocks and their layout, once _blocks.py has needed them
 
     error: float = 1.0  # expected, relative to direct summation
-    step: Triple = (1, 1, 1)  # blocks begin at multiples of this many outputs, where tiles do
+    step: Triple = (1, 1, 1)  # outputs per axis: blocks start at multiples, where tiles start
     contiguous_axes: int = 1  # last axes of images that must be contiguous
     any_arrays: bool = False  # run takes images and maps of any dtype and strides
-    any_weights: bool = True  # else pack may refuse some
-    raw_weights: bool = False  # run takes the weights (K, C / groups * taps) as they are
-    call_layout: _core.Layout | None = None  # where all that run does is one call of the core, what that call takes
+    any_weights: bool = True  # pack accepts all weights
+    raw_weights: bool = False  # run takes unpacked weights (K, C / groups * taps)
+    call_layout: _core.Layout | None = None  # for a ready _core.Call, if run is nothing but one call of the core
 
     def __init__(
         self,
@@ -59,7 +63,7 @@ class Layout:
         products: float | None = None,
         whole_images: bool | None = None,
     ) -> None:
-        """`products` of the whole batch, where they are not those of direct summation, are what threads are counted by."""
+        """`products` of the whole batch, by default those of direct summation, limit the threads."""
         self.problem, self.images_shape, self.maps_shape = problem, problem.images_shape, problem.maps_shape
         self.cost, self.workspace, self.block_cut = cost, workspace, None
         self.packing = (packing, problem.accumulator.char)
@@ -68,7 +72,7 @@ class Layout:
 
     @property
     def how(self) -> str:
-        """The layout in words, for explain."""
+        """Blocks, forms and the like in words, for explain."""
         raise NotImplementedError
 
     @property
@@ -77,17 +81,17 @@ class Layout:
         return float(self.problem.taps)
 
     def pack(self, weight: Array) -> Any:
-        """Return what run takes as weights, from a bank of any dtype; None if the layout does not suit these weights."""
+        """Return a bank of any dtype as run takes it; None if the layout cannot compute with these weights."""
         raise NotImplementedError
 
     def run(
         self, images: Array, packed: Any, bias: Array | None, maps: Array, pads: Sequence[int], threads: int
     ) -> None:
-        """Convolve images (N, C, D, H, W), with zeros `pads` before each axis, into maps (N, K, D', H', W')."""
+        """Convolve images (N, C, D, H, W), padded by `pads` before each axis, into maps (N, K, D', H', W')."""
         raise NotImplementedError
 
     def core_shapes(self, problem: Problem) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Return the shapes of images and maps as the core takes whole ones."""
+        """Return the shapes in which the core takes whole images and maps."""
         return problem.images_shape, problem.maps_shape
 
     def block(self, size: Triple) -> Layout:
@@ -95,11 +99,11 @@ class Layout:
         return self
 
     def pixels_read(self, axis: int, outputs: int) -> int:
-        """Return how many pixels along an axis are read for so many outputs, where that is more than they see."""
+        """Return how many pixels run reads along an axis for some outputs, if beyond their receptive field; else 0."""
         return 0
 
     def resized(self, problem: Problem) -> Layout:
-        """Return the same layout for rows of another length, for which it must serve as well."""
+        """Return the layout for rows of another length, which it must be able to serve."""
         layout = object.__new__(type(self))
         shapes = {"images_shape": problem.images_shape, "maps_shape": problem.maps_shape}
         layout.__dict__.update(self.__dict__, problem=problem, block_cut=None, **shapes)
@@ -120,10 +124,10 @@ class CoreLayout(Layout):
         entry: Callable[..., None] | None = None,
         whole_images: bool | None = None,
     ) -> None:
-        """`entry` of the core, for the accumulator's dtype, where it is not `convolve`."""
+        """`entry`: the core's function to call, by default `convolve` for the accumulator's dtype."""
         super().__init__(problem, cost, core.workspace, (*packing, *_core.current_isa()), whole_images=whole_images)
         self._how, self._convolve = how, entry or _core.convolve[problem.core_name]
-        self._core: Any = core
+        self._core_layout: Any = core
 
     @property
     def how(self) -> str:
@@ -132,16 +136,16 @@ class CoreLayout(Layout):
     def run(
         self, images: Array, packed: Array, bias: Array | None, maps: Array, pads: Sequence[int], threads: int
     ) -> None:
-        self._convolve(images, packed, bias, maps, pads, self._core, threads)
+        self._convolve(images, packed, bias, maps, pads, self._core_layout, threads)
 
 
 def lanes(problem: Problem) -> int:
-    """Return how many numbers of the accumulator's dtype fill a vector."""
+    """Return the lanes of a vector: how many numbers of the accumulator's dtype it holds."""
     return _core.current_isa()[1] * 4 // problem.accumulator.itemsize
 
 
 def used_fraction(count: int, lanes: int) -> float:
-    """Return which fraction of their lanes is used when count numbers fill vectors."""
+    """Return the fraction of lanes in use where count numbers are spread over whole vectors."""
     return count / (math.ceil(count / lanes) * lanes)
 
 

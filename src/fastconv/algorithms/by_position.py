@@ -1,7 +1,7 @@
-"""Tiles, one position of the kernel after the other: what a position sees of the padding is left out.
+"""Tiles, one position of the kernel after another: products with the zero padding are skipped.
 
-For dilated kernels of which most positions see mostly zeros. Weights that are not finite are refused: zero times infinity in the
-padding must reach the output as NaN, and here it would not.
+For dilated kernels that lie mostly in the padding. Weights that are not finite are refused: zero times infinity in the
+padding is NaN and must reach the output, but here it would be skipped.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ NAME = direct.NAME
 DOMAIN = "it takes float32 and float64, and many channels and filters"
 
 # Costs as in direct.py.
-PRODUCT = 1.15  # an ordinary product, relative to tiles
-PACK_WEIGHT = 60.0  # a weight; counted even for packed ones, so that a bank gives the same bits as a call
-LEAST_CHANNELS, LEAST_FILTERS, LEAST_COLUMNS = 32, 16, 8  # below which register tiles are not full
+PRODUCT_FACTOR = 1.15  # a product, relative to tiles
+PACK_WEIGHT = 60.0  # per weight; also if packed weights are reused, so that a bank gives the same bits as a call
+MIN_CHANNELS, MIN_FILTERS, MIN_COLUMNS = 32, 16, 8  # for fewer, register tiles are not full
 
 
 class ByPosition(CoreLayout):
-    """Tiles with filters in the lanes; weights are packed in the order (K, kd, kh, kw, C)."""
+    """Tiles with filters in the lanes, of weights in the order (K, kd, kh, kw, C)."""
 
     name = NAME
     any_weights = False
@@ -65,22 +65,22 @@ class ByPosition(CoreLayout):
         def ordered(first: int, last: int) -> Array:
             return np.ascontiguousarray(np.moveaxis(_weights.filters(self.problem, weight, first, last), 1, -1))
 
-        return _weights.pack(self.problem, self._core, _core.pack_tiles, ordered)
+        return _weights.pack(self.problem, self._core_layout, _core.pack_tiles, ordered)
 
 
 def cost(problem: Problem) -> float:
-    """Return how long this takes on one image; infinity where there are too few filters, channels or columns."""
+    """Return the cost of one image; infinity if there are too few channels, filters or columns."""
     channels, filters = problem.group_size
-    if channels < LEAST_CHANNELS or filters < LEAST_FILTERS or problem.output_size[2] < LEAST_COLUMNS:
+    if channels < MIN_CHANNELS or filters < MIN_FILTERS or problem.output_size[2] < MIN_COLUMNS:
         return math.inf
     outputs = math.prod(problem.output_size) * problem.filters
-    product = direct.PRODUCT * PRODUCT
+    product = direct.PRODUCT * PRODUCT_FACTOR
     products = outputs * (product * problem.taps * problem.inside_fraction + direct.STORE)
     return products + PACK_WEIGHT * problem.filters * problem.taps
 
 
 def choose(problem: Problem, reuse: bool, budget: float) -> ByPosition | None:
-    """Return this layout if it is no dearer than tiles."""
+    """Return the layout unless it costs more than the budget."""
     if problem.accumulator.kind != "f" or problem.padding_mode != "zeros" or (expected := cost(problem)) > budget:
         return None
     return ByPosition(problem, expected) if math.isfinite(expected) else None

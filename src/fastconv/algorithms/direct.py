@@ -1,6 +1,6 @@
-"""Direct summation: what it costs, by which all algorithms are priced, and the core's loops for every dtype.
+"""Direct summation: its cost, the yardstick of all algorithms, and the core's loops for integers and complex numbers.
 
-Floats go to tiles.py or sweep.py, which do the same sums with micro-kernels; integers and complex numbers come here.
+Direct summation of floats is left to tiles.py and sweep.py, which have micro-kernels for it.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ NAME = "direct"
 DOMAIN = "it takes everything"
 
 # Costs in products of a full register tile with pixels in the lanes; measured on AVX-512 and AVX2.
-PRODUCT = 1.2  # a product of an ordinary layer, at most
-STRIDED_PRODUCT = 1.0  # the same with filters in the lanes, as strides have it, and beyond that
-LAY_OUT_CHANNEL = 12.0  # padding and laying out what one output sees of a channel, shared by the filters of a group
-STORE = 4.0  # an output, beyond its products
+PRODUCT = 1.2  # per product; an upper bound for usual layers
+STRIDED_PRODUCT = 1.0  # per product with filters in the lanes, as usual with strides
+LAY_OUT_CHANNEL = 12.0  # per tap and output, with strides: padding and copying its pixel for all filters of a group
+STORE = 4.0  # per output
 
 
 def cost(problem: Problem) -> float:
-    """Return how long direct summation takes on one image."""
+    """Return the cost of direct summation of one image."""
     outputs = math.prod(problem.output_size) * problem.filters
     product = PRODUCT
     if max(problem.stride) > 1:
@@ -31,7 +31,7 @@ def cost(problem: Problem) -> float:
 
 
 class Rows(CoreLayout):
-    """Every filter slides along the rows of every image."""
+    """Loops over filters, rows and taps, for every dtype."""
 
     name = NAME
 
@@ -44,5 +44,5 @@ class Rows(CoreLayout):
 
 
 def choose(problem: Problem, reuse: bool, budget: float) -> Rows | None:
-    """Return the loops for every dtype, for those that have no micro-kernels."""
+    """Return the loops for integers and complex numbers."""
     return None if problem.accumulator.kind == "f" else Rows(problem)

@@ -1,7 +1,7 @@
-"""Register tiles: filters that see several channels meet pixels in a GEMM whose sums stay in registers.
+"""Register tiles: direct summation as a GEMM of filters and pixels whose sums stay in registers.
 
-Vectors hold neighbouring pixels of a map, read from padded strips, from im2col panels or from the image in place; or the same
-pixel of neighbouring filters. All of these add up the same products in the same order.
+The lanes of a vector are neighbouring pixels of a map, read from padded strips, from im2col panels or from the image in
+place; or they are neighbouring filters at one pixel. All variants add up the same products in the same order.
 """
 
 from __future__ import annotations
@@ -18,35 +18,35 @@ from fastconv.algorithms import CoreLayout, direct, lanes, sweep, used_fraction,
 NAME = direct.NAME
 DOMAIN = "it takes float32 and float64"
 
-STRIP_BYTES = 2**18  # of padded input that stays in the second-level cache while all filters pass over it
-PACKED_STRIP_BYTES = 2**20  # of one that is read chunk by chunk, or whose sums fill most of it
-IN_PLACE_PRODUCTS = 2**28  # of a strip that is read in place: enough units for threads, few enough for interrupts
-PREFETCHED_BYTES = 2**20  # of maps that one core's cache does not hold: tiles prefetch them before they are written
-CHUNK_TAPS = 512  # that are added up by themselves: rounding errors stay small, and panels in the cache
-LEAST_CHUNK_TAPS = 32  # with precision "highest"
-BLOCK_TILES = 8  # register tiles that meet one block of filters
-PAGE_BYTES = 4096  # weights whose rows lie a multiple of this apart evict each other from the first-level cache
+STRIP_BYTES = 2**18  # bytes of a padded strip: it stays in the second-level cache while all filters are applied to it
+PACKED_STRIP_BYTES = 2**20  # bytes of a strip that is read chunk by chunk, or that is mostly sums
+IN_PLACE_PRODUCTS = 2**28  # products of a strip read in place: one unit of work, which must not delay interrupts
+PREFETCH_BYTES = 2**20  # bytes of maps that a core's caches do not hold: they are prefetched before they are written
+CHUNK_TAPS = 512  # taps summed by themselves: it bounds rounding errors, and keeps panels in the cache
+MIN_CHUNK_TAPS = 32  # with precision "highest"
+BLOCK_TILES = 8  # register tiles computed in turn with one block of filters
+PAGE_BYTES = 4096  # weights in rows a multiple of this apart evict each other from the first-level cache
 
 # Costs in multiply-adds of vectors, measured on AVX-512.
-IM2COL_VECTOR = 8  # copying a vector of a panel
-DEINTERLEAVE_ROW = 80  # splitting a row of a strip into its phases
-BROADCAST_PRODUCT = 1.1  # a product with filters in the lanes: pixels are broadcast from everywhere
-TRANSPOSE_VECTOR = 20  # a vector of sums with filters in the lanes
-PACK_WEIGHT = 0.5  # a weight
+IM2COL_VECTOR = 8  # per vector of an im2col panel
+DEINTERLEAVE_ROW = 80  # per row of a strip split into its phases (positions with the same remainder by the stride)
+BROADCAST_PRODUCT = 1.1  # per product with filters in the lanes: each pixel is broadcast
+TRANSPOSE_VECTOR = 20  # per vector of sums with filters in the lanes
+PACK_WEIGHT = 0.5  # per weight
 
 
 class Blocks(NamedTuple):
-    """What is worked on at a time, as the core takes it."""
+    """Block sizes and storage, as the core takes them."""
 
     strip_rows: int
-    by_filters: bool  # filters in the lanes, rather than pixels
-    packed: bool  # weights, in the order in which tiles read them
+    by_filters: bool  # lanes are filters rather than pixels
+    packed: bool  # weights are stored in the order in which tiles read them
     im2col: bool
-    in_place: bool  # the image is read where it lies
+    in_place: bool  # the image is read directly, not from a padded copy
 
 
 class Tiles(CoreLayout):
-    """Tiles for maps of one size; flat: planes of images and maps are taken as one column of pixels."""
+    """Tiles for maps of one size; flat: planes of images and maps are passed as single columns of pixels."""
 
     name = NAME
 
@@ -81,7 +81,7 @@ class Tiles(CoreLayout):
         if not self._blocks.packed:
             return _weights.filters(self.problem, weight).reshape(-1)
         return _weights.pack(
-            self.problem, self._core, _core.pack_tiles, partial(_weights.filters, self.problem, weight)
+            self.problem, self._core_layout, _core.pack_tiles, partial(_weights.filters, self.problem, weight)
         )
 
     def run(
@@ -98,14 +98,14 @@ class Tiles(CoreLayout):
         return images, maps
 
     def block(self, size: Triple) -> Tiles:
-        """Panels alone do with less than a vector of pixels."""
+        """Of the variants with pixels in the lanes, only im2col handles maps narrower than a vector."""
         by_filters, packed = self._blocks.by_filters, self._blocks.packed
         blocks = Blocks(size[1], by_filters, packed, im2col=not by_filters, in_place=False)
         return Tiles(self.problem, size, blocks, flat=False)
 
 
 def choose(problem: Problem, reuse: bool, budget: float) -> Tiles | None:
-    """Return tiles for filters that sweeps do not suit."""
+    """Return tiles, except where sweep.py computes the direct summation."""
     if problem.accumulator.kind != "f" or sweep.suits(problem):
         return None
     flat = problem.is_pointwise
@@ -114,29 +114,30 @@ def choose(problem: Problem, reuse: bool, budget: float) -> Tiles | None:
 
 
 def prefetches_maps(problem: Problem, map_size: Triple) -> bool:
-    """Tell whether maps of this size are so large that tiles prefetch them before they write."""
-    return problem.filters * math.prod(map_size) * problem.accumulator.itemsize > PREFETCHED_BYTES
+    """Return whether maps of this size are so large that tiles prefetch them before writing."""
+    return problem.filters * math.prod(map_size) * problem.accumulator.itemsize > PREFETCH_BYTES
 
 
 def chunk_taps(problem: Problem) -> int:
-    """Return how many taps to add up by themselves: errors are smallest if there are as many chunks as taps in each."""
-    return CHUNK_TAPS if problem.precision == "default" else max(LEAST_CHUNK_TAPS, math.isqrt(problem.taps))
+    """Return the taps to sum by themselves; "highest": as many as there are chunks, for the smallest errors."""
+    return CHUNK_TAPS if problem.precision == "default" else max(MIN_CHUNK_TAPS, math.isqrt(problem.taps))
 
 
 def _choose_blocks(problem: Problem, map_size: Triple, reuse: bool) -> Blocks:
+    """Return the cheaper of pixels and filters in the lanes, with strips that fit the cache."""
     itemsize, width = problem.accumulator.itemsize, lanes(problem)
     channels, filters = problem.group_size
     _, rows, columns = map_size
     row_bytes = itemsize if problem.is_pointwise else (problem.size[2] + 2 * problem.pad[2]) * itemsize
     in_place = problem.is_pointwise and rows >= width
-    # Panels cost a copy of every pixel for every tap; reading pixels where they are wastes lanes at the end of every row.
+    # im2col copies every pixel once per tap; without it, lanes are wasted at the end of every row.
     im2col = not in_place and (columns < width or used_fraction(columns, width) * (1 + 3 / filters) < 1)
     vectors = math.ceil(rows * columns / width) if in_place or im2col else rows * math.ceil(columns / width)
     phases = [min(step, taps) for step, taps in zip(problem.stride[1:], problem.kernel[1:], strict=True)]
     strip_row_bytes = row_bytes * problem.kernel[0] * channels
     by_pixels = vectors * problem.taps * (filters + IM2COL_VECTOR * im2col)
     by_pixels += DEINTERLEAVE_ROW * channels * problem.kernel[0] * rows * phases[0] if problem.stride[2] > 1 else 0
-    by_filters = _filters_cost(problem, rows * columns, width, reuse) < by_pixels
+    by_filters = _filter_lanes_cost(problem, rows * columns, width, reuse) < by_pixels
     if by_filters:
         im2col, in_place = False, all(problem.stays_inside(axis) for axis in range(3))
         strip_row_bytes = columns * filters * itemsize + (0 if in_place else strip_row_bytes * problem.stride[1])
@@ -149,8 +150,8 @@ def _choose_blocks(problem: Problem, map_size: Triple, reuse: bool) -> Blocks:
     return Blocks(max(1, min(rows, strip_rows)), by_filters, packed, im2col, in_place)
 
 
-def _filters_cost(problem: Problem, pixels: int, width: int, reuse: bool) -> float:
-    """Return how long one image of a group takes with filters in the lanes, in multiply-adds of vectors."""
+def _filter_lanes_cost(problem: Problem, pixels: int, width: int, reuse: bool) -> float:
+    """Return the cost of one group of an image with filters in the lanes, in multiply-adds of vectors."""
     filters = problem.filters // problem.groups
     packing = 0.0 if reuse or pixels == 1 else PACK_WEIGHT * problem.taps * filters
     return pixels * math.ceil(filters / width) * (BROADCAST_PRODUCT * problem.taps + TRANSPOSE_VECTOR) + packing
