@@ -1,7 +1,8 @@
-"""Winograd's minimal filtering: m sums of r neighbouring products from m + r - 1 multiplications, along each axis of an image.
+"""Winograd's minimal filtering F(m, r): m outputs of r taps from m + r - 1 multiplications, along each axis.
 
-Tiles of pixels and kernels are transformed, multiplied number by number, added up over channels and transformed back, by the forms of
-winograd_forms.py; forms of rows and columns nest. Which forms, and in blocks of how many tiles, is decided here by their cost.
+Tiles of pixels, and kernels, are transformed, multiplied element by element, summed over channels and transformed back,
+by the forms in winograd_forms.py, nested for rows and columns. Forms and block sizes (in tiles) are chosen here by
+cost.
 """
 
 from __future__ import annotations
@@ -24,9 +25,8 @@ DOMAIN = (
     "phases"
 )
 
-# (taps, stride) -> outputs that there are micro-kernels for, and how many times larger than with direct summation errors become, as
-# measured; along both axes the product counts.
-KNOWN: dict[tuple[int, int], dict[int, float]] = {
+# (taps r, stride) -> {m: error of F(m, r) relative to direct summation, as measured}, of all forms with micro-kernels.
+ERROR_GROWTH: dict[tuple[int, int], dict[int, float]] = {
     (1, 1): {1: 1},
     (3, 1): {4: 2.6, 3: 1.55, 2: 1.2},
     (4, 1): {4: 3.3, 3: 2.15},
@@ -34,94 +34,94 @@ KNOWN: dict[tuple[int, int], dict[int, float]] = {
     (3, 2): {4: 1.6, 2: 1.1},
     (5, 2): {2: 1.9},
 }
-MAX_ERROR_GROWTH, MAX_ERROR_GROWTH_SHORT = 6.8, 8.0  # in all, and where sums go over at most SHORT_SUM channels
+MAX_ERROR_GROWTH, MAX_ERROR_GROWTH_SHORT = 6.8, 8.0  # in general, and for sums over at most SHORT_SUM channels
 SHORT_SUM = 32
 
-# Costs as in direct.py.
-MARGIN = 0.9  # of the budget, or less: machines differ
-TRANSFORM = 16.0  # a number of a transformed tile, once for a channel and once for a filter
-SPLIT = 22.0  # the same of a virtual channel, beyond that
-SHARED_PRODUCT = 1.15  # a product where parts of kernels share tiles
-FEW_PRODUCT = 1.3  # a product where lanes are tiles
-FEW_CHANNEL, FEW_FILTER = 20.0, 7.0  # a number of a transformed tile there
-FETCH = 48.0  # a transformed weight, for every block of tiles, shared by the tiles of the block: many hide it
-CACHED_STORE = 20.0  # an output of maps that should bypass the cache, but do not
-TRANSFORM_WEIGHT = 2.5  # a product in the transform of the weights
-REFETCH = 3.0  # a transformed weight, for every unit of work
-HALO_TILE = 8.0  # a tile, for every channel, of a row of tiles that two units share
+# Costs as in direct.py. FEW_*: of the variant for few channels, whose lanes are tiles rather than channels.
+MARGIN = 0.9  # of the budget, for predicted costs: machines differ
+TRANSFORM = 16.0  # per number of a transformed tile, for each channel and each filter
+SPLIT = 22.0  # per number of a transformed tile of a virtual channel, in addition
+SHARED_PRODUCT = 1.15  # per product where parts of kernels share tiles
+FEW_PRODUCT = 1.3  # per product
+FEW_CHANNEL, FEW_FILTER = 20.0, 7.0  # per number of a transformed tile, for each channel and each filter
+FETCH = 48.0  # per transformed weight and block, divided by the tiles of a block, whose products hide it
+CACHED_STORE = 20.0  # per output of maps large enough for non-temporal stores, where these cannot be used
+TRANSFORM_WEIGHT = 2.5  # per product in the transform of the weights
+REFETCH = 3.0  # per transformed weight and unit of work
+HALO_TILE = 8.0  # per channel and tile of a row of tiles that two units share
 
-VECTOR = 16  # channels and filters are counted in whole vectors of so many, whatever the instruction set
-BLOCK_BYTES = 2**21  # of transformed tiles at most: the second-level cache
-BLOCK_TILES = 32  # more do not hide more of FETCH
-SHARING_TILES = 64  # where parts share tiles
-FEW_TILES = 128  # of a row, where lanes are tiles
-FEW_CHANNELS = 12  # at most: their tiles stay in the first-level cache
-UNIT_PRODUCTS = 2**28  # at most in a unit: interrupts wait for its end
-MOST_PARTITIONS = 64  # that are remembered
-UNITS_PER_THREAD = 8  # at most, for threads to end at about the same time
+VECTOR = 16  # lanes for which channels and filters are rounded up, on all instruction sets alike
+BLOCK_BYTES = 2**21  # bytes of transformed tiles, at most: the second-level cache
+BLOCK_TILES = 32  # tiles of a block, at most: more do not hide more of FETCH
+SHARING_BLOCK_TILES = 64  # the same where parts share tiles
+FEW_BLOCK_TILES = 128  # tiles of a row of a block, at most, and its rows of tiles
+MAX_FEW_CHANNELS = 12  # for more, transformed tiles would not stay in the first-level cache
+MAX_UNIT_PRODUCTS = 2**28  # products of a unit of work of the few-channel variant: interrupts wait for its end
+MAX_PARTITIONS = 64  # cached per layout
+UNITS_PER_THREAD = 8  # units of work, at most, so that threads end at about the same time
 
 
 class Split(NamedTuple):
-    """Which taps of an axis make a kernel: with several parts, each meets an input of its own, a virtual channel.
+    """How the taps of an axis are split into parts, shorter kernels whose inputs are virtual channels.
 
-    Part p has the taps p * apart, p * apart + step, and so on, of those that there are.
+    Part p has the taps p * offset, p * offset + step, p * offset + 2 * step, ...
     """
 
     parts: int = 1
     step: int = 1
-    apart: int = 0
+    offset: int = 0
 
 
-class Choice(NamedTuple):
-    """Forms and splits of rows and columns, and how many rows and columns of tiles are worked on at a time."""
+class Variant(NamedTuple):
+    """Forms and splits of rows and columns, and the rows and columns of tiles in a block."""
 
     forms: tuple[Form, Form]
     splits: tuple[Split, Split]
     few: bool  # lanes are tiles rather than channels
     tile_rows: int
     tile_columns: int
-    line_tiles: int = 0  # whose outputs fill cache lines, which are written past the cache; 0 if they should not be
+    line_tiles: int = 0  # tiles whose outputs fill whole cache lines, for non-temporal stores; 0 without these
 
 
 class Winograd(Layout):
-    """The forms of rows and columns, in blocks of so many tiles."""
+    """A variant, and the partitions of its work over threads."""
 
     name = NAME
 
-    def __init__(self, problem: Problem, choice: Choice, cost: float) -> None:
+    def __init__(self, problem: Problem, variant: Variant, cost: float) -> None:
         (channels, filters), bits = problem.group_size, 8 * problem.accumulator.itemsize
-        self._core = _core.winograd_layout(problem.window, channels, filters, bits, *choice)
-        forms = tuple(form[:3] for form in choice.forms)
-        packing = (NAME, *_core.current_isa(), *forms, choice.splits, choice.few)
-        super().__init__(problem, cost, self._core.workspace, packing)
-        self.error, self.step = growth(choice.forms), self._core.tile_size
-        self._choice = choice
+        self._core_layout = _core.winograd_layout(problem.window, channels, filters, bits, *variant)
+        forms = tuple(form[:3] for form in variant.forms)
+        packing = (NAME, *_core.current_isa(), *forms, variant.splits, variant.few)
+        super().__init__(problem, cost, self._core_layout.workspace, packing)
+        self.error, self.step = error_growth(variant.forms), self._core_layout.tile_size
+        self._variant = variant
         self._convolve = _core.convolve_winograd[problem.core_name]
         self._partitions: dict[tuple[object, ...], tuple[int, int, int]] = {}
 
     @property
     def how(self) -> str:
-        choice = self._choice
-        y, x = choice.forms
-        parts = "x".join(str(split.parts) for split in choice.splits)
+        variant = self._variant
+        y, x = variant.forms
+        parts = "x".join(str(split.parts) for split in variant.splits)
         return (
             f"F({y.outputs}, {y.taps}) x F({x.outputs}, {x.taps}) with stride {y.stride}x{x.stride}, "
             + (f"kernels in {parts} parts, " if parts != "1x1" else "")
-            + ("tiles in the lanes, " if choice.few else "")
-            + f"blocks of {choice.tile_rows}x{choice.tile_columns} tiles"
+            + ("tiles in the lanes, " if variant.few else "")
+            + f"blocks of {variant.tile_rows}x{variant.tile_columns} tiles"
         )
 
     @property
     def products(self) -> float:
-        y, x = self._choice.forms
+        y, x = self._variant.forms
         positions = y.positions * x.positions / (y.outputs * x.outputs)
-        return positions * virtual_channels(self.problem, self._choice.splits)
+        return positions * virtual_channels(self.problem, self._variant.splits)
 
     def pack(self, weight: Array) -> tuple[Array, Array]:
-        """Return all weights one after another, for sums that are not finite, and their transforms."""
+        """Return the weights as given, to recompute outputs that are not finite, and their transforms."""
         filters = _weights.filters(self.problem, weight)
         transformed = _weights.pack(
-            self.problem, self._core, _core.pack_winograd, lambda first, last: filters[first:last]
+            self.problem, self._core_layout, _core.pack_winograd, lambda first, last: filters[first:last]
         )
         return filters.reshape(-1), transformed
 
@@ -135,163 +135,168 @@ class Winograd(Layout):
         threads: int,
     ) -> None:
         blocks = None if threads == 1 else self._blocks_for(maps.shape, threads)
-        self._convolve(images, *packed, bias, maps, pads, self._core, blocks, threads)
+        self._convolve(images, *packed, bias, maps, pads, self._core_layout, blocks, threads)
 
     def pixels_read(self, axis: int, outputs: int) -> int:
-        return self._core.seen(axis, outputs)
+        return self._core_layout.seen(axis, outputs)
 
     def _blocks_for(self, maps_shape: tuple[int, ...], threads: int) -> tuple[int, int, int]:
         key = maps_shape, threads
         if key not in self._partitions:
-            if len(self._partitions) >= MOST_PARTITIONS:
+            if len(self._partitions) >= MAX_PARTITIONS:
                 self._partitions.clear()
             self._partitions[key] = self._partition(maps_shape, threads)
         return self._partitions[key]
 
     def _partition(self, maps_shape: tuple[int, ...], threads: int) -> tuple[int, int, int]:
-        """Return into how many blocks to part the rows and the columns of tiles, and into how many parts the filters.
+        """Return into how many blocks to split the rows and the columns of tiles, and into how many parts the filters.
 
-        Blocks that are smaller than the cache holds, or some of the filters at a time, let several threads end at about the same
-        time; but each part of the filters transforms the image again, and each block reads all the weights.
+        One thread takes blocks that fill the cache. Several take smaller ones, or a part of the filters each, so that all
+        end at about the same time; but each part of the filters transforms the image again, and each block reads all
+        weights.
         """
-        problem, choice = self.problem, self._choice
+        problem, variant = self.problem, self._variant
         images, _, depth, height, width = maps_shape
-        rows, columns = _tiles(problem._replace(output_size=(depth, height, width)), choice.forms)
-        least_rows, least_columns = -(-rows // choice.tile_rows), -(-columns // choice.tile_columns)
-        filter_blocks, block_filters = self._core.filter_blocks
-        filters, line_tiles = problem.filters // problem.groups, max(1, choice.line_tiles)
-        most_columns = least_columns if choice.few else -(-columns // line_tiles)
-        others = images * depth * problem.groups * problem.dilation[1]
-        most = max(UNITS_PER_THREAD * threads // others, least_rows * least_columns)  # blocks times parts
+        rows, columns = _tiles(problem._replace(output_size=(depth, height, width)), variant.forms)
+        min_row_blocks, min_column_blocks = -(-rows // variant.tile_rows), -(-columns // variant.tile_columns)
+        filter_blocks, block_filters = self._core_layout.filter_blocks
+        filters, line_tiles = problem.filters // problem.groups, max(1, variant.line_tiles)
+        max_column_blocks = min_column_blocks if variant.few else -(-columns // line_tiles)
+        planes = images * depth * problem.groups * problem.dilation[1]
+        max_units = max(UNITS_PER_THREAD * threads // planes, min_row_blocks * min_column_blocks)  # of a plane
         candidates = [
             (row_blocks, column_blocks, parts)
-            for row_blocks in range(least_rows, min(rows, most // least_columns) + 1)
-            for column_blocks in range(least_columns, min(most_columns, most // row_blocks) + 1)
-            for parts in range(1, max(1, min(filter_blocks, most // (row_blocks * column_blocks))) + 1)
+            for row_blocks in range(min_row_blocks, min(rows, max_units // min_column_blocks) + 1)
+            for column_blocks in range(min_column_blocks, min(max_column_blocks, max_units // row_blocks) + 1)
+            for parts in range(1, max(1, min(filter_blocks, max_units // (row_blocks * column_blocks))) + 1)
         ]
         row_blocks, column_blocks, parts = np.array(candidates, float).T
-        channels = virtual_channels(problem, choice.splits)
-        y_sharing, x_sharing = (sharing(split) for split in choice.splits)
-        views = channels if choice.few else channels // (y_sharing * x_sharing)
+        channels = virtual_channels(problem, variant.splits)
+        y_sharing, x_sharing = (parts_sharing_tiles(split) for split in variant.splits)
+        transformed_channels = channels if variant.few else channels // (y_sharing * x_sharing)
 
-        def unit_time(tiles: Array, some_filters: Array) -> Array:
-            products = channels * some_filters
+        def unit_cost(tiles: Array, unit_filters: Array) -> Array:
+            products = channels * unit_filters
             tiles = tiles * problem.dilation[2]
-            return tiles * (products + TRANSFORM * (views + some_filters)) + REFETCH * products
+            return tiles * (products + TRANSFORM * (transformed_channels + unit_filters)) + REFETCH * products
 
-        some_rows = np.ceil(rows / row_blocks)
-        some_columns = np.ceil(np.ceil(columns / line_tiles) / column_blocks) * line_tiles
-        if channels > views:  # parts of kernels share tiles, which reach beyond the block
-            tiles = some_rows * some_columns
-            halo = TRANSFORM * views * ((some_rows + y_sharing - 1) * (some_columns + x_sharing - 1) - tiles)
-        elif choice.few:
-            tiles, halo = some_rows * some_columns, np.zeros(len(candidates))
+        block_rows = np.ceil(rows / row_blocks)
+        block_columns = np.ceil(np.ceil(columns / line_tiles) / column_blocks) * line_tiles
+        if channels > transformed_channels:  # parts of kernels share tiles, and need a halo of tiles around the block
+            tiles = block_rows * block_columns
+            halo_tiles = (block_rows + y_sharing - 1) * (block_columns + x_sharing - 1) - tiles
+            halo = TRANSFORM * transformed_channels * halo_tiles
+        elif variant.few:
+            tiles, halo = block_rows * block_columns, np.zeros(len(candidates))
         else:  # blocks may end in the middle of a row
-            tiles = np.ceil(rows * some_columns / row_blocks)
-            halo = np.where(rows % row_blocks, HALO_TILE * channels * some_columns, 0)
-        largest = unit_time(tiles, np.minimum(filters, np.ceil(filter_blocks / parts) * block_filters)) + halo
-        mean = unit_time(rows * columns / (row_blocks * column_blocks), filters / parts) + halo
-        units = others * row_blocks * column_blocks * parts
+            tiles = np.ceil(rows * block_columns / row_blocks)
+            halo = np.where(rows % row_blocks, HALO_TILE * channels * block_columns, 0)
+        largest = unit_cost(tiles, np.minimum(filters, np.ceil(filter_blocks / parts) * block_filters)) + halo
+        mean = unit_cost(rows * columns / (row_blocks * column_blocks), filters / parts) + halo
+        units = planes * row_blocks * column_blocks * parts
         time = np.minimum(np.ceil(units / threads) * largest, (units * mean + (threads - 1) * largest) / threads)
-        # Of about equal ones the last, which has the most units: threads may be held up.
-        so_far = np.minimum.accumulate(time)
-        best: int = np.flatnonzero(time[1:] < 1.01 * so_far[:-1]).max(initial=-1) + 1
+        # Of candidates within 1 % take the last, which has the most units: a delayed thread then costs least.
+        fastest_so_far = np.minimum.accumulate(time)
+        best: int = np.flatnonzero(time[1:] < 1.01 * fastest_so_far[:-1]).max(initial=-1) + 1
         return candidates[best]
 
 
 def choose(problem: Problem, reuse: bool, budget: float) -> Winograd | None:
-    """Return the cheapest forms that are accurate enough."""
+    """Return the cheapest variant that is accurate enough."""
     if problem.accumulator.kind != "f" or problem.kernel[0] > 1 or problem.precision == "highest":
         return None
-    best, least = None, MARGIN * budget
-    for choice in _candidates(problem):
-        if (expected := cost(problem, choice, reuse)) < least:
-            best, least = choice, expected
-    return Winograd(problem, best, least) if best else None
+    best, lowest = None, MARGIN * budget
+    for variant in _variants(problem):
+        if (expected := cost(problem, variant, reuse)) < lowest:
+            best, lowest = variant, expected
+    return Winograd(problem, best, lowest) if best else None
 
 
 def supports(problem: Problem, output_size: Triple) -> bool:
-    """Tell whether there are forms for a problem's dtype and kernel, and maps of this size, that see nothing but an image."""
-    seeing = problem._replace(output_size=output_size, padding_mode="circular", algorithm=NAME)
-    return choose(seeing, reuse=True, budget=math.inf) is not None
+    """Return whether there are forms for a problem's dtype and kernel, for maps of this size without zero padding."""
+    without_zeros = problem._replace(output_size=output_size, padding_mode="circular", algorithm=NAME)
+    return choose(without_zeros, reuse=True, budget=math.inf) is not None
 
 
-def _candidates(problem: Problem) -> Iterator[Choice]:
-    """Yield what is accurate enough: where outputs see little but padding they are small, and the errors are not."""
+def _variants(problem: Problem) -> Iterator[Variant]:
+    """Yield the variants that are accurate enough.
+
+    Outputs that read mostly zero padding are small, and errors are larger relative to them: they allow less error
+    growth.
+    """
     relative = min(1.0, 2 * math.sqrt(problem.inside_fraction))
-    for (y, split_y), (x, split_x) in itertools.product(_ways(problem, 1), _ways(problem, 2)):
+    for (y, split_y), (x, split_x) in itertools.product(_axis_forms(problem, 1), _axis_forms(problem, 2)):
         forms, splits = (y, x), (split_y, split_x)
         channels = virtual_channels(problem, splits)
-        if (
-            growth(forms) > relative * (MAX_ERROR_GROWTH_SHORT if channels <= SHORT_SUM else MAX_ERROR_GROWTH)
-            or y.taps == x.taps == 1
-        ):
+        max_growth = relative * (MAX_ERROR_GROWTH_SHORT if channels <= SHORT_SUM else MAX_ERROR_GROWTH)
+        if error_growth(forms) > max_growth or y.taps == x.taps == 1:
             continue
-        if all(sharing(s) == 1 or s.apart == f.outputs for s, f in zip(splits, forms, strict=True)):
-            yield Choice(forms, splits, False, *_block(problem, forms, splits))
-        few = channels <= FEW_CHANNELS and problem.dilation[2] == 1
+        if all(parts_sharing_tiles(s) == 1 or s.offset == f.outputs for s, f in zip(splits, forms, strict=True)):
+            yield Variant(forms, splits, False, *_block(problem, forms, splits))
+        few = channels <= MAX_FEW_CHANNELS and problem.dilation[2] == 1
         if few and y.stride == x.stride == 1 and x.outputs in (1, 2, 4):
-            yield Choice(forms, splits, True, *_few_block(problem, forms, splits))
+            yield Variant(forms, splits, True, *_few_block(problem, forms, splits))
 
 
-def _ways(problem: Problem, axis: int) -> Iterator[tuple[Form, Split]]:
-    """Yield the forms of an axis: of the kernel as it is, of the phases that a stride makes, or of parts of long kernels."""
+def _axis_forms(problem: Problem, axis: int) -> Iterator[tuple[Form, Split]]:
+    """Yield the forms of an axis: for the whole kernel, for its phases by the stride, or for parts of a long kernel."""
     taps, stride = problem.kernel[axis], problem.stride[axis]
     splits = [(taps, stride, Split())]
     if stride > 1 and problem.dilation[axis] == 1:
         splits.append((-(-taps // stride), 1, Split(min(stride, taps), stride, 1)))
     if stride == 1:
         splits += [(part, 1, Split(-(-taps // part), 1, part)) for part in (3, 4) if taps > part]
-    for some, step, split in splits:
-        for outputs in KNOWN.get((some, step), {}):
-            yield form(outputs, some, step), split
+    for part_taps, step, split in splits:
+        for outputs in ERROR_GROWTH.get((part_taps, step), {}):
+            yield form(outputs, part_taps, step), split
 
 
 def virtual_channels(problem: Problem, splits: tuple[Split, Split]) -> int:
-    """Return the channels of a group, for every part of the kernels."""
+    """Return the channels of a group times the parts of its kernels."""
     return problem.channels // problem.groups * splits[0].parts * splits[1].parts
 
 
-def sharing(split: Split) -> int:
-    """Return how many parts see the same tiles, each those a tile further on, where lanes are channels."""
+def parts_sharing_tiles(split: Split) -> int:
+    """Return how many parts read the same transformed tiles, each at an offset of one tile (if lanes are channels)."""
     return split.parts if split.step == 1 else 1
 
 
-def growth(forms: tuple[Form, Form]) -> float:
-    """Return how many times larger than with direct summation errors are expected to be."""
-    return math.prod(KNOWN[form.taps, form.stride][form.outputs] for form in forms)
+def error_growth(forms: tuple[Form, Form]) -> float:
+    """Return the expected error relative to direct summation: those of both axes multiply."""
+    return math.prod(ERROR_GROWTH[form.taps, form.stride][form.outputs] for form in forms)
 
 
-def cost(problem: Problem, choice: Choice, reuse: bool) -> float:
-    """Return how long these forms take on one image, in products at full speed."""
-    y, x = choice.forms
-    channels, filters = virtual_channels(problem, choice.splits), problem.filters // problem.groups
-    tile_rows, tile_columns = _tiles(problem, choice.forms)
+def cost(problem: Problem, variant: Variant, reuse: bool) -> float:
+    """Return the cost of one image."""
+    y, x = variant.forms
+    channels, filters = virtual_channels(problem, variant.splits), problem.filters // problem.groups
+    tile_rows, tile_columns = _tiles(problem, variant.forms)
     lanes = _whole_vectors(filters)
     weights = channels * lanes * len(y.G) * len(x.G)
-    once = 0.0 if reuse else TRANSFORM_WEIGHT * channels * lanes * (len(y.G) * (len(x.G) + y.taps) * x.taps)
-    if choice.few:
+    packing = 0.0 if reuse else TRANSFORM_WEIGHT * channels * lanes * (len(y.G) * (len(x.G) + y.taps) * x.taps)
+    if variant.few:
         tiles = tile_rows * problem.dilation[1] * _whole_vectors(tile_columns)
-        numbers = FEW_PRODUCT * channels * filters + FEW_CHANNEL * channels + FEW_FILTER * filters
-        fetched = 0.0
+        number_cost = FEW_PRODUCT * channels * filters + FEW_CHANNEL * channels + FEW_FILTER * filters
+        memory = 0.0
     else:
         tiles = tile_rows * tile_columns * problem.dilation[1] * problem.dilation[2]
-        beyond = [sharing(split) - 1 for split in choice.splits]
-        transformed = (1 + beyond[0] / choice.tile_rows) * (1 + beyond[1] / choice.tile_columns)
-        views = channels // ((1 + beyond[0]) * (1 + beyond[1]))
-        product = SHARED_PRODUCT if channels > views else 1.0
-        numbers = product * channels * lanes + TRANSFORM * (transformed * _whole_vectors(views) + lanes)
-        numbers += SPLIT * transformed * views if any(split.step > 1 for split in choice.splits) else 0.0
-        blocks = problem.dilation[1] * -(-tile_rows // choice.tile_rows) * -(-tile_columns // choice.tile_columns)
-        fetched = FETCH * weights * blocks * blocks / tiles
-        if problem.bypasses_cache and not choice.line_tiles:
-            fetched += CACHED_STORE * math.prod(problem.output_size[1:]) * filters
-    products = tiles * y.positions * x.positions * numbers
-    return problem.groups * (problem.output_size[0] * (products + fetched) + once)
+        halo = [parts_sharing_tiles(split) - 1 for split in variant.splits]
+        with_halo = (1 + halo[0] / variant.tile_rows) * (1 + halo[1] / variant.tile_columns)
+        transformed_channels = channels // ((1 + halo[0]) * (1 + halo[1]))
+        product = SHARED_PRODUCT if channels > transformed_channels else 1.0
+        number_cost = product * channels * lanes
+        number_cost += TRANSFORM * (with_halo * _whole_vectors(transformed_channels) + lanes)
+        number_cost += SPLIT * with_halo * transformed_channels if any(s.step > 1 for s in variant.splits) else 0.0
+        blocks = problem.dilation[1] * -(-tile_rows // variant.tile_rows) * -(-tile_columns // variant.tile_columns)
+        memory = FETCH * weights * blocks * blocks / tiles
+        if problem.bypasses_cache and not variant.line_tiles:
+            memory += CACHED_STORE * math.prod(problem.output_size[1:]) * filters
+    tile_costs = tiles * y.positions * x.positions * number_cost
+    return problem.groups * (problem.output_size[0] * (tile_costs + memory) + packing)
 
 
 def _tiles(problem: Problem, forms: tuple[Form, Form]) -> tuple[int, int]:
-    """Return how many rows and columns of tiles the outputs with one remainder by the dilation make."""
+    """Return the rows and columns of tiles in one phase by the dilation (outputs with the same remainder)."""
     rows, columns = (
         math.ceil(math.ceil(problem.output_size[axis] / problem.dilation[axis]) / forms[axis - 1].outputs)
         for axis in (1, 2)
@@ -300,27 +305,28 @@ def _tiles(problem: Problem, forms: tuple[Form, Form]) -> tuple[int, int]:
 
 
 def _block(problem: Problem, forms: tuple[Form, Form], splits: tuple[Split, Split]) -> tuple[int, int, int]:
-    """Return how many rows and columns of tiles fit into the cache, as evenly as can be, and how many make a line."""
+    """Return the rows and columns of tiles in a block that fits the cache, and line_tiles; blocks are nearly equal."""
     rows, columns = _tiles(problem, forms)
-    y, x = (sharing(split) for split in splits)
+    y, x = (parts_sharing_tiles(split) for split in splits)
     numbers = forms[0].positions * forms[1].positions * virtual_channels(problem, splits) // (y * x)
     fit = BLOCK_BYTES // (numbers * problem.accumulator.itemsize * problem.dilation[2])
-    most = widest = max(1, min(BLOCK_TILES // problem.dilation[2], fit))
-    if y > 1 or x > 1:  # few tiles beyond the block
+    max_tiles = max_columns = max(1, min(BLOCK_TILES // problem.dilation[2], fit))
+    if y > 1 or x > 1:  # nearly square blocks have the smallest halo
         side = math.isqrt(fit)
-        most = min(max(1, SHARING_TILES // problem.dilation[2]), max(1, side + 1 - y) * max(1, side + 1 - x))
-        widest = max(1, math.isqrt(most * x // y), most // rows)
+        max_tiles = max(1, side + 1 - y) * max(1, side + 1 - x)
+        max_tiles = min(max(1, SHARING_BLOCK_TILES // problem.dilation[2]), max_tiles)
+        max_columns = max(1, math.isqrt(max_tiles * x // y), max_tiles // rows)
     line_tiles = _line_tiles(problem, forms[1])
-    line_tiles *= line_tiles <= widest
-    unit = line_tiles or 1
-    units = -(-columns // unit)
-    some_columns = -(-units // -(-units // (widest // unit))) * unit
-    some_rows = max(1, most // some_columns)
-    return -(-rows // -(-rows // some_rows)), some_columns, line_tiles
+    line_tiles *= line_tiles <= max_columns
+    step = line_tiles or 1
+    steps = -(-columns // step)
+    block_columns = -(-steps // -(-steps // (max_columns // step))) * step
+    block_rows = max(1, max_tiles // block_columns)
+    return -(-rows // -(-rows // block_rows)), block_columns, line_tiles
 
 
 def _line_tiles(problem: Problem, x: Form) -> int:
-    """Return how many tiles make a line of the cache, 0 if maps had better not be written past it, or have no whole lines."""
+    """Return the tiles in a row whose outputs fill a cache line; 0 if maps are small or not made of whole lines."""
     line_outputs = LINE_BYTES // problem.accumulator.itemsize
     if not problem.bypasses_cache or problem.output_size[2] % line_outputs or x.outputs not in (2, 4):
         return 0
@@ -328,12 +334,12 @@ def _line_tiles(problem: Problem, x: Form) -> int:
 
 
 def _few_block(problem: Problem, forms: tuple[Form, Form], splits: tuple[Split, Split]) -> tuple[int, int, int]:
-    """Return the same where lanes are tiles: a row is worked on at a time, so that maps are written in long runs."""
+    """Return the block of the few-channel variant and line_tiles; wide blocks write maps in long runs."""
     rows, columns = _tiles(problem, forms)
-    columns = min(_whole_vectors(columns), FEW_TILES)
+    columns = min(_whole_vectors(columns), FEW_BLOCK_TILES)
     products = columns * forms[0].positions * forms[1].positions * virtual_channels(problem, splits) * problem.filters
     line_tiles = VECTOR if _line_tiles(problem, forms[1]) else 0  # whole vectors of tiles
-    return max(1, min(rows, FEW_TILES, UNIT_PRODUCTS // products)), columns, line_tiles
+    return max(1, min(rows, FEW_BLOCK_TILES, MAX_UNIT_PRODUCTS // products)), columns, line_tiles
 
 
 def _whole_vectors(count: int) -> int:

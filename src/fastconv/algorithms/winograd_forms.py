@@ -1,8 +1,9 @@
-"""The minimal filtering algorithms that winograd.py builds on: their matrices, after Toom and Cook.
+"""The matrices of Winograd's minimal filtering algorithms, built after Toom and Cook; winograd.py chooses among them.
 
-A form F(m, r) computes, along one axis, y[k] = sum over t of w[t] x[k + t] for k < m as y = A ((G w) * (B x)): multiply polynomials
-by their values at m + r - 1 points, infinity among them. The transposed algorithm filters (S. Winograd, "Arithmetic Complexity of
-Computations", 1980; A. Lavin and S. Gray, "Fast Algorithms for Convolutional Neural Networks", 2016).
+A form F(m, r) computes y[k] = sum over t of w[t] x[k + t], k < m, along one axis as y = A ((G w) * (B x)). It is the
+transpose of the Toom-Cook algorithm, which multiplies polynomials by their values at m + r - 1 points, infinity among
+them (S. Winograd, "Arithmetic Complexity of Computations", 1980; A. Lavin and S. Gray, "Fast Algorithms for
+Convolutional Neural Networks", 2016).
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from numpy.typing import NDArray
 
 Matrix = NDArray[np.float64]
 
-# Positive points, each of which stands for itself and its negative, for so many positions m + r - 1. Infinity is always a point,
-# and 0 if the number is even. Points around 1 that are simple fractions keep the rounding errors small.
+# Number of points m + r - 1 -> the positive ones; their negatives are points, too, and infinity, and 0 if the number is
+# even. Values around 1 keep rounding errors small.
 POINTS: dict[int, tuple[float, ...]] = {
     2: (),
     3: (1,),
@@ -28,7 +29,7 @@ POINTS: dict[int, tuple[float, ...]] = {
 
 
 class Form(NamedTuple):
-    """One axis: `outputs` sums of `taps` products, `stride` inputs from one to the next."""
+    """The form F(outputs, taps) of one axis, with a stride between outputs."""
 
     outputs: int
     taps: int
@@ -36,11 +37,11 @@ class Form(NamedTuple):
     B: Matrix  # (positions, inputs), square
     A: Matrix  # (outputs, positions)
     G: Matrix  # (rows, taps)
-    row: tuple[int, ...]  # of G, for every position: those of a single tap share one
+    row: tuple[int, ...]  # position -> row of G; with a single tap all positions share one
 
     @property
     def positions(self) -> int:
-        """Multiplications."""
+        """Multiplications, one per position of a transformed tile."""
         return len(self.B)
 
 
@@ -48,7 +49,7 @@ class Form(NamedTuple):
 def form(outputs: int, taps: int, stride: int = 1) -> Form:
     """Return the form F(outputs, taps) for a stride of 1 or 2.
 
-    With stride 2 every other input meets every other tap: two forms of stride 1, of the even and of the odd ones.
+    Stride 2 is the sum of two forms of stride 1 (polyphase): even taps with even inputs, odd taps with odd inputs.
     """
     if stride == 1:
         B, A, G = _toom_cook(outputs, taps)
@@ -66,7 +67,7 @@ def form(outputs: int, taps: int, stride: int = 1) -> Form:
 
 
 def _toom_cook(outputs: int, taps: int) -> tuple[Matrix, Matrix, Matrix]:
-    """Return B, A and G of F(outputs, taps); with a single tap there is nothing to save."""
+    """Return B, A and G of F(outputs, taps), stride 1; identities for a single tap, where no product can be saved."""
     if taps == 1:
         return np.eye(outputs), np.eye(outputs), np.ones((1, 1))
     count = outputs + taps - 1
