@@ -203,7 +203,7 @@ def test_kernels_of_rank_1_take_two_passes(image, weight, options, padding_mode,
     weight = kernels_of_rank_1(weight.shape, dtype, np.random.default_rng(3))
     bank = fc.FilterBank(weight, bias, **case.options)
     result = bank(image)
-    assert [type(packed.weights) for packed in bank._packed.values()] == [separable.Lines]
+    assert [type(packed.weights) for packed in bank._packed.values()] == [separable.Factors]
     arrays = image, weight, bias
     assert abs(result - case.expected(arrays)).max() <= TOLERANCE[dtype] * case.largest_sum(arrays)
     assert np.array_equal(bank(image, threads=3), result)
@@ -222,7 +222,7 @@ def test_nan_and_infinity_in_two_passes(padding_mode, value):
     options = {"padding": 5, "padding_mode": padding_mode}
     passes, direct = (fc.FilterBank(weight[:, np.newaxis], **options, algorithm=a) for a in ("auto", "direct"))
     assert_equal_where_not_finite(passes(image), direct(image))
-    assert [type(packed.weights) for packed in passes._packed.values()] == [separable.Lines]
+    assert [type(packed.weights) for packed in passes._packed.values()] == [separable.Factors]
 
 
 def test_the_sums_of_the_first_pass_do_not_overflow():
@@ -243,7 +243,7 @@ def test_the_sums_of_the_first_pass_do_not_overflow():
     ],
 )
 def test_kernels_of_rank_1_are_split(kernel):
-    _, columns, rows = separable.split(kernel[np.newaxis])
+    _, columns, rows = separable.factorize(kernel[np.newaxis])
     np.testing.assert_allclose(np.outer(columns[0], rows[0]), kernel, rtol=2 * np.finfo(kernel.dtype).eps)
     assert abs(columns).sum() <= 1
 
@@ -259,7 +259,7 @@ def test_kernels_that_are_not_of_rank_1_are_not_split():
         gaussian * np.float32(np.nan),
     ]
     for kernel in unlike:
-        assert separable.split(np.stack([gaussian, kernel])) is None
+        assert separable.factorize(np.stack([gaussian, kernel])) is None
     image = np.random.default_rng(1).standard_normal((1, 200, 200)).astype(np.float32)
     result = fc.FilterBank(changed[np.newaxis, np.newaxis])(image)
     expected = fc.conv2d(image, changed[np.newaxis, np.newaxis], algorithm="direct")
@@ -303,7 +303,7 @@ def test_many_large_filters_are_transformed(image, weight, padding):
     for bank in (True, False):
         plan = plan_of(image, weight, bank, padding=padding)
         assert plan.layouts[-1].name == "fft"
-        assert all(n >= 1.2 * taps for n, taps in zip(plan.layouts[-1].length[1:], weight[2:], strict=True))
+        assert all(n >= 1.2 * taps for n, taps in zip(plan.layouts[-1].blocks.size[1:], weight[2:], strict=True))
 
 
 def test_many_long_filters_of_one_call_take_turns(monkeypatch):
@@ -317,8 +317,8 @@ def test_many_long_filters_of_one_call_take_turns(monkeypatch):
         assert abs(result - expected).max() <= 2e-6 * largest
     assert plan_of(signals.shape, weight.shape, False, groups=12).layouts[-1].name == "fft"
     transformed = []
-    transform = fft._transform
-    monkeypatch.setattr(fft, "_transform", lambda *given: transformed.append(len(given[0])) or transform(*given))
+    transform = fft._filter_spectra
+    monkeypatch.setattr(fft, "_filter_spectra", lambda *given: transformed.append(len(given[0])) or transform(*given))
     fc.conv1d(signals, weight, groups=12, threads=1)
     assert sum(transformed) == 48
 
@@ -405,12 +405,12 @@ def test_gaussians_take_two_passes_however_they_were_rounded(kernel):
         result = bank(image)
         expected = fc.conv2d(image.astype(float), kernel.astype(float), padding="same", algorithm="direct")
         assert abs(result - expected).max() <= 2e-6 * abs(expected).max()
-    assert [type(packed.weights) for packed in bank._packed.values()] == [separable.Lines]
+    assert [type(packed.weights) for packed in bank._packed.values()] == [separable.Factors]
 
 
 @pytest.mark.parametrize("kernel", INEXACT.values(), ids=INEXACT)
 def test_split_kernels_have_no_weights_that_make_subnormal_products(kernel):
-    for lines in separable.split(kernel[np.newaxis]):
+    for lines in separable.factorize(kernel[np.newaxis]):
         sizes = abs(lines[lines != 0])
         assert sizes.min() > 1e-31 * sizes.max()
 
@@ -428,12 +428,12 @@ def test_nan_and_infinity_reach_what_sees_them_through_weights_rounded_to_zero(k
 
 def test_highest_precision_splits_only_what_is_of_rank_1_to_the_last_places():
     for kernel in INEXACT.values():
-        exact = separable.split(kernel[np.newaxis], "highest")
+        exact = separable.factorize(kernel[np.newaxis], "highest")
         if exact is not None:
             np.testing.assert_allclose(np.outer(exact.columns[0], exact.rows[0]), kernel, rtol=5e-7)
-    assert separable.split(fc.filters.gaussian(31)[np.newaxis], "highest") is not None
-    assert separable.split(fc.filters.gaussian(31, 1.5)[np.newaxis], "highest") is None
-    assert separable.split(gaussian_in_float32(6)[np.newaxis], "highest") is None
+    assert separable.factorize(fc.filters.gaussian(31)[np.newaxis], "highest") is not None
+    assert separable.factorize(fc.filters.gaussian(31, 1.5)[np.newaxis], "highest") is None
+    assert separable.factorize(gaussian_in_float32(6)[np.newaxis], "highest") is None
 
 
 def test_small_structure_beside_a_large_weight_is_kept():
@@ -441,11 +441,11 @@ def test_small_structure_beside_a_large_weight_is_kept():
     for size in (1e-3, 1e-6, 1e-9, 1e-20):
         kernel = (size * rng.random((31, 31))).astype(np.float32)
         kernel[15, 15] = 1
-        assert separable.split(kernel[np.newaxis]) is None
+        assert separable.factorize(kernel[np.newaxis]) is None
     for sigma in (1.5, 3, 10):
         kernel = fc.filters.gaussian(31, sigma)
         kernel[3, 5] *= 1.5
-        assert separable.split(kernel[np.newaxis]) is None
+        assert separable.factorize(kernel[np.newaxis]) is None
 
 
 # Small problems, made to take the passes
@@ -468,7 +468,7 @@ def test_passes_agree_with_the_definition(axes, data):
     problem = Problem(axes, drawn.input, weight.astype(dtype), values(rng, (filters,), dtype), options)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(separable, "cost", lambda _: 0.0)
-        for name, value in {"LEAST_BUDGET": 0, "SLAB_BYTES": 2**11, "SLAB_PLANES": 3, "LEAST_ROWS": 2}.items():
+        for name, value in {"MIN_BUDGET": 0, "SLAB_BYTES": 2**11, "MAX_SLAB_PLANES": 3, "MIN_SLAB_ROWS": 2}.items():
             patch.setattr(separable, name, value)
         forget_plans()
         try:
@@ -508,7 +508,7 @@ def test_volumes_take_three_passes_whatever_their_layout(case, padding_mode, dty
         result = bank(volume)
     finally:
         forget_plans()
-    assert [type(packed.weights) for packed in bank._packed.values()] == [separable.Lines]
+    assert [type(packed.weights) for packed in bank._packed.values()] == [separable.Factors]
     arrays = volume, weight, bias
     assert abs(result - case.expected(arrays)).max() <= TOLERANCE[dtype] * case.largest_sum(arrays)
     assert np.array_equal(bank(volume, threads=3), result)
@@ -550,14 +550,14 @@ def test_nan_and_infinity_in_three_passes(padding_mode, value):
     options = {"padding": 3, "padding_mode": padding_mode}
     passes, direct = (fc.FilterBank(weight[:, np.newaxis], **options, algorithm=a) for a in ("auto", "direct"))
     assert_equal_where_not_finite(passes(volume), direct(volume))
-    assert [type(packed.weights) for packed in passes._packed.values()] == [separable.Lines]
+    assert [type(packed.weights) for packed in passes._packed.values()] == [separable.Factors]
 
 
 def test_the_sums_of_no_pass_but_the_last_overflow():
     volume = np.full((50, 60, 70), 3e38, np.float32)
     bank = fc.FilterBank(np.full((1, 1, 8, 8, 8), 2**-9, np.float32))
     np.testing.assert_allclose(bank(volume), np.full((1, 43, 53, 63), 3e38, np.float32), rtol=1e-6)
-    assert [type(packed.weights) for packed in bank._packed.values()] == [separable.Lines]
+    assert [type(packed.weights) for packed in bank._packed.values()] == [separable.Factors]
 
 
 @pytest.mark.parametrize("strided", [False, True])
