@@ -62,7 +62,7 @@ cdef class WinogradLayout(Layout):
         job.channels = job.y.shared_parts * job.views * job.x.shared_parts
         job.split = job.y.parts * job.y.part_step * job.x.parts * job.x.part_step > 1
         job.shared = job.channels > job.views
-        self.part_taps = [np.arange(split.parts)[:, None] * split.apart + np.arange(form.taps) * split.step
+        self.part_taps = [np.arange(split.parts)[:, None] * split.offset + np.arange(form.taps) * split.step
                           for form, split in zip(forms, splits, strict=True)]
 
     cdef choose_form(self, AxisTransform *transform, form, split, const Py_ssize_t *row):
