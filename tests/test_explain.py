@@ -60,7 +60,7 @@ def test_two_passes_run_if_the_kernels_are_of_rank_1(flip, dtype):
         packed = fc.FilterBank(weight, **options)
         packed(image)
         why = fc.explain(image.shape, weight, **options)
-        assert [isinstance(p.weights, separable.Factors) for p in packed._packed.values()] == [passes]
+        assert [isinstance(p[1], separable.Factors) for p in packed._packed.values()] == [passes]
         assert (why.algorithm == "separable") == passes
         assert ("separable" in [candidate.algorithm for candidate in why.candidates]) == passes
 

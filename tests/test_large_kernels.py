@@ -203,7 +203,7 @@ def test_kernels_of_rank_1_take_two_passes(image, weight, options, padding_mode,
     weight = kernels_of_rank_1(weight.shape, dtype, np.random.default_rng(3))
     bank = fc.FilterBank(weight, bias, **case.options)
     result = bank(image)
-    assert [type(packed.weights) for packed in bank._packed.values()] == [separable.Factors]
+    assert [type(packed[1]) for packed in bank._packed.values()] == [separable.Factors]
     arrays = image, weight, bias
     assert abs(result - case.expected(arrays)).max() <= TOLERANCE[dtype] * case.largest_sum(arrays)
     assert np.array_equal(bank(image, threads=3), result)
@@ -222,7 +222,7 @@ def test_nan_and_infinity_in_two_passes(padding_mode, value):
     options = {"padding": 5, "padding_mode": padding_mode}
     passes, direct = (fc.FilterBank(weight[:, np.newaxis], **options, algorithm=a) for a in ("auto", "direct"))
     assert_equal_where_not_finite(passes(image), direct(image))
-    assert [type(packed.weights) for packed in passes._packed.values()] == [separable.Factors]
+    assert [type(packed[1]) for packed in passes._packed.values()] == [separable.Factors]
 
 
 def test_the_sums_of_the_first_pass_do_not_overflow():
@@ -405,7 +405,7 @@ def test_gaussians_take_two_passes_however_they_were_rounded(kernel):
         result = bank(image)
         expected = fc.conv2d(image.astype(float), kernel.astype(float), padding="same", algorithm="direct")
         assert abs(result - expected).max() <= 2e-6 * abs(expected).max()
-    assert [type(packed.weights) for packed in bank._packed.values()] == [separable.Factors]
+    assert [type(packed[1]) for packed in bank._packed.values()] == [separable.Factors]
 
 
 @pytest.mark.parametrize("kernel", INEXACT.values(), ids=INEXACT)
@@ -508,7 +508,7 @@ def test_volumes_take_three_passes_whatever_their_layout(case, padding_mode, dty
         result = bank(volume)
     finally:
         forget_plans()
-    assert [type(packed.weights) for packed in bank._packed.values()] == [separable.Factors]
+    assert [type(packed[1]) for packed in bank._packed.values()] == [separable.Factors]
     arrays = volume, weight, bias
     assert abs(result - case.expected(arrays)).max() <= TOLERANCE[dtype] * case.largest_sum(arrays)
     assert np.array_equal(bank(volume, threads=3), result)
@@ -550,14 +550,14 @@ def test_nan_and_infinity_in_three_passes(padding_mode, value):
     options = {"padding": 3, "padding_mode": padding_mode}
     passes, direct = (fc.FilterBank(weight[:, np.newaxis], **options, algorithm=a) for a in ("auto", "direct"))
     assert_equal_where_not_finite(passes(volume), direct(volume))
-    assert [type(packed.weights) for packed in passes._packed.values()] == [separable.Factors]
+    assert [type(packed[1]) for packed in passes._packed.values()] == [separable.Factors]
 
 
 def test_the_sums_of_no_pass_but_the_last_overflow():
     volume = np.full((50, 60, 70), 3e38, np.float32)
     bank = fc.FilterBank(np.full((1, 1, 8, 8, 8), 2**-9, np.float32))
     np.testing.assert_allclose(bank(volume), np.full((1, 43, 53, 63), 3e38, np.float32), rtol=1e-6)
-    assert [type(packed.weights) for packed in bank._packed.values()] == [separable.Factors]
+    assert [type(packed[1]) for packed in bank._packed.values()] == [separable.Factors]
 
 
 @pytest.mark.parametrize("strided", [False, True])

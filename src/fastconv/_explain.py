@@ -132,7 +132,7 @@ def explain(
         with suppress(ValueError):  # the algorithm cannot do this problem
             layout = plan(options._replace(algorithm=name)).layouts[0]
             candidates += [_candidate(layout, direct.cost)] if layout.name == name else []
-    runs = chosen.layouts[_plan.prepare(chosen, bank).layout_index if len(chosen.layouts) > 1 else 0]
+    runs = chosen.layouts[_plan.prepare(chosen, bank)[0] if len(chosen.layouts) > 1 else 0]
     if runs.name not in [candidate.algorithm for candidate in candidates]:
         candidates.append(_candidate(runs, direct.cost))
     given_problem = chosen.problem if chosen.fold is None else chosen.fold.given

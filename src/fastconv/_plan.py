@@ -20,6 +20,9 @@ KEEP_GIL_BELOW = 2**16  # products of a call: for fewer, releasing the GIL would
 PLAN_BYTES = 2**13  # bytes of a plan and its objects for each layout, about, without their tables per tap
 
 
+Packed = tuple[int, Any]  # the index of one of a plan's layouts, and weights packed for it
+
+
 class Plan(NamedTuple):
     """What every call with the same shapes, dtypes and options does."""
 
@@ -44,13 +47,6 @@ class Plan(NamedTuple):
         layouts = tuple(layout.resized(problem) for layout in self.layouts)
         call = self.call and self.call.resized(*layouts[0].core_shapes(problem), problem.output_shape, problem.pad)
         return self._replace(columns=problem.size[2], problem=problem, layouts=layouts, call=call)
-
-
-class Packed(NamedTuple):
-    """Weights packed for one of a plan's layouts."""
-
-    layout_index: int
-    weights: Any
 
 
 def make(given: Problem, dtypes: tuple[np.dtype[Any], ...], reuse: bool) -> Plan:
@@ -99,7 +95,7 @@ def prepare(plan: Plan, weight: Array) -> Packed:
             weight = plan.fold.reduce_weight(weight)
         for index, layout in enumerate(plan.layouts):
             if (packed := layout.pack(weight)) is not None:
-                return Packed(index, packed)
+                return index, packed
     raise AssertionError("the last layout takes all weights")
 
 
@@ -116,7 +112,7 @@ def run(
     if plan.call is not None:
         if packed is None and not plan.raw_weights:
             packed = prepare(plan, weight)
-        maps = plan.call.run(input, weight if packed is None else packed.weights, bias, threads, out)
+        maps = plan.call.run(input, weight if packed is None else packed[1], bias, threads, out)
         if maps is not None:
             return maps
     problem = plan.problem

@@ -57,11 +57,9 @@ MIN_BUDGET = 2e6  # for less, no transform can be faster
 MARGIN = 0.85  # of the budget, for predicted costs: on other machines transforms may be slower than measured
 
 
-class Filters(NamedTuple):
-    """Filters, with their spectra if these serve many calls."""
-
-    filters: Array  # (groups, K / groups, C / groups, kd, kh, kw)
-    spectra: Array | None  # complex conjugates (groups, K / groups, C / groups, *spectrum)
+# Filters (groups, K / groups, C / groups, kd, kh, kw), and, if they serve many calls, the complex conjugates of their spectra
+# (groups, K / groups, C / groups, *spectrum).
+Filters = tuple[Array, Array | None]
 
 
 class Fft(Layout):
@@ -113,11 +111,11 @@ class Fft(Layout):
         filters = _weights.filters(problem, weight)
         filters = filters.reshape(problem.groups, -1, *filters.shape[1:])
         if not self.keeps_spectra:
-            return Filters(filters, None)
+            return filters, None
         spectra = _core.empty((*filters.shape[:3], *self.spectrum), np.result_type(filters, np.complex64))
         for index in np.ndindex(filters.shape[:2]):
             spectra[index] = _filter_spectra(filters[index], self, filters.dtype)
-        return Filters(filters, spectra)
+        return filters, spectra
 
     def run(
         self, images: Array, packed: Filters, bias: Array | None, maps: Array, pads: Sequence[int], threads: int
@@ -131,7 +129,7 @@ class Fft(Layout):
         units = itertools.product(*(range(0, size, step) for size, step in zip(sizes, steps, strict=True)))
         spectrum_of = _spectrum_lookup(packed, self, threads)
         with _naming_workspace(self):
-            convolve = partial(_convolve_unit, images, packed.filters, spectrum_of, bias, maps, self)
+            convolve = partial(_convolve_unit, images, packed[0], spectrum_of, bias, maps, self)
             parallel_for(convolve, units, threads)
 
     def sum_directly(self, block: Array, filters: Array, bias: Array | None) -> Array:
@@ -241,7 +239,7 @@ def _spectrum_lookup(weight: Filters, layout: Fft, threads: int) -> Callable[[in
 
     What was not transformed by pack, filters for one call or double precision, is transformed when needed and cached.
     """
-    kept, blocks = weight.spectra, layout.blocks
+    (filters, kept), blocks = weight, layout.blocks
     max_cached = blocks.unit_filters * threads
     if kept is not None:
         spectra_bytes = 2 * blocks.unit_groups * _spectrum_bytes(layout.problem, blocks.size)
@@ -249,7 +247,7 @@ def _spectrum_lookup(weight: Filters, layout: Fft, threads: int) -> Callable[[in
 
     @lru_cache(maxsize=max(1, max_cached))
     def transformed(group: int, k: int, dtype: np.dtype[Any]) -> Array:
-        return _filter_spectra(weight.filters[group : group + blocks.unit_groups, k], layout, dtype)
+        return _filter_spectra(filters[group : group + blocks.unit_groups, k], layout, dtype)
 
     def spectrum_of(group: int, k: int, dtype: np.dtype[Any]) -> Array:
         if kept is not None and dtype == layout.problem.accumulator:

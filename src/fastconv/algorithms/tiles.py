@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import partial
-from typing import NamedTuple
 
 from fastconv import _core, _weights
 from fastconv._problem import Array, Problem, Triple
@@ -35,50 +34,51 @@ TRANSPOSE_VECTOR = 20  # per vector of sums with filters in the lanes
 PACK_WEIGHT = 0.5  # per weight
 
 
-class Blocks(NamedTuple):
-    """Block sizes and storage, as the core takes them."""
-
-    strip_rows: int
-    by_filters: bool  # lanes are filters rather than pixels
-    packed: bool  # weights are stored in the order in which tiles read them
-    im2col: bool
-    in_place: bool  # the image is read directly, not from a padded copy
-
-
 class Tiles(CoreLayout):
-    """Tiles for maps of one size; flat: planes of images and maps are passed as single columns of pixels."""
+    """Tiles for maps of one size, strip by strip.
+
+    packed: weights are stored in the order in which tiles read them; in_place: the image is read directly, not from a
+    padded strip; flat: planes of images and maps are passed as single columns of pixels.
+    """
 
     name = NAME
 
-    def __init__(self, problem: Problem, map_size: Triple, blocks: Blocks, flat: bool) -> None:
+    def __init__(
+        self,
+        problem: Problem,
+        map_size: Triple,
+        strip_rows: int,
+        *,
+        by_filters: bool,
+        packed: bool,
+        im2col: bool,
+        in_place: bool,
+        flat: bool,
+    ) -> None:
         chunk = chunk_taps(problem)
         core = _core.tile_layout(
             map_size,
             problem.window,
             *problem.group_size,
             8 * problem.accumulator.itemsize,
-            blocks.strip_rows,
-            by_filters=blocks.by_filters,
-            packed=blocks.packed,
-            im2col=blocks.im2col,
-            in_place=blocks.in_place,
+            strip_rows,
+            by_filters=by_filters,
+            packed=packed,
+            im2col=im2col,
+            in_place=in_place,
             chunk=chunk,
             # The last vectors of a row overlap their neighbours: a later chunk would add to the same pixels twice.
-            block_tiles=BLOCK_TILES if blocks.im2col or blocks.by_filters or problem.taps <= chunk else 1,
+            block_tiles=BLOCK_TILES if im2col or by_filters or problem.taps <= chunk else 1,
             prefetch_maps=prefetches_maps(problem, map_size),
         )
-        how = (
-            f"{'filters' if blocks.by_filters else 'pixels'} in the lanes, {where(blocks.in_place, blocks.strip_rows)}"
-        )
-        how += f"{', panels' if blocks.im2col else ''}, chunks of {min(chunk, problem.taps)} taps"
-        packing = ("tiles", blocks.by_filters, blocks.packed)
-        super().__init__(problem, direct.cost(problem), core, how, packing)
-        self.call_layout, self._blocks, self._flat = core, blocks, flat
-        self.raw_weights = not blocks.packed
-        self.contiguous_axes = 3 if flat else 1
+        how = f"{'filters' if by_filters else 'pixels'} in the lanes, {where(in_place, strip_rows)}"
+        how += f"{', panels' if im2col else ''}, chunks of {min(chunk, problem.taps)} taps"
+        super().__init__(problem, direct.cost(problem), core, how, ("tiles", by_filters, packed))
+        self.call_layout, self.raw_weights, self.contiguous_axes = core, not packed, 3 if flat else 1
+        self._by_filters, self._flat = by_filters, flat
 
     def pack(self, weight: Array) -> Array:
-        if not self._blocks.packed:
+        if self.raw_weights:
             return _weights.filters(self.problem, weight).reshape(-1)
         return _weights.pack(
             self.problem, self._core_layout, _core.pack_tiles, partial(_weights.filters, self.problem, weight)
@@ -99,37 +99,21 @@ class Tiles(CoreLayout):
 
     def block(self, size: Triple) -> Tiles:
         """Of the variants with pixels in the lanes, only im2col handles maps narrower than a vector."""
-        by_filters, packed = self._blocks.by_filters, self._blocks.packed
-        blocks = Blocks(size[1], by_filters, packed, im2col=not by_filters, in_place=False)
-        return Tiles(self.problem, size, blocks, flat=False)
+        storage = {"packed": not self.raw_weights, "im2col": not self._by_filters, "in_place": False, "flat": False}
+        return Tiles(self.problem, size, size[1], by_filters=self._by_filters, **storage)
 
 
 def choose(problem: Problem, reuse: bool, budget: float) -> Tiles | None:
-    """Return tiles, except where sweep.py computes the direct summation."""
+    """Return the cheaper of pixels and filters in the lanes, with strips that fit the cache; None where sweeps suit."""
     if problem.accumulator.kind != "f" or sweep.suits(problem):
         return None
-    flat = problem.is_pointwise
-    map_size = (1, math.prod(problem.output_size), 1) if flat else problem.output_size
-    return Tiles(problem, map_size, _choose_blocks(problem, map_size, reuse), flat)
-
-
-def prefetches_maps(problem: Problem, map_size: Triple) -> bool:
-    """Return whether maps of this size are so large that tiles prefetch them before writing."""
-    return problem.filters * math.prod(map_size) * problem.accumulator.itemsize > PREFETCH_BYTES
-
-
-def chunk_taps(problem: Problem) -> int:
-    """Return the taps to sum by themselves; "highest": as many as there are chunks, for the smallest errors."""
-    return CHUNK_TAPS if problem.precision == "default" else max(MIN_CHUNK_TAPS, math.isqrt(problem.taps))
-
-
-def _choose_blocks(problem: Problem, map_size: Triple, reuse: bool) -> Blocks:
-    """Return the cheaper of pixels and filters in the lanes, with strips that fit the cache."""
     itemsize, width = problem.accumulator.itemsize, lanes(problem)
     channels, filters = problem.group_size
+    flat = problem.is_pointwise
+    map_size = (1, math.prod(problem.output_size), 1) if flat else problem.output_size
     _, rows, columns = map_size
-    row_bytes = itemsize if problem.is_pointwise else (problem.size[2] + 2 * problem.pad[2]) * itemsize
-    in_place = problem.is_pointwise and rows >= width
+    row_bytes = itemsize if flat else (problem.size[2] + 2 * problem.pad[2]) * itemsize
+    in_place = flat and rows >= width
     # im2col copies every pixel once per tap; without it, lanes are wasted at the end of every row.
     im2col = not in_place and (columns < width or used_fraction(columns, width) * (1 + 3 / filters) < 1)
     vectors = math.ceil(rows * columns / width) if in_place or im2col else rows * math.ceil(columns / width)
@@ -147,7 +131,26 @@ def _choose_blocks(problem: Problem, map_size: Triple, reuse: bool) -> Blocks:
     if in_place and not by_filters:
         strip_rows = max(24 * width, IN_PLACE_PRODUCTS // (problem.taps * filters))
     packed = reuse or (not by_filters and problem.taps * itemsize % PAGE_BYTES == 0)
-    return Blocks(max(1, min(rows, strip_rows)), by_filters, packed, im2col, in_place)
+    return Tiles(
+        problem,
+        map_size,
+        max(1, min(rows, strip_rows)),
+        by_filters=by_filters,
+        packed=packed,
+        im2col=im2col,
+        in_place=in_place,
+        flat=flat,
+    )
+
+
+def prefetches_maps(problem: Problem, map_size: Triple) -> bool:
+    """Return whether maps of this size are so large that tiles prefetch them before writing."""
+    return problem.filters * math.prod(map_size) * problem.accumulator.itemsize > PREFETCH_BYTES
+
+
+def chunk_taps(problem: Problem) -> int:
+    """Return the taps to sum by themselves; "highest": as many as there are chunks, for the smallest errors."""
+    return CHUNK_TAPS if problem.precision == "default" else max(MIN_CHUNK_TAPS, math.isqrt(problem.taps))
 
 
 def _filter_lanes_cost(problem: Problem, pixels: int, width: int, reuse: bool) -> float:
