@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -20,15 +20,6 @@ from fastconv._problem import Array, Problem
 PIECE_WEIGHTS = 2**20  # weights converted at a time
 PAGE_BYTES = 2**12  # bytes of a page of memory, or fewer
 PIECE_PAGES = 2**10  # pages touched at a time
-
-
-class Packer(Protocol):
-    """A core layout that packs weights."""
-
-    @property
-    def packed_numbers(self) -> int: ...
-    @property
-    def pieces(self) -> list[int]: ...
 
 
 @contextmanager
@@ -62,7 +53,10 @@ def copy(bank: Array, dtype: np.dtype[Any]) -> Array:
 
 
 def pack(
-    problem: Problem, core: Packer, packers: dict[str, Callable[..., None]], piece: Callable[[int, int], Array]
+    problem: Problem,
+    core: _core.TileLayout | _core.WinogradLayout,
+    packers: dict[str, Callable[..., None]],
+    piece: Callable[[int, int], Array],
 ) -> Array:
     """Return all filters packed for a layout of the core; piece(first, last) returns filters first..last."""
     packed = _core.empty((core.packed_numbers,), problem.accumulator)
