@@ -20,19 +20,23 @@ INLINE void NAMED(store)(real *map, const vec pixels, const int nontemporal) {
         v_store(map, pixels);
 }
 
-/* Store the lanes whose bits are set in mask. */
+/* Store the lanes whose bits are set in mask; a whole vector where masks are slow, as they are on some CPUs with AVX2. */
 INLINE void NAMED(store_part)(real *map, const unsigned mask, const vec pixels) {
-#ifdef v_store_mask
+#if VECTOR_BYTES == 64
     v_store_mask(map, mask, pixels);
 #else
-    real lanes[LANES];
     if (mask == (1u << LANES) - 1) {
         v_store(map, pixels);
         return;
     }
+#  ifdef v_store_mask
+    v_store_mask(map, mask, pixels);
+#  else
+    real lanes[LANES];
     v_store(lanes, pixels);
     for (int i = 0; i < LANES; i++)
         if (mask >> i & 1) map[i] = lanes[i];
+#  endif
 #endif
 }
 

@@ -24,15 +24,10 @@ NOINLINE vec NAMED(load_lanes)(const real *pixels, const unsigned mask) {
 
 /* Load the lanes whose bits are set in mask, and read no others, which are zero. */
 INLINE vec NAMED(load_part)(const real *pixels, const unsigned mask) {
-#if VECTOR_BYTES == 64 /* masks cost nothing */
+#ifdef v_load_mask
     return v_load_mask(pixels, mask);
 #else
-    if (mask == (1u << LANES) - 1) return v_load(pixels);
-#  ifdef v_load_mask
-    return v_load_mask(pixels, mask);
-#  else
-    return NAMED(load_lanes)(pixels, mask);
-#  endif
+    return mask == (1u << LANES) - 1 ? v_load(pixels) : NAMED(load_lanes)(pixels, mask);
 #endif
 }
 

@@ -83,7 +83,7 @@
 #undef v_even_quads
 #undef v_odd_quads
 #undef ZIPPED
-#undef LANE_BITS
+#undef SIGNS
 #undef LANES_FROM
 #undef IN_ORDER
 #undef v_min
@@ -180,9 +180,10 @@
 #    define v_sub(a, b) _mm256_sub_ps(a, b)
 #    define v_max(a, x) _mm256_max_ps(a, x)
 #    define v_min(a, x) _mm256_min_ps(a, x)
-#    define LANE_BITS _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128)
-#    define v_load_mask(p, mask) \
-         _mm256_maskload_ps(p, _mm256_cmpeq_epi32(_mm256_and_si256(_mm256_set1_epi32((int)(mask)), LANE_BITS), LANE_BITS))
+#    define SIGNS(mask) /* bit i as the sign of lane i */ \
+         _mm256_sllv_epi32(_mm256_set1_epi32((int)(mask)), _mm256_setr_epi32(31, 30, 29, 28, 27, 26, 25, 24))
+#    define v_load_mask(p, mask) _mm256_maskload_ps(p, SIGNS(mask))
+#    define v_store_mask(p, mask, x) _mm256_maskstore_ps(p, SIGNS(mask), x)
 #    define IN_ORDER(v) _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(v), 0xd8))
 #    define v_even(a, b) IN_ORDER(_mm256_shuffle_ps(a, b, 0x88))
 #    define v_odd(a, b) IN_ORDER(_mm256_shuffle_ps(a, b, 0xdd))
@@ -203,9 +204,10 @@
 #    define v_sub(a, b) _mm256_sub_pd(a, b)
 #    define v_max(a, x) _mm256_max_pd(a, x)
 #    define v_min(a, x) _mm256_min_pd(a, x)
-#    define LANE_BITS _mm256_setr_epi64x(1, 2, 4, 8)
-#    define v_load_mask(p, mask) \
-         _mm256_maskload_pd(p, _mm256_cmpeq_epi64(_mm256_and_si256(_mm256_set1_epi64x((int)(mask)), LANE_BITS), LANE_BITS))
+#    define SIGNS(mask) \
+         _mm256_sllv_epi32(_mm256_set1_epi32((int)(mask)), _mm256_setr_epi32(0, 31, 0, 30, 0, 29, 0, 28))
+#    define v_load_mask(p, mask) _mm256_maskload_pd(p, SIGNS(mask))
+#    define v_store_mask(p, mask, x) _mm256_maskstore_pd(p, SIGNS(mask), x)
 #    define v_even(a, b) _mm256_permute4x64_pd(_mm256_unpacklo_pd(a, b), 0xd8)
 #    define v_odd(a, b) _mm256_permute4x64_pd(_mm256_unpackhi_pd(a, b), 0xd8)
 #    define v_zip_low(a, b) _mm256_unpacklo_pd(a, b)

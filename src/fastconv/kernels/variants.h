@@ -1,12 +1,15 @@
-/* The shapes that micro-kernels are compiled for, by how many registers the ISA has. X is a macro that takes a shape. */
+/* The shapes that micro-kernels are compiled for. Each list is a macro that applies another one, X, to every shape.
+
+   Register tiles and sweeps have as many sums as the registers of the ISA hold beside pixels and weights. The baseline does with
+   fewer sweeps and stacks, since it is to be small: where it lacks a shape, another one takes its place. */
 #ifndef FASTCONV_VARIANTS_H
 #define FASTCONV_VARIANTS_H
 #include "simd.h"
 
+/* Register tiles: filters (or pixels) and vectors, all that are no larger than a full tile. */
 #define TILES_TO_3(X, filters) X(filters, 1) X(filters, 2) X(filters, 3)
 #define TILES_TO_6(X, filters) TILES_TO_3(X, filters) X(filters, 4) X(filters, 5) X(filters, 6)
-
-#if REGISTERS == 32 /* 24 sums, and room for the pixels and a weight */
+#if REGISTERS == 32 /* 24 sums */
 #  define TILE_FILTERS 8
 #  define TILE_VECTORS {0, 6, 6, 6, 6, 4, 4, 3, 3}
 #  define TILES(X) \
@@ -15,6 +18,15 @@
 #  define FILTER_TILES(X) \
       TILES_TO_3(X, 1) TILES_TO_3(X, 2) TILES_TO_3(X, 3) TILES_TO_3(X, 4) \
       TILES_TO_3(X, 5) TILES_TO_3(X, 6) TILES_TO_3(X, 7) TILES_TO_3(X, 8)
+#else /* 12 sums */
+#  define TILE_FILTERS 4
+#  define TILE_VECTORS {0, 6, 6, 4, 3}
+#  define TILES(X) TILES_TO_6(X, 1) TILES_TO_6(X, 2) TILES_TO_3(X, 3) X(3, 4) TILES_TO_3(X, 4)
+#  define FILTER_TILES(X) TILES_TO_3(X, 1) TILES_TO_3(X, 2) TILES_TO_3(X, 3) TILES_TO_3(X, 4)
+#endif
+
+/* Sweeps: the fields of fc_sweep_variant. */
+#if REGISTERS == 32
 #  define SWEEPS_OF(X, kernel) \
       X(4, 4, kernel, 1, 1, 0) X(4, 4, kernel, 1, 1, 1) X(7, 2, kernel, 1, 1, 1) X(7, 1, kernel, 1, 1, 1) \
       X(4, 4, kernel, 2, 1, 1) X(4, 2, kernel, 2, 1, 1) X(4, 1, kernel, 2, 1, 1) \
@@ -24,27 +36,31 @@
       X(6, 4, 0, 1, 1, 0) X(6, 4, 0, 1, 1, 1) X(7, 2, 0, 1, 1, 1) X(7, 1, 0, 1, 1, 1) X(4, 2, 0, 1, 1, 1) X(4, 1, 0, 1, 1, 1) \
       X(4, 2, 0, 1, 2, 1) X(4, 1, 0, 1, 2, 1) \
       X(1, 6, 0, 0, 1, 0) X(1, 4, 0, 0, 1, 1) X(1, 2, 0, 0, 1, 1) X(1, 1, 0, 0, 1, 1) X(1, 2, 0, 0, 2, 1) X(1, 1, 0, 0, 2, 1)
-#else /* 12 sums */
-#  define TILE_FILTERS 4
-#  define TILE_VECTORS {0, 6, 6, 4, 3}
-#  define TILES(X) TILES_TO_6(X, 1) TILES_TO_6(X, 2) TILES_TO_3(X, 3) X(3, 4) TILES_TO_3(X, 4)
-#  define FILTER_TILES(X) TILES_TO_3(X, 1) TILES_TO_3(X, 2) TILES_TO_3(X, 3) TILES_TO_3(X, 4)
+#else
 #  define SWEEPS_OF(X, kernel) \
       X(4, 2, kernel, 1, 1, 0) X(4, 2, kernel, 1, 1, 1) X(7, 1, kernel, 1, 1, 1) \
       X(4, 2, kernel, 2, 1, 1) X(4, 1, kernel, 2, 1, 1) X(4, 2, kernel, 2, 2, 1) X(4, 1, kernel, 2, 2, 1)
-#  define SWEEPS(X) \
-      SWEEPS_OF(X, 3) SWEEPS_OF(X, 5) SWEEPS_OF(X, 7) \
+#  define SWEEPS_OF_ANY(X) \
       X(6, 2, 0, 1, 1, 0) X(6, 2, 0, 1, 1, 1) X(7, 1, 0, 1, 1, 1) X(4, 2, 0, 1, 1, 1) X(4, 1, 0, 1, 1, 1) \
       X(4, 2, 0, 1, 2, 1) X(4, 1, 0, 1, 2, 1) \
       X(1, 2, 0, 0, 1, 1) X(1, 1, 0, 0, 1, 1) X(1, 2, 0, 0, 2, 1) X(1, 1, 0, 0, 2, 1)
+#  if defined(SIMD_AVX2)
+#    define SWEEPS(X) SWEEPS_OF(X, 3) SWEEPS_OF(X, 5) SWEEPS_OF(X, 7) SWEEPS_OF_ANY(X)
+#  else
+#    define SWEEPS(X) SWEEPS_OF(X, 3) SWEEPS_OF_ANY(X)
+#  endif
 #endif
 
-/* Pixels, taps and stride of the stacks. */
-#define STACKS_OF(X, taps, across) X(14, taps, across) X(7, taps, across) X(4, taps, across) X(1, taps, across)
+/* Stacks: pixels, taps and stride_x. */
+#if REGISTERS == 32 || defined(SIMD_AVX2)
+#  define STACKS_OF(X, taps, stride_x) X(14, taps, stride_x) X(7, taps, stride_x) X(4, taps, stride_x) X(1, taps, stride_x)
+#else
+#  define STACKS_OF(X, taps, stride_x) X(4, taps, stride_x) X(1, taps, stride_x)
+#endif
 #define STACKS(X) \
     STACKS_OF(X, 3, 1) STACKS_OF(X, 5, 1) STACKS_OF(X, 7, 1) STACKS_OF(X, 3, 2) STACKS_OF(X, 5, 2) STACKS_OF(X, 7, 2)
 
-/* Outputs, taps and stride of the forms; one tap is no transform at all. */
+/* Winograd forms: outputs, taps and stride; with one tap, transforms are copies. */
 #define FORMS(X) \
     X(1, 1, 1) X(2, 3, 1) X(3, 3, 1) X(4, 3, 1) X(2, 5, 1) X(3, 5, 1) X(3, 4, 1) X(4, 4, 1) \
     X(2, 3, 2) X(4, 3, 2) X(2, 5, 2)
