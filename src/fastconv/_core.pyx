@@ -16,7 +16,8 @@ import os
 import numpy as np
 
 cimport cython
-from cpython.buffer cimport PyBUF_STRIDES, PyBuffer_IsContiguous, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport (PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_IsContiguous, PyBuffer_Release,
+                             PyObject_GetBuffer)
 from libc.math cimport INFINITY, exp, expf, fabs, fabsf, isfinite, tanh, tanhf
 from libc.stdint cimport int32_t, int64_t
 from libc.stdlib cimport free, malloc
@@ -71,6 +72,7 @@ STACKS = {(taps, stride) for taps in (3, 5, 7) for stride in (1, 2)}  # across t
 
 cdef const fc_isa *isa = NULL
 
+include "core/buffers.pxi"
 include "core/job.pxi"
 include "core/epilogue.pxi"
 include "core/rows.pxi"
@@ -89,6 +91,7 @@ include "core/stack.pxi"
 include "core/separable.pxi"
 include "core/entry.pxi"
 include "core/blank.pxi"
+include "core/dynamic_range.pxi"
 include "core/winograd_job.pxi"
 include "core/winograd_filters.pxi"
 include "core/winograd.pxi"
@@ -128,6 +131,13 @@ def current_isa():
     """Return the name of the instruction set in use, and the lanes of its float32 vectors."""
     return isa.name.decode(), isa.f32.lanes
 
+
+# Entries by the C type of the numbers of their arrays.
+convolve_direct = dict.fromkeys(
+    ("int32_t", "int64_t", "float", "double", "float complex", "double complex"), convolve_direct)
+convolve, convolve_separable, convolve_winograd, pack_tiles, pack_winograd = [
+    dict.fromkeys(("float", "double"), entry)
+    for entry in (convolve, convolve_separable, convolve_winograd, pack_tiles, pack_winograd)]
 
 fc_poisons = os.environ.get("FASTCONV_POISON", "0") not in ("", "0")
 use_isa(os.environ.get("FASTCONV_ISA") or None)

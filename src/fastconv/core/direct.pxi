@@ -1,6 +1,6 @@
 # Direct summation for every dtype: plain loops over channels, taps and columns. Part of _core.pyx.
 #
-# Uses: job.pxi, epilogue.pxi, layout.pxi.
+# Uses: buffers.pxi, job.pxi, epilogue.pxi, layout.pxi.
 
 
 cdef enum:
@@ -135,27 +135,37 @@ def direct_layout(tuple window):
     return layout
 
 
-def convolve_direct(const number[:, :, :, :, :] images, const number[:, :, :, :, :] weight, const number[:] bias,
-                    number[:, :, :, :, :] maps, pads, DirectLayout layout, Py_ssize_t threads):
-    """Convolve images with a filter bank by sliding every filter over every image.
+def convolve_direct(images, weight, bias, maps, pads, DirectLayout layout, Py_ssize_t threads):
+    """Convolve images with a filter bank by sliding every filter over every image, all of one dtype.
 
     images (N, C, D, H, W) have their columns side by side, maps (N, K, D', H', W') their planes;
-    weight (K, C / groups, kd, kh, kw); bias (K,) or None.
+    weight (K, C / groups, kd, kh, kw); bias (K,), contiguous, or None.
     """
     cdef DirectJob job
+    cdef View filters = view_of(weight, 5)
     cdef Py_ssize_t axis
-    make_window(&job.window, layout.window, weight.shape[1], weight.shape[0] // <Py_ssize_t>layout.window[3])
+    make_window(&job.window, layout.window, filters.shape[1], filters.shape[0] // <Py_ssize_t>layout.window[3])
     set_pads(&job.window, pads)
     measure_arrays(&job.arrays, images, maps)
     job.activation = layout.window[5]
-    job.arrays.weight, job.arrays.bias = &weight[0, 0, 0, 0, 0], NULL
-    if bias is not None:
-        job.arrays.bias = &bias[0]
+    job.arrays.weight = filters.start
+    job.arrays.bias = NULL if bias is None else view_of(bias, 1).start
     for axis in range(5):
-        job.weight_step[axis] = weight.strides[axis] // <Py_ssize_t>sizeof(number)
+        job.weight_step[axis] = filters.step[axis]
     job.strips = ceil_div(job.arrays.map_size[2], STRIP_COLUMNS)
-    run_units(<fc_unit_fn>direct_unit[number], &job,
+    run_units(direct_unit_of(maps.dtype), &job,
               job.arrays.batch * job.arrays.map_size[0] * job.arrays.map_size[1] * job.strips, 0, threads)
+
+
+cdef fc_unit_fn direct_unit_of(dtype) except NULL:
+    """Return the function that computes units of arrays of this dtype."""
+    cdef str kind = dtype.kind
+    cdef bint wide = dtype.itemsize == (16 if kind == "c" else 8)
+    if kind == "i":
+        return <fc_unit_fn>direct_unit[int64_t] if wide else <fc_unit_fn>direct_unit[int32_t]
+    if kind == "f":
+        return <fc_unit_fn>direct_unit[double] if wide else <fc_unit_fn>direct_unit[float]
+    return <fc_unit_fn>direct_unit[doublecomplex] if wide else <fc_unit_fn>direct_unit[floatcomplex]
 
 
 def inside_fraction(Py_ssize_t taps, Py_ssize_t stride, Py_ssize_t dilation, Py_ssize_t pad, Py_ssize_t size,

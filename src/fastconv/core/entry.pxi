@@ -1,6 +1,6 @@
 # What Python calls for tiles, sweeps and stacks, and the fast road of calls of known shapes. Part of _core.pyx.
 #
-# Uses: job.pxi, layout.pxi, tile_job.pxi.
+# Uses: buffers.pxi, job.pxi, layout.pxi, tile_job.pxi.
 
 
 cdef enum:
@@ -32,30 +32,19 @@ def empty_result(shape, dtype):
                           f"{math.prod(shape) * dtype.itemsize} bytes") from None
 
 
-cdef const void *address(array, Py_ssize_t numbers, Py_ssize_t itemsize) except? NULL:
-    """Return where a contiguous array of so many numbers begins, NULL if it is not contiguous or not aligned."""
-    cdef Py_buffer view
-    cdef const void *first = NULL
-    PyObject_GetBuffer(array, &view, PyBUF_STRIDES)
-    if view.len == numbers * itemsize and <size_t>view.buf % itemsize == 0 and PyBuffer_IsContiguous(&view, b"C"):
-        first = view.buf
-    PyBuffer_Release(&view)  # the array stays where it is as long as the caller holds it
-    return first
+def convolve(images, weight, bias, maps, pads, Layout layout, Py_ssize_t threads):
+    """Convolve images with a filter bank, as a layout of tiles, sweeps or stacks says; all are of the layout's dtype.
 
-
-def convolve(const real[:, :, :, :, :] images, const real[::1] weight, const real[:] bias, real[:, :, :, :, :] maps,
-             pads, Layout layout, Py_ssize_t threads):
-    """Convolve images with a filter bank, as a layout of tiles, sweeps or stacks says.
-
-    images (N, C, D, H, W) have their columns side by side, and all of a plane if the layout reads them in place as one
-    row; maps (N, K, D', H', W') the numbers of a plane; weight has all numbers of (K, C / groups * taps), or is packed
-    by `pack_tiles`; bias (K,) or None; pads are those in front of each axis.
+    images (N, C, D, H, W) have their columns side by side, and those of the whole plane if the layout reads them in
+    place as one row; maps (N, K, D', H', W') the numbers of a plane; weight has all numbers of
+    (K, C / groups * taps), or is packed by `pack_tiles`; bias (K,) or None; pads are those in front of each axis.
     """
     cdef Arrays arrays
     if bias is None:
-        bias = np.zeros(maps.shape[1], np.float32 if real is float else np.float64)
+        bias = bytes(layout.filters * layout.itemsize)
     measure_arrays(&arrays, images, maps)
-    arrays.weight, arrays.bias = &weight[0], &bias[0]
+    arrays.weight = numbers_of(weight, layout.weights, layout.itemsize)
+    arrays.bias = numbers_of(bias, layout.filters, layout.itemsize)
     layout.bind(&arrays, pads).run(&arrays, threads, False)
 
 

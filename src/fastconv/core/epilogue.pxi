@@ -1,6 +1,6 @@
 # The epilogue of a sum: clipping, which micro-kernels do, and activations that are more than that. Part of _core.pyx.
 #
-# Uses: geometry.pxd.
+# Uses: geometry.pxd, buffers.pxi.
 
 
 cdef struct Epilogue:
@@ -62,17 +62,26 @@ cdef void finish_runs(real *out, Py_ssize_t runs, Py_ssize_t run_step, Py_ssize_
             activate(out + run * run_step, count, epilogue.activation)
 
 
-def apply_activation(real[:, :, :, :, :] maps, int activation):
-    """Apply the activation to maps of any strides in place."""
-    cdef Py_ssize_t n, k, z, y, x
-    cdef bint contiguous = maps.strides[4] == <Py_ssize_t>sizeof(real)
+def apply_activation(maps, int activation):
+    """Apply the activation to maps (N, K, D', H', W') of floats, of any strides, in place."""
+    cdef View view = view_of(maps, 5, writable=True)
     with nogil:
-        for n in range(maps.shape[0]):
-            for k in range(maps.shape[1]):
-                for z in range(maps.shape[2]):
-                    for y in range(maps.shape[3]):
-                        if contiguous:
-                            activate(&maps[n, k, z, y, 0], maps.shape[4], activation)
-                            continue
-                        for x in range(maps.shape[4]):
-                            activate(&maps[n, k, z, y, x], 1, activation)
+        if view.itemsize == sizeof(float):
+            activate_view(<float *>view.start, &view, activation)
+        else:
+            activate_view(<double *>view.start, &view, activation)
+
+
+cdef void activate_view(real *maps, const View *view, int activation) noexcept nogil:
+    cdef Py_ssize_t n, k, z, y, x
+    cdef real *row
+    for n in range(view.shape[0]):
+        for k in range(view.shape[1]):
+            for z in range(view.shape[2]):
+                for y in range(view.shape[3]):
+                    row = maps + n * view.step[0] + k * view.step[1] + z * view.step[2] + y * view.step[3]
+                    if view.step[4] == 1:
+                        activate(row, view.shape[4], activation)
+                        continue
+                    for x in range(view.shape[4]):
+                        activate(row + x * view.step[4], 1, activation)

@@ -1,10 +1,10 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-# The geometry of a convolution along one axis: which pixel a tap sees at which output, and what lies beyond the image.
+# The geometry of a convolution along one axis: which pixel a tap reads at which output, and what lies beyond the image.
 #
 #     input position = output * stride + tap * dilation - pad,        0 <= position < size: a pixel of the image
 #
 # With a stride, the positions with the same remainder by it make a phase (polyphase form). The pixels of a phase are
-# kept side by side, so that a tap sees neighbouring numbers from neighbouring outputs.
+# kept side by side, so that a tap reads neighbouring numbers from neighbouring outputs.
 
 from libc.stdint cimport int32_t, int64_t
 
@@ -65,9 +65,9 @@ cdef inline Py_ssize_t image_index(Py_ssize_t position, Py_ssize_t size, int pad
 cdef struct Axis:
     Py_ssize_t taps, stride, dilation
     Py_ssize_t pad     # positions in front of the image
-    Py_ssize_t period  # stride / gcd(stride, dilation): tap t sees phase t % period
-    Py_ssize_t phases  # that some tap sees, in the order of the taps
-    Py_ssize_t reach   # from the number of a phase that the first tap sees to the farthest one that another tap sees
+    Py_ssize_t period  # stride / gcd(stride, dilation): tap t reads phase t % period
+    Py_ssize_t phases  # that some tap reads, in the order of the taps
+    Py_ssize_t reach   # from the number of a phase that the first tap reads to the farthest one that another tap reads
     Py_ssize_t span    # positions from the first tap to the last, both included
 
 
@@ -81,7 +81,7 @@ cdef inline Axis make_axis(Py_ssize_t taps, Py_ssize_t stride, Py_ssize_t dilati
 
 
 cdef inline Py_ssize_t tap_index(const Axis *axis, Py_ssize_t tap) noexcept nogil:
-    """Return which number of its phase a tap sees from output 0."""
+    """Return which number of its phase a tap reads from output 0."""
     return tap * axis.dilation // axis.stride
 
 
@@ -93,13 +93,13 @@ cdef inline Py_ssize_t phase_position(const Axis *axis, Py_ssize_t phase, Py_ssi
 
 cdef inline Py_ssize_t input_index(const Axis *axis, Py_ssize_t output, Py_ssize_t tap, Py_ssize_t size,
                                    int padding_mode) noexcept nogil:
-    """Return the index of the pixel that a tap sees from an output; -1 for a zero of the padding."""
+    """Return the index of the pixel that a tap reads from an output; -1 for a zero of the padding."""
     return image_index(output * axis.stride + tap * axis.dilation - axis.pad, size, padding_mode)
 
 
 cdef inline Range outputs_inside(const Axis *axis, Py_ssize_t tap, Py_ssize_t size, Range outputs) noexcept nogil:
     """Return those of some outputs whose tap lies inside the image."""
-    cdef Py_ssize_t offset = tap * axis.dilation - axis.pad  # output o sees position o * stride + offset
+    cdef Py_ssize_t offset = tap * axis.dilation - axis.pad  # output o reads position o * stride + offset
     cdef Py_ssize_t inside = 0 if offset >= 0 else ceil_div(-offset, axis.stride)
     cdef Py_ssize_t outside = 0 if offset >= size else (size - 1 - offset) // axis.stride + 1
     inside = min(max(outputs.first, inside), outputs.last)

@@ -1,7 +1,7 @@
 # What the jobs of all algorithms have in common: arrays, window and strips; and how the units of a job are run.
 # A job is one call; its units are parts of the output that threads compute independently. Part of _core.pyx.
 #
-# Uses: geometry.pxd, kernels.pxd.
+# Uses: geometry.pxd, kernels.pxd, buffers.pxi.
 
 
 cdef enum:
@@ -38,7 +38,7 @@ cdef struct Strip:
     Py_ssize_t n, depth, first_row, rows, pixels
 
 
-cdef void make_window(Window *window, given, Py_ssize_t channels, Py_ssize_t filters):
+cdef make_window(Window *window, given, Py_ssize_t channels, Py_ssize_t filters):
     """Take a window (kernel, stride, dilation, groups, padding mode, activation) of a group's channels and filters."""
     cdef Py_ssize_t axis
     kernel, stride, dilation, window.groups, window.padding_mode, _ = given
@@ -48,21 +48,22 @@ cdef void make_window(Window *window, given, Py_ssize_t channels, Py_ssize_t fil
         window.taps *= window.axis[axis].taps
 
 
-cdef void set_pads(Window *window, pads):
+cdef set_pads(Window *window, pads):
     cdef Py_ssize_t axis
     for axis in range(3):
         window.axis[axis].pad = pads[axis]
 
 
-cdef void measure_arrays(Arrays *arrays, const number[:, :, :, :, :] images, number[:, :, :, :, :] maps):
+cdef measure_arrays(Arrays *arrays, images, maps):
     """Note the addresses, sizes and steps of images (N, C, D, H, W) and maps (N, K, D', H', W')."""
+    cdef View image = view_of(images, 5), map = view_of(maps, 5, writable=True)
     cdef Py_ssize_t axis
-    arrays.images, arrays.maps, arrays.batch = &images[0, 0, 0, 0, 0], &maps[0, 0, 0, 0, 0], maps.shape[0]
+    arrays.images, arrays.maps, arrays.batch = image.start, map.start, map.shape[0]
     for axis in range(3):
-        arrays.image_size[axis], arrays.map_size[axis] = images.shape[axis + 2], maps.shape[axis + 2]
-        arrays.map_step[axis] = maps.strides[axis] // <Py_ssize_t>sizeof(number)
+        arrays.image_size[axis], arrays.map_size[axis] = image.shape[axis + 2], map.shape[axis + 2]
+        arrays.map_step[axis] = map.step[axis]
     for axis in range(4):
-        arrays.image_step[axis] = images.strides[axis] // <Py_ssize_t>sizeof(number)
+        arrays.image_step[axis] = image.step[axis]
 
 
 cdef inline Py_ssize_t image_at(const Arrays *arrays, Py_ssize_t n, Py_ssize_t channel) noexcept nogil:
@@ -79,7 +80,7 @@ cdef inline Py_ssize_t map_at(const Arrays *arrays, Py_ssize_t n, Py_ssize_t fil
 
 cdef inline Py_ssize_t depth_at(const Window *window, const Arrays *arrays, Py_ssize_t depth,
                                 Py_ssize_t tap) noexcept nogil:
-    """Return the depth in the image that a tap sees from an output's depth; -1 for a plane of zeros."""
+    """Return the depth in the image that a tap reads from an output's depth; -1 for a plane of zeros."""
     return input_index(&window.axis[0], depth, tap, arrays.image_size[0], window.padding_mode)
 
 

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-# The C contract of kernels/kernels.h and kernels/threads.h, as the core sees it: see there for what it all means.
+# The declarations of kernels/kernels.h and kernels/threads.h, which explain them.
 
 
 cdef extern from "kernels/threads.h" nogil:

@@ -2,8 +2,8 @@
 #
 # With stride 2 and three taps, for example, columns a b c d e and one zero on either side become
 #
-#     phase 0:  0 b d 0     that taps 0 and 2 see, tap 2 from the second number on
-#     phase 1:  a c e       that tap 1 sees
+#     phase 0:  0 b d 0     that taps 0 and 2 read, tap 2 from the second number on
+#     phase 1:  a c e       that tap 1 reads
 #
 # Uses: geometry.pxd, kernels.pxd.
 

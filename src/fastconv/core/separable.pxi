@@ -2,7 +2,7 @@
 #
 #     strip of output rows:  image (H, W) --columns--> workspace (K, rows, W) --rows--> maps (K, rows, W')
 #
-# Uses: job.pxi, layout.pxi (Memory), sweep.pxi, sweep_tables.pxi, sweep_layout.pxi.
+# Uses: buffers.pxi, job.pxi, layout.pxi (Memory), sweep.pxi, sweep_tables.pxi, sweep_layout.pxi.
 
 
 cdef struct SeparableJob:
@@ -11,31 +11,31 @@ cdef struct SeparableJob:
     Py_ssize_t strips
 
 
-def convolve_separable(const real[:, :, :, :, :] images, const real[:, ::1] columns, const real[:, ::1] rows,
-                       const real[:] bias, real[:, :, :, :, :] maps, pads, SweepLayout down, SweepLayout along,
-                       size_t workspace, Py_ssize_t threads):
+def convolve_separable(images, columns, rows, bias, maps, pads, SweepLayout down, SweepLayout along, size_t workspace,
+                       Py_ssize_t threads):
     """Convolve every channel of images with its kernels, split into columns (K, kh) and rows (K, kw), into maps."""
     cdef SeparableJob job
-    cdef const real[:] zeros = np.zeros(maps.shape[1], np.float32 if real is float else np.float64)
-    cdef Arrays *between = &job.along.arrays
-    cdef Py_ssize_t units
+    cdef Arrays *target = &job.along.arrays
     cdef Memory down_tables, along_tables
-    if bias is None:
-        bias = zeros
+    cdef Py_ssize_t units, itemsize = down.itemsize
+    zeros = bytes(maps.shape[1] * itemsize)
     job.down, job.along = down.job, along.job
     measure_arrays(&job.down.arrays, images, maps)
-    job.down.arrays.weight, job.down.arrays.bias = &columns[0, 0], &zeros[0]
-    job.down.arrays.map_size[2] = images.shape[4]
+    target[0] = job.down.arrays
+    job.down.arrays.weight = numbers_of(columns, columns.size, itemsize)
+    job.down.arrays.bias = numbers_of(zeros, maps.shape[1], itemsize)
+    job.down.arrays.map_size[2] = target.image_size[2]
     job.down.window.groups = job.down.parts = images.shape[1]
     set_pads(&job.down.window, (pads[0], pads[1], 0))
-    measure_arrays(between, images, maps)
-    between.weight, between.bias = &rows[0, 0], &bias[0]
-    between.image_size[0], between.image_size[1] = 1, maps.shape[3]
-    between.image_step[3] = images.shape[4]
+    target.weight = numbers_of(rows, rows.size, itemsize)
+    target.bias = numbers_of(zeros if bias is None else bias, maps.shape[1], itemsize)
+    target.image_size[0], target.image_size[1] = 1, target.map_size[1]  # its images are sums (rows, W) in the workspace
+    target.image_step[3] = target.image_size[2]
     set_pads(&job.along.window, (0, 0, pads[2]))
     down_tables, along_tables = make_sweep_tables(&job.down), make_sweep_tables(&job.along)
     units = cut_sweep_job(&job.down, threads)
-    run_units(<fc_unit_fn>separable_unit[real], &job, units, workspace, threads)
+    run_units(<fc_unit_fn>separable_unit[float] if itemsize == sizeof(float) else <fc_unit_fn>separable_unit[double],
+              &job, units, workspace, threads)
 
 
 cdef void separable_unit(real *workspace, const SeparableJob *job, Py_ssize_t index) noexcept nogil:

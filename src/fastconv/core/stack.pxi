@@ -16,7 +16,7 @@ cdef struct StackJob:
     Window window
     Epilogue epilogue
     Py_ssize_t stacks              # of channels
-    Py_ssize_t lines               # input rows that a strip of output rows sees
+    Py_ssize_t lines               # input rows that a strip of output rows reads
     Py_ssize_t strip_rows, strips  # of the output at most; and strips of a map
     Py_ssize_t parts               # that the stacks are cut into, here at least `least_parts`
     Py_ssize_t least_parts
@@ -70,7 +70,7 @@ cdef void sweep_stack(real *sums, fc_stack *request, const StackJob *job, const 
     while rows.last < strip.rows:
         rows = Range(rows.last, min(rows.last + most, strip.rows))
         pixels = (rows.last - rows.first) * columns
-        request.skip_zeros = meets_every_tap(job, strip, rows)
+        request.skip_zeros = every_tap_inside(job, strip, rows)
         slide_stack(sums, request, job, rows)
         if (job.ukernels.scatter(map, map_step, channels, sums, pixels, no_bias, job.epilogue.low, job.epilogue.high,
                                  False) and request.skip_zeros):
@@ -82,8 +82,8 @@ cdef void sweep_stack(real *sums, fc_stack *request, const StackJob *job, const 
         map += pixels
 
 
-cdef bint meets_every_tap(const StackJob *job, const Strip *strip, Range rows) noexcept nogil:
-    """Return whether every tap meets the image in these rows: then a weight that is not finite shows in the sums."""
+cdef bint every_tap_inside(const StackJob *job, const Strip *strip, Range rows) noexcept nogil:
+    """Return whether every tap reads some pixel in these rows: then a weight that is not finite shows in the sums."""
     cdef const Axis *y = &job.window.axis[1]
     cdef const Axis *x = &job.window.axis[2]
     cdef const Py_ssize_t *size = &job.arrays.image_size[0]
@@ -95,7 +95,7 @@ cdef bint meets_every_tap(const StackJob *job, const Strip *strip, Range rows) n
 
 
 cdef Py_ssize_t columns_read(const StackJob *job) noexcept nogil:
-    """Return how many columns of the image, from the first one on, the outputs of a row see at most."""
+    """Return how many columns of the image, from the first one on, the outputs of a row read at most."""
     cdef const Axis *axis = &job.window.axis[2]
     return max(0, min(job.arrays.image_size[2],
                       (job.arrays.map_size[2] - 1) * axis.stride + axis.span - axis.pad))
@@ -103,7 +103,7 @@ cdef Py_ssize_t columns_read(const StackJob *job) noexcept nogil:
 
 cdef void interleave_channels(const void **rows, real *padded, const StackJob *job, const Strip *strip,
                               Stack stack) noexcept nogil:
-    """Copy what a strip sees of a stack's channels to (rows, columns, lanes); rows beyond the image are NULL."""
+    """Copy what a strip reads of a stack's channels to (rows, columns, lanes); rows beyond the image are NULL."""
     cdef const Arrays *arrays = &job.arrays
     cdef const Axis *axis = &job.window.axis[1]
     cdef Py_ssize_t columns = columns_read(job), phase_rows = ceil_div(job.lines, axis.dilation), line, row
@@ -179,7 +179,7 @@ cdef class StackLayout(Layout):
 
 
 cdef Py_ssize_t cut_stack_job(StackJob *job, Py_ssize_t threads) noexcept nogil:
-    """Cut a job into units for so many threads: fewer stacks first, for strips see some rows twice."""
+    """Cut a job into units for so many threads: fewer stacks first, for strips read some rows twice."""
     cdef Py_ssize_t others = job.arrays.batch * job.arrays.map_size[0], wanted = wanted_units(threads)
     job.parts = min(job.stacks, max(job.least_parts, ceil_div(wanted, others)))
     others *= job.parts

@@ -1,10 +1,10 @@
-# Padded strips of an image, and panels of what taps see in them, for register tiles. Part of _core.pyx.
+# Padded strips of an image, and panels of what taps read in them, for register tiles. Part of _core.pyx.
 #
 # Uses: rows.pxi, tile_job.pxi.
 
 
 cdef void fill_strip(real *strip, const TileJob *job, const TileUnit *unit) noexcept nogil:
-    """Copy what a unit sees of an image into a strip (C * kd, row phases, rows, column phases, pitch)."""
+    """Copy what a unit reads of an image into a strip (C * kd, row phases, rows, column phases, pitch)."""
     cdef const Arrays *arrays = &job.arrays
     cdef const Window *window = &job.window
     cdef const Axis *axis = &window.axis[1]
@@ -43,7 +43,7 @@ cdef inline Py_ssize_t panel_step(const TileJob *job) noexcept nogil:
 
 
 cdef void fill_panel(real *panel, const TileJob *job, const TileUnit *unit, Range pixels, Range taps) noexcept nogil:
-    """Copy what some taps see from the pixels of a register tile into a panel (taps, width): im2col."""
+    """Copy what some taps read from the pixels of a register tile into a panel (taps, width): im2col."""
     cdef Py_ssize_t[TILE_MAX_VECTORS * 16] start, seen, length  # of runs of pixels in one row: one pixel at least
     cdef Py_ssize_t pixel = pixels.first, columns = job.arrays.map_size[2], run = 0
     cdef fc_im2col request

@@ -18,9 +18,9 @@ cdef struct SweepRun:
 cdef struct SweepTables:
     # What depends on the sizes of the arrays.
     Py_ssize_t vectors         # of a row of a map
-    Range inner                # vectors all of whose lanes see the image through every tap: they need no masks
-    const Py_ssize_t *offset   # from a row's first pixel to what each tap sees from output 0 (kw,)
-    const unsigned *masks      # of the lanes that see the image: `mask_row` tells for which vectors
+    Range inner                # vectors all of whose lanes read the image through every tap: they need no masks
+    const Py_ssize_t *offset   # from a row's first pixel to what each tap reads from output 0 (kw,)
+    const unsigned *masks      # of the lanes that read the image: `mask_row` tells for which vectors
     const SweepRun *runs       # that cover a row; those that compute r rows at once begin at first_run[r - 1]
     Py_ssize_t[SWEEP_MAX_ROWS + 1] first_run
 
@@ -34,12 +34,12 @@ cdef struct SweepJob:
     bint nontemporal           # maps bypass the cache
     bint paired                # the taps of a row come in the order of `fc_paired_tap`
     Py_ssize_t stride_x        # of the pixels that neighbouring lanes read: 1 in a strip, whose columns are in phases
-    Py_ssize_t row_period      # output rows r and r + row_period see input rows with the same remainder by the dilation
+    Py_ssize_t row_period      # output rows r and r + row_period read rows with the same remainder by the dilation
     Py_ssize_t strip_rows, strips  # of the output at most; and strips of a map
     Py_ssize_t parts           # that the groups are cut into
-    Py_ssize_t lines           # input rows that a strip of output rows sees
+    Py_ssize_t lines           # input rows that a strip of output rows reads
     Py_ssize_t pitch           # numbers of a phase of a padded row
-    Py_ssize_t zero_numbers    # of the row of zeros, 0 if no output sees one
+    Py_ssize_t zero_numbers    # of the row of zeros, 0 if no output reads one
     SweepTables tables
 
 
@@ -108,7 +108,7 @@ cdef void sweep_group(real *maps, Py_ssize_t map_step, const real *channel, Py_s
 
 cdef void find_rows(const SweepInput *input, const real *channel, const SweepJob *job,
                     const Strip *strip) noexcept nogil:
-    """Find the rows of a channel (D, H, W) that a strip of output rows sees, and pad them if they are not in place."""
+    """Find the rows of a channel (D, H, W) that a strip of output rows reads, and pad them if they are not in place."""
     cdef const Arrays *arrays = &job.arrays
     cdef const Axis *axis = &job.window.axis[1]
     cdef Py_ssize_t z = depth_at(&job.window, arrays, strip.depth, 0)

@@ -42,7 +42,7 @@ def sweep_layout(map_size, window, filters, bits, strip_rows, *, in_place, parts
     """Return a layout of sweeps, for groups of one channel and so many filters and maps of up to this size.
 
     In place is for zero-padding and, across the columns, stride 1, or stride 2 without dilation. Zero rows are those of
-    the padding above and below the image, which maps of one row, for example, may not see.
+    the padding above and below the image, which maps of one row, for example, may not read.
     """
     cdef SweepLayout layout = SweepLayout.__new__(SweepLayout)
     cdef SweepJob *job = &layout.job

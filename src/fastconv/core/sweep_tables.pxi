@@ -1,4 +1,4 @@
-# Which micro-kernels cover the rows of a map, and which of their lanes see the image. Part of _core.pyx.
+# Which micro-kernels cover the rows of a map, and which of their lanes read the image. Part of _core.pyx.
 #
 # Where an image is read in place, some taps of the first and the last vectors of a row lie beyond it: variants with
 # masks compute those. The vectors between them (`inner`) need no masks.
@@ -36,7 +36,7 @@ cdef inline Py_ssize_t ordered_tap(const SweepJob *job, Py_ssize_t v) noexcept n
 
 
 cdef void note_taps_in_row(Py_ssize_t *offset, const SweepJob *job) noexcept nogil:
-    """Note the numbers from a row's first pixel to what each tap of the row sees from output 0."""
+    """Note the numbers from a row's first pixel to what each tap of the row reads from output 0."""
     cdef const Axis *axis = &job.window.axis[2]
     cdef Py_ssize_t tap, v
     for v in range(axis.taps):
@@ -63,7 +63,7 @@ cdef const fc_sweep_variant *find_variant(const SweepJob *job, Py_ssize_t rows, 
     """Return the variant of most vectors, from one vector of a row on, for up to so many rows."""
     cdef const Axis *y = &job.window.axis[1]
     cdef const Axis *x = &job.window.axis[2]
-    cdef bint slides = y.taps == 1 and x.dilation == 1 and x.period == 1  # taps see pixels side by side
+    cdef bint slides = y.taps == 1 and x.dilation == 1 and x.period == 1  # taps read pixels side by side
     cdef const fc_sweep_variant *best = NULL
     cdef const fc_sweep_variant *variant = job.ukernels.sweeps
     while variant.rows:
@@ -98,7 +98,7 @@ cdef inline Py_ssize_t mask_row(const SweepJob *job, Py_ssize_t vector) noexcept
 
 
 cdef Range inner_vectors(const SweepJob *job) noexcept nogil:
-    """Return the vectors all of whose lanes see the image through every tap; never the last one of a row."""
+    """Return the vectors all of whose lanes read the image through every tap; never the last one of a row."""
     cdef const Axis *axis = &job.window.axis[2]
     cdef Py_ssize_t lanes = job.ukernels.lanes, step = lanes * job.stride_x, room
     cdef Range inner = Range(0, job.tables.vectors - 1)
@@ -111,9 +111,9 @@ cdef Range inner_vectors(const SweepJob *job) noexcept nogil:
 
 
 cdef void fill_masks(unsigned *masks, const SweepJob *job) noexcept nogil:
-    """Note which lanes of the vectors see the image through every tap of a row.
+    """Note which lanes of the vectors read the image through every tap of a row.
 
-    With stride 2, an even tap and the next one see the even and the odd pixels of two vectors, one behind the other.
+    With stride 2, an even tap and the next one read the even and the odd pixels of two vectors, one behind the other.
     """
     cdef const Axis *axis = &job.window.axis[2]
     cdef Py_ssize_t lanes = job.ukernels.lanes, first, last, tap, vector = 0, start

@@ -1,7 +1,7 @@
 # Convolution by register tiles: the job and its units. Part of _core.pyx.
 #
 #     image (C, D, H, W)                                            read in place if there is no padding, else
-#       -> strip (C * kd, row phases, rows, column phases, pitch)   padded copy of the rows that a unit sees
+#       -> strip (C * kd, row phases, rows, column phases, pitch)   padded copy of the rows that a unit reads
 #       -> panel (taps of a chunk, width)                           im2col: a register tile's pixels, tap by tap
 #       -> register tile                                            filters x vectors of pixels, weights broadcast;
 #                                                                   or pixels x vectors of filters, pixels broadcast
@@ -14,7 +14,7 @@
 
 
 cdef enum:
-    BLOCK_TILES = 8  # register tiles, at most, that meet all blocks of filters in turn: the cache holds their panels
+    BLOCK_TILES = 8  # register tiles at most whose panels are multiplied by all blocks of filters in turn
 
 
 cdef struct StripShape:
@@ -38,11 +38,11 @@ cdef struct TileJob:
     bint prefetch_maps         # that are larger than the cache, before they are written
     bint by_position           # of the kernel: sum all channels of one, then those of the next one
     StripShape strip
-    const Py_ssize_t *offset   # from the input of a pixel to what each tap sees (taps,)
+    const Py_ssize_t *offset   # from the input of a pixel to what each tap reads (taps,)
     Py_ssize_t vectors         # of pixels, in a full register tile
     Py_ssize_t width           # numbers of one tap in a panel, or of a block of filters
     Py_ssize_t chunk           # taps that are summed before the next ones
-    Py_ssize_t block_tiles     # register tiles that meet all blocks of filters in turn
+    Py_ssize_t block_tiles     # register tiles that are multiplied by all blocks of filters in turn
     Py_ssize_t strip_rows      # of the output, at most
     Py_ssize_t strips, parts   # that the rows of a map, and the blocks of filters of a group, are cut into
     Py_ssize_t panels, sums, block  # places of panels, sums and a packed block of filters in the workspace, in numbers

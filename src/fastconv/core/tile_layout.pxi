@@ -1,6 +1,7 @@
 # The layout of convolution by register tiles: how large its blocks are, and where things lie. Part of _core.pyx.
 #
-# Uses: job.pxi, epilogue.pxi, filters.pxi, layout.pxi, tile_job.pxi, strips.pxi, tiles.pxi, by_position.pxi.
+# Uses: buffers.pxi, job.pxi, epilogue.pxi, filters.pxi, layout.pxi, tile_job.pxi, strips.pxi, tiles.pxi,
+# by_position.pxi.
 
 
 @cython.final
@@ -59,7 +60,7 @@ cdef Py_ssize_t cut_tile_job(TileJob *job, Py_ssize_t threads) noexcept nogil:
 
 
 cdef Py_ssize_t tap_in_image(const TileJob *job, Py_ssize_t tap) noexcept nogil:
-    """Return the numbers from a pixel's input to what a tap sees, in an image that is read in place."""
+    """Return the numbers from a pixel's input to what a tap reads, in an image that is read in place."""
     cdef const Axis *axis = &job.window.axis[0]
     cdef const Py_ssize_t *image_step = &job.arrays.image_step[0]
     cdef Py_ssize_t n, offset = 0
@@ -73,7 +74,7 @@ cdef Py_ssize_t tap_in_image(const TileJob *job, Py_ssize_t tap) noexcept nogil:
 
 
 cdef void note_taps_in_strip(Py_ssize_t *offset, const TileJob *job) noexcept nogil:
-    """Note the numbers from a pixel's input to what each tap sees, in a strip."""
+    """Note the numbers from a pixel's input to what each tap reads, in a strip."""
     cdef const Axis *axis = &job.window.axis[0]
     cdef Py_ssize_t c, i, j, k, t = 0
     for c in range(job.window.channels):
@@ -153,7 +154,13 @@ def tile_layout(map_size, window, channels, filters, bits, strip_rows, *, by_fil
     return layout
 
 
-def pack_tiles(const real[:, ::1] weight, real[::1] packed, Py_ssize_t first, TileLayout layout):
+def pack_tiles(weight, packed, Py_ssize_t first, TileLayout layout):
     """Pack a piece of the bank, weight (some filters from `first` on, C / groups * taps), as `convolve` reads it."""
+    cdef View some = view_of(weight, 2)
+    cdef void *to = view_of(packed, 1, writable=True).start
+    cdef Range filters = Range(first, first + some.shape[0])
     with nogil:
-        pack_filters(&packed[0], &weight[0, 0], &layout.job, Range(first, first + weight.shape[0]))
+        if layout.itemsize == sizeof(float):
+            pack_filters(<float *>to, <const float *>some.start, &layout.job, filters)
+        else:
+            pack_filters(<double *>to, <const double *>some.start, &layout.job, filters)

@@ -18,7 +18,7 @@ cdef struct Tile:
 
 
 cdef struct TileBatch:
-    # Some neighbouring tiles, which meet all blocks of filters in turn.
+    # Some neighbouring tiles, which are multiplied by all blocks of filters in turn.
     Py_ssize_t count
     Tile[BLOCK_TILES] tile
 

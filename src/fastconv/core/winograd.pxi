@@ -35,7 +35,7 @@ cdef void winograd_unit(real *workspace, const WinogradJob *job, Py_ssize_t inde
 
 
 cdef void transform_tiles(real *workspace, const WinogradJob *job, const Block *block) noexcept nogil:
-    """Transform the tiles that a block sees of all channels: (positions, tiles, channels)."""
+    """Transform the tiles that a block reads of all channels: (positions, tiles, channels)."""
     cdef Py_ssize_t lanes = job.ukernels.lanes, group, view, row, line, lines = job.y.positions
     cdef Py_ssize_t columns = block.columns.last - block.columns.first + job.x.shared_parts - 1
     cdef Py_ssize_t unused = job.tile_columns + job.x.shared_parts - 1 - columns if job.shared else 0
@@ -70,7 +70,7 @@ cdef void transform_tiles(real *workspace, const WinogradJob *job, const Block *
 
 cdef void fill_line(real *line, const WinogradJob *job, const Block *block, Py_ssize_t channel,
                     Py_ssize_t index) noexcept nogil:
-    """Copy what tiles see of one row of the padded image, of `lanes` channels from one on: (columns, channels)."""
+    """Copy what tiles read of one row of the padded image, of `lanes` channels from one on: (columns, channels)."""
     cdef const Arrays *arrays = &job.arrays
     cdef const Axis *axis = &job.window.axis[2]
     cdef Py_ssize_t lanes = job.ukernels.lanes, channels = min(lanes, job.window.channels - channel)
@@ -123,7 +123,7 @@ cdef PaddedRow part_row(const WinogradJob *job, const Block *block, Py_ssize_t c
 
 cdef void fill_parts(real *line, real *parts, const WinogradJob *job, const Block *block, const PaddedRow *shape,
                      Py_ssize_t view, Py_ssize_t index) noexcept nogil:
-    """Copy what tiles see of one row, of `lanes` virtual channels from one on: (columns, channels)."""
+    """Copy what tiles read of one row, of `lanes` virtual channels from one on: (columns, channels)."""
     cdef Py_ssize_t lanes = job.ukernels.lanes, columns = shape.pitch, channels = job.window.channels, row, y
     cdef Py_ssize_t first = view // job.x.parts, last = ceil_div(min(view + lanes, job.views), job.x.parts)
     for row in range(first, last):  # (part of the rows, channel)

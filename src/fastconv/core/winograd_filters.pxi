@@ -1,4 +1,4 @@
-# Winograd convolution: filters transformed, G g G^T, into the order in which tiles meet them. Part of _core.pyx.
+# Winograd convolution: filters transformed, G g G^T, and laid out for the products with tiles. Part of _core.pyx.
 #
 # Uses: filters.pxi, winograd_job.pxi.
 

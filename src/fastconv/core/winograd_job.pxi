@@ -7,8 +7,8 @@
 # every stride-th tap (a stride of s makes s parts), or as many neighbouring taps as a tile has outputs (long kernels).
 # A channel of one part is a virtual channel, whose kernel has stride 1. The order of virtual channels is
 # (part of the rows, channel, part of the columns). Parts of neighbouring taps share the channel's transformed tiles:
-# part p meets those p tiles further on. Dilated kernels see every d-th pixel: outputs with the same remainder by the
-# dilation make tiles of their own.
+# part p multiplies those p tiles further on. Dilated kernels read every d-th pixel: outputs with the same remainder
+# by the dilation make tiles of their own.
 #
 # Uses: job.pxi, epilogue.pxi, filters.pxi, blank.pxi.
 
@@ -22,7 +22,7 @@ cdef struct AxisTransform:
     const Py_ssize_t *row      # of G, for every position (positions,)
     Py_ssize_t taps, positions, rows, outputs
     Py_ssize_t tile_step       # from the input of one tile to the next one's
-    Py_ssize_t parts           # of a kernel that have an input of their own: part p sees every part_step-th pixel from
+    Py_ssize_t parts           # of a kernel that have an input of their own: part p reads every part_step-th pixel from
     Py_ssize_t part_step, part_offset  # p * part_offset on
     Py_ssize_t shared_parts    # that have one input in common
 
@@ -40,7 +40,7 @@ cdef struct ManySteps:
 
 cdef struct FewSteps:
     # Where lanes are tiles, for few channels; steps count numbers.
-    Py_ssize_t lines           # of the strip, which a row of tiles sees
+    Py_ssize_t lines           # of the strip, which a row of tiles reads
     Py_ssize_t tile_pixels     # from one tile to the next: a line of the strip is (tile_pixels, pitch)
     Py_ssize_t pitch
     Py_ssize_t strip_step, channel_step  # from one line of the strip, and from one channel, to the next
@@ -72,14 +72,14 @@ cdef struct WinogradJob:
     ManySteps many
     FewSteps few
     WorkspacePlaces at
-    Py_ssize_t blank_rows, blank_columns  # outputs of a block at most, in the mask of those that see only zeros
+    Py_ssize_t blank_rows, blank_columns  # outputs of a block at most, in the mask of those that read only zeros
     Py_ssize_t blank_numbers   # of four bytes, for the search for them
 
 
 cdef struct Block:
     # Some tiles of one image, for some blocks of the filters of one group.
     Py_ssize_t n, group, depth
-    Py_ssize_t z               # the depth in the image that they see, -1 for zeros
+    Py_ssize_t z               # the depth in the image that they read, -1 for zeros
     Py_ssize_t phase           # the remainder of their rows by the dilation
     Range rows, columns        # of tiles
     Range places               # of tiles, row by row, counted from the first one of the first row: the first and the
@@ -134,7 +134,7 @@ cdef Range row_tiles(const Block *block, Py_ssize_t row) noexcept nogil:
 
 
 cdef Py_ssize_t input_columns(const WinogradJob *job, Py_ssize_t tile_columns) noexcept nogil:
-    """Return how many columns of a virtual channel so many tiles side by side see."""
+    """Return how many columns of a virtual channel so many tiles side by side read."""
     cdef const Axis *axis = &job.window.axis[2]
     return (((tile_columns - 1) * job.x.tile_step + job.x.positions - 1) * axis.dilation
             + (axis.dilation - 1) * axis.stride + 1)
@@ -154,7 +154,7 @@ cdef Py_ssize_t line_row(const WinogradJob *job, const Block *block, Py_ssize_t 
 
 cdef inline const real *input_plane(const WinogradJob *job, const Block *block, Py_ssize_t channel,
                                     real _) noexcept nogil:
-    """Return the plane of the image that a block sees of a channel of its group, unless its z is -1."""
+    """Return the plane of the image that a block reads of a channel of its group, unless its z is -1."""
     channel += block.group * job.window.channels
     return (<const real *>job.arrays.images + image_at(&job.arrays, block.n, channel)
             + block.z * job.arrays.image_step[2])
@@ -202,7 +202,7 @@ cdef void recompute_nonfinite(real *map, const real *out, Py_ssize_t step, const
 
 
 cdef void clear_blanks(real *workspace, const WinogradJob *job, const Block *block) noexcept nogil:
-    """Set outputs that see only zeros to what the bias alone gives.
+    """Set outputs that read only zeros to what the bias alone gives.
 
     Transforms leave rounding errors of their neighbours there. A NaN stays: it comes from weights that are not finite.
     """
@@ -213,14 +213,14 @@ cdef void clear_blanks(real *workspace, const WinogradJob *job, const Block *blo
     cdef real *map
     cdef real value
     cdef Range tiles, filters = filters_of(&job.blocks, block.blocks)
-    cdef Plane plane
+    cdef OutputPlane plane
     plane.pixels = NULL if block.z < 0 else input_plane(job, block, 0, <real>0)
     plane.step, plane.size, plane.axis = &job.arrays.image_step[1], &job.arrays.image_size[0], &job.window.axis[0]
-    plane.mode, plane.channels, plane.phase = job.window.padding_mode, job.window.channels, block.phase
+    plane.padding_mode, plane.channels, plane.phase = job.window.padding_mode, job.window.channels, block.phase
     plane.rows = Range(block.rows.first * job.y.outputs, min(block.rows.last * job.y.outputs, ceil_div(
         job.arrays.map_size[1] - block.phase, job.window.axis[1].dilation)))
     plane.columns = Range(block.columns.first * across, min(block.columns.last * across, job.arrays.map_size[2]))
-    plane.down, plane.blank = room, <unsigned char *>(room + job.blank_columns)
+    plane.run, plane.blank = room, <unsigned char *>(room + job.blank_columns)
     if not find_blanks(mask, job.blank_columns, &plane, <real>0):
         return
     for row in range(plane.rows.first, plane.rows.last):

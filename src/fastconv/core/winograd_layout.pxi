@@ -1,7 +1,7 @@
 # The layout of Winograd convolution, and what Python calls for it. Part of _core.pyx.
 #
-# Uses: job.pxi, epilogue.pxi, layout.pxi, filters.pxi, blank.pxi, winograd_job.pxi, winograd_filters.pxi,
-# winograd.pxi, winograd_few.pxi.
+# Uses: buffers.pxi, job.pxi, epilogue.pxi, layout.pxi, filters.pxi, entry.pxi, blank.pxi, winograd_job.pxi,
+# winograd_filters.pxi, winograd.pxi, winograd_few.pxi.
 
 
 cdef enum:
@@ -30,7 +30,7 @@ cdef class WinogradLayout(Layout):
         return self.job.blocks.count, FILTER_TILE_VECTORS * self.job.blocks.unit
 
     def seen(self, int axis, Py_ssize_t outputs):
-        """Return how many pixels along an axis the tiles see that so many outputs make, beyond these outputs, too."""
+        """Return how many pixels along an axis the tiles read that so many outputs make, beyond these outputs, too."""
         cdef const Axis *along = &self.job.window.axis[axis]
         cdef const AxisTransform *transform = &self.job.y if axis == 1 else &self.job.x
         cdef Py_ssize_t tiles
@@ -169,12 +169,12 @@ def winograd_layout(window, channels, filters, bits, forms, splits, few, tile_ro
     job.blank_numbers = job.blank_columns + ceil_div(mask, 4)
     layout.workspace = job.at.blank * layout.itemsize + 4 * job.blank_numbers
     layout.packed_numbers = job.window.groups * transformed_numbers(job)
+    layout.filters = job.window.groups * job.window.filters
+    layout.weights = layout.filters * job.window.taps
     return layout
 
 
-def convolve_winograd(const real[:, :, :, :, :] images, const real[::1] weight, const real[::1] transformed,
-                      const real[:] bias, real[:, :, :, :, :] maps, pads, WinogradLayout layout, blocks,
-                      Py_ssize_t threads):
+def convolve_winograd(images, weight, transformed, bias, maps, pads, WinogradLayout layout, blocks, Py_ssize_t threads):
     """Convolve images with a filter bank by Winograd's forms.
 
     images and maps as for `convolve`; weight has all numbers of (K, C / groups * taps), and transformed is what
@@ -183,10 +183,12 @@ def convolve_winograd(const real[:, :, :, :, :] images, const real[::1] weight, 
     """
     cdef WinogradJob job = layout.job
     if bias is None:
-        bias = np.zeros(maps.shape[1], np.float32 if real is float else np.float64)
+        bias = bytes(layout.filters * layout.itemsize)
     measure_arrays(&job.arrays, images, maps)
     set_pads(&job.window, pads)
-    job.arrays.weight, job.arrays.bias, job.transformed = &weight[0], &bias[0], &transformed[0]
+    job.arrays.weight = numbers_of(weight, layout.weights, layout.itemsize)
+    job.arrays.bias = numbers_of(bias, layout.filters, layout.itemsize)
+    job.transformed = numbers_of(transformed, layout.packed_numbers, layout.itemsize)
     if blocks is None:
         job.row_blocks, job.parts = ceil_div(count_tiles(&job, &job.y, 1), job.tile_rows), 1
         job.column_blocks = ceil_div(count_tiles(&job, &job.x, 2), job.tile_columns)
@@ -196,20 +198,25 @@ def convolve_winograd(const real[:, :, :, :, :] images, const real[::1] weight, 
               * job.window.axis[1].dilation * job.row_blocks * job.column_blocks * job.parts, layout.workspace, threads)
 
 
-def pack_winograd(const real[:, ::1] weight, real[::1] packed, Py_ssize_t first, WinogradLayout layout):
+def pack_winograd(weight, packed, Py_ssize_t first, WinogradLayout layout):
     """Transform a piece of the bank, weight (some filters from `first` on, C / groups * taps).
 
     packed holds all of it, group by group, block by block of filters.
     """
     cdef WinogradJob *job = &layout.job
-    dtype = np.dtype(np.float32 if real is float else np.float64)
     cdef Py_ssize_t lanes = job.ukernels.lanes, kernel = job.y.taps * job.x.taps
-    cdef real[::1] workspace = empty(((2 * lanes + lanes * kernel + job.y.rows * job.x.taps) * lanes,), dtype)
-    cdef const real[:, ::1] kernels = weight
+    cdef Range filters = Range(first, first + <Py_ssize_t>weight.shape[0])
     if job.split or job.shared:
-        kernels = split_kernels(np.asarray(weight), layout)
+        weight = split_kernels(weight, layout)
+    workspace = empty(((2 * lanes + lanes * kernel + job.y.rows * job.x.taps) * lanes,), weight.dtype)
+    cdef const void *kernels = numbers_of(weight, weight.size, layout.itemsize)
+    cdef void *to = view_of(packed, 1, writable=True).start
+    cdef void *room = view_of(workspace, 1, writable=True).start
     with nogil:
-        transform_filters(&packed[0], &kernels[0, 0], job, &workspace[0], Range(first, first + weight.shape[0]))
+        if layout.itemsize == sizeof(float):
+            transform_filters(<float *>to, <const float *>kernels, job, <float *>room, filters)
+        else:
+            transform_filters(<double *>to, <const double *>kernels, job, <double *>room, filters)
 
 
 cdef split_kernels(weight, WinogradLayout layout):
