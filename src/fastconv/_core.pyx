@@ -16,13 +16,12 @@ import os
 import numpy as np
 
 cimport cython
-from cpython.buffer cimport (PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_IsContiguous, PyBuffer_Release,
-                             PyObject_GetBuffer)
 from libc.math cimport INFINITY, exp, expf, fabs, fabsf, isfinite, tanh, tanhf
 from libc.stdint cimport int32_t, int64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memchr, memcpy, memset
 
+from fastconv.core.buffers cimport *
 from fastconv.core.kernels cimport *
 from fastconv.core.geometry cimport *
 
@@ -72,7 +71,6 @@ STACKS = {(taps, stride) for taps in (3, 5, 7) for stride in (1, 2)}  # across t
 
 cdef const fc_isa *isa = NULL
 
-include "core/buffers.pxi"
 include "core/job.pxi"
 include "core/epilogue.pxi"
 include "core/rows.pxi"
@@ -84,8 +82,9 @@ include "core/strips.pxi"
 include "core/tiles.pxi"
 include "core/by_position.pxi"
 include "core/tile_layout.pxi"
-include "core/sweep.pxi"
+include "core/sweep_job.pxi"
 include "core/sweep_tables.pxi"
+include "core/sweep.pxi"
 include "core/sweep_layout.pxi"
 include "core/stack.pxi"
 include "core/separable.pxi"

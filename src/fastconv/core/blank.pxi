@@ -5,7 +5,7 @@
 # taps read blank pixels: `taps` of them side by side in each of `taps` lines. Every window has a line whose number is a
 # multiple of the taps, so most images need no more than a look at every taps-th line, at few of its channels.
 #
-# Uses: geometry.pxd, buffers.pxi, entry.pxi (empty).
+# Uses: geometry.pxd, buffers.pxd, entry.pxi.
 
 
 cdef enum:
@@ -144,7 +144,7 @@ def blank_windows(image, pads, kernel, stride, dilation, outputs):
 
     There are so many zeros before each axis, and as many as need be behind it. Columns lie side by side.
     """
-    cdef View view = view_of(image, 5), masks, finds
+    cdef View view = view_of(image, 5, False), masks, finds
     cdef Axis[3] axes
     cdef Py_ssize_t axis, depth, phases, rows = outputs[1], columns = outputs[2]
     cdef OutputPlane plane
@@ -158,9 +158,9 @@ def blank_windows(image, pads, kernel, stride, dilation, outputs):
     mask = empty((view.shape[0], depth, rows, columns), np.dtype(np.uint8))
     found = np.zeros((view.shape[0], depth, phases), np.uint8)
     room = empty((columns + ceil_div(columns_seen(&plane) + WORD, sizeof(int)),), np.dtype(np.intc))
-    plane.run = <int *>view_of(room, 1).start
+    plane.run = <int *>view_of(room, 1, False).start
     plane.blank = <unsigned char *>(plane.run + columns)
-    masks, finds = view_of(mask, 4), view_of(found, 3)
+    masks, finds = view_of(mask, 4, False), view_of(found, 3, False)
     with nogil:
         if view.itemsize == sizeof(float):
             find_blank_planes(&masks, &finds, &view, &plane, <float>0)

@@ -1,6 +1,6 @@
 # Direct summation for every dtype: plain loops over channels, taps and columns. Part of _core.pyx.
 #
-# Uses: buffers.pxi, job.pxi, epilogue.pxi, layout.pxi.
+# Uses: buffers.pxd, job.pxi, epilogue.pxi, layout.pxi.
 
 
 cdef enum:
@@ -142,14 +142,14 @@ def convolve_direct(images, weight, bias, maps, pads, DirectLayout layout, Py_ss
     weight (K, C / groups, kd, kh, kw); bias (K,), contiguous, or None.
     """
     cdef DirectJob job
-    cdef View filters = view_of(weight, 5)
+    cdef View filters = view_of(weight, 5, False)
     cdef Py_ssize_t axis
     make_window(&job.window, layout.window, filters.shape[1], filters.shape[0] // <Py_ssize_t>layout.window[3])
     set_pads(&job.window, pads)
     measure_arrays(&job.arrays, images, maps)
     job.activation = layout.window[5]
     job.arrays.weight = filters.start
-    job.arrays.bias = NULL if bias is None else view_of(bias, 1).start
+    job.arrays.bias = NULL if bias is None else view_of(bias, 1, False).start
     for axis in range(5):
         job.weight_step[axis] = filters.step[axis]
     job.strips = ceil_div(job.arrays.map_size[2], STRIP_COLUMNS)

@@ -2,7 +2,7 @@
 #
 # An image is cut into cells; that of a group of channels is as bright as its largest magnitude.
 #
-# Uses: buffers.pxi, entry.pxi (empty).
+# Uses: buffers.pxd, entry.pxi.
 
 
 cdef enum:
@@ -27,7 +27,7 @@ def dynamic_range(image, cell):
     greatest; whether some cells hold nothing but zeros; and whether some do in a group that has others, too.
     Columns lie side by side.
     """
-    cdef View view = view_of(image, 5)
+    cdef View view = view_of(image, 5, False)
     cdef Cells cells
     cdef Py_ssize_t group
     cdef double greatest = 0
@@ -41,7 +41,7 @@ def dynamic_range(image, cell):
         cells.cell_rows = cells.cell_columns // FOLD
         cells.columns = cells.cell_columns = cells.row_step = FOLD
     room = empty((cells.columns,), image.dtype)
-    line = view_of(room, 1).start
+    line = view_of(room, 1, False).start
     with nogil:
         for group in range(view.shape[0]):
             if view.itemsize == sizeof(float):

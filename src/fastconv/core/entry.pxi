@@ -1,6 +1,6 @@
 # What Python calls for tiles, sweeps and stacks, and the fast road of calls of known shapes. Part of _core.pyx.
 #
-# Uses: buffers.pxi, job.pxi, layout.pxi, tile_job.pxi.
+# Uses: buffers.pxd, job.pxi, layout.pxi, tile_job.pxi.
 
 
 cdef enum:

@@ -1,6 +1,6 @@
 # The epilogue of a sum: clipping, which micro-kernels do, and activations that are more than that. Part of _core.pyx.
 #
-# Uses: geometry.pxd, buffers.pxi.
+# Uses: geometry.pxd, buffers.pxd.
 
 
 cdef struct Epilogue:
@@ -64,7 +64,7 @@ cdef void finish_runs(real *out, Py_ssize_t runs, Py_ssize_t run_step, Py_ssize_
 
 def apply_activation(maps, int activation):
     """Apply the activation to maps (N, K, D', H', W') of floats, of any strides, in place."""
-    cdef View view = view_of(maps, 5, writable=True)
+    cdef View view = view_of(maps, 5, True)
     with nogil:
         if view.itemsize == sizeof(float):
             activate_view(<float *>view.start, &view, activation)

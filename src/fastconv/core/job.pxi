@@ -1,7 +1,7 @@
 # What the jobs of all algorithms have in common: arrays, window and strips; and how the units of a job are run.
 # A job is one call; its units are parts of the output that threads compute independently. Part of _core.pyx.
 #
-# Uses: geometry.pxd, kernels.pxd, buffers.pxi.
+# Uses: geometry.pxd, kernels.pxd, buffers.pxd.
 
 
 cdef enum:
@@ -56,7 +56,7 @@ cdef set_pads(Window *window, pads):
 
 cdef measure_arrays(Arrays *arrays, images, maps):
     """Note the addresses, sizes and steps of images (N, C, D, H, W) and maps (N, K, D', H', W')."""
-    cdef View image = view_of(images, 5), map = view_of(maps, 5, writable=True)
+    cdef View image = view_of(images, 5, False), map = view_of(maps, 5, True)
     cdef Py_ssize_t axis
     arrays.images, arrays.maps, arrays.batch = image.start, map.start, map.shape[0]
     for axis in range(3):

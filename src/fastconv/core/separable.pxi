@@ -2,7 +2,7 @@
 #
 #     strip of output rows:  image (H, W) --columns--> workspace (K, rows, W) --rows--> maps (K, rows, W')
 #
-# Uses: buffers.pxi, job.pxi, layout.pxi (Memory), sweep.pxi, sweep_tables.pxi, sweep_layout.pxi.
+# Uses: buffers.pxd, job.pxi, layout.pxi, sweep_job.pxi, sweep_tables.pxi, sweep.pxi, sweep_layout.pxi.
 
 
 cdef struct SeparableJob:

@@ -3,7 +3,7 @@
 #
 #     images (N, C, D, H, W) -> strip (rows, W, lanes) -> sums (rows, W', lanes) -> maps (N, K, D', H', W')
 #
-# Uses: job.pxi, epilogue.pxi, layout.pxi, sweep.pxi (line_index).
+# Uses: job.pxi, epilogue.pxi, layout.pxi, sweep.pxi.
 
 
 cdef enum:

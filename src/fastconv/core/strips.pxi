@@ -1,6 +1,6 @@
 # Padded strips of an image, and panels of what taps read in them, for register tiles. Part of _core.pyx.
 #
-# Uses: rows.pxi, tile_job.pxi.
+# Uses: job.pxi, rows.pxi, tile_job.pxi.
 
 
 cdef void fill_strip(real *strip, const TileJob *job, const TileUnit *unit) noexcept nogil:

@@ -1,6 +1,6 @@
 # The layout of sweeps. Part of _core.pyx.
 #
-# Uses: job.pxi, epilogue.pxi, layout.pxi, sweep.pxi, sweep_tables.pxi.
+# Uses: job.pxi, epilogue.pxi, layout.pxi, sweep_job.pxi, sweep_tables.pxi, sweep.pxi.
 
 
 @cython.final

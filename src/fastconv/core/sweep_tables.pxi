@@ -3,7 +3,7 @@
 # Where an image is read in place, some taps of the first and the last vectors of a row lie beyond it: variants with
 # masks compute those. The vectors between them (`inner`) need no masks.
 #
-# Uses: job.pxi, layout.pxi (Memory), sweep.pxi.
+# Uses: layout.pxi, sweep_job.pxi.
 
 
 cdef Memory make_sweep_tables(SweepJob *job):

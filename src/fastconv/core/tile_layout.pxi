@@ -1,6 +1,6 @@
 # The layout of convolution by register tiles: how large its blocks are, and where things lie. Part of _core.pyx.
 #
-# Uses: buffers.pxi, job.pxi, epilogue.pxi, filters.pxi, layout.pxi, tile_job.pxi, strips.pxi, tiles.pxi,
+# Uses: buffers.pxd, job.pxi, epilogue.pxi, filters.pxi, layout.pxi, tile_job.pxi, strips.pxi, tiles.pxi,
 # by_position.pxi.
 
 
@@ -156,8 +156,8 @@ def tile_layout(map_size, window, channels, filters, bits, strip_rows, *, by_fil
 
 def pack_tiles(weight, packed, Py_ssize_t first, TileLayout layout):
     """Pack a piece of the bank, weight (some filters from `first` on, C / groups * taps), as `convolve` reads it."""
-    cdef View some = view_of(weight, 2)
-    cdef void *to = view_of(packed, 1, writable=True).start
+    cdef View some = view_of(weight, 2, False)
+    cdef void *to = view_of(packed, 1, True).start
     cdef Range filters = Range(first, first + some.shape[0])
     with nogil:
         if layout.itemsize == sizeof(float):

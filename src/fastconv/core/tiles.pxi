@@ -6,7 +6,7 @@
 #             for a block of filters:             whose packed weights stay in the cache
 #                 for a tile: micro-kernel
 #
-# Uses: epilogue.pxi, filters.pxi, tile_job.pxi, strips.pxi.
+# Uses: job.pxi, epilogue.pxi, filters.pxi, tile_job.pxi, strips.pxi.
 
 
 cdef struct Tile:

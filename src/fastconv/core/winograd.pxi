@@ -7,7 +7,7 @@
 #       -> between (outputs, tiles, positions, lanes) -> out (outputs, pixels, lanes)   transformed back
 #       -> maps (K, D', H', W')                                               with bias and clip
 #
-# Uses: job.pxi, epilogue.pxi, rows.pxi, filters.pxi, tiles.pxi (prefetch_weights), winograd_job.pxi.
+# Uses: job.pxi, epilogue.pxi, rows.pxi, filters.pxi, tiles.pxi, winograd_job.pxi.
 
 
 cdef enum:

@@ -1,6 +1,6 @@
 # The layout of Winograd convolution, and what Python calls for it. Part of _core.pyx.
 #
-# Uses: buffers.pxi, job.pxi, epilogue.pxi, layout.pxi, filters.pxi, entry.pxi, blank.pxi, winograd_job.pxi,
+# Uses: buffers.pxd, job.pxi, epilogue.pxi, layout.pxi, filters.pxi, entry.pxi, blank.pxi, winograd_job.pxi,
 # winograd_filters.pxi, winograd.pxi, winograd_few.pxi.
 
 
@@ -210,8 +210,8 @@ def pack_winograd(weight, packed, Py_ssize_t first, WinogradLayout layout):
         weight = split_kernels(weight, layout)
     workspace = empty(((2 * lanes + lanes * kernel + job.y.rows * job.x.taps) * lanes,), weight.dtype)
     cdef const void *kernels = numbers_of(weight, weight.size, layout.itemsize)
-    cdef void *to = view_of(packed, 1, writable=True).start
-    cdef void *room = view_of(workspace, 1, writable=True).start
+    cdef void *to = view_of(packed, 1, True).start
+    cdef void *room = view_of(workspace, 1, True).start
     with nogil:
         if layout.itemsize == sizeof(float):
             transform_filters(<float *>to, <const float *>kernels, job, <float *>room, filters)
