@@ -1,4 +1,4 @@
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final, TypeAlias, final
 
 import numpy as np
@@ -7,13 +7,6 @@ from numpy.typing import NDArray
 PADDING_MODES: Final[dict[str, int]]
 ACTIVATIONS: Final[dict[str | None, int]]
 STACKS: Final[set[tuple[int, int]]]
-# By the C name of the accumulator's dtype: "int32_t", "float", ...; all but the first for "float" and "double" only.
-convolve_direct: Final[dict[str, Callable[..., None]]]
-convolve: Final[dict[str, Callable[..., None]]]
-convolve_separable: Final[dict[str, Callable[..., None]]]
-convolve_winograd: Final[dict[str, Callable[..., None]]]
-pack_tiles: Final[dict[str, Callable[..., None]]]
-pack_winograd: Final[dict[str, Callable[..., None]]]
 
 # kernel, stride, dilation, groups, padding mode and activation
 Window: TypeAlias = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], int, int, int]
@@ -127,6 +120,51 @@ def winograd_layout(
     tile_columns: int,
     line_tiles: int,
 ) -> WinogradLayout: ...
+
+# images (N, C, D, H, W), maps (N, K, D', H', W')
+def convolve_direct(
+    images: NDArray[Any],
+    weight: NDArray[Any],
+    bias: NDArray[Any] | None,
+    maps: NDArray[Any],
+    pads: Sequence[int],
+    layout: DirectLayout,
+    threads: int,
+) -> None: ...
+def convolve(
+    images: NDArray[Any],
+    weight: NDArray[Any],
+    bias: NDArray[Any] | None,
+    maps: NDArray[Any],
+    pads: Sequence[int],
+    layout: Layout,
+    threads: int,
+) -> None: ...
+def convolve_separable(
+    images: NDArray[Any],
+    columns: NDArray[Any],
+    rows: NDArray[Any],
+    bias: NDArray[Any] | None,
+    maps: NDArray[Any],
+    pads: Sequence[int],
+    down: SweepLayout,
+    along: SweepLayout,
+    workspace: int,
+    threads: int,
+) -> None: ...
+def convolve_winograd(
+    images: NDArray[Any],
+    weight: NDArray[Any],
+    transformed: NDArray[Any],
+    bias: NDArray[Any] | None,
+    maps: NDArray[Any],
+    pads: Sequence[int],
+    layout: WinogradLayout,
+    blocks: tuple[int, int, int] | None,
+    threads: int,
+) -> None: ...
+def pack_tiles(weight: NDArray[Any], packed: NDArray[Any], first: int, layout: TileLayout) -> None: ...
+def pack_winograd(weight: NDArray[Any], packed: NDArray[Any], first: int, layout: WinogradLayout) -> None: ...
 def apply_activation(maps: NDArray[Any], activation: int) -> None: ...
 def blank_windows(
     image: NDArray[Any],

@@ -131,12 +131,5 @@ def current_isa():
     return isa.name.decode(), isa.f32.lanes
 
 
-# Entries by the C type of the numbers of their arrays.
-convolve_direct = dict.fromkeys(
-    ("int32_t", "int64_t", "float", "double", "float complex", "double complex"), convolve_direct)
-convolve, convolve_separable, convolve_winograd, pack_tiles, pack_winograd = [
-    dict.fromkeys(("float", "double"), entry)
-    for entry in (convolve, convolve_separable, convolve_winograd, pack_tiles, pack_winograd)]
-
 fc_poisons = os.environ.get("FASTCONV_POISON", "0") not in ("", "0")
 use_isa(os.environ.get("FASTCONV_ISA") or None)

@@ -22,16 +22,6 @@ LINE_BYTES = 64  # bytes of a cache line
 NONTEMPORAL_BYTES = 2**22
 MAX_INDICES = 2**31  # pixels gathered by index along an axis: their indices take 16 GB
 
-# dtype of the accumulator -> C type, by which the core names its functions for it
-CORE_NAMES = {
-    np.dtype(np.int32): "int32_t",
-    np.dtype(np.int64): "int64_t",
-    np.dtype(np.float32): "float",
-    np.dtype(np.float64): "double",
-    np.dtype(np.complex64): "float complex",
-    np.dtype(np.complex128): "double complex",
-}
-
 
 class Problem(NamedTuple):
     """One convolution, without its data."""
@@ -102,11 +92,6 @@ class Problem(NamedTuple):
     def bypasses_cache(self) -> bool:
         """Whether maps are large enough for non-temporal stores, in algorithms that write each output once."""
         return self.filters * math.prod(self.output_size) * self.accumulator.itemsize >= NONTEMPORAL_BYTES
-
-    @property
-    def core_name(self) -> str:
-        """C type of the accumulator, the key of the core's tables of functions."""
-        return CORE_NAMES[self.accumulator]
 
     @property
     def window(self) -> tuple[Triple, Triple, Triple, int, int, int]:

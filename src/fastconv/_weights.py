@@ -55,7 +55,7 @@ def copy(bank: Array, dtype: np.dtype[Any]) -> Array:
 def pack(
     problem: Problem,
     core: _core.TileLayout | _core.WinogradLayout,
-    packers: dict[str, Callable[..., None]],
+    packer: Callable[..., None],
     piece: Callable[[int, int], Array],
 ) -> Array:
     """Return all filters packed for a layout of the core; piece(first, last) returns filters first..last."""
@@ -66,7 +66,7 @@ def pack(
     for start in range(0, pages.size, PIECE_PAGES):
         pages[start : start + PIECE_PAGES] = 0
     for first, last in pairwise(core.pieces):
-        packers[problem.core_name](piece(first, last).reshape(last - first, -1), packed, first, core)
+        packer(piece(first, last).reshape(last - first, -1), packed, first, core)
     return packed
 
 

@@ -121,12 +121,12 @@ class CoreLayout(Layout):
         how: str,
         packing: tuple[object, ...],
         *,
-        entry: Callable[..., None] | None = None,
+        entry: Callable[..., None] = _core.convolve,
         whole_images: bool | None = None,
     ) -> None:
-        """`entry`: the core's function to call, by default `convolve` for the accumulator's dtype."""
+        """`entry`: the core's function to call."""
         super().__init__(problem, cost, core.workspace, (*packing, *_core.current_isa()), whole_images=whole_images)
-        self._how, self._convolve = how, entry or _core.convolve[problem.core_name]
+        self._how, self._convolve = how, entry
         self._core_layout: Any = core
 
     @property

@@ -36,8 +36,8 @@ class Rows(CoreLayout):
     name = NAME
 
     def __init__(self, problem: Problem) -> None:
-        core, entry = _core.direct_layout(problem.window), _core.convolve_direct[problem.core_name]
-        super().__init__(problem, cost(problem), core, "rows", (NAME,), entry=entry)
+        core = _core.direct_layout(problem.window)
+        super().__init__(problem, cost(problem), core, "rows", (NAME,), entry=_core.convolve_direct)
 
     def pack(self, weight: Array) -> Array:
         return _weights.filters(self.problem, weight)

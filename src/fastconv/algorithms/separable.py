@@ -67,7 +67,6 @@ class TwoPasses(Layout):
         products = math.prod(problem.batch_shape) * expected
         super().__init__(problem, expected, workspace, (NAME,), products=products, whole_images=True)
         self._columns, self._rows, self._strip_rows = columns, rows, strip_rows
-        self._convolve = _core.convolve_separable[problem.core_name]
 
     @property
     def how(self) -> str:
@@ -86,7 +85,8 @@ class TwoPasses(Layout):
         self, images: Array, packed: Factors, bias: Array | None, maps: Array, pads: Sequence[int], threads: int
     ) -> None:
         _, columns, rows = packed
-        self._convolve(images, columns, rows, bias, maps, pads, self._columns, self._rows, self.workspace, threads)
+        layouts = self._columns, self._rows
+        _core.convolve_separable(images, columns, rows, bias, maps, pads, *layouts, self.workspace, threads)
 
 
 class ThreePasses(Layout):
@@ -103,7 +103,6 @@ class ThreePasses(Layout):
         products = math.prod(problem.batch_shape) * expected
         super().__init__(problem, expected, workspace, (NAME,), products=products, whole_images=True)
         self._depths, self._planes, self._slab = depths, planes, slab  # planes and rows of a slab's output
-        self._convolve_depths = _core.convolve[problem.core_name]
 
     @property
     def how(self) -> str:
@@ -142,7 +141,7 @@ class ThreePasses(Layout):
         block = target if readable else _core.empty(target.shape, problem.accumulator)
         flat, flat_slab = (array.reshape(1, 1, 1, array.shape[-3], -1) for array in (volume, slab))
         factors, bias = Factors(*(kernels[only_k] for kernels in factors)), None if bias is None else bias[only_k]
-        self._convolve_depths(flat, factors.depths.reshape(-1), None, flat_slab, (0, pad[0], 0), self._depths, 1)
+        _core.convolve(flat, factors.depths.reshape(-1), None, flat_slab, (0, pad[0], 0), self._depths, 1)
         self._planes.run(slab, factors, bias, block, (0, pad[1], problem.pad[2]), 1)
         if not readable:
             cast(block, target)

@@ -96,7 +96,6 @@ class Winograd(Layout):
         super().__init__(problem, cost, self._core_layout.workspace, packing)
         self.error, self.step = error_growth(variant.forms), self._core_layout.tile_size
         self._variant = variant
-        self._convolve = _core.convolve_winograd[problem.core_name]
         self._partitions: dict[tuple[object, ...], tuple[int, int, int]] = {}
 
     @property
@@ -135,7 +134,7 @@ class Winograd(Layout):
         threads: int,
     ) -> None:
         blocks = None if threads == 1 else self._blocks_for(maps.shape, threads)
-        self._convolve(images, *packed, bias, maps, pads, self._core_layout, blocks, threads)
+        _core.convolve_winograd(images, *packed, bias, maps, pads, self._core_layout, blocks, threads)
 
     def pixels_read(self, axis: int, outputs: int) -> int:
         return self._core_layout.seen(axis, outputs)
