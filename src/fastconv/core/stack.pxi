@@ -173,10 +173,6 @@ cdef class StackLayout(Layout):
             units = cut_stack_job(&job, threads)
         run_units(self.unit, &job, units, self.workspace, threads, keep_gil)
 
-    def describe(self):
-        """Say in words what was chosen."""
-        return f"sweeps down stacks of channels, strips of {self.job.strip_rows} rows"
-
 
 cdef Py_ssize_t cut_stack_job(StackJob *job, Py_ssize_t threads) noexcept nogil:
     """Cut a job into units for so many threads: fewer stacks first, for strips read some rows twice."""

@@ -26,10 +26,6 @@ cdef class SweepLayout(Layout):
             units = cut_sweep_job(&job, threads)
         run_units(self.unit, &job, units, self.workspace, threads, keep_gil)
 
-    def describe(self):
-        """Say in words what was chosen."""
-        return f"sweeps down {'the image in place' if self.job.in_place else f'strips of {self.job.strip_rows} rows'}"
-
 
 cdef Py_ssize_t cut_sweep_job(SweepJob *job, Py_ssize_t threads) noexcept nogil:
     """Cut a job into units for so many threads, of smaller strips if need be; return how many there are."""

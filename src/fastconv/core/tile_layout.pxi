@@ -32,14 +32,6 @@ cdef class TileLayout(Layout):
             units = cut_tile_job(&job, threads)
         run_units(self.unit, &job, units, self.workspace, threads, keep_gil)
 
-    def describe(self):
-        """Say in words what was chosen."""
-        cdef TileJob *job = &self.job
-        lanes = "filters" if job.lanes == FILTERS else "pixels"
-        where = "the image in place" if job.in_place else f"strips of {job.strip_rows} rows"
-        where += ", position of the kernel by position" if job.by_position else ""
-        return f"{lanes} in the lanes, {where}{', panels' if job.im2col else ''}, chunks of {job.chunk} taps"
-
     @property
     def pieces(self):
         """Where pieces of the bank begin that can be packed one after another, and where the last one ends."""
