@@ -16,6 +16,7 @@ import pytest
 import fastconv as fc
 
 SOURCE = Path(__file__).parent.parent / "src" / "fastconv"
+INTERNALS = Path(__file__).parent.parent / "docs" / "internals.md"
 PACKAGE = "fastconv"  # its own name as an import: __init__.py and the public names in it
 
 # What each module may import of fastconv; a row sees nothing but rows above it, except where the package's front door is meant.
@@ -255,3 +256,21 @@ def test_a_hot_call_by_winograd_enters_few_python_functions() -> None:
     image, bank = np.ones((64, 28, 28), np.float32), fc.FilterBank(np.ones((64, 64, 3, 3), np.float32), padding=1)
     assert fc.explain(image.shape, bank.weight, padding=1).algorithm == "winograd"
     assert len(entered := python_calls(lambda: bank(image))) <= 10, entered
+
+
+# What docs/internals.md says is where
+
+
+def places() -> list[tuple[str, str]]:
+    """The files that the page names in `code`, each with the name that it says is in there, if any."""
+    page = INTERNALS.read_text("utf-8") if INTERNALS.exists() else ""  # which source packages lack
+    inline = re.findall(r"`([\w./]+\.(?:py|pyx|pxi|pxd|h|c))(?::(\w+))?`", page)
+    drawn = re.findall(r"([\w/]+\.(?:py|pxi|c|h)):(\w+):", page)
+    return sorted({*inline, *drawn})
+
+
+@pytest.mark.parametrize(("file", "name"), places())
+def test_the_walk_through_names_what_is_there(file: str, name: str) -> None:
+    path = next((root / file for root in (SOURCE, SOURCE.parent.parent) if (root / file).exists()), None)
+    assert path, f"docs/internals.md names {file}, which does not exist"
+    assert re.search(rf"\b{name}\b", path.read_text("utf-8")), f"docs/internals.md looks for {name} in {file}"
