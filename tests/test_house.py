@@ -201,14 +201,46 @@ def test_every_file_of_the_core_is_included_once() -> None:
     assert sorted(included()) == sorted(path.name for path in (SOURCE / "core").glob("*.pxi"))
 
 
-@core_files
-def test_files_of_the_core_use_only_what_is_included_before_them(name: str) -> None:
+def declared_uses(name: str) -> set[str]:
     uses = re.search(r"Uses: ((?:\w+\.px[id](?:, )?)+)\.", head(name))
     assert uses, f"the head of core/{name} must say 'Uses: a.pxi, b.pxd.': which other files of core/ it relies on"
+    return set(uses[1].split(", "))
+
+
+def code_of(name: str) -> str:
+    text = (SOURCE / "core" / name).read_text("utf-8")
+    return re.sub(r'"""[\s\S]*?"""|#.*', "", text)
+
+
+def names_made_in(name: str) -> set[str]:
+    """The functions, with what follows them where they are used, and the types and constants that a file of core/ makes."""
+    code = code_of(name)
+    functions = re.findall(r"^(?:def|cdef .*?)\b(\w+)\(", code, re.MULTILINE)
+    types = re.findall(r"^cdef (?:struct|enum|class) (\w+)", code, re.MULTILINE)
+    enums = re.findall(r"^cdef enum.*:\n((?:[ \t]+.*\n|\n)*)", code, re.MULTILINE)
+    constants = [constant for body in enums for constant in re.findall(r"\b([A-Z][A-Z_]+)\b", body)]
+    return {rf"{function}[(\[]" for function in functions} | {rf"{other}\b" for other in (*types, *constants)}
+
+
+@core_files
+def test_files_of_the_core_use_only_what_is_included_before_them(name: str) -> None:
     before = included()[: included().index(name)]
-    declared = {path.name for path in (SOURCE / "core").glob("*.pxd")}
-    late = [used for used in uses[1].split(", ") if used not in before and used not in declared]
-    assert late == [], f"core/{name} uses files that _core.pyx includes later, or that are not there"
+    late = declared_uses(name) - {*before, *(path.name for path in (SOURCE / "core").glob("*.pxd"))}
+    assert late == set(), f"core/{name} uses files that _core.pyx includes later, or that are not there"
+
+
+@core_files
+def test_heads_of_the_core_name_the_files_that_are_used(name: str) -> None:
+    code, own = code_of(name), names_made_in(name)
+    used = {
+        other: [found[0] for made in names_made_in(other) - own if (found := re.search(rf"(?<![.\w]){made}", code))]
+        for other in included()
+        if other != name
+    }
+    uses = {other for other, found in used.items() if found}
+    declared = {other for other in declared_uses(name) if other.endswith(".pxi")}
+    assert uses - declared == set(), f"core/{name} uses { ({other: used[other][:3] for other in uses - declared}) }"
+    assert declared - uses == set(), f"core/{name} uses nothing of these"
 
 
 # How many Python functions a hot call enters
