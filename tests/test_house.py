@@ -215,7 +215,7 @@ def code_of(name: str) -> str:
 def names_made_in(name: str) -> set[str]:
     """The functions, with what follows them where they are used, and the types and constants that a file of core/ makes."""
     code = code_of(name)
-    functions = re.findall(r"^(?:def|cdef .*?)\b(\w+)\(", code, re.MULTILINE)
+    functions = re.findall(r"^(?:def |cdef .*?\b)(\w+)\(", code, re.MULTILINE)
     types = re.findall(r"^cdef (?:struct|enum|class) (\w+)", code, re.MULTILINE)
     enums = re.findall(r"^cdef enum.*:\n((?:[ \t]+.*\n|\n)*)", code, re.MULTILINE)
     constants = [constant for body in enums for constant in re.findall(r"\b([A-Z][A-Z_]+)\b", body)]
