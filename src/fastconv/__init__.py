@@ -31,13 +31,13 @@ __all__ = [
 if not TYPE_CHECKING:
 
     def __getattr__(name):
-        """Import these when they are first used: programs that do without them start sooner."""
+        """Import these on first use, so that programs without them start faster."""
         if name in ("filters", "plot"):
             return import_module(f"fastconv.{name}")
-        rooms = {"FilterBank": "bank", "Sequential": "bank", "explain": "_explain"}
-        if name in rooms:
-            globals()[name] = found = getattr(import_module(f"fastconv.{rooms[name]}"), name)
-            return found
+        modules = {"FilterBank": "bank", "Sequential": "bank", "explain": "_explain"}
+        if name in modules:
+            globals()[name] = value = getattr(import_module(f"fastconv.{modules[name]}"), name)
+            return value
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

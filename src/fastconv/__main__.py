@@ -36,19 +36,19 @@ Bytes = NDArray[np.uint8]
 Panel = tuple[str, Floats, dict[str, Any]]  # title, picture and how imshow is to draw it
 
 SAME: dict[str, Any] = {"padding": "same", "padding_mode": "reflect"}
-DEMO_PIXELS = 640  # longest side in the demo, so that NumPy's share takes seconds, not minutes
+DEMO_PIXELS = 640  # longest side of the demo's image: with more, NumPy would take minutes
 DEMO_ENDINGS = (".jpg", ".pdf", ".png", ".svg")
-TILE = 512  # rows and columns that are filtered at a time
-CHUNK = 2**20  # samples that are scaled at a time
+TILE = 512  # rows and columns filtered at a time
+CHUNK = 2**20  # samples scaled at a time
 PAGED = ("DCX", "MPO", "PDF", "TIFF")  # formats of pages, each of its own size and mode; others hold frames
-ONE_PICTURE = ("MPO", "PSD")  # formats whose first picture is the whole: others are previews, views or layers of it
-TOLERANCE = 1e-5  # largest difference from NumPy, as a part of the strongest answer that a kernel can give
+ONE_PICTURE = ("MPO", "PSD")  # formats whose first picture is complete; the others are its previews, views or layers
+TOLERANCE = 1e-5  # largest difference from NumPy, relative to the strongest possible response of a kernel
 CANVAS, INK, FAINT = "#0d1117", "#e6edf3", "#9198a1"
 FALLING_TO_RISING = ["#c6f0ff", "#2f8fd8", "#0a2a52", "#000004", "#5c1d08", "#e8702a", "#ffe3b8"]
 
 
 class Refused(Exception):
-    """Something that cannot be done, in one line for stderr."""
+    """An error to be reported in one line on stderr."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -152,23 +152,23 @@ def filter_pixels(pixels: Bytes, kernel: Floats, has_alpha: bool) -> Bytes:
         rows = reflected(y - kh // 2, y + len(tile) + kh // 2, height)
         columns = reflected(x - kw // 2, x + tile.shape[1] + kw // 2, width)
         planes = np.moveaxis(pixels[np.ix_(rows, columns)], -1, 0)
-        answers = filter_visible(planes, kernel) if has_alpha else filter_planes(planes, kernel)
+        responses = filter_visible(planes, kernel) if has_alpha else filter_planes(planes, kernel)
         if not math.isclose(kernel.sum(), 1.0, abs_tol=1e-3):
             strongest = max(kernel.clip(min=0).sum(), -kernel.clip(max=0).sum())  # to values of 0..1
-            answers = np.abs(answers) * (4 / strongest)
-        tile[:] = np.moveaxis(np.rint(answers).clip(0, 255), 0, -1)
+            responses = np.abs(responses) * (4 / strongest)
+        tile[:] = np.moveaxis(np.rint(responses).clip(0, 255), 0, -1)
     return result
 
 
 def reflected(start: int, stop: int, size: int) -> Positions:
-    """What lies at positions start..stop of rows, or columns, that are reflected at both ends."""
+    """The indices of rows, or columns, at positions start..stop if these are reflected at both ends."""
     period = max(1, 2 * (size - 1))
     positions = np.arange(start, stop) % period
     return np.minimum(positions, period - positions)
 
 
 def filter_planes(planes: Bytes | Floats, kernel: Floats) -> Floats:
-    """Filter planes (C, H, W), each for itself, where the kernel sees none but their pixels."""
+    """Filter planes (C, H, W), each by itself, without padding."""
     return np.stack([fc.conv2d(plane, kernel) for plane in planes])
 
 
@@ -176,18 +176,18 @@ def filter_visible(planes: Bytes, kernel: Floats) -> Floats:
     """Filter all planes but the last, which is their alpha.
 
     With weights w, alpha a and colours c, a mean is sum(w a c) / sum(w a). Kernels with negative weights, whose
-    divisor might vanish, see the colour of the pixel itself where others are transparent: sum(w (a c + (1 - a) own)).
+    divisor might vanish, get the pixel's own colour where its neighbours are transparent: sum(w (a c + (1 - a) own)).
     """
     colours, alpha = planes[:-1], planes[-1:] / np.float32(255)
     filtered = filter_planes(np.concatenate([colours * alpha, alpha]), kernel)
-    answers, visible = filtered[:-1], filtered[-1]
+    responses, visible = filtered[:-1], filtered[-1]
     top, left = kernel.shape[0] // 2, kernel.shape[1] // 2
     own = colours[:, top : top + visible.shape[0], left : left + visible.shape[1]].astype(np.float32)
     if kernel.min() < 0:
         own *= kernel.sum() - visible
-        own += answers
+        own += responses
     else:
-        np.divide(answers, visible, out=own, where=visible > 0)
+        np.divide(responses, visible, out=own, where=visible > 0)
     return own
 
 
@@ -225,7 +225,7 @@ def run_demo(arguments: argparse.Namespace) -> None:
 
 
 def directed_edges() -> fc.FilterBank:
-    """The first bank, (8, 3, 7, 7): map k answers where the photograph gets brighter towards k / 8 of a turn."""
+    """The first bank, (8, 3, 7, 7): map k responds where the photograph gets brighter towards k / 8 of a turn."""
     turns = 2 * math.pi * np.arange(8) / 8
     kernels = [fc.filters.gabor(7, wavelength=6.0, theta=turn, psi=-math.pi / 2) for turn in turns]
     strongest = 3 * kernels[0].clip(min=0).sum()  # in three channels, where black turns white
@@ -235,8 +235,8 @@ def directed_edges() -> fc.FilterBank:
 def contours_and_textures() -> fc.FilterBank:
     """The second bank, (8, 8, 9, 9): four contours and four textures out of the maps of `directed_edges`.
 
-    A contour goes one way, whichever of its sides is brighter: opposite directions count, those across it count
-    against it. A texture is many contours in a neighbourhood.
+    A contour has an orientation, whichever of its sides is brighter: maps of the two opposite directions are added,
+    those at right angles subtracted. A texture is many contours in a neighbourhood.
     """
     weight = np.zeros((8, 8, 9, 9), np.float32)
     for spot, filters in ((fc.filters.gaussian(9, 0.8), weight[:4]), (fc.filters.gaussian(9, 3.0), weight[4:])):
@@ -323,7 +323,7 @@ def page(rows: dict[str, list[Panel]], aspect: float) -> Figure:
 
 @contextmanager
 def reading(path: Path) -> Iterator[ImageFile]:
-    """Open an image file, and refuse it in one line if something is wrong with what is read of it."""
+    """Open an image file; raise Refused if it cannot be read."""
     from PIL import Image, UnidentifiedImageError
 
     try:
@@ -345,7 +345,7 @@ def reason(error: Exception) -> str:
 
 
 def read_pages(path: Path, output: Path, formats: Mapping[str, str]) -> list[Photo]:
-    """All frames or pages of an image file, if the output can hold them and all are no larger than one may be."""
+    """All frames or pages of an image file; refused if the output cannot hold them or they have too many pixels."""
     from PIL import Image
 
     most = 2 * (Image.MAX_IMAGE_PIXELS or math.inf)
@@ -383,7 +383,7 @@ def read_page(file: ImageFile) -> Photo:
 
 
 def sample_range(file: ImageFile) -> tuple[int, int]:
-    """The least and the greatest sample that a gray image may have whose samples Pillow opens with 16 or 32 bits."""
+    """The range of samples of a gray image whose mode in Pillow has 16 or 32 bits."""
     tags = getattr(file, "tag_v2", {})  # of a TIFF
     bits = tags.get(258, (16,))[0]
     if file.mode.startswith("I;16"):
@@ -396,7 +396,7 @@ def sample_range(file: ImageFile) -> tuple[int, int]:
 
 
 def eight_bits(photo: Photo, least: int, greatest: int) -> Photo:
-    """Scale a gray image from least..greatest to 0..255; if one of its values stands for transparent, it gets alpha."""
+    """Scale a gray image from least..greatest to 0..255, with alpha if one of its values means transparent."""
     from PIL import Image
 
     samples = np.asarray(photo)
@@ -411,14 +411,14 @@ def eight_bits(photo: Photo, least: int, greatest: int) -> Photo:
 
 
 def kept(file: ImageFile, info: dict[Any, Any], mode: str) -> dict[Any, Any]:
-    """What of a page's metadata holds for its filtered version of this mode.
+    """The metadata of a page that its filtered version of this mode keeps.
 
-    GIF counts how often an animation is repeated, others, and `plays` here, how often it is played; 0 is for ever.
+    GIF stores how often an animation is repeated, other formats, and `plays` here, how often it is played; 0: for ever.
     """
     found = {"duration": info.get("duration", 0), "plays": info.get("loop", 0)}
     if file.format == "GIF":
         found["plays"] = 1 if "loop" not in info else info["loop"] and info["loop"] + 1
-    found["stands_in"] = bool(info.get("default_image")) and file.tell() == 0
+    found["is_default_image"] = bool(info.get("default_image")) and file.tell() == 0
     dpi = info.get("dpi")
     if isinstance(dpi, tuple) and len(dpi) == 2 and all(0 < dots < 2**16 for dots in dpi):
         found["dpi"] = float(dpi[0]), float(dpi[1])
@@ -447,8 +447,8 @@ def encode(pages: list[Photo], format_: str) -> bytes:
 
 
 def frames(pages: list[Photo], format_: str) -> list[Photo]:
-    """Pages of one mode; a picture that only stands in for an animated PNG, where that cannot be shown, stays in PNG."""
-    if pages[0].info["stands_in"] and format_ != "PNG":
+    """Pages of one mode; the still picture that replaces an animated PNG in simple viewers stays in PNG alone."""
+    if pages[0].info["is_default_image"] and format_ != "PNG":
         pages = pages[1:]
     mode = "RGB" if any(page.mode.startswith("RGB") for page in pages) else "L"
     if any(page.mode.endswith("A") for page in pages):
@@ -459,12 +459,12 @@ def frames(pages: list[Photo], format_: str) -> list[Photo]:
 def timing(pages: list[Photo], format_: str) -> dict[str, Any]:
     """How an animation is to be shown."""
     info = pages[0].info
-    shown = [page for page in pages if not page.info["stands_in"]]
+    shown = [page for page in pages if not page.info["is_default_image"]]
     options: dict[str, Any] = {"duration": [page.info["duration"] for page in shown]}
     if format_ == "PNG":
-        options["default_image"] = info["stands_in"]
+        options["default_image"] = info["is_default_image"]
     if format_ == "GIF" and pages[0].mode == "RGBA":
-        options["disposal"] = 2  # each frame is whole: where it is transparent none of those before may show
+        options["disposal"] = 2  # clear each frame before the next, through whose transparent pixels it would show
     if format_ != "GIF":
         options["loop"] = min(info["plays"], 2**16 - 1)
     elif info["plays"] != 1:
@@ -473,7 +473,7 @@ def timing(pages: list[Photo], format_: str) -> dict[str, Any]:
 
 
 def check_output(path: Path, endings: Collection[str]) -> None:
-    """Refuse a file that could not be written before work begins."""
+    """Raise Refused, before work begins, if a file could not be written."""
     if path.suffix.lower() not in endings:
         known = ", ".join(ending for ending in (".png", ".jpg", ".tif", ".webp", ".pdf", ".svg") if ending in endings)
         raise Refused(f"cannot write {path}: the ending of its name should tell the format, such as {known}")

@@ -149,8 +149,8 @@ def gaussian(size: Size, sigma: float | tuple[float, float] | None = None) -> Ke
 
     Notes
     -----
-    ``kernel[y, x] = exp(-(y**2 / sigma_y**2 + x**2 / sigma_x**2) / 2) / total``, with x and y counted from the middle of the
-    kernel (Gonzalez and Woods, *Digital Image Processing*, 4th ed., section 3.5). It is separable: the outer
+    ``kernel[y, x] = exp(-(y**2 / sigma_y**2 + x**2 / sigma_x**2) / 2) / total``, with x and y counted from the middle
+    of the kernel (Gonzalez and Woods, *Digital Image Processing*, 4th ed., section 3.5). It is separable: the outer
     product of a column and a row.
 
     Examples
@@ -347,7 +347,7 @@ def laplacian_of_gaussian(size: Size, sigma: float) -> Kernel:
            [ 0.05,  0.01, -0.09,  0.01,  0.05],
            [ 0.02,  0.05,  0.05,  0.05,  0.02]], dtype=float32)
     """
-    shape = _kernel_size(size, least=3)
+    shape = _kernel_size(size, minimum=3)
     sigma = _positive("sigma", sigma)
     y, x = _offsets(shape)
     with np.errstate(over="ignore", invalid="ignore"):
@@ -418,7 +418,7 @@ def emboss() -> Kernel:
 
 
 def diagonal(size: int = 3, anti: bool = False) -> Kernel:
-    """Return the kernel that finds diagonal lines, the parts of an image that look like itself.
+    """Return a kernel with a diagonal line, which responds to diagonal lines in an image.
 
     Parameters
     ----------
@@ -454,7 +454,7 @@ def diagonal(size: int = 3, anti: bool = False) -> Kernel:
            [-1.,  2., -1.],
            [-1., -1.,  2.]], dtype=float32)
     """
-    size = _whole("size", size, least=2)
+    size = _checked_int("size", size, minimum=2)
     line = np.eye(size, dtype=np.float32)
     return size * (np.fliplr(line) if anti else line) - 1
 
@@ -521,7 +521,7 @@ def gabor(
     theta, psi = _number("theta", theta), _number("psi", psi)
     along = x * math.cos(theta) + y * math.sin(theta)
     across = y * math.cos(theta) - x * math.sin(theta)
-    with np.errstate(over="ignore", invalid="ignore"):  # what is infinitely many sigmas away is 0
+    with np.errstate(over="ignore", invalid="ignore"):  # infinitely many sigmas away the value is 0
         bell = np.exp(-((along / sigma) ** 2 + (gamma * across / sigma) ** 2) / 2)
         wave = np.cos(2 * math.pi * along / wavelength + psi)
     if np.isnan(wave).any():
@@ -572,7 +572,7 @@ def gabor_bank(
     >>> bank.output_shape((64, 64))
     (8, 64, 64)
     """
-    filters = _whole("orientations", orientations, least=1)
+    filters = _checked_int("orientations", orientations, minimum=1)
     angles = math.pi * np.arange(filters) / filters
     options = {"wavelength": wavelength, "gamma": gamma, "psi": psi}
     return np.stack([gabor(size, theta=theta, sigma=sigma, **options)[np.newaxis] for theta in angles])
@@ -620,7 +620,7 @@ def _bell(offsets: Float64s, sigma: float | None) -> Float64s:
     """One axis of a sampled Gaussian, with a sum of 1."""
     sigma = 0.15 * offsets.size + 0.35 if sigma is None else _positive("sigma", sigma)
     squares = offsets**2 - (offsets**2).min()  # the greatest value is exp(0), so that the total cannot vanish
-    with np.errstate(over="ignore"):  # what is infinitely many sigmas away is 0
+    with np.errstate(over="ignore"):  # infinitely many sigmas away the value is 0
         bell: Float64s = np.exp(-squares / sigma / sigma / 2)
     bell /= bell.sum()
     return bell
@@ -632,21 +632,21 @@ def _offsets(shape: tuple[int, int]) -> tuple[Float64s, Float64s]:
     return y[:, np.newaxis], x[np.newaxis]
 
 
-def _kernel_size(size: object, least: int = 1) -> tuple[int, int]:
+def _kernel_size(size: object, minimum: int = 1) -> tuple[int, int]:
     """Rows and columns of a kernel, from one int for both or a pair."""
     if not isinstance(size, (tuple, list)):
         size = (size, size)
     if len(size) != 2:
         raise ValueError(f"size must be an int or a pair (kh, kw); got {size!r}")
-    kh, kw = (_whole("size", n, least) for n in size)
+    kh, kw = (_checked_int("size", n, minimum) for n in size)
     return kh, kw
 
 
-def _whole(name: str, value: object, least: int) -> int:
+def _checked_int(name: str, value: object, minimum: int) -> int:
     if isinstance(value, bool) or not isinstance(value, Integral):
-        raise TypeError(f"{name} must be an int of {least} or more; got {value!r}")
-    if value < least:
-        raise ValueError(f"{name} must be an int of {least} or more; got {value!r}")
+        raise TypeError(f"{name} must be an int of {minimum} or more; got {value!r}")
+    if value < minimum:
+        raise ValueError(f"{name} must be an int of {minimum} or more; got {value!r}")
     return int(value)
 
 

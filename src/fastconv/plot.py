@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["feature_maps", "filter_bank"]
 
 SIGNED, UNSIGNED = "RdBu_r", "gray"
-TAIL = 0.005  # the part of the pixels at either end of the scale that a map may saturate
+TAIL = 0.005  # fraction of a map's pixels that is saturated at either end of the scale
 TITLE, GAP, BAR = 0.26, 0.08, 0.7  # inches: over a panel, between panels, for the colour bar
 
 
