@@ -44,17 +44,17 @@ cdef inline Py_ssize_t panel_step(const TileJob *job) noexcept nogil:
 
 cdef void fill_panel(real *panel, const TileJob *job, const TileUnit *unit, Range pixels, Range taps) noexcept nogil:
     """Copy what some taps read from the pixels of a register tile into a panel (taps, width): im2col."""
-    cdef Py_ssize_t[TILE_MAX_VECTORS * 16] start, seen, length  # of runs of pixels in one row: one pixel at least
+    cdef Py_ssize_t[TILE_MAX_VECTORS * 16] start, input, length  # of runs of pixels in one row: one pixel at least
     cdef Py_ssize_t pixel = pixels.first, columns = job.arrays.map_size[2], run = 0
     cdef fc_im2col request
     pixels.last = min(pixels.last, unit.strip.pixels)
     while pixel < pixels.last:
         start[run] = pixel - pixels.first
-        seen[run] = pixel // columns * job.strip.row_step + pixel % columns
+        input[run] = pixel // columns * job.strip.row_step + pixel % columns
         length[run] = min(columns - pixel % columns, pixels.last - pixel)
         pixel += length[run]
         run += 1
     request.panel, request.width, request.image = panel, job.width, unit.input
     request.offset, request.taps = job.offset + taps.first, taps.last - taps.first
-    request.runs, request.start, request.seen, request.length = run, start, seen, length
+    request.runs, request.start, request.seen, request.length = run, start, input, length
     job.ukernels.im2col(&request)

@@ -69,15 +69,15 @@ cdef void tile_unit(real *workspace, const TileJob *job, Py_ssize_t index) noexc
     cdef TileUnit unit = find_tile_unit(job, index, workspace)
     cdef TileBatch batch
     cdef Py_ssize_t filters = ceil_div(job.blocks.filters, job.blocks.count)  # of a block
-    cdef Py_ssize_t turn, turns = ceil_div(unit.tiles, job.block_tiles), tile, block, products = 0
+    cdef Py_ssize_t n, batches = ceil_div(unit.tiles, job.block_tiles), tile, block, products = 0
     cdef Range taps
     if not job.in_place:
         fill_strip(workspace, job, &unit)
     if job.lanes == FILTERS:  # in front of the sums, whole vectors of biases
         memcpy(workspace + job.sums, <const real *>job.arrays.bias + unit.group * job.blocks.filters,
                job.blocks.filters * sizeof(real))
-    for turn in range(turns):
-        find_tiles(&batch, job, &unit, nth_part(unit.tiles, turns, turn))
+    for n in range(batches):
+        find_tiles(&batch, job, &unit, nth_part(unit.tiles, batches, n))
         taps = Range(0, 0)
         while taps.last < job.window.taps:
             taps = next_chunk(job, taps)
@@ -86,7 +86,7 @@ cdef void tile_unit(real *workspace, const TileJob *job, Py_ssize_t index) noexc
                     fill_panel(workspace + job.panels + tile * panel_step(job), job, &unit, batch.tile[tile].pixels,
                                taps)
             for block in range(unit.blocks.first, unit.blocks.last):
-                if is_stopped(&products, filters * (taps.last - taps.first) * unit.strip.pixels // turns):
+                if is_stopped(&products, filters * (taps.last - taps.first) * unit.strip.pixels // batches):
                     return
                 if job.lanes == PIXELS:
                     multiply_pixels(workspace, job, &unit, &batch, block, taps)
