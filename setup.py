@@ -26,8 +26,7 @@ if STABLE_ABI:
 # -ffp-contract=off: whether a product and a sum are fused is for the source to say, not for the compiler.
 # -falign-functions: how fast a loop runs shall not depend on how long the functions before it happen to be.
 UNIX_FLAGS = ["-g0", "-ffp-contract=off", "-fvisibility=hidden", "-falign-functions=64"]
-# What Cython makes calls small functions everywhere: inlining them all would be 60 KB of a wheel, and nothing faster.
-CORE_FLAGS = ["-O2", "-finline-limit=40"]
+CORE_FLAGS = ["-O2"]
 KERNEL_FLAGS = ["-O3"]
 LINK_FLAGS = ["-Wl,-s"] if sys.platform == "linux" else []  # names of static functions would be 2 % of a wheel
 
