@@ -1,7 +1,7 @@
-"""Runs a layout on any arrays, converting those that the core cannot read, in blocks of bounded memory.
+"""Runs a layout on any arrays; those that do not fit the core are converted in pieces of bounded memory.
 
-The core takes arrays of the accumulator's dtype whose columns are contiguous. Others (other dtypes, byte orders or
-column strides) are copied some images at a time, or one block of outputs and its receptive field at a time.
+The core takes arrays of the accumulator's dtype: images of contiguous rows, and contiguous maps. Others (other dtypes,
+byte orders or strides) are copied some images at a time, or one block of outputs and its receptive field at a time.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from fastconv._problem import Array, Triple
 if TYPE_CHECKING:
     from fastconv.algorithms import Layout
 
-CONVERTED_BYTES = 2**22  # bytes of whole images converted at a time
-BLOCK_BYTES = 2**20  # bytes of a block of a larger image, with its maps
+CONVERTED_BYTES = 2**22  # bytes of whole images converted at a time; larger images are cut into blocks
+BLOCK_BYTES = 2**20  # bytes of a block: of its receptive field and its outputs together
 
 
 def is_plain(array: Array, dtype: np.dtype[Any]) -> bool:
@@ -28,8 +28,8 @@ def is_plain(array: Array, dtype: np.dtype[Any]) -> bool:
     return array.dtype == dtype and flags.c_contiguous and flags.aligned
 
 
-def is_readable(array: Array, dtype: np.dtype[Any], contiguous_axes: int) -> bool:
-    """Return whether the core can use an array: this dtype, aligned, the last `contiguous_axes` contiguous."""
+def fits_core(array: Array, dtype: np.dtype[Any], contiguous_axes: int) -> bool:
+    """Return whether the core takes an array: of this dtype, aligned, its last `contiguous_axes` axes contiguous."""
     if array.dtype != dtype or not array.flags.aligned or any(stride % dtype.itemsize for stride in array.strides):
         return False
     step = dtype.itemsize
@@ -41,13 +41,13 @@ def is_readable(array: Array, dtype: np.dtype[Any], contiguous_axes: int) -> boo
 
 
 def cast(values: Array, out: Array) -> None:
-    """Copy results to an array of a dtype that may be narrower: values too large for float16 become infinite."""
+    """Copy results to an array of another dtype, without warnings: values too large for float16 become infinite."""
     with np.errstate(all="ignore"):
         np.copyto(out, values, casting="unsafe")
 
 
 def convolve(layout: Layout, input: Array, packed: Any, bias: Array | None, result: Array, threads: int) -> None:
-    """Run a layout on arrays of any dtype and strides, with the problem's batch axes."""
+    """Run a layout on input and result of any dtype and strides, with all batch axes; bias must be plain."""
     problem = layout.problem
     if layout.whole_images and is_plain(input, problem.accumulator) and is_plain(result, problem.accumulator):
         images, maps = input.reshape(layout.images_shape), result.reshape(layout.maps_shape)
@@ -57,12 +57,12 @@ def convolve(layout: Layout, input: Array, packed: Any, bias: Array | None, resu
         if layout.any_arrays:
             layout.run(images, packed, bias, maps, problem.pad, threads)
         else:
-            _convolve(layout, images, packed, bias, maps, threads)
+            _run_pieces(layout, images, packed, bias, maps, threads)
 
 
 def workspace(layout: Layout) -> int:
     """Return the bytes of workspace that each thread takes."""
-    return layout.workspace if layout.whole_images else _cut(layout)[2].workspace
+    return layout.workspace if layout.whole_images else _block_cut(layout)[2].workspace
 
 
 def _batches(layout: Layout, input: Array, result: Array) -> Iterator[tuple[Array, Array]]:
@@ -77,21 +77,21 @@ def _batches(layout: Layout, input: Array, result: Array) -> Iterator[tuple[Arra
         yield images, result[index].reshape(count, *layout.maps_shape[1:])
 
 
-def _convolve(layout: Layout, images: Array, packed: Any, bias: Array | None, maps: Array, threads: int) -> None:
+def _run_pieces(layout: Layout, images: Array, packed: Any, bias: Array | None, maps: Array, threads: int) -> None:
     """Convolve images (N, C, D, H, W) into maps (N, K, D', H', W'), converting some images or blocks at a time."""
     problem = layout.problem
     accumulator = problem.accumulator
-    readable = is_readable(images, accumulator, layout.contiguous_axes)
+    fits = fits_core(images, accumulator, layout.contiguous_axes)
     image_bytes = max(1, math.prod(images.shape[1:])) * accumulator.itemsize
-    count = len(images) if readable else CONVERTED_BYTES // image_bytes
-    if count and layout.whole_images and is_readable(maps, accumulator, 3):
+    count = len(images) if fits else CONVERTED_BYTES // image_bytes  # 0: an image exceeds them
+    if count and layout.whole_images and fits_core(maps, accumulator, 3):
         for first in range(0, len(images), count):
             batch = images[first : first + count]
-            if not readable:
+            if not fits:
                 batch = np.require(batch, accumulator, ["C", "A"])
             layout.run(batch, packed, bias, maps[first : first + count], problem.pad, threads)
         return
-    count, size, layout = _cut(layout)
+    count, size, layout = _block_cut(layout)
     for first in range(0, maps.shape[0], count):
         for block in np.ndindex(*(-(-n // step) for n, step in zip(problem.output_size, size, strict=True))):
             target, source, pad = maps[first : first + count], images[first : first + count], []
@@ -103,18 +103,18 @@ def _convolve(layout: Layout, images: Array, packed: Any, bias: Array | None, ma
                 source, target = source[(*leading, pixels)], target[(*leading, slice(start, stop))]
                 pad.append(before)
             source = np.require(source, accumulator, ["C", "A"])
-            result = target if is_readable(target, accumulator, 3) else _core.empty(target.shape, accumulator)
+            result = target if fits_core(target, accumulator, 3) else _core.empty(target.shape, accumulator)
             layout.run(source, packed, bias, result, pad, threads)
             if result is not target:
                 cast(result, target)
 
 
-def _cut(layout: Layout) -> tuple[int, Triple, Layout]:
-    """Return how many images and how many outputs along each axis form a block, and the layout for a block."""
+def _block_cut(layout: Layout) -> tuple[int, Triple, Layout]:
+    """Return how many images, and how many outputs along each axis, form a block, and its layout; made only once."""
     if layout.block_cut is None:
         count, size = _block_size(layout)
         block = layout.block(size)
-        layout.block_cut = count, size, None if block is layout else block  # no cycle of references
+        layout.block_cut = count, size, None if block is layout else block  # None: no reference cycle
     count, size, block = layout.block_cut
     return count, size, block or layout
 
@@ -132,7 +132,7 @@ def _block_size(layout: Layout) -> tuple[int, Triple]:
     for axis in range(3):
         while size[axis] > 1 and (whole := block_bytes(size)) > BLOCK_BYTES:
             size[axis] = (size[axis] + 1) // 2
-            if block_bytes(size) > 0.8 * whole:  # wide dilation: smaller blocks have hardly smaller receptive fields
+            if block_bytes(size) > 0.8 * whole:  # wide dilation: halving hardly shrinks the receptive field
                 break
     depth, rows, columns = (-(-n // step) * step for n, step in zip(size, layout.step, strict=True))
     return count, (depth, rows, columns)

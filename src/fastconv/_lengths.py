@@ -1,7 +1,6 @@
-"""Options and shapes -> Plan; long rows of similar lengths, such as audio recordings, share one.
+"""Shapes and options -> Plan; long rows of similar lengths, such as audio recordings, share one plan.
 
-The plan is made for rows of a length rounded up, then adapted to each actual length, for which its layouts serve as
-well.
+It is made for the length rounded up, then adapted to each actual length: the same layouts serve both.
 """
 
 from __future__ import annotations
@@ -14,15 +13,15 @@ from fastconv import _check, _fold, _plan, _weights
 from fastconv._check import Options
 from fastconv._problem import Problem
 
-LONG_ROW = 2**12  # columns from which on lengths are rounded
-ROUNDED_BITS = 4  # leading bits of a length that rounding keeps: it grows by an eighth at most
+LONG_ROW = 2**12  # columns: lengths from here on are rounded up
+KEPT_BITS = 4  # leading bits of a length that rounding keeps, so that it grows by less than an eighth
 
 
 def rounded(input_shape: tuple[int, ...]) -> tuple[int, ...]:
     """Return the shape to plan for: the last axis rounded up if it is long."""
     if not input_shape or input_shape[-1] < LONG_ROW:
         return input_shape
-    step = 1 << (input_shape[-1].bit_length() - ROUNDED_BITS)
+    step = 1 << (input_shape[-1].bit_length() - KEPT_BITS)
     return (*input_shape[:-1], -(-input_shape[-1] // step) * step)
 
 
@@ -37,7 +36,7 @@ def plan_for(
 ) -> _plan.Plan:
     """Return the plan for arrays of these shapes and dtypes; raise ValueError or TypeError if they do not fit together.
 
-    `options` are checked; `reuse`: packed weights serve many calls.
+    `options`: as returned by `_check.options`; `reuse`: packed weights serve many calls.
     """
     problem = _check.problem(axes, input_shape, weight_shape, bias_shape, dtypes, options)
     row_padding = _row_padding(problem, options.padding)
@@ -51,7 +50,7 @@ def plan_for(
 
 
 def _row_padding(problem: Problem, padding: Any) -> int | str | None:
-    """Return the padding of both ends of a row, or its name; None if rows are short, or kernel or padding long."""
+    """Return a row's total padding, or its name; None if rows are too short to share, or kernel or padding too long."""
     if problem.size[2] < LONG_ROW or problem.span(2) > LONG_ROW // 2:
         return None
     if isinstance(padding, str):
@@ -61,22 +60,22 @@ def _row_padding(problem: Problem, padding: Any) -> int | str | None:
 
 
 def adapt(plan: _plan.Plan, input_shape: tuple[int, ...]) -> _plan.Plan | None:
-    """Return a plan adapted to another length of rows that rounds to the same; None if it serves one length only."""
+    """Return a plan adapted to rows of another length that rounds to the same; None if it serves one length only."""
     if plan.row_padding is None:
         return None
     problem, columns = plan.problem, input_shape[-1]
     span, stride = problem.span(2), problem.stride[2]
     if isinstance(plan.row_padding, str):
         kernel, dilation = problem.kernel[2:], problem.dilation[2:]
-        ((pad, after),) = _check.resolve_padding(plan.row_padding, 1, (columns,), kernel, (stride,), dilation)
-        outputs = (columns + pad + after - span) // stride + 1
+        ((before, after),) = _check.resolve_padding(plan.row_padding, 1, (columns,), kernel, (stride,), dilation)
+        outputs = (columns + before + after - span) // stride + 1
     else:
-        pad, outputs = problem.pad[2], (columns + plan.row_padding - span) // stride + 1
+        before, outputs = problem.pad[2], (columns + plan.row_padding - span) // stride + 1
     return plan.resized(
         problem._replace(
             output_shape=(*problem.output_shape[:-1], outputs),
             size=(*problem.size[:2], columns),
             output_size=(*problem.output_size[:2], outputs),
-            pad=(*problem.pad[:2], pad),
+            pad=(*problem.pad[:2], before),
         )
     )

@@ -18,23 +18,23 @@ from fastconv._blocks import is_plain
 from fastconv._problem import Array, Problem
 
 PIECE_WEIGHTS = 2**20  # weights converted at a time
-PAGE_BYTES = 2**12  # bytes of a page of memory, or fewer
+PAGE_BYTES = 2**12  # bytes of the smallest page of memory
 PIECE_PAGES = 2**10  # pages touched at a time
 
 
 @contextmanager
 def naming_weight(shape: tuple[int, ...]) -> Iterator[None]:
-    """Make a MemoryError that does not name its cause name weight and its shape."""
+    """Replace a MemoryError that does not name an argument by one that names weight and its shape."""
     try:
         yield
     except MemoryError as error:
-        if str(error) and not str(error).startswith("Unable to allocate"):  # NumPy's message
+        if str(error) and not str(error).startswith("Unable to allocate"):  # NumPy's: names none
             raise
         raise MemoryError(f"weight of shape {shape} needs more memory than there is") from error
 
 
 def filters(problem: Problem, weight: Array, first: int = 0, last: int | None = None) -> Array:
-    """Return filters first..last (K, C / groups, kd, kh, kw) in the accumulator's dtype, flipped if asked."""
+    """Return filters[first:last] (..., C / groups, kd, kh, kw) in the accumulator's dtype, flipped if asked."""
     bank = weight.reshape(problem.weight_shape)[first:last]
     if problem.flip:
         bank = bank[:, :, ::-1, ::-1, ::-1]
@@ -54,24 +54,23 @@ def copy(bank: Array, dtype: np.dtype[Any]) -> Array:
 
 def pack(
     problem: Problem,
-    core: _core.TileLayout | _core.WinogradLayout,
+    core_layout: _core.TileLayout | _core.WinogradLayout,
     packer: Callable[..., None],
     piece: Callable[[int, int], Array],
 ) -> Array:
-    """Return all filters packed for a layout of the core; piece(first, last) returns filters first..last."""
-    packed = _core.empty((core.packed_numbers,), problem.accumulator)
-    # Packing a piece writes to pages all over the array: the first would take all page faults and could not be
-    # interrupted.
+    """Return all filters packed for a layout of the core; piece(first, last) returns filters[first:last]."""
+    packed = _core.empty((core_layout.packed_numbers,), problem.accumulator)
+    # Packing the first piece writes all over the array: it would otherwise fault in all pages, without interrupts.
     pages = packed.view(np.uint8)[::PAGE_BYTES]
     for start in range(0, pages.size, PIECE_PAGES):
         pages[start : start + PIECE_PAGES] = 0
-    for first, last in pairwise(core.pieces):
-        packer(piece(first, last).reshape(last - first, -1), packed, first, core)
+    for first, last in pairwise(core_layout.piece_bounds):
+        packer(piece(first, last).reshape(last - first, -1), packed, first, core_layout)
     return packed
 
 
 def nbytes(packed: Any) -> int:
-    """Return the bytes of the arrays in packed weights: an array, or nested tuples."""
+    """Return the bytes of packed weights: of an array, or of all arrays in nested tuples."""
     if isinstance(packed, tuple):
         return sum(map(nbytes, packed))
     return packed.nbytes if isinstance(packed, np.ndarray) else 0

@@ -29,7 +29,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from fastconv import _blocks, _core, _weights
-from fastconv._blocks import is_readable
+from fastconv._blocks import fits_core
 from fastconv._problem import Array, Problem, Triple
 from fastconv._threads import parallel_for
 from fastconv.algorithms import WORKSPACE_BYTES, Layout, direct, sweep, tiles
@@ -362,7 +362,7 @@ def _padded_strip(image: Array, layout: Fft, start: Sequence[int], size: Sequenc
     depth, rows, columns = (problem.input_range(axis, start[axis], start[axis] + size[axis]) for axis in range(3))
     image = _take(image, (depth[0], rows[0], columns[0]))
     pads = (depth[1], rows[1], columns[1])
-    if image.shape == shape and is_readable(image, problem.accumulator, 1):
+    if image.shape == shape and fits_core(image, problem.accumulator, 1):
         return image, pads, image
     strip = np.zeros(shape, problem.accumulator)
     inside = strip[_last_axes(slice(before, before + n) for before, n in zip(pads, image.shape[2:], strict=True))]

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastconv import _core, _weights
-from fastconv._blocks import cast, is_readable
+from fastconv._blocks import cast, fits_core
 from fastconv._problem import LINE_BYTES, Array, Problem
 from fastconv._threads import parallel_for
 from fastconv.algorithms import WORKSPACE_BYTES, Layout
@@ -121,7 +121,7 @@ class ThreePasses(Layout):
         self, images: Array, packed: Factors, bias: Array | None, maps: Array, pads: Sequence[int], threads: int
     ) -> None:
         problem, (planes, rows) = self.problem, self._slab
-        if not is_readable(images, problem.accumulator, 2):
+        if not fits_core(images, problem.accumulator, 2):
             rows = min(rows, _slab_rows(problem, problem.span(0, planes)))  # their input is copied
         steps, sizes = (1, 1, planes, rows), maps.shape[:4]
         units = itertools.product(*(range(0, size, step) for size, step in zip(sizes, steps, strict=True)))
@@ -137,13 +137,13 @@ class ThreePasses(Layout):
         volume = images[n, k * problem.groups // problem.filters]
         volume, pad = _slab_input(volume, problem, (plane, row), target.shape[2:4])
         slab = _core.empty((1, 1, target.shape[2], *volume.shape[1:]), problem.accumulator)
-        readable = is_readable(target, problem.accumulator, 2)
-        block = target if readable else _core.empty(target.shape, problem.accumulator)
+        fits = fits_core(target, problem.accumulator, 2)
+        block = target if fits else _core.empty(target.shape, problem.accumulator)
         flat, flat_slab = (array.reshape(1, 1, 1, array.shape[-3], -1) for array in (volume, slab))
         factors, bias = Factors(*(kernels[only_k] for kernels in factors)), None if bias is None else bias[only_k]
         _core.convolve(flat, factors.depths.reshape(-1), None, flat_slab, (0, pad[0], 0), self._depths, 1)
         self._planes.run(slab, factors, bias, block, (0, pad[1], problem.pad[2]), 1)
-        if not readable:
+        if not fits:
             cast(block, target)
 
 
@@ -264,7 +264,7 @@ def _slab_input(
     above = problem.pad[1]
     if count[1] < problem.output_size[1]:
         rows, above = _nonempty_range(problem, 1, start[1], count[1])
-    if isinstance(rows, slice) and is_readable(volume, problem.accumulator, 2):
+    if isinstance(rows, slice) and fits_core(volume, problem.accumulator, 2):
         return volume[:, rows], (problem.pad[0] - start[0] * problem.stride[0], above)
     planes, before = _nonempty_range(problem, 0, start[0], count[0])
     return np.require(volume[planes][:, rows], problem.accumulator, ["C", "A"]), (before, above)

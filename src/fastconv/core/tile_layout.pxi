@@ -33,7 +33,7 @@ cdef class TileLayout(Layout):
         run_units(self.unit, &job, units, self.workspace, threads, keep_gil)
 
     @property
-    def pieces(self):
+    def piece_bounds(self):
         """Where pieces of the bank begin that can be packed one after another, and where the last one ends."""
         return bank_pieces(&self.job.blocks, self.job.window.groups, self.job.window.taps, False)
 

@@ -41,7 +41,7 @@ cdef class WinogradLayout(Layout):
                 + (along.dilation - 1) * along.stride + 1)
 
     @property
-    def pieces(self):
+    def piece_bounds(self):
         """Where pieces of the bank begin that can be transformed one after another, and where the last one ends."""
         return bank_pieces(&self.job.blocks, self.job.window.groups, self.job.window.taps, True)
 
