@@ -104,6 +104,20 @@ def padded_indices(Py_ssize_t start, Py_ssize_t stop, Py_ssize_t size, int mode)
     return [image_index(position, size, mode) for position in range(start, stop)]
 
 
+def inside_fraction(Py_ssize_t taps, Py_ssize_t stride, Py_ssize_t dilation, Py_ssize_t pad, Py_ssize_t size,
+                    Py_ssize_t outputs):
+    """Return which fraction of the pairs of an output and a tap, along an axis, read a pixel of the image."""
+    cdef Axis axis = make_axis(taps, stride, dilation)
+    cdef Range inside
+    cdef Py_ssize_t tap
+    cdef double total = 0
+    axis.pad = pad
+    for tap in range(taps):
+        inside = outputs_inside(&axis, tap, size, Range(0, outputs))
+        total += inside.last - inside.first
+    return total / (<double>taps * outputs)
+
+
 def use_isa(name=None):
     """Choose the instruction set of this name, or the best one; layouts made before keep theirs."""
     global isa

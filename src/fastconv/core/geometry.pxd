@@ -1,20 +1,20 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-# The geometry of a convolution along one axis: which pixel a tap reads at which output, and what lies beyond the image.
+# The geometry of a convolution along one axis: which pixel a tap reads for an output, and what lies beyond the image.
 #
 #     input position = output * stride + tap * dilation - pad,        0 <= position < size: a pixel of the image
 #
-# With a stride, the positions with the same remainder by it make a phase (polyphase form). The pixels of a phase are
-# kept side by side, so that a tap reads neighbouring numbers from neighbouring outputs.
+# Positions that differ by multiples of the stride make a phase (polyphase form); phase p holds what taps p, p + period,
+# p + 2 * period, ... read. Its elements are stored side by side: for adjacent outputs, a tap reads adjacent ones.
 
 from libc.stdint cimport int32_t, int64_t
 
 
-ctypedef fused real:
+ctypedef fused real:  # that micro-kernels compute with
     float
     double
 
 
-ctypedef fused number:
+ctypedef fused number:  # that direct summation computes with
     int32_t
     int64_t
     float
@@ -23,7 +23,7 @@ ctypedef fused number:
     double complex
 
 
-cdef enum Padding:
+cdef enum Padding:  # PADDING_MODES in _core.pyx shows what each looks like
     ZEROS
     REFLECT
     REPLICATE
@@ -32,11 +32,11 @@ cdef enum Padding:
 
 
 cdef struct Range:
-    Py_ssize_t first, last
+    Py_ssize_t first, last  # half-open: `last` is not included
 
 
 cdef inline Py_ssize_t ceil_div(Py_ssize_t whole, Py_ssize_t step) noexcept nogil:
-    return (whole + step - 1) // step
+    return (whole + step - 1) // step  # truncated: of a negative whole, some number <= 0
 
 
 cdef inline Range nth_part(Py_ssize_t whole, Py_ssize_t parts, Py_ssize_t n) noexcept nogil:
@@ -45,13 +45,13 @@ cdef inline Range nth_part(Py_ssize_t whole, Py_ssize_t parts, Py_ssize_t n) noe
 
 
 cdef inline Py_ssize_t image_index(Py_ssize_t position, Py_ssize_t size, int padding_mode) noexcept nogil:
-    """Return the index of the pixel at a position of the padded axis; -1 for a zero."""
+    """Return the index of the pixel that the padded axis shows at a position; -1 for a zero of the padding."""
     cdef Py_ssize_t period
     if 0 <= position < size:
         return position
     if padding_mode == ZEROS:
         return -1
-    if padding_mode == REPLICATE or size == 1:
+    if padding_mode == REPLICATE or size == 1:  # one pixel has no period in REFLECT
         return 0 if position < 0 else size - 1
     period = size if padding_mode == CIRCULAR else 2 * size if padding_mode == SYMMETRIC else 2 * (size - 1)
     position %= period
@@ -64,10 +64,10 @@ cdef inline Py_ssize_t image_index(Py_ssize_t position, Py_ssize_t size, int pad
 
 cdef struct Axis:
     Py_ssize_t taps, stride, dilation
-    Py_ssize_t pad     # positions in front of the image
+    Py_ssize_t pad     # positions in front of the image; 0 from `make_axis`
     Py_ssize_t period  # stride / gcd(stride, dilation): tap t reads phase t % period
-    Py_ssize_t phases  # that some tap reads, in the order of the taps
-    Py_ssize_t reach   # from the number of a phase that the first tap reads to the farthest one that another tap reads
+    Py_ssize_t phases  # that some tap reads: min(taps, period)
+    Py_ssize_t reach   # `index_in_phase` of the last tap: output o reads elements o to o + reach of the phases
     Py_ssize_t span    # positions from the first tap to the last, both included
 
 
@@ -80,37 +80,37 @@ cdef inline Axis make_axis(Py_ssize_t taps, Py_ssize_t stride, Py_ssize_t dilati
     return Axis(taps, stride, dilation, 0, period, min(taps, period), (span - 1) // stride, span)
 
 
-cdef inline Py_ssize_t tap_index(const Axis *axis, Py_ssize_t tap) noexcept nogil:
-    """Return which number of its phase a tap reads from output 0."""
+cdef inline Py_ssize_t index_in_phase(const Axis *axis, Py_ssize_t tap) noexcept nogil:
+    """Return the index of the element of its phase that a tap reads for output 0."""
     return tap * axis.dilation // axis.stride
 
 
 cdef inline Py_ssize_t phase_position(const Axis *axis, Py_ssize_t phase, Py_ssize_t index) noexcept nogil:
-    """Return the position, counted from the image's first pixel, of a number of a phase."""
-    cdef Py_ssize_t first = phase if axis.dilation == 1 else phase * axis.dilation % axis.stride  # divisions are slow
-    return index * axis.stride + first - axis.pad
+    """Return the position of an element of a phase, counted from the image's first pixel."""
+    cdef Py_ssize_t start = phase if axis.dilation == 1 else phase * axis.dilation % axis.stride  # divisions are slow
+    return index * axis.stride + start - axis.pad
 
 
 cdef inline Py_ssize_t input_index(const Axis *axis, Py_ssize_t output, Py_ssize_t tap, Py_ssize_t size,
                                    int padding_mode) noexcept nogil:
-    """Return the index of the pixel that a tap reads from an output; -1 for a zero of the padding."""
+    """Return the index of the pixel that a tap reads for an output; -1 for a zero of the padding."""
     return image_index(output * axis.stride + tap * axis.dilation - axis.pad, size, padding_mode)
 
 
 cdef inline Range outputs_inside(const Axis *axis, Py_ssize_t tap, Py_ssize_t size, Range outputs) noexcept nogil:
-    """Return those of some outputs whose tap lies inside the image."""
+    """Return those of some outputs for which a tap reads a pixel of the image."""
     cdef Py_ssize_t offset = tap * axis.dilation - axis.pad  # output o reads position o * stride + offset
-    cdef Py_ssize_t inside = 0 if offset >= 0 else ceil_div(-offset, axis.stride)
-    cdef Py_ssize_t outside = 0 if offset >= size else (size - 1 - offset) // axis.stride + 1
-    inside = min(max(outputs.first, inside), outputs.last)
-    return Range(inside, min(max(outside, inside), outputs.last))
+    cdef Py_ssize_t first = 0 if offset >= 0 else ceil_div(-offset, axis.stride)
+    cdef Py_ssize_t last = 0 if offset >= size else (size - 1 - offset) // axis.stride + 1
+    first = min(max(outputs.first, first), outputs.last)
+    return Range(first, min(max(last, first), outputs.last))
 
 
-cdef inline Range phase_inside(const Axis *axis, Py_ssize_t phase, Py_ssize_t first, Py_ssize_t count,
+cdef inline Range phase_inside(const Axis *axis, Py_ssize_t phase, Py_ssize_t start, Py_ssize_t count,
                                Py_ssize_t size) noexcept nogil:
-    """Return which of `count` numbers of a phase, counted from `first` on, lie inside the image."""
-    cdef Py_ssize_t inside = -phase_position(axis, phase, first), outside = inside + size
+    """Return which of `count` elements of a phase, from index `start` on, lie in the image, counted from `start`."""
+    cdef Py_ssize_t first = -phase_position(axis, phase, start), last = first + size
     if axis.stride > 1:  # divisions are slow
-        inside, outside = ceil_div(inside, axis.stride), ceil_div(outside, axis.stride)
-    inside = min(max(0, inside), count)
-    return Range(inside, min(max(inside, outside), count))
+        first, last = ceil_div(first, axis.stride), ceil_div(last, axis.stride)
+    first = min(max(0, first), count)
+    return Range(first, min(max(last, first), count))

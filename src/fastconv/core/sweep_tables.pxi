@@ -42,7 +42,7 @@ cdef void note_taps_in_row(Py_ssize_t *offset, const SweepJob *job) noexcept nog
     for v in range(axis.taps):
         tap = ordered_tap(job, v)
         offset[v] = (tap * axis.dilation - axis.pad if job.in_place
-                     else tap % axis.period * job.pitch + tap_index(axis, tap))
+                     else tap % axis.period * job.pitch + index_in_phase(axis, tap))
 
 
 cdef Py_ssize_t choose_variants(SweepRun *runs, const SweepJob *job, Py_ssize_t rows) noexcept nogil:

@@ -75,8 +75,8 @@ cdef void note_taps_in_strip(Py_ssize_t *offset, const TileJob *job) noexcept no
                 for k in range(axis[2].taps):
                     offset[t] = (
                         ((c * axis[0].taps + i) * axis[1].phases + j % axis[1].period) * job.strip.plane_step
-                        + tap_index(&axis[1], j) * job.strip.row_step
-                        + k % axis[2].period * job.strip.pitch + tap_index(&axis[2], k))
+                        + index_in_phase(&axis[1], j) * job.strip.row_step
+                        + k % axis[2].period * job.strip.pitch + index_in_phase(&axis[2], k))
                     t += 1
 
 
