@@ -282,15 +282,15 @@ static void check_stack(const fc_kernels *kernels, const fc_stack_variant *kind,
     free(weight), free(bias);
 }
 
-/* Give random matrices B (positions, positions) and A (outputs, positions) the structure that the kernels of a form rely on: see
+/* Give random B (positions, positions) and A (outputs, positions) the structure that transforms of a form rely on: see
    winograd.inc.h. Of a pair of points a and -a, the second has the numbers of the first, with every other sign changed. */
 static void structure(const fc_form *form, ptrdiff_t positions, void *B, void *A) {
     const ptrdiff_t outputs = form->outputs, stride = form->stride, first_taps = (form->taps + stride - 1) / stride;
-    const ptrdiff_t first = outputs + first_taps - 1; /* positions of the first phase */
+    const ptrdiff_t first = outputs + first_taps - 1; /* positions of phase 0 */
     for (ptrdiff_t i = 0; i < positions; i++) {
         const ptrdiff_t phase = i >= first, row = i - phase * first, taps = phase ? form->taps - first_taps : first_taps;
-        const ptrdiff_t last = outputs + taps - 2, zero = last % 2;
-        const int copies = taps == 1, is_pair = zero <= row && row < last, is_second = is_pair && (row - zero) % 2;
+        const ptrdiff_t last = outputs + taps - 2, has_zero = last % 2, is_pair = has_zero <= row && row < last;
+        const int copies = taps == 1, is_second = is_pair && (row - has_zero) % 2;
         for (ptrdiff_t j = 0; j < positions; j++) {
             const ptrdiff_t column = j / stride;
             double value = get(B, i * positions + j);
@@ -299,11 +299,11 @@ static void structure(const fc_form *form, ptrdiff_t positions, void *B, void *A
             else if (copies)
                 value = column == row;
             else if (!is_pair)
-                value *= column % 2 == (row == last ? zero : 0);
-            else if (column < zero || column == last)
+                value *= column % 2 == (row == last ? has_zero : 0);
+            else if (column < has_zero || column == last)
                 value = 0;
             else if (is_second)
-                value = get(B, (i - 1) * positions + j) * (column % 2 == zero ? -1 : 1);
+                value = get(B, (i - 1) * positions + j) * (column % 2 == has_zero ? -1 : 1);
             put(B, i * positions + j, value);
         }
         for (ptrdiff_t k = 0; k < outputs; k++) {
@@ -319,7 +319,7 @@ static void structure(const fc_form *form, ptrdiff_t positions, void *B, void *A
     }
 }
 
-/* Without a transform of a form, expand. */
+/* Check a transform of a form, or transform_filter if it is NULL. */
 static void check_transform(const fc_kernels *kernels, fc_transform_fn *transform, const char *name, const void *matrix,
                             ptrdiff_t results, ptrdiff_t inputs) {
     const ptrdiff_t lanes = kernels->lanes, items = transform ? 3 : 1, runs = 2, step = lanes + 1;
@@ -346,13 +346,13 @@ static void check_transform(const fc_kernels *kernels, fc_transform_fn *transfor
     free(from);
 }
 
-static void check_blend(const fc_kernels *kernels, const fc_form *form, const void *matrix, ptrdiff_t positions,
-                        ptrdiff_t filters) {
+static void check_few(const fc_kernels *kernels, const fc_form *form, const void *matrix, ptrdiff_t positions,
+                      ptrdiff_t filters) {
     const ptrdiff_t lanes = kernels->lanes, outputs = form->outputs, channels = 3, runs = 2;
     const ptrdiff_t count = filters * outputs * runs * lanes;
     void *weight = draw(runs * channels * positions * lanes), *tiles = draw(runs * channels * positions * lanes);
     void *to = draw(count), *expected = draw(count);
-    const fc_winograd_few blend = {matrix, weight, tiles, to, channels, filters, runs};
+    const fc_winograd_few few = {matrix, weight, tiles, to, channels, filters, runs};
     for (ptrdiff_t f = 0; f < filters; f++)
         for (ptrdiff_t k = 0; k < outputs; k++)
             for (ptrdiff_t run = 0; run < runs; run++)
@@ -365,35 +365,35 @@ static void check_blend(const fc_kernels *kernels, const fc_form *form, const vo
                         }
                     put(expected, ((f * outputs + k) * runs + run) * lanes + lane, sum);
                 }
-    form->few(&blend);
-    compare(to, expected, count, "blend", outputs, form->taps, filters);
+    form->few(&few);
+    compare(to, expected, count, "few", outputs, form->taps, filters);
     free(weight), free(tiles);
 }
 
-static void check_finish(const fc_kernels *kernels, const fc_form *form, const void *matrix, ptrdiff_t positions, ptrdiff_t columns,
-                         double low, double high) {
+static void check_inverse_rows(const fc_kernels *kernels, const fc_form *form, const void *matrix, ptrdiff_t positions,
+                               ptrdiff_t columns, double low, double high) {
     const ptrdiff_t lanes = kernels->lanes, outputs = form->outputs, rows = 3;
     const int nontemporal = columns % 2; /* past the cache, from the first place on that is a multiple of a vector's size */
     const ptrdiff_t step = outputs * lanes + (nontemporal ? lanes : 3);
     void *from = draw(rows * positions * lanes), *room = draw(rows * step + lanes);
     void *map = nontemporal ? at(room, lanes - (ptrdiff_t)((uintptr_t)room % bytes(lanes) / bytes(1))) : room;
     void *expected = copy(map, rows * step), *other = copy(map, rows * step);
-    fc_inverse_rows finish = {matrix, from, map, map, step, rows, columns, 2, low, high, nontemporal};
+    fc_inverse_rows request = {matrix, from, map, map, step, rows, columns, 2, low, high, nontemporal};
     for (ptrdiff_t row = 0; row < rows; row++)
         for (ptrdiff_t x = 0; x < columns; x++) {
-            double sum = finish.bias;
+            double sum = request.bias;
             for (ptrdiff_t i = 0; i < positions; i++)
                 sum += get(matrix, x % outputs * positions + i) * get(from, (row * positions + i) * lanes + x / outputs);
             put(expected, row * step + x, clip(sum, low, high));
         }
-    const int is_bad = form->inverse_rows(&finish);
+    const int is_bad = form->inverse_rows(&request);
     put(from, rows * positions * lanes - 1, NAN);
-    finish.map = other;
-    if (is_bad || !form->inverse_rows(&finish)) {
-        printf("%s: finish does not tell what is finite\n", isa_name);
+    request.map = other;
+    if (is_bad || !form->inverse_rows(&request)) {
+        printf("%s: inverse_rows does not tell what is finite\n", isa_name);
         exit(1);
     }
-    compare(copy(map, rows * step), expected, rows * step, "finish", outputs, form->taps, columns);
+    compare(copy(map, rows * step), expected, rows * step, "inverse_rows", outputs, form->taps, columns);
     free(from), free(other), free(room);
 }
 
@@ -404,18 +404,18 @@ static void check_form(const fc_kernels *kernels, const fc_form *form) {
     check_transform(kernels, form->forward, "forward", B, positions, positions);
     check_transform(kernels, form->inverse, "inverse", A, outputs, positions);
     for (ptrdiff_t filters = 1; filters <= FEW_MAX_FILTERS + 1 && filters <= lanes; filters++)
-        check_blend(kernels, form, A, positions, filters);
+        check_few(kernels, form, A, positions, filters);
     for (ptrdiff_t columns = 1; outputs != 3 && columns <= outputs * lanes; columns++) {
-        check_finish(kernels, form, A, positions, columns, -INFINITY, INFINITY);
-        check_finish(kernels, form, A, positions, columns, -5, 60);
+        check_inverse_rows(kernels, form, A, positions, columns, -INFINITY, INFINITY);
+        check_inverse_rows(kernels, form, A, positions, columns, -5, 60);
     }
     free(A), free(B);
 }
 
-static void check_expand(const fc_kernels *kernels, ptrdiff_t taps) {
+static void check_transform_filter(const fc_kernels *kernels, ptrdiff_t taps) {
     void *matrix = draw(TRANSFORM_MAX_POSITIONS * taps);
     for (ptrdiff_t results = 1; results <= TRANSFORM_MAX_POSITIONS; results++)
-        check_transform(kernels, NULL, "expand", matrix, results, taps);
+        check_transform(kernels, NULL, "transform_filter", matrix, results, taps);
     free(matrix);
 }
 
@@ -456,7 +456,7 @@ static void check_kernels(const fc_kernels *kernels) {
             for (int skip_zeros = 0; skip_zeros < 2; skip_zeros++) check_stack(kernels, kind, pad, skip_zeros);
     for (const fc_form *form = kernels->forms; form->outputs; form++) {
         check_form(kernels, form);
-        check_expand(kernels, form->taps);
+        check_transform_filter(kernels, form->taps);
     }
 }
 

@@ -112,7 +112,7 @@ cdef extern from "kernels/kernels.h" nogil:
         const void *tiles
         void *to
         Py_ssize_t channels, filters, runs
-    ctypedef void (*fc_winograd_few_fn)(const fc_winograd_few *blend) noexcept
+    ctypedef void (*fc_winograd_few_fn)(const fc_winograd_few *few) noexcept
     ctypedef struct fc_inverse_rows:
         const void *matrix
         const void *source "from"
@@ -121,7 +121,7 @@ cdef extern from "kernels/kernels.h" nogil:
         Py_ssize_t row_step, rows, columns
         double bias, low, high
         int nontemporal
-    ctypedef int (*fc_inverse_rows_fn)(const fc_inverse_rows *finish) noexcept
+    ctypedef int (*fc_inverse_rows_fn)(const fc_inverse_rows *request) noexcept
     ctypedef struct fc_form:
         Py_ssize_t outputs, taps, stride
         fc_transform_fn forward, inverse
@@ -141,7 +141,7 @@ cdef extern from "kernels/kernels.h" nogil:
         const fc_sweep_variant *sweeps
         const fc_stack_variant *stacks
         const fc_form *forms
-        void (*transform_filter)(const fc_transform *, Py_ssize_t results, Py_ssize_t inputs) noexcept nogil
+        void (*transform_filter)(const fc_transform *, Py_ssize_t results, Py_ssize_t taps) noexcept nogil
         void (*gather)(void *to, const void *source, Py_ssize_t step, Py_ssize_t rows, Py_ssize_t count,
                        Py_ssize_t before, Py_ssize_t room) noexcept nogil
         int (*scatter)(void *to, Py_ssize_t to_step, Py_ssize_t rows, const void *source, Py_ssize_t count,

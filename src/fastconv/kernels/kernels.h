@@ -18,7 +18,7 @@ enum {
     STACK_MAX_PIXELS = 14,       /* neighbouring pixels of a stack */
     STACK_MAX_TAPS = 7,          /* in a row of its kernels */
     PEAK_SUMS = 12,              /* independent sums that keep two FMA units of 4 cycles' latency busy, and some to spare */
-    TRANSFORM_MAX_POSITIONS = 9, /* of one axis of a Winograd form */
+    TRANSFORM_MAX_POSITIONS = 9, /* of a Winograd form */
     FEW_MAX_FILTERS = 4          /* that winograd_few computes at a time */
 };
 
@@ -164,12 +164,12 @@ typedef struct {
     fc_stack_fn *run;
 } fc_stack_variant;
 
-/* A Winograd transform along one axis of `runs` times `items` vectors: by the matrix B of a form (forward) or its A (inverse).
+/* `runs` times `items` Winograd transforms of vectors along one axis, by B of a form (forward) or A (inverse). Entries
+   that follow from the structure of B and A, see winograd.inc.h, are not read.
    to[run * to_run_step + item * to_item_step + i * to_step] =
    sum over j of matrix[i, j] * from[j][run * run_step + item * item_step], each a vector. */
 typedef struct {
-    const void *matrix;
-    const void *from[TRANSFORM_MAX_POSITIONS];
+    const void *matrix, *from[TRANSFORM_MAX_POSITIONS]; /* B: (positions, positions), or A: (outputs, positions) */
     ptrdiff_t item_step, run_step;
     void *to;
     ptrdiff_t to_step, to_item_step, to_run_step;
@@ -178,15 +178,15 @@ typedef struct {
 typedef void fc_transform_fn(const fc_transform *transform);
 
 /* Winograd convolution of few channels: the products of all positions and the inverse transform along the columns, in registers.
-   Lanes are tiles. For filter f and run b, with
-   sum[i] = sum over channels c of weight[((b * channels + c) * positions + i) * lanes + f]
-                                 * tiles[((b * channels + c) * positions + i) * lanes + lane],
-   to[((f * outputs + k) * runs + b) * lanes + lane] = sum over i of matrix[k, i] * sum[i]. */
+   Lanes are tiles; a run is a position of the form of the rows. For filter f, with
+   sum[i] = sum over channels c of weight[((run * channels + c) * positions + i) * lanes + f]
+                                 * tiles[((run * channels + c) * positions + i) * lanes + lane],
+   to[((f * outputs + k) * runs + run) * lanes + lane] = sum over i of matrix[k, i] * sum[i]. */
 typedef struct {
     const void *matrix; /* A: (outputs, positions) */
     const void *weight, *tiles;
     void *to;
-    ptrdiff_t channels, filters, runs;
+    ptrdiff_t channels, filters, runs; /* at most `lanes` filters */
 } fc_winograd_few;
 typedef void fc_winograd_few_fn(const fc_winograd_few *few);
 
@@ -232,8 +232,8 @@ typedef struct {
     const fc_sweep_variant *sweeps;   /* in the order in which they are preferred; an empty one last */
     const fc_stack_variant *stacks;   /* those of most pixels first; an empty one last */
     const fc_form *forms;             /* an empty one last */
-    /* A dense transform of weights, for 1, 3, 4 or 5 inputs: to[run, i] = sum over j of matrix[i, j] * from[j][run]. */
-    void (*transform_filter)(const fc_transform *transform, ptrdiff_t results, ptrdiff_t inputs);
+    /* A transform of 1, 3, 4 or 5 taps by G (results, taps), all of which is read; without fc_transform's items. */
+    void (*transform_filter)(const fc_transform *transform, ptrdiff_t results, ptrdiff_t taps);
     /* Rows to vectors: to[p * lanes + i] = from[i * from_step + p], zero for i from `rows` on, for p below count.
        Reads from - before up to from + room of each row, and writes up to `lanes` places p on either side of `to`. */
     void (*gather)(void *to, const void *from, ptrdiff_t from_step, ptrdiff_t rows, ptrdiff_t count, ptrdiff_t before,

@@ -187,7 +187,7 @@ static int NAMED(scatter)(void *to, ptrdiff_t to_step, ptrdiff_t rows, const voi
                           double low_, double high_, int nontemporal) {
     const vec low = v_splat((real)low_), high = v_splat((real)high_);
     const int streams = nontemporal && sizeof(vec) == 64 && (size_t)to % sizeof(vec) == 0 && to_step % LANES == 0;
-    vec finite = v_splat(0);
+    vec nonfinite = v_splat(0);
     ptrdiff_t p = 0;
     expects(to && from && bias && 1 <= rows && rows <= LANES && count >= 0 && low_ <= high_);
     for (; p + LANES / 8 < count; p += LANES) {
@@ -195,7 +195,7 @@ static int NAMED(scatter)(void *to, ptrdiff_t to_step, ptrdiff_t rows, const voi
         vec maps[LANES];
         UNROLLED for (int i = 0; i < LANES; i++) {
             maps[i] = i < inside ? v_load((const real *)from + (p + i) * LANES) : v_splat(0);
-            finite = v_fma(maps[i], v_splat(0), finite);
+            nonfinite = v_fma(maps[i], v_splat(0), nonfinite);
         }
         NAMED(transpose_vectors)(maps);
         UNROLLED for (int i = 0; i < LANES; i++) {
@@ -210,14 +210,14 @@ static int NAMED(scatter)(void *to, ptrdiff_t to_step, ptrdiff_t rows, const voi
     for (; p < count; p++) {
         const vec pixel = v_load((const real *)from + p * LANES);
         real lanes[LANES];
-        finite = v_fma(pixel, v_splat(0), finite);
+        nonfinite = v_fma(pixel, v_splat(0), nonfinite);
         v_store(lanes, pixel);
         for (ptrdiff_t i = 0; i < rows; i++) {
             const real map = lanes[i] + ((const real *)bias)[i];
             ((real *)to)[i * to_step + p] = map < low_ ? (real)low_ : map > high_ ? (real)high_ : map;
         }
     }
-    return NAMED(has_nan)(finite);
+    return NAMED(has_nan)(nonfinite);
 }
 
 #endif

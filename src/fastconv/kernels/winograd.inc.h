@@ -1,10 +1,10 @@
 /* The micro-kernels of Winograd convolution: transforms along one axis, by the matrices of one form.
 
-   A form F(outputs, taps) with a stride computes `outputs` sums of `taps` products with one product per position instead:
-   sums = A ((G taps) * (B inputs)), positions = stride * (outputs - 1) + taps. Its points are 0 (if the number of positions is
-   even), pairs of a and -a, and infinity, so rows of B that belong to a pair share their even and their odd inputs, and half of
-   the other rows is zero. With stride 2, the even and the odd inputs (phases) belong to forms of their own, for the even and the
-   odd taps; the positions of phase 0 come first. */
+   A form F(outputs, taps) with a stride computes `outputs` sums of `taps` products from one product per position:
+   sums = A ((G taps) * (B inputs)), * by element. It has stride * (outputs - 1) + taps inputs and as many positions,
+   which are points: 0 (if their number is even), pairs of a and -a, infinity. Column i of A holds powers of point i.
+   Rows of B of a pair differ in the sign of every other column; those of 0 and infinity are zero in every other one.
+   With stride 2, even inputs and taps, and odd ones (phases), have stride-1 forms of their own; phase 0 comes first. */
 #include "epilogue.inc.h"
 #include "expects.h"
 #include "kernels.h"
@@ -12,43 +12,43 @@
 #include "simd.h"
 #include "variants.h"
 
-/* out[i] = sum over j of B[i, j] in[j], for one phase: rows of B are row_step apart, its inputs column_step. */
-INLINE void NAMED(forward_phase)(const int positions, const int taps, const real *B, const int row_step, const int column_step,
-                                 const vec *in, vec *out) {
-    const int zero = positions % 2 == 0, last = positions - 1;
-    if (taps == 1) {
-        UNROLLED for (int i = 0; i < positions; i++) out[i] = in[i * column_step];
+/* For one phase of a form of this stride: out[i] = sum over j of B[i * row_step + j * stride] * in[j * stride]. */
+INLINE void NAMED(forward_phase)(const int positions, const int taps, const real *B, const int row_step,
+                                 const int stride, const vec *in, vec *out) {
+    const int has_zero = positions % 2 == 0, last = positions - 1;
+    if (taps == 1) { /* B is the identity */
+        UNROLLED for (int i = 0; i < positions; i++) out[i] = in[i * stride];
         return;
     }
-    UNROLLED for (int i = zero; i < last; i += 2) {
+    UNROLLED for (int i = has_zero; i < last; i += 2) {
         const real *b = B + i * row_step;
-        vec same = v_splat(0), opposite = v_splat(0);
-        UNROLLED for (int j = zero; j < last; j += 2) {
-            opposite = v_fma(v_splat(b[j * column_step]), in[j * column_step], opposite);
-            if (j + 1 < last) same = v_fma(v_splat(b[(j + 1) * column_step]), in[(j + 1) * column_step], same);
+        vec same = v_splat(0), opposite = v_splat(0); /* in sign, in the two rows of a pair */
+        UNROLLED for (int j = has_zero; j < last; j += 2) {
+            opposite = v_fma(v_splat(b[j * stride]), in[j * stride], opposite);
+            if (j + 1 < last) same = v_fma(v_splat(b[(j + 1) * stride]), in[(j + 1) * stride], same);
         }
         out[i] = v_add(same, opposite);
         out[i + 1] = v_sub(same, opposite);
     }
-    vec origin = v_splat(0), infinity = v_splat(0);
+    vec origin = v_splat(0), infinity = v_splat(0); /* of the points 0 and infinity */
     UNROLLED for (int j = 0; j < positions; j++) {
-        if (j % 2 == 0 && zero) origin = v_fma(v_splat(B[j * column_step]), in[j * column_step], origin);
-        if (j % 2 == zero) infinity = v_fma(v_splat(B[last * row_step + j * column_step]), in[j * column_step], infinity);
+        if (j % 2 == 0 && has_zero) origin = v_fma(v_splat(B[j * stride]), in[j * stride], origin);
+        if (j % 2 == has_zero) infinity = v_fma(v_splat(B[last * row_step + j * stride]), in[j * stride], infinity);
     }
-    if (zero) out[0] = origin;
+    if (has_zero) out[0] = origin;
     out[last] = infinity;
 }
 
-/* out[k] += sum over i of A[k, i] in[i], for one phase: rows of A are row_step apart. */
+/* For one phase: out[k] += sum over i of A[k * row_step + i] * in[i]. */
 INLINE void NAMED(inverse_phase)(const int positions, const int outputs, const int taps, const real *A, const int row_step,
                                  const vec *in, vec *out) {
-    const int zero = positions % 2 == 0, last = positions - 1;
-    if (taps == 1) {
+    const int has_zero = positions % 2 == 0, last = positions - 1;
+    if (taps == 1) { /* A is the identity */
         UNROLLED for (int k = 0; k < outputs; k++) out[k] = v_add(out[k], in[k]);
         return;
     }
-    if (zero) out[0] = v_add(out[0], in[0]);
-    UNROLLED for (int i = zero; i < last; i += 2) {
+    if (has_zero) out[0] = v_add(out[0], in[0]);
+    UNROLLED for (int i = has_zero; i < last; i += 2) {
         const vec sum = v_add(in[i], in[i + 1]), difference = v_sub(in[i], in[i + 1]);
         out[0] = v_add(out[0], sum);
         UNROLLED for (int k = 1; k < outputs; k++)
@@ -61,7 +61,7 @@ INLINE void NAMED(inverse_phase)(const int positions, const int outputs, const i
 
 INLINE void NAMED(forward)(const int outputs, const int taps, const int stride, const real *B, const vec *in, vec *out) {
     const int positions = POSITIONS(outputs, taps, stride), first_taps = (taps + stride - 1) / stride;
-    const int first = outputs + first_taps - 1;
+    const int first = POSITIONS(outputs, first_taps, 1); /* positions of phase 0 */
     NAMED(forward_phase)(first, first_taps, B, positions, stride, in, out);
     if (stride == 2)
         NAMED(forward_phase)(positions - first, taps - first_taps, B + first * positions + 1, positions, 2, in + 1, out + first);
@@ -69,7 +69,7 @@ INLINE void NAMED(forward)(const int outputs, const int taps, const int stride, 
 
 INLINE void NAMED(inverse)(const int outputs, const int taps, const int stride, const real *A, const vec *in, vec *out) {
     const int positions = POSITIONS(outputs, taps, stride), first_taps = (taps + stride - 1) / stride;
-    const int first = outputs + first_taps - 1;
+    const int first = POSITIONS(outputs, first_taps, 1); /* positions of phase 0 */
     UNROLLED for (int k = 0; k < outputs; k++) out[k] = v_splat(0);
     NAMED(inverse_phase)(first, outputs, first_taps, A, positions, in, out);
     if (stride == 2)
@@ -97,20 +97,20 @@ INLINE void NAMED(transform)(const int outputs, const int taps, const int stride
     }
 }
 
-/* Compute `filters` filters from f on, which share the loads of the tiles, for one run. */
+/* One run of winograd_few for `filters` filters from f on, which share the loads of the tiles. */
 INLINE void NAMED(few_filters)(const int outputs, const int taps, const int stride, const int filters,
                                const fc_winograd_few *few, const ptrdiff_t f, const ptrdiff_t run) {
     const int positions = POSITIONS(outputs, taps, stride);
     const ptrdiff_t channels = few->channels, to_step = few->runs * LANES;
     const real *weight = (const real *)few->weight + run * channels * positions * LANES + f;
-    const real *tile = (const real *)few->tiles + run * channels * positions * LANES;
+    const real *tiles = (const real *)few->tiles + run * channels * positions * LANES;
     vec sum[FEW_MAX_FILTERS][TRANSFORM_MAX_POSITIONS];
     UNROLLED for (int i = 0; i < positions; i++)
         UNROLLED for (int k = 0; k < filters; k++) sum[k][i] = v_splat(0);
-    ROLLED for (ptrdiff_t c = 0; c < channels; c++, tile += positions * LANES, weight += positions * LANES)
+    ROLLED for (ptrdiff_t c = 0; c < channels; c++, tiles += positions * LANES, weight += positions * LANES)
         UNROLLED for (int i = 0; i < positions; i++) {
-            const vec pixels = v_load(tile + i * LANES);
-            UNROLLED for (int k = 0; k < filters; k++) sum[k][i] = v_fma(v_splat(weight[i * LANES + k]), pixels, sum[k][i]);
+            const vec in = v_load(tiles + i * LANES);
+            UNROLLED for (int k = 0; k < filters; k++) sum[k][i] = v_fma(v_splat(weight[i * LANES + k]), in, sum[k][i]);
         }
     real *to = (real *)few->to + f * outputs * to_step + run * LANES;
     UNROLLED for (int k = 0; k < filters; k++) {
@@ -121,7 +121,7 @@ INLINE void NAMED(few_filters)(const int outputs, const int taps, const int stri
 }
 
 INLINE void NAMED(winograd_few)(const int outputs, const int taps, const int stride, const fc_winograd_few *few) {
-    const int fit = (REGISTERS - 4) / POSITIONS(outputs, taps, stride); /* filters whose sums are in registers, beside 4 others */
+    const int fit = (REGISTERS - 4) / POSITIONS(outputs, taps, stride); /* filters whose sums leave 4 registers free */
     const int filters = fit < FEW_MAX_FILTERS ? fit : FEW_MAX_FILTERS;
     ptrdiff_t f = 0;
     expects(few->matrix && few->weight && few->tiles && few->to && few->channels > 0 && few->runs > 0);
@@ -140,17 +140,17 @@ INLINE int NAMED(inverse_rows)(const int outputs, const int taps, const int stri
     const real *from = request->from, *prefetch = request->prefetch, *matrix = request->matrix;
     real *map = request->map;
     const int streams = request->nontemporal && sizeof(vec) == 64 && (size_t)map % sizeof(vec) == 0 && row_step % LANES == 0;
-    vec finite = v_splat(0); /* NaN once a sum is not finite: 0 * infinity is NaN */
+    vec nonfinite = v_splat(0); /* NaN once a sum is not finite: 0 * infinity is NaN */
     expects(outputs != 3 && matrix && from && map && request->low <= request->high);
-    expects(0 < columns && columns <= outputs * LANES); /* no rows at all where a dilation has more phases than the map rows */
-    if (outputs == 3) return 0; /* nothing interleaves three */
+    expects(0 < columns && columns <= outputs * LANES); /* rows may be 0: a map may have fewer than the dilation */
+    if (outputs == 3) return 0; /* not a power of two, as interleave needs */
     ROLLED for (ptrdiff_t row = 0; row < rows; row++, from += positions * LANES, map += row_step, prefetch += row_step) {
         vec in[TRANSFORM_MAX_POSITIONS], out[TRANSFORM_MAX_POSITIONS];
         UNROLLED for (int i = 0; i < positions; i++) in[i] = v_load(from + i * LANES);
         NAMED(inverse)(outputs, taps, stride, matrix, in, out);
         vec total = out[0];
         UNROLLED for (int k = 1; k < outputs; k++) total = v_add(total, out[k]);
-        finite = v_fma(total, v_splat(0), finite);
+        nonfinite = v_fma(total, v_splat(0), nonfinite);
         UNROLLED for (int k = 0; k < outputs; k++) out[k] = v_add(out[k], bias);
         if (clips)
             UNROLLED for (int k = 0; k < outputs; k++) out[k] = NAMED(clip)(out[k], low, high);
@@ -164,7 +164,7 @@ INLINE int NAMED(inverse_rows)(const int outputs, const int taps, const int stri
                 NAMED(store_part)(map + k * LANES, (1u << inside) - 1, out[k]);
         }
     }
-    return NAMED(has_nan)(finite);
+    return NAMED(has_nan)(nonfinite);
 }
 
 #define FORM_NAME(name, outputs, taps, stride) NAMED(name##_##outputs##_##taps##_##stride)
@@ -191,7 +191,7 @@ static const fc_form NAMED(forms)[] = {FORMS(FORM_ROW) {0, 0, 0, NULL, NULL, NUL
 #undef FORM_ROW
 #undef POSITIONS
 
-/* The product of a dense matrix, G, with the taps of some filters. */
+/* Multiply G, a dense matrix (results, taps), by the taps of LANES filters. */
 INLINE void NAMED(transform_filter_taps)(const int taps, const fc_transform *t, const ptrdiff_t results) {
     for (ptrdiff_t run = 0; run < t->runs; run++) {
         real *to = (real *)t->to + run * t->to_run_step;
