@@ -63,7 +63,7 @@ def _winograd_cases() -> list[Case]:
     for channels, filters, (height, width) in itertools.product(
         [1, 3, 6, 12], [1, 5, 18], [(3, 70), (40, 9), (7, 275)]
     ):
-        options = {"padding": 1, "activation": "silu" if channels == 6 else None}  # blends
+        options = {"padding": 1, "activation": "silu" if channels == 6 else None}  # few channels: tiles in the lanes
         cases.append(Case((2, channels, height, width), (filters, channels, 3, 3), options))
     cases.append(Case((1, 6, 19, 40), (8, 3, 3, 3), {"padding": "same", "dilation": (2, 1), "groups": 2}))
     cases.append(Case((1, 3, 50, 51), (9, 3, 11, 11), {"stride": 4, "padding": 2, "activation": "relu6"}))

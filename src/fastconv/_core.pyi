@@ -3,14 +3,19 @@ from typing import Any, Final, TypeAlias, final
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import disjoint_base
 
 PADDING_MODES: Final[dict[str, int]]
 ACTIVATIONS: Final[dict[str | None, int]]
 STACKS: Final[set[tuple[int, int]]]
 
 # kernel, stride, dilation, groups, padding mode and activation
-Window: TypeAlias = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], int, int, int]
+_Window: TypeAlias = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], int, int, int]
 
+@final
+class Memory: ...
+
+@disjoint_base
 class Layout:
     @property
     def workspace(self) -> int: ...
@@ -41,10 +46,10 @@ class WinogradLayout(Layout):
     @property
     def piece_bounds(self) -> list[int]: ...
 
-def direct_layout(window: Window) -> DirectLayout: ...
+def direct_layout(window: _Window) -> DirectLayout: ...
 def tile_layout(
     map_size: Sequence[int],
-    window: Window,
+    window: _Window,
     channels: int,
     filters: int,
     bits: int,
@@ -61,7 +66,7 @@ def tile_layout(
 ) -> TileLayout: ...
 def sweep_layout(
     map_size: Sequence[int],
-    window: Window,
+    window: _Window,
     filters: int,
     bits: int,
     strip_rows: int,
@@ -72,7 +77,7 @@ def sweep_layout(
     zero_rows: bool = True,
 ) -> SweepLayout: ...
 def stack_layout(
-    map_size: Sequence[int], window: Window, filters: int, bits: int, strip_rows: int, *, parts: int
+    map_size: Sequence[int], window: _Window, filters: int, bits: int, strip_rows: int, *, parts: int
 ) -> StackLayout: ...
 
 @final
@@ -106,7 +111,7 @@ class Call:
     ) -> NDArray[Any] | None: ...
 
 def winograd_layout(
-    window: Window,
+    window: _Window,
     channels: int,
     filters: int,
     bits: int,
