@@ -97,14 +97,14 @@ INLINE void NAMED(sweep_row)(const fc_sweep_variant shape, const fc_sweep *sweep
     if (shape.kernel == 3) {
         UNROLLED for (int v = 0; v < 3; v += shape.stride_x)
             NAMED(sweep_taps)(shape, sweep, sum, first, last, v, v == 2, image, weight);
+    } else if (shape.kernel) {
+        ROLLED for (ptrdiff_t v = 0; v < shape.kernel; v += shape.stride_x)
+            NAMED(sweep_taps)(shape, sweep, sum, first, last, v, v + 1 == shape.kernel, image, weight);
     } else {
-        /* With stride_x 2 an odd number of taps leaves one over: within the loop, or for a single vector, where a branch costs more
-           than its code, behind it. */
-        const int tail = shape.stride_x == 2 && shape.vectors == 1;
         ptrdiff_t v = 0;
-        ROLLED for (; v < sweep->taps - tail; v += shape.stride_x)
-            NAMED(sweep_taps)(shape, sweep, sum, first, last, v, !tail && v + 1 == sweep->taps, image, weight);
-        if (tail && v < sweep->taps) NAMED(sweep_taps)(shape, sweep, sum, first, last, v, 1, image, weight);
+        ROLLED for (; v <= sweep->taps - shape.stride_x; v += shape.stride_x)
+            NAMED(sweep_taps)(shape, sweep, sum, first, last, v, 0, image, weight);
+        if (shape.stride_x == 2 && v < sweep->taps) NAMED(sweep_taps)(shape, sweep, sum, first, last, v, 1, image, weight);
     }
 }
 
