@@ -85,7 +85,7 @@ core = Extension(
 )
 
 setup(
-    ext_modules=cythonize([core], build_dir="build", cache="build/cython"),
+    ext_modules=cythonize([core], build_dir="build"),
     cmdclass={"build_ext": BuildObjects},
     options={"bdist_wheel": {"py_limited_api": "cp311"}} if STABLE_ABI else {},
 )
