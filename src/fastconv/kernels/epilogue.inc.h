@@ -40,7 +40,8 @@ INLINE void NAMED(store_part)(real *map, const unsigned mask, const vec pixels) 
 #endif
 }
 
-/* Finish a register tile: if it has had no bias, add what the map holds; clip; store row i of vector j at map[j] + i * map_step. */
+/* Finish a register tile: if it has no bias yet, add what the map holds; clip; store row i of vector j at
+   map[j] + i * map_step. */
 INLINE void NAMED(finish_tile)(const int rows, const int vectors, vec (*sum)[TILE_MAX_VECTORS], real *const *map,
                                const ptrdiff_t map_step, const int adds, const double low, const double high) {
     const vec lowest = v_splat((real)low), highest = v_splat((real)high);

@@ -22,7 +22,8 @@ enum {
     FEW_MAX_FILTERS = 4          /* that winograd_few computes at a time */
 };
 
-/* Fetch a cache line that is about to be used into all levels of the cache (locality 3). The address may be any, even invalid. */
+/* Fetch a cache line that is about to be used into all levels of the cache (locality 3). Any address will do, even an invalid
+   one. */
 static inline void prefetch_l1(const void *line) {
 #if defined(__GNUC__)
     __builtin_prefetch(line, 0, 3);
@@ -31,7 +32,7 @@ static inline void prefetch_l1(const void *line) {
 #endif
 }
 
-/* Fetch a cache line that is used later into L2 only, so that L1 keeps what it holds (locality 2). The address may be any. */
+/* Fetch a cache line that is used later into L2 only, so that L1 keeps what it holds (locality 2). Any address will do. */
 static inline void prefetch_l2(const void *line) {
 #if defined(__GNUC__)
     __builtin_prefetch(line, 0, 2);
@@ -93,8 +94,8 @@ typedef struct {
 typedef void fc_im2col_fn(const fc_im2col *im2col);
 
 /* Deinterleave padded rows by the phases of a stride (polyphase): slot s holds the columns first + s, first + s + phases, ...
-   to[(r * slots + s) * to_step + i] = from[r * from_step + c], c = first + phases * i + s, for i below to_step and s below slots;
-   zero where c is not one of the columns 0 to `columns`. May write a vector past the end of the last row. */
+   to[(r * slots + s) * to_step + i] = from[r * from_step + c], c = first + phases * i + s, for i below to_step and s below
+   slots; zero where c is not one of the columns 0 to `columns`. May write a vector past the end of the last row. */
 typedef struct {
     void *to;
     ptrdiff_t to_step, slots;
@@ -108,8 +109,8 @@ typedef void fc_deinterleave_fn(const fc_deinterleave *deinterleave);
    Vector j begins at output column + j * lanes, the last one at column + last; for each of their columns x
    map[i * map_step + x] = bias + sum over kernel rows u and taps v of
    weight[u * taps + v] * image_row[i * stride_y + u][x * stride_x + offset[v]], clipped to low..high.
-   A masked sweep reads only the lanes whose bits are set, in mask[v] for vector 0 and in last_mask[v] for the last one, and takes
-   zeros for the others; if it has a single vector, it stores only the lanes in store_mask.
+   A masked sweep reads only the lanes whose bits are set, in mask[v] for vector 0 and in last_mask[v] for the last one, and
+   takes zeros for the others; if it has a single vector, it stores only the lanes in store_mask.
    With stride_x 2, taps come in pairs: tap v + 1 reads the pixel behind that of an even tap v, and mask[v] and mask[v + 1]
    belong to the two vectors from offset[v] on that hold the pixels of both. */
 typedef struct {
@@ -135,9 +136,9 @@ static inline ptrdiff_t fc_paired_tap(ptrdiff_t taps, ptrdiff_t v) {
     return first + (i < 2 * pairs ? i / 2 + i % 2 * SWEEP_PAIR : i - pairs);
 }
 
-/* What a sweep was compiled for. `kernel` is the size of square kernels, or 0 for kernels of any size with at least `rows` rows;
-   stride_y 0 is any stride. A sweep of one row without masks is for kernels of one row with taps that read neighbouring pixels,
-   in the order of fc_paired_tap: offset[v] = offset[0] + fc_paired_tap(taps, v). */
+/* What a sweep was compiled for. `kernel` is the size of square kernels, or 0 for kernels of any size with at least `rows`
+   rows; stride_y 0 is any stride. A sweep of one row without masks is for kernels of one row with taps that read neighbouring
+   pixels, in the order of fc_paired_tap: offset[v] = offset[0] + fc_paired_tap(taps, v). */
 typedef struct {
     ptrdiff_t rows, vectors, kernel, stride_y, stride_x, masked;
     fc_sweep_fn *run;
@@ -238,8 +239,8 @@ typedef struct {
        Reads from - before up to from + room of each row, and writes up to `lanes` places p on either side of `to`. */
     void (*gather)(void *to, const void *from, ptrdiff_t from_step, ptrdiff_t rows, ptrdiff_t count, ptrdiff_t before,
                    ptrdiff_t room);
-    /* Vectors to rows, with the epilogue: to[i * to_step + p] = from[p * lanes + i] + bias[i], clipped to low..high, for i below
-       `rows`; nontemporal as in fc_inverse_rows. Returns 1 if any number was NaN or infinite, else 0. */
+    /* Vectors to rows, with the epilogue: to[i * to_step + p] = from[p * lanes + i] + bias[i], clipped to low..high, for i
+       below `rows`; nontemporal as in fc_inverse_rows. Returns 1 if any number was NaN or infinite, else 0. */
     int (*scatter)(void *to, ptrdiff_t to_step, ptrdiff_t rows, const void *from, ptrdiff_t count, const void *bias, double low,
                    double high, int nontemporal);
 } fc_kernels;

@@ -109,8 +109,8 @@ INLINE void NAMED(deinterleave_vectors)(const int phases, vec *row) {
     }
 }
 
-/* Deinterleave rows. In long rows the second vector begins at the image's first column, where the image may be aligned. The last
-   vector of a slot moves back; what overruns a slot that is shorter than a vector is overwritten by the next slot. */
+/* Deinterleave rows. In long rows the second vector begins at the image's first column, where the image may be aligned. The
+   last vector of a slot moves back; what overruns a slot that is shorter than a vector is overwritten by the next slot. */
 INLINE void NAMED(deinterleave_phases)(const int phases, const fc_deinterleave *rows) {
     const ptrdiff_t last = rows->to_step > LANES ? rows->to_step - LANES : 0, columns = rows->columns;
     const ptrdiff_t left = -rows->first / phases % LANES, second = left > 0 && last >= 3 * LANES ? left : LANES;

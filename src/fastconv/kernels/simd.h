@@ -1,7 +1,7 @@
 /* The SIMD vocabulary: a handful of operations on vectors of `real`, for the ISA and the type that the including file chose.
 
    Included once per ISA and type: define SIMD_AVX512, SIMD_AVX2, SIMD_NEON or none of them (the baseline), and REAL_BITS, 32
-   at first and then 64. Between SIMD_BEGIN and SIMD_END the compiler may use that ISA, so that no file needs flags of its own. */
+   at first and then 64. Between SIMD_BEGIN and SIMD_END the compiler may use that ISA, so no file needs flags of its own. */
 
 #ifndef FASTCONV_SIMD_H
 #define FASTCONV_SIMD_H
@@ -97,8 +97,8 @@
    v_splat(x) broadcasts x to all lanes. v_fma(a, b, c) is a * b + c, rounded once, or twice where there is no FMA.
    v_max(a, x) and v_min(a, x) return x if it is a NaN.
    v_even(a, b) and v_odd(a, b) are the even and the odd lanes of a followed by b; v_low(a, b) and v_high(a, b), their inverse,
-   are the two halves of a[0], b[0], a[1], b[1], ... A quad is 16 bytes: v_zip_low and v_zip_high are v_low and v_high within each
-   quad, v_even_quads and v_odd_quads are v_even and v_odd of whole quads.
+   are the two halves of a[0], b[0], a[1], b[1], ... A quad is 16 bytes: v_zip_low and v_zip_high are v_low and v_high within
+   each quad, v_even_quads and v_odd_quads are v_even and v_odd of whole quads.
    v_slide(a, b, i), where there is one, is a followed by b from lane i on, i a literal.
    v_load_mask(p, mask), where there is one, loads the lanes whose bits are set, others are zero and not read;
    v_store_mask(p, mask, x), where there is one, stores these lanes only. */

@@ -1,5 +1,5 @@
-/* The stacks: the sums of a sweep for LANES maps at once, each from a channel of its own. A vector holds one pixel of LANES channels,
-   so that no load crosses a cache line, and no map is too narrow.
+/* The stacks: the sums of a sweep for LANES maps at once, each from a channel of its own. A vector holds one pixel of LANES
+   channels, so that no load crosses a cache line, and no map is too narrow.
 
    map[x] = bias + sum over kernel rows u and taps v of weight[u, v] * image_row[u][x * stride_x + v - pad], in order. */
 #include "expects.h"
@@ -34,7 +34,9 @@ INLINE void NAMED(stack)(const int pixels, const int taps, const int stride_x, c
 }
 
 #define STACK(pixels, taps, stride_x) \
-    NOINLINE void NAMED(stack_##pixels##_##taps##_##stride_x)(const fc_stack *stack) { NAMED(stack)(pixels, taps, stride_x, stack); }
+    NOINLINE void NAMED(stack_##pixels##_##taps##_##stride_x)(const fc_stack *stack) { \
+        NAMED(stack)(pixels, taps, stride_x, stack); \
+    }
 #define STACK_ROW(pixels, taps, stride_x) {pixels, taps, stride_x, NAMED(stack_##pixels##_##taps##_##stride_x)},
 STACKS(STACK)
 static const fc_stack_variant NAMED(stacks)[] = {STACKS(STACK_ROW) {0, 0, 0, NULL}};

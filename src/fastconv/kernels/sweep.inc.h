@@ -2,7 +2,7 @@
 
    map[i, x] = bias + sum over kernel rows u and taps v of
                weight[u, v] * image_row[i * stride_y + u][x * stride_x + offset[v]], in order.
-   Input row r belongs to the output rows i with 0 <= r - i * stride_y < kernel_rows: its pixels are loaded once for all of them.
+   Input row r belongs to output rows i with 0 <= r - i * stride_y < kernel_rows: its pixels are loaded once for all of them.
    At the borders of an image masks leave out lanes, which count as zeros and are not read. */
 #include "epilogue.inc.h"
 #include "expects.h"
@@ -53,8 +53,8 @@ INLINE void NAMED(sweep_taps)(const fc_sweep_variant shape, const fc_sweep *swee
 }
 
 #ifdef v_slide
-/* Add the products of all taps of one row, which read neighbouring pixels, in pairs: loads across cache lines are slow, so vectors
-   are put together in registers, and each serves both taps of a pair. */
+/* Add the products of all taps of one row, which read neighbouring pixels, in pairs: loads across cache lines are slow, so
+   vectors are put together in registers, and each serves both taps of a pair. */
 INLINE void NAMED(slide_row)(const int vectors, vec (*sum)[SWEEP_MAX_VECTORS], const real *image, const real *weight,
                              const ptrdiff_t taps) {
     ROLLED for (ptrdiff_t v = 0; v < taps; v += 2 * SWEEP_PAIR) {

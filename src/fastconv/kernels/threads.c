@@ -1,9 +1,9 @@
-/* The pool: workers claim units of the current job from one counter, many at a time at first, so that neighbouring units, which
-   may read the same data, mostly run on one core, and fewer towards the end, so that all workers finish together. A worker without
-   units spins for a while, then sleeps.
+/* The pool: workers claim units of the current job from one counter, many at a time at first, so that neighbouring units,
+   which may read the same data, mostly run on one core, and fewer towards the end, so that all workers finish together. A
+   worker without units spins for a while, then sleeps.
 
-   `state` holds a generation, which counts jobs, in its upper half and the next unit to claim in its lower half. Workers claim by
-   compare-and-swap, so a late one can never touch a job that is over. The child of a fork starts workers of its own. */
+   `state` holds a generation, which counts jobs, in its upper half and the next unit to claim in its lower half. Workers claim
+   by compare-and-swap, so a late one can never touch a job that is over. The child of a fork starts workers of its own. */
 #define _GNU_SOURCE /* sched_getcpu, clock_gettime */
 #include "threads.h"
 #include <stdint.h>
@@ -208,7 +208,7 @@ static void work(void) {
             if (caller.stop && is_stopped()) atomic_store(&pool.status, -2);
         }
         release_workspace(memory);
-        atomic_fetch_add_explicit(&pool.done, some, memory_order_release); /* locked on x86: waits for non-temporal stores as well */
+        atomic_fetch_add_explicit(&pool.done, some, memory_order_release); /* x86 waits for non-temporal stores too */
     }
 }
 

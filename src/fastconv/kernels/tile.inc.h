@@ -1,7 +1,7 @@
 /* The register tiles: some filters times some output pixels, all sums in registers, taps in order.
 
    map[i, pixel] = bias[i] + sum over taps t of weight[i, t] * image[pixel + offset[t]]. Lanes are neighbouring pixels, or
-   neighbouring filters (filter_tile): each tap loads the vectors of one side, and broadcasts the numbers of the other one by one.
+   neighbouring filters (filter_tile): each tap loads the vectors of one side, and broadcasts the numbers of the other.
    A convolution of many channels is a GEMM, (filters, taps) times (taps, pixels). This is 3x3, 64 -> 64 channels at 56x56,
    float on AVX-512, pixels in the lanes:
 
@@ -31,8 +31,8 @@
                         v  epilogue: + bias or what the map holds, clip, store
        map (64, 56, 56): 48 pixels of 8 filters, 3136 numbers apart; 66 tiles of pixels times 8 blocks of filters
 
-   Up to 8 panels meet one block of filters after another, so that the block stays in L1. Where whole vectors of a row of the strip
-   or the image can be read, there is no panel; the first block of filters may then pack one for the others. */
+   Up to 8 panels meet one block of filters after another, so that the block stays in L1. Where whole vectors of a row of the
+   strip or the image can be read, there is no panel; the first block of filters may then pack one for the others. */
 #include "epilogue.inc.h"
 #include "expects.h"
 #include "kernels.h"
@@ -120,7 +120,9 @@ INLINE void NAMED(filter_tile)(const int pixels, const int vectors, const fc_fil
 #define TILE(filters, vectors) \
     NOINLINE void NAMED(tile_##filters##_##vectors)(const fc_tile *tile) { NAMED(tile)(filters, vectors, tile); }
 #define FILTER_TILE(pixels, vectors) \
-    NOINLINE void NAMED(filter_tile_##pixels##_##vectors)(const fc_filter_tile *tile) { NAMED(filter_tile)(pixels, vectors, tile); }
+    NOINLINE void NAMED(filter_tile_##pixels##_##vectors)(const fc_filter_tile *tile) { \
+        NAMED(filter_tile)(pixels, vectors, tile); \
+    }
 TILES(TILE)
 FILTER_TILES(FILTER_TILE)
 #undef TILE
@@ -134,9 +136,11 @@ static void NAMED(one_pixel)(const fc_filter_tile *tile, ptrdiff_t filters) {
     real *sums = tile->sums;
     vec sum[1][TILE_MAX_VECTORS];
     ptrdiff_t t = 0;
-    expects(pixel && offset && sums && tile->weight && filters > 0 && taps > 0 && tile->width >= taps && tile->low <= tile->high);
+    expects(pixel && offset && sums && tile->weight && tile->low <= tile->high);
+    expects(filters > 0 && taps > 0 && tile->width >= taps);
     sum[0][0] = bias ? v_load(bias) : v_splat(0);
-    UNROLLED for (int i = 0; i < LANES; i++) row[i] = (const real *)tile->weight + (i < filters ? i : filters - 1) * tile->width;
+    UNROLLED for (int i = 0; i < LANES; i++)
+        row[i] = (const real *)tile->weight + (i < filters ? i : filters - 1) * tile->width;
     ROLLED for (; t + LANES <= taps; t += LANES) {
         vec square[LANES];
         UNROLLED for (int i = 0; i < LANES; i++) square[i] = v_load(row[i] + t);

@@ -1,7 +1,7 @@
 /* The shapes that micro-kernels are compiled for. Each list is a macro that applies another one, X, to every shape.
 
-   Register tiles and sweeps have as many sums as the registers of the ISA hold beside pixels and weights. The baseline does with
-   fewer sweeps and stacks, since it is to be small: where it lacks a shape, another one takes its place. */
+   Register tiles and sweeps have as many sums as the registers of the ISA hold beside pixels and weights. The baseline has
+   fewer sweeps and stacks, to be small: where it lacks a shape, another one takes its place. */
 #ifndef FASTCONV_VARIANTS_H
 #define FASTCONV_VARIANTS_H
 #include "simd.h"

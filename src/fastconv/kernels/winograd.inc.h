@@ -64,7 +64,8 @@ INLINE void NAMED(forward)(const int outputs, const int taps, const int stride, 
     const int first = POSITIONS(outputs, first_taps, 1); /* positions of phase 0 */
     NAMED(forward_phase)(first, first_taps, B, positions, stride, in, out);
     if (stride == 2)
-        NAMED(forward_phase)(positions - first, taps - first_taps, B + first * positions + 1, positions, 2, in + 1, out + first);
+        NAMED(forward_phase)(positions - first, taps - first_taps, B + first * positions + 1, positions, 2, in + 1,
+                             out + first);
 }
 
 INLINE void NAMED(inverse)(const int outputs, const int taps, const int stride, const real *A, const vec *in, vec *out) {
