@@ -14,15 +14,8 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
-# One wheel for every Python from 3.11. Not worth it: a call with four memoryviews takes 0.2 us (30 to 40 %) longer.
-STABLE_ABI = False
-
-MACROS: list[tuple[str, str | None]] = [
-    ("CYTHON_CCOMPLEX", "0"),  # NumPy's plain complex product, without the C library's repairs of NaN and infinity
-]
-if STABLE_ABI:
-    MACROS.append(("Py_LIMITED_API", "0x030B0000"))
-
+# CYTHON_CCOMPLEX: NumPy's plain complex product, without the C library's repairs of NaN and infinity.
+MACROS = [("CYTHON_CCOMPLEX", "0")]
 # -ffp-contract=off: whether a product and a sum are fused is for the source to say, not for the compiler.
 # -falign-functions: how fast a loop runs shall not depend on how long the functions before it happen to be.
 UNIX_FLAGS = ["-g0", "-ffp-contract=off", "-fvisibility=hidden", "-falign-functions=64"]
@@ -81,11 +74,6 @@ core = Extension(
     define_macros=MACROS,
     extra_compile_args=["/O2"] if sys.platform == "win32" else UNIX_FLAGS,
     extra_link_args=LINK_FLAGS,
-    py_limited_api=STABLE_ABI,
 )
 
-setup(
-    ext_modules=cythonize([core], build_dir="build"),
-    cmdclass={"build_ext": BuildObjects},
-    options={"bdist_wheel": {"py_limited_api": "cp311"}} if STABLE_ABI else {},
-)
+setup(ext_modules=cythonize([core], build_dir="build"), cmdclass={"build_ext": BuildObjects})

@@ -51,6 +51,11 @@ class Problem(NamedTuple):
         return self.channels // self.groups * math.prod(self.kernel)
 
     @property
+    def bits(self) -> int:
+        """Of the numbers that the core computes with."""
+        return 8 * self.accumulator.itemsize
+
+    @property
     def group_size(self) -> tuple[int, int]:
         """Channels and filters of one group."""
         return self.channels // self.groups, self.filters // self.groups

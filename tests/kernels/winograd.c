@@ -121,9 +121,9 @@ static void check_form(const fc_kernels *kernels, const fc_form *form) {
     structure(form, positions, B, A);
     check_transform(kernels, form->forward, "forward", B, positions, positions);
     check_transform(kernels, form->inverse, "inverse", A, outputs, positions);
-    for (ptrdiff_t filters = 1; filters <= FEW_MAX_FILTERS + 1 && filters <= lanes; filters++)
+    for (ptrdiff_t filters = 1; form->few && filters <= FEW_MAX_FILTERS + 1 && filters <= lanes; filters++)
         check_few(kernels, form, A, positions, filters);
-    for (ptrdiff_t columns = 1; outputs != 3 && columns <= outputs * lanes; columns++) {
+    for (ptrdiff_t columns = 1; form->inverse_rows && outputs != 3 && columns <= outputs * lanes; columns++) {
         check_inverse_rows(kernels, form, A, positions, columns, -INFINITY, INFINITY);
         check_inverse_rows(kernels, form, A, positions, columns, -5, 60);
     }

@@ -27,6 +27,7 @@ from fastconv import _core
 from fastconv._problem import Array, Problem, Triple
 
 WORKSPACE_BYTES = 2**22  # bytes a thread; a few layouts that could not run otherwise exceed it
+CONFLICT_BYTES = 2**12  # bytes: rows a multiple of this apart evict each other from the first-level cache
 MIN_PRODUCTS_PER_THREAD = 2**19  # products; for fewer, waking another thread costs more than it saves
 
 

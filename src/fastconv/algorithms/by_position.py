@@ -12,7 +12,7 @@ import numpy as np
 
 from fastconv import _core, _weights
 from fastconv._problem import Array, Problem
-from fastconv.algorithms import CoreLayout, direct, where
+from fastconv.algorithms import CoreLayout, direct
 from fastconv.algorithms.tiles import PACKED_STRIP_BYTES, chunk_taps, prefetches_maps
 
 NAME = direct.NAME
@@ -40,7 +40,7 @@ class ByPosition(CoreLayout):
             problem.window,
             channels,
             filters,
-            8 * problem.accumulator.itemsize,
+            problem.bits,
             max(1, min(problem.output_size[1], strip_rows)),
             by_filters=True,
             packed=True,
@@ -51,7 +51,7 @@ class ByPosition(CoreLayout):
             prefetch_maps=prefetches_maps(problem, problem.output_size),
             by_position=True,
         )
-        how = f"filters in the lanes, {where(True, 0)}, position of the kernel by position, chunks of {chunk} taps"
+        how = f"filters in the lanes, the image in place, position of the kernel by position, chunks of {chunk} taps"
         super().__init__(problem, cost, core, how, ("by position", *problem.kernel), whole_images=True)
 
     @property

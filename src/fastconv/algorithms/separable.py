@@ -25,6 +25,7 @@ from fastconv._blocks import cast, fits_core
 from fastconv._problem import LINE_BYTES, Array, Problem
 from fastconv._threads import parallel_for
 from fastconv.algorithms import WORKSPACE_BYTES, Layout
+from fastconv.algorithms.sweep import TALL_SWEEP_ROWS
 
 NAME = "separable"
 DOMAIN = "it takes float32 and float64, and filters of one channel whose kernels are of rank 1"
@@ -37,7 +38,6 @@ STRIP_BYTES = 2**19  # bytes of the sums of the pass of columns: they stay in th
 SLAB_BYTES = 2**21  # bytes of the sums of the pass of depths
 MAX_SLAB_PLANES = 12  # a multiple of the rows that sweeps compute at a time
 MIN_SLAB_ROWS = 12
-TALL_SWEEP_ROWS = 6  # rows that sweeps of tall kernels compute at a time, as in sweep.py
 
 # Costs as in direct.py.
 COLUMN_PRODUCT, ROW_PRODUCT = 1.5, 2.0  # per product of either pass
@@ -54,32 +54,39 @@ class Factors(NamedTuple):
     rows: Array  # (K, kw)
 
 
-class TwoPasses(Layout):
-    """Strip by strip, a pass of columns over the image, then a pass of rows over its sums."""
+class Passes(Layout):
+    """What layouts of two and of three passes have in common."""
 
     name = NAME
     any_weights = False
 
-    def __init__(
-        self, problem: Problem, columns: _core.SweepLayout, rows: _core.SweepLayout, strip_rows: int, workspace: int
-    ) -> None:
+    def __init__(self, problem: Problem, workspace: int) -> None:
         expected = cost(problem)
         products = math.prod(problem.batch_shape) * expected
         super().__init__(problem, expected, workspace, (NAME,), products=products, whole_images=True)
+        self._kernel = problem.kernel[problem.kernel[0] == 1 :]  # along the axes of the passes
+
+    @property
+    def products(self) -> float:
+        return float(sum(self._kernel))
+
+    def pack(self, weight: Array) -> Factors | None:
+        return factorize(_weights.filters(self.problem, weight).reshape(-1, *self._kernel), self.problem.precision)
+
+
+class TwoPasses(Passes):
+    """Strip by strip, a pass of columns over the image, then a pass of rows over its sums."""
+
+    def __init__(
+        self, problem: Problem, columns: _core.SweepLayout, rows: _core.SweepLayout, strip_rows: int, workspace: int
+    ) -> None:
+        super().__init__(problem, workspace)
         self._columns, self._rows, self._strip_rows = columns, rows, strip_rows
 
     @property
     def how(self) -> str:
-        _, kh, kw = self.problem.kernel
+        kh, kw = self._kernel
         return f"two passes, {kh}x1 then 1x{kw}, strips of {self._strip_rows} rows"
-
-    @property
-    def products(self) -> float:
-        return float(sum(self.problem.kernel[1:]))
-
-    def pack(self, weight: Array) -> Factors | None:
-        problem = self.problem
-        return factorize(_weights.filters(problem, weight).reshape(-1, *problem.kernel[1:]), problem.precision)
 
     def run(
         self, images: Array, packed: Factors, bias: Array | None, maps: Array, pads: Sequence[int], threads: int
@@ -89,33 +96,21 @@ class TwoPasses(Layout):
         _core.convolve_separable(images, columns, rows, bias, maps, pads, *layouts, self.workspace, threads)
 
 
-class ThreePasses(Layout):
+class ThreePasses(Passes):
     """Slab by slab and filter by filter, a pass of depths through a volume, then two passes over its sums."""
 
-    name = NAME
-    any_weights = False
     any_arrays = True
 
     def __init__(
         self, problem: Problem, depths: _core.SweepLayout, planes: TwoPasses, slab: tuple[int, int], workspace: int
     ) -> None:
-        expected = cost(problem)
-        products = math.prod(problem.batch_shape) * expected
-        super().__init__(problem, expected, workspace, (NAME,), products=products, whole_images=True)
+        super().__init__(problem, workspace)
         self._depths, self._planes, self._slab = depths, planes, slab  # planes and rows of a slab's output
 
     @property
     def how(self) -> str:
-        (kd, kh, kw), (planes, rows) = self.problem.kernel, self._slab
+        (kd, kh, kw), (planes, rows) = self._kernel, self._slab
         return f"three passes, {kd}x1x1, 1x{kh}x1 then 1x1x{kw}, slabs of {planes} planes of {rows} rows"
-
-    @property
-    def products(self) -> float:
-        return float(sum(self.problem.kernel))
-
-    def pack(self, weight: Array) -> Factors | None:
-        problem = self.problem
-        return factorize(_weights.filters(problem, weight).reshape(-1, *problem.kernel), problem.precision)
 
     def run(
         self, images: Array, packed: Factors, bias: Array | None, maps: Array, pads: Sequence[int], threads: int
@@ -171,7 +166,7 @@ def cost(problem: Problem) -> float:
 
 def _two_passes(problem: Problem) -> TwoPasses | None:
     """Return the layout of two passes; None if rows are too wide for the workspace."""
-    filters, bits = problem.filters // problem.groups, 8 * problem.accumulator.itemsize
+    filters, bits = problem.filters // problem.groups, problem.bits
     stride, dilation = problem.stride, problem.dilation
     _, kh, kw = problem.kernel
     _, _, _, _, mode, activation = problem.window
@@ -238,7 +233,7 @@ def _three_passes(problem: Problem) -> ThreePasses | None:
     )
     itemsize = problem.accumulator.itemsize
     depths = _core.sweep_layout(
-        (1, planes, input_rows * width), window, 1, 8 * itemsize, planes, in_place=True, parts=1, nontemporal=False
+        (1, planes, input_rows * width), window, 1, problem.bits, planes, in_place=True, parts=1, nontemporal=False
     )
     workspace = planes * input_rows * width * itemsize + max(depths.workspace, in_planes.workspace)
     return ThreePasses(problem, depths, in_planes, (planes, rows), workspace)

@@ -11,7 +11,7 @@ import math
 
 from fastconv import _core, _weights
 from fastconv._problem import Array, Problem, Triple
-from fastconv.algorithms import CoreLayout, direct, lanes, used_fraction, where
+from fastconv.algorithms import CONFLICT_BYTES, CoreLayout, direct, lanes, used_fraction, where
 
 NAME = direct.NAME
 DOMAIN = "it takes float32 and float64, and filters of one channel"
@@ -24,7 +24,6 @@ UNIT_PRODUCTS = 2**18  # products of a unit of work, about
 MAX_MASKS = 2**18  # edge masks of sweeps that read the image in place; beyond, rows are padded in a strip
 SWEEP_ROWS, TALL_SWEEP_ROWS = 4, 6  # rows that most sweeps compute at a time, for kernels of up to 7 rows and others
 MIN_STACK_HEIGHTS = 2  # heights of a kernel that a strip of a stack must hold
-PAGE_BYTES = 4096  # channels a multiple of this apart evict each other from the first-level cache
 
 # Costs of a vector of sums, in multiply-adds of vectors; measured on AVX-512 and AVX2.
 SWEEP_PRODUCT, SWEEP_STORE = 1.2, 5
@@ -90,7 +89,7 @@ def _sweep_layout(problem: Problem, map_size: Triple, row_bytes: int) -> tuple[_
         map_size,
         problem.window,
         problem.filters // problem.groups,
-        8 * problem.accumulator.itemsize,
+        problem.bits,
         strip_rows,
         in_place=in_place,
         parts=_parts(problem, strip_rows * columns),
@@ -111,7 +110,7 @@ def _stack_layout(problem: Problem, map_size: Triple, row_bytes: int) -> tuple[_
         return None
     sweep = (SWEEP_PRODUCT * problem.taps + SWEEP_STORE) * (STRIDED_FACTOR if stride == 2 else 1)
     sweep = sweep / used_fraction(columns, width) + MAP_OVERHEAD * width / (rows * columns)
-    evicted = math.prod(problem.size[1:]) * problem.accumulator.itemsize % PAGE_BYTES == 0
+    evicted = math.prod(problem.size[1:]) * problem.accumulator.itemsize % CONFLICT_BYTES == 0
     interleave = INTERLEAVE_PIXEL * problem.stride[1] * stride * (2 if evicted else 1)
     product = 1.0 if _core.current_isa()[0] in ("avx512", "neon") else SPILLED_PRODUCT
     stack = (product * problem.taps + STACK_STORE + interleave) / used_fraction(problem.groups, width)
@@ -122,7 +121,7 @@ def _stack_layout(problem: Problem, map_size: Triple, row_bytes: int) -> tuple[_
         map_size,
         problem.window,
         problem.filters // problem.groups,
-        8 * problem.accumulator.itemsize,
+        problem.bits,
         strip_rows,
         parts=_parts(problem, strip_rows * columns),
     )

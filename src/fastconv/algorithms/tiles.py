@@ -12,7 +12,7 @@ from functools import partial
 
 from fastconv import _core, _weights
 from fastconv._problem import Array, Problem, Triple
-from fastconv.algorithms import CoreLayout, direct, lanes, sweep, used_fraction, where
+from fastconv.algorithms import CONFLICT_BYTES, CoreLayout, direct, lanes, sweep, used_fraction, where
 
 NAME = direct.NAME
 DOMAIN = "it takes float32 and float64"
@@ -24,7 +24,6 @@ PREFETCH_BYTES = 2**20  # bytes of maps that a core's caches do not hold: they a
 CHUNK_TAPS = 512  # taps summed by themselves: it bounds rounding errors, and keeps panels in the cache
 MIN_CHUNK_TAPS = 32  # with precision "highest"
 BLOCK_TILES = 8  # register tiles computed in turn with one block of filters
-PAGE_BYTES = 4096  # weights in rows a multiple of this apart evict each other from the first-level cache
 
 # Costs in multiply-adds of vectors, measured on AVX-512.
 IM2COL_VECTOR = 8  # per vector of an im2col panel
@@ -60,7 +59,7 @@ class Tiles(CoreLayout):
             map_size,
             problem.window,
             *problem.group_size,
-            8 * problem.accumulator.itemsize,
+            problem.bits,
             strip_rows,
             by_filters=by_filters,
             packed=packed,
@@ -130,7 +129,7 @@ def choose(problem: Problem, reuse: bool, budget: float) -> Tiles | None:
     strip_rows = (PACKED_STRIP_BYTES if by_filters or im2col else STRIP_BYTES) // strip_row_bytes
     if in_place and not by_filters:
         strip_rows = max(24 * width, IN_PLACE_PRODUCTS // (problem.taps * filters))
-    packed = reuse or (not by_filters and problem.taps * itemsize % PAGE_BYTES == 0)
+    packed = reuse or (not by_filters and problem.taps * itemsize % CONFLICT_BYTES == 0)
     return Tiles(
         problem,
         map_size,

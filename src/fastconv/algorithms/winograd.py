@@ -89,8 +89,8 @@ class Winograd(Layout):
     name = NAME
 
     def __init__(self, problem: Problem, variant: Variant, cost: float) -> None:
-        (channels, filters), bits = problem.group_size, 8 * problem.accumulator.itemsize
-        self._core_layout = _core.winograd_layout(problem.window, channels, filters, bits, *variant)
+        channels, filters = problem.group_size
+        self._core_layout = _core.winograd_layout(problem.window, channels, filters, problem.bits, *variant)
         forms = tuple(form[:3] for form in variant.forms)
         packing = (NAME, *_core.current_isa(), *forms, variant.splits, variant.few)
         super().__init__(problem, cost, self._core_layout.workspace, packing)
@@ -137,15 +137,15 @@ class Winograd(Layout):
         _core.convolve_winograd(images, *packed, bias, maps, pads, self._core_layout, blocks, threads)
 
     def pixels_read(self, axis: int, outputs: int) -> int:
-        return self._core_layout.seen(axis, outputs)
+        return self._core_layout.pixels_read(axis, outputs)
 
     def _blocks_for(self, maps_shape: tuple[int, ...], threads: int) -> tuple[int, int, int]:
-        key = maps_shape, threads
-        if key not in self._partitions:
+        blocks = self._partitions.get((maps_shape, threads))
+        if blocks is None:  # other threads may do the same
             if len(self._partitions) >= MAX_PARTITIONS:
                 self._partitions.clear()
-            self._partitions[key] = self._partition(maps_shape, threads)
-        return self._partitions[key]
+            blocks = self._partitions[maps_shape, threads] = self._partition(maps_shape, threads)
+        return blocks
 
     def _partition(self, maps_shape: tuple[int, ...], threads: int) -> tuple[int, int, int]:
         """Return into how many blocks to split the rows and the columns of tiles, and into how many parts the filters.

@@ -5,7 +5,7 @@
 
 
 cdef enum:
-    MOST_RUN_TILES = 8
+    MAX_RUN_TILES = 8   # tiles side by side that are transformed at a time
     RUN_NUMBERS = 6144  # between the transforms along the two axes: 24 KB of floats, which the L1 cache holds
 
 
@@ -29,7 +29,7 @@ cdef class WinogradLayout(Layout):
         """How many blocks the filters of a group make, and how many filters there are in a full one."""
         return self.job.blocks.count, FILTER_TILE_VECTORS * self.job.blocks.unit
 
-    def seen(self, int axis, Py_ssize_t outputs):
+    def pixels_read(self, int axis, Py_ssize_t outputs):
         """Return how many pixels along an axis the tiles read that so many outputs make, beyond these outputs, too."""
         cdef const Axis *along = &self.job.window.axis[axis]
         cdef const AxisTransform *transform = &self.job.y if axis == 1 else &self.job.x
@@ -94,7 +94,7 @@ cdef class WinogradLayout(Layout):
         cdef ManySteps *many = &job.many
         cdef WorkspacePlaces *at = &job.at
         many.strip_step = (columns + 2 * lanes) * lanes
-        many.run_tiles = min(max(2, RUN_NUMBERS // (y.positions * x.tile_step * lanes)), MOST_RUN_TILES)
+        many.run_tiles = min(max(2, RUN_NUMBERS // (y.positions * x.tile_step * lanes)), MAX_RUN_TILES)
         many.out_columns = many.run_tiles * x.outputs * dilation
         # Odd numbers of vectors: neighbours, whole powers of two apart, would evict one another from the cache.
         many.tile_step = (ceil_div(job.views, lanes) // 2 * 2 + 1) * lanes

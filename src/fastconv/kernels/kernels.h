@@ -210,7 +210,7 @@ typedef int fc_inverse_rows_fn(const fc_inverse_rows *request);
 typedef struct {
     ptrdiff_t outputs, taps, stride;
     fc_transform_fn *forward, *inverse;
-    fc_winograd_few_fn *few;
+    fc_winograd_few_fn *few; /* these two are NULL for stride 2 */
     fc_inverse_rows_fn *inverse_rows;
 } fc_form;
 

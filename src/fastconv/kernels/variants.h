@@ -60,8 +60,9 @@
 #define STACKS(X) \
     STACKS_OF(X, 3, 1) STACKS_OF(X, 5, 1) STACKS_OF(X, 7, 1) STACKS_OF(X, 3, 2) STACKS_OF(X, 5, 2) STACKS_OF(X, 7, 2)
 
-/* Winograd forms: outputs, taps and stride; with one tap, transforms are copies. */
-#define FORMS(X) \
+/* Winograd forms: outputs, taps and stride; with one tap, transforms are copies. X: those of stride 1, whose lanes may be tiles;
+   Y: the others. */
+#define FORMS(X, Y) \
     X(1, 1, 1) X(2, 3, 1) X(3, 3, 1) X(4, 3, 1) X(2, 5, 1) X(3, 5, 1) X(3, 4, 1) X(4, 4, 1) \
-    X(2, 3, 2) X(4, 3, 2) X(2, 5, 2)
+    Y(2, 3, 2) Y(4, 3, 2) Y(2, 5, 2)
 #endif

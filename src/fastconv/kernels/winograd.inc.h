@@ -99,9 +99,9 @@ INLINE void NAMED(transform)(const int outputs, const int taps, const int stride
 }
 
 /* One run of winograd_few for `filters` filters from f on, which share the loads of the tiles. */
-INLINE void NAMED(few_filters)(const int outputs, const int taps, const int stride, const int filters,
+INLINE void NAMED(few_filters)(const int outputs, const int taps, const int filters,
                                const fc_winograd_few *few, const ptrdiff_t f, const ptrdiff_t run) {
-    const int positions = POSITIONS(outputs, taps, stride);
+    const int positions = POSITIONS(outputs, taps, 1);
     const ptrdiff_t channels = few->channels, to_step = few->runs * LANES;
     const real *weight = (const real *)few->weight + run * channels * positions * LANES + f;
     const real *tiles = (const real *)few->tiles + run * channels * positions * LANES;
@@ -116,25 +116,25 @@ INLINE void NAMED(few_filters)(const int outputs, const int taps, const int stri
     real *to = (real *)few->to + f * outputs * to_step + run * LANES;
     UNROLLED for (int k = 0; k < filters; k++) {
         vec out[TRANSFORM_MAX_POSITIONS];
-        NAMED(inverse)(outputs, taps, stride, few->matrix, sum[k], out);
+        NAMED(inverse)(outputs, taps, 1, few->matrix, sum[k], out);
         UNROLLED for (int i = 0; i < outputs; i++) v_store(to + (k * outputs + i) * to_step, out[i]);
     }
 }
 
-INLINE void NAMED(winograd_few)(const int outputs, const int taps, const int stride, const fc_winograd_few *few) {
-    const int fit = (REGISTERS - 4) / POSITIONS(outputs, taps, stride); /* filters whose sums leave 4 registers free */
+INLINE void NAMED(winograd_few)(const int outputs, const int taps, const fc_winograd_few *few) {
+    const int fit = (REGISTERS - 4) / POSITIONS(outputs, taps, 1); /* filters whose sums leave 4 registers free */
     const int filters = fit < FEW_MAX_FILTERS ? fit : FEW_MAX_FILTERS;
     ptrdiff_t f = 0;
     expects(few->matrix && few->weight && few->tiles && few->to && few->channels > 0 && few->runs > 0);
     expects(0 < few->filters && few->filters <= LANES);
     for (; f + filters <= few->filters; f += filters)
-        for (ptrdiff_t run = 0; run < few->runs; run++) NAMED(few_filters)(outputs, taps, stride, filters, few, f, run);
+        for (ptrdiff_t run = 0; run < few->runs; run++) NAMED(few_filters)(outputs, taps, filters, few, f, run);
     for (; f < few->filters; f++)
-        for (ptrdiff_t run = 0; run < few->runs; run++) NAMED(few_filters)(outputs, taps, stride, 1, few, f, run);
+        for (ptrdiff_t run = 0; run < few->runs; run++) NAMED(few_filters)(outputs, taps, 1, few, f, run);
 }
 
-INLINE int NAMED(inverse_rows)(const int outputs, const int taps, const int stride, const fc_inverse_rows *request) {
-    const int positions = POSITIONS(outputs, taps, stride);
+INLINE int NAMED(inverse_rows)(const int outputs, const int taps, const fc_inverse_rows *request) {
+    const int positions = POSITIONS(outputs, taps, 1);
     const vec low = v_splat((real)request->low), high = v_splat((real)request->high), bias = v_splat((real)request->bias);
     const int clips = request->low > -INFINITY || request->high < INFINITY;
     const ptrdiff_t rows = request->rows, row_step = request->row_step, columns = request->columns;
@@ -148,7 +148,7 @@ INLINE int NAMED(inverse_rows)(const int outputs, const int taps, const int stri
     ROLLED for (ptrdiff_t row = 0; row < rows; row++, from += positions * LANES, map += row_step, prefetch += row_step) {
         vec in[TRANSFORM_MAX_POSITIONS], out[TRANSFORM_MAX_POSITIONS];
         UNROLLED for (int i = 0; i < positions; i++) in[i] = v_load(from + i * LANES);
-        NAMED(inverse)(outputs, taps, stride, matrix, in, out);
+        NAMED(inverse)(outputs, taps, 1, matrix, in, out);
         vec total = out[0];
         UNROLLED for (int k = 1; k < outputs; k++) total = v_add(total, out[k]);
         nonfinite = v_fma(total, v_splat(0), nonfinite);
@@ -169,27 +169,33 @@ INLINE int NAMED(inverse_rows)(const int outputs, const int taps, const int stri
 }
 
 #define FORM_NAME(name, outputs, taps, stride) NAMED(name##_##outputs##_##taps##_##stride)
-#define FORM(outputs, taps, stride) \
+#define TRANSFORMS(outputs, taps, stride) \
     NOINLINE void FORM_NAME(forward, outputs, taps, stride)(const fc_transform *transform) { \
         NAMED(transform)(outputs, taps, stride, 0, transform); \
     } \
     NOINLINE void FORM_NAME(inverse, outputs, taps, stride)(const fc_transform *transform) { \
         NAMED(transform)(outputs, taps, stride, 1, transform); \
-    } \
+    }
+#define FORM(outputs, taps, stride) \
+    TRANSFORMS(outputs, taps, stride) \
     NOINLINE void FORM_NAME(winograd_few, outputs, taps, stride)(const fc_winograd_few *few) { \
-        NAMED(winograd_few)(outputs, taps, stride, few); \
+        NAMED(winograd_few)(outputs, taps, few); \
     } \
     NOINLINE int FORM_NAME(inverse_rows, outputs, taps, stride)(const fc_inverse_rows *request) { \
-        return NAMED(inverse_rows)(outputs, taps, stride, request); \
+        return NAMED(inverse_rows)(outputs, taps, request); \
     }
 #define FORM_ROW(outputs, taps, stride) \
     {outputs, taps, stride, FORM_NAME(forward, outputs, taps, stride), FORM_NAME(inverse, outputs, taps, stride), \
      FORM_NAME(winograd_few, outputs, taps, stride), FORM_NAME(inverse_rows, outputs, taps, stride)},
-FORMS(FORM)
-static const fc_form NAMED(forms)[] = {FORMS(FORM_ROW) {0, 0, 0, NULL, NULL, NULL, NULL}};
+#define TRANSFORMS_ROW(outputs, taps, stride) \
+    {outputs, taps, stride, FORM_NAME(forward, outputs, taps, stride), FORM_NAME(inverse, outputs, taps, stride), NULL, NULL},
+FORMS(FORM, TRANSFORMS)
+static const fc_form NAMED(forms)[] = {FORMS(FORM_ROW, TRANSFORMS_ROW) {0, 0, 0, NULL, NULL, NULL, NULL}};
 #undef FORM_NAME
+#undef TRANSFORMS
 #undef FORM
 #undef FORM_ROW
+#undef TRANSFORMS_ROW
 #undef POSITIONS
 
 /* Multiply G, a dense matrix (results, taps), by the taps of LANES filters. */
