@@ -1,5 +1,5 @@
-# The first steps of a convolution by register tiles, image -> padded strip -> im2col panel; tile_job.pxi shows them all,
-# tiles.pxi loops over them. Part of _core.pyx.
+# The first steps of a convolution by register tiles, image -> padded strip -> im2col panel; tile_job.pxi shows them
+# all, tiles.pxi loops over them. Part of _core.pyx.
 #
 # Uses: job.pxi, rows.pxi, tile_job.pxi.
 

@@ -1,5 +1,5 @@
-# What sweep.pxi looks up for arrays of one size: which micro-kernels cover the rows of a map, and which of their lanes read
-# the image. Part of _core.pyx.
+# What sweep.pxi looks up for arrays of one size: which micro-kernels cover the rows of a map, and which of their lanes
+# read the image. Part of _core.pyx.
 #
 # Where an image is read in place, some taps of the first and the last vectors of a row lie beyond it: variants with
 # masks compute those. The vectors between them (`inner`) need no masks.
