@@ -32,6 +32,7 @@ MAY_IMPORT = {
     "_blocks": "_core _problem",
     "_weights": "_blocks _core _problem",
     "_check": "_core _problem",
+    "_check_transposed": "_check _problem",
     "_fold": "_check _problem",
     # floor 3: algorithms know each other and what is below, not the plan
     "algorithms": "_core _problem",
@@ -41,15 +42,22 @@ MAY_IMPORT = {
     "algorithms.tiles": "_core _problem _weights algorithms algorithms.direct algorithms.sweep",
     "algorithms.by_position": "_core _problem _weights algorithms algorithms.direct algorithms.tiles",
     "algorithms.winograd": "_core _problem _weights algorithms algorithms.winograd_forms",
+    "algorithms.transposed": "_core _problem _weights algorithms algorithms.direct",
+    "algorithms.weight_exchanged": (
+        "_blocks _core _problem algorithms algorithms.direct algorithms.sweep algorithms.tiles"
+    ),
     "algorithms.separable": "_blocks _core _problem _threads _weights algorithms algorithms.sweep",
     "algorithms.fft": "_blocks _core _problem _threads _weights algorithms algorithms.direct algorithms.sweep algorithms.tiles",
     # floor 4: plans
     "_plan": "_blocks _check _core _fold _problem _weights algorithms algorithms.*",
+    "_gradient": "_blocks _check _check_transposed _core _plan _problem algorithms algorithms.weight_exchanged",
     "_lengths": "_check _fold _plan _problem _weights",
     "_explain": "_blocks _check _lengths _plan _problem algorithms",
     # floor 5: what users call
     "config": f"_check _core _threads {PACKAGE}",
     "conv": "_cache _check _lengths _plan _problem config",
+    "transpose": "_cache _check _check_transposed _plan _problem _weights config",
+    "grad": "_cache _check _check_transposed _gradient _plan _problem _weights config",
     "bank": "_cache _check _lengths _plan _problem _weights config plot",
     PACKAGE: "_check config conv",
     "__main__": PACKAGE,

@@ -8,9 +8,10 @@ from fastconv.config import get_num_threads, set_num_threads, show_config
 from fastconv.conv import conv1d, conv2d, conv3d
 
 if TYPE_CHECKING:
-    from fastconv import filters, plot
+    from fastconv import filters, grad, plot
     from fastconv._explain import explain
     from fastconv.bank import FilterBank, Sequential
+    from fastconv.transpose import conv_transpose1d, conv_transpose2d, conv_transpose3d
 
 __version__ = "0.1.0"
 __all__ = [
@@ -20,9 +21,13 @@ __all__ = [
     "conv1d",
     "conv2d",
     "conv3d",
+    "conv_transpose1d",
+    "conv_transpose2d",
+    "conv_transpose3d",
     "explain",
     "filters",
     "get_num_threads",
+    "grad",
     "plot",
     "set_num_threads",
     "show_config",
@@ -32,9 +37,10 @@ if not TYPE_CHECKING:
 
     def __getattr__(name):
         """Import these on first use, so that programs without them start faster."""
-        if name in ("filters", "plot"):
+        if name in ("filters", "grad", "plot"):
             return import_module(f"fastconv.{name}")
         modules = {"FilterBank": "bank", "Sequential": "bank", "explain": "_explain"}
+        modules.update((f"conv_transpose{axes}d", "transpose") for axes in (1, 2, 3))
         if name in modules:
             globals()[name] = value = getattr(import_module(f"fastconv.{modules[name]}"), name)
             return value

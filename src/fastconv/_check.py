@@ -204,6 +204,11 @@ def hashable(value: object, levels: int = 2) -> object:
     return value
 
 
+def types(value: object) -> object:
+    """Return the types of an option's entries, for keys of caches: 1 == 1.0 == True, but only an int is one."""
+    return tuple(map(types, value)) if isinstance(value, tuple) else type(value)
+
+
 def check_arrays(
     axes: int, input_shape: tuple[int, ...], weight_shape: tuple[int, ...], dtypes: Sequence[np.dtype[Any]]
 ) -> None:
@@ -254,7 +259,7 @@ def problem(
     """
     strides, padding, dilations, group_count, mode, flip, activation, algorithm, precision = checked
     filters, kernel = _filters_and_kernel(axes, weight_shape)
-    batch_shape, channels, size = _split_input_shape(axes, input_shape, weight_shape)
+    batch_shape, channels, size = split_input_shape(axes, input_shape, weight_shape)
     if filters % group_count:
         raise ValueError(f"groups must divide the {filters} filters of weight {weight_shape}; got {group_count}")
     if (expected := _filter_channels(axes, weight_shape) * group_count) != channels:
@@ -262,10 +267,10 @@ def problem(
             f"input has {channels} channels (shape {input_shape}) but weight of shape {weight_shape} "
             f"with groups={group_count} expects {expected}"
         )
-    _check_bias(bias_shape, weight_shape, filters, axes)
+    check_bias(bias_shape, weight_shape, filters, axes)
     taps = math.prod(kernel) * _filter_channels(axes, weight_shape)
     dtype, accumulator = result_types(dtypes, taps)
-    _check_activation(activation, dtype)
+    check_activation(activation, dtype)
     pads = resolve_padding(padding, axes, size, kernel, strides, dilations)
     output_size = _output_size(size, kernel, strides, dilations, pads, always_fits=padding in PADDINGS[1:])
     strides = tuple(1 if n == 1 else step for n, step in zip(output_size, strides, strict=True))  # or unused
@@ -288,12 +293,12 @@ def problem(
         channels=channels,
         filters=filters,
         groups=group_count,
-        size=_triple(size),
-        kernel=_triple(kernel),
-        output_size=_triple(output_size),
-        stride=_triple(strides),
-        dilation=_triple(dilations),
-        pad=_triple(tuple(before for before, _ in pads), fill=0),
+        size=triple(size),
+        kernel=triple(kernel),
+        output_size=triple(output_size),
+        stride=triple(strides),
+        dilation=triple(dilations),
+        pad=triple(tuple(before for before, _ in pads), fill=0),
         padding_mode=mode,
         flip=flip,
         activation=activation,
@@ -487,7 +492,7 @@ def _filter_channels(axes: int, weight_shape: tuple[int, ...]) -> int:
     return weight_shape[-axes - 1] if len(weight_shape) > axes else 1
 
 
-def _split_input_shape(
+def split_input_shape(
     axes: int, input_shape: tuple[int, ...], weight_shape: tuple[int, ...]
 ) -> tuple[tuple[int, ...], int, tuple[int, ...]]:
     """Return the input's batch axes, its channels and the size of its images."""
@@ -502,7 +507,7 @@ def _split_input_shape(
     return input_shape[: -axes - 1], input_shape[-axes - 1], size
 
 
-def _check_bias(bias_shape: tuple[int, ...] | None, weight_shape: tuple[int, ...], filters: int, axes: int) -> None:
+def check_bias(bias_shape: tuple[int, ...] | None, weight_shape: tuple[int, ...], filters: int, axes: int) -> None:
     allowed = [(filters,)] if len(weight_shape) == axes + 2 else [(), (1,)]
     if bias_shape is not None and bias_shape not in allowed:
         raise ValueError(
@@ -554,7 +559,7 @@ def _output_size(
     return tuple((n - span) // step + 1 for n, span, step in zip(padded, spans, stride, strict=True))
 
 
-def _check_activation(activation: str | None, dtype: np.dtype[Any]) -> None:
+def check_activation(activation: str | None, dtype: np.dtype[Any]) -> None:
     if activation is not None and dtype.kind == "c":
         raise TypeError(f"activation must be None for complex numbers; got {activation!r} for dtype {dtype}")
     if activation not in (None, "relu", "relu6") and dtype.kind == "i":
@@ -625,7 +630,7 @@ def _as_int(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def _triple(values: tuple[int, ...], fill: int = 1) -> Triple:
+def triple(values: tuple[int, ...], fill: int = 1) -> Triple:
     return cast(Triple, (fill,) * (3 - len(values)) + values)
 
 

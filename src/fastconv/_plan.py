@@ -7,15 +7,18 @@ that may refuse weights is followed by the next cheapest, down to one that takes
 from __future__ import annotations
 
 import math
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from fastconv import _blocks, _check, _core, _fold, _weights
-from fastconv._problem import Array, Problem
-from fastconv.algorithms import Layout, by_position, direct, fft, separable, sweep, tiles, winograd
+from fastconv._problem import Array, Problem, Transposed
+from fastconv.algorithms import Layout, by_position, direct, fft, separable, sweep, tiles, transposed, winograd
 
-ORDER = (direct, sweep, tiles, by_position, winograd, fft, separable)  # each has the lowest cost so far as its budget
+# Each has the lowest cost so far as its budget.
+ORDER = (direct, sweep, tiles, by_position, winograd, fft, separable)
+TRANSPOSED_ORDER = (transposed,)
 KEEP_GIL_BELOW = 2**16  # products of a call: for fewer, releasing the GIL would cost more than it gives other threads
 PLAN_BYTES = 2**13  # bytes of a plan and its objects for each layout, about, without their tables per tap
 
@@ -28,6 +31,7 @@ class Plan(NamedTuple):
 
     columns: int  # of the input, before folding
     problem: Problem  # as computed: if fold is set, smaller than the one given
+    exchanged: bool  # whether the problem is a convolution in place of a transposed one, with channels for filters
     fold: _fold.Fold | None  # how to reduce input and weight to this problem
     layouts: tuple[Layout, ...]  # cheapest first; if one refuses the weights, the next is asked
     packing: tuple[object, ...]  # plans with equal packing share packed weights
@@ -51,14 +55,21 @@ class Plan(NamedTuple):
 
 def make(given: Problem, dtypes: tuple[np.dtype[Any], ...], reuse: bool) -> Plan:
     """Return the plan for input, weight and bias of these dtypes; `reuse`: packed weights serve many calls."""
-    fold = _fold.fold(given)
-    problem = given if fold is None else fold.reduced
+    convolution = given.convolution if isinstance(given, Transposed) else None
+    exchanged = convolution is not None
+    problem = convolution or given
+    fold = None if problem.transposed else _fold.fold(problem)
+    if fold is not None:
+        problem = fold.reduced
     layouts = choose(problem, reuse)
-    if not layouts and fold is not None and winograd.supports(given, problem.output_size):
+    if not layouts and fold is not None and winograd.supports(convolution or given, problem.output_size):
         layouts = choose(problem._replace(algorithm="direct"), reuse)  # the folded kernel is too small for Winograd
     if not layouts:
-        (domain,) = (algorithm.DOMAIN for algorithm in ORDER if problem.algorithm == algorithm.NAME)
+        domains = [one.DOMAIN for one in _order(problem) if problem.algorithm == one.NAME]
+        domain = domains[0] if domains else "it takes transposed convolutions without stride"
         raise ValueError(f"algorithm {problem.algorithm!r} cannot do this: {domain}")
+    if exchanged:  # with weights that are not finite, zeros of the padding would give NaN where there are no products
+        layouts = (*layouts, transposed.Phases(given))
     best, call = layouts[0], None
     packing = tuple(layout.packing for layout in layouts)
     no_conversions = all(dtype == problem.accumulator for dtype in (problem.dtype, dtypes[0], *dtypes[2:]))
@@ -68,19 +79,25 @@ def make(given: Problem, dtypes: tuple[np.dtype[Any], ...], reuse: bool) -> Plan
     return Plan(
         columns=given.size[2],
         problem=problem,
+        exchanged=exchanged,
         fold=fold,
         layouts=layouts,
         packing=packing if fold is None else (fold.tap_folds, *packing),
         integers_may_overflow=_check.may_overflow(dtypes, given.taps, problem.accumulator),
         call=call,
-        raw_weights=best.raw_weights and not problem.flip and dtypes[1] == problem.accumulator,
+        raw_weights=best.raw_weights and not (problem.flip or exchanged) and dtypes[1] == problem.accumulator,
     )
+
+
+def _order(problem: Problem) -> tuple[ModuleType, ...]:
+    """Return the algorithms that may compute a problem, in the order in which they are asked."""
+    return TRANSPOSED_ORDER if problem.transposed else ORDER
 
 
 def choose(problem: Problem, reuse: bool) -> tuple[Layout, ...]:
     """Return the cheapest layout, followed by the next cheapest ones if it may refuse weights."""
     layouts: tuple[Layout, ...] = ()
-    for algorithm in ORDER:
+    for algorithm in _order(problem):
         if problem.algorithm in ("auto", algorithm.NAME):
             layout = algorithm.choose(problem, reuse, layouts[0].cost if layouts else math.inf)
             if layout is not None:
@@ -91,6 +108,10 @@ def choose(problem: Problem, reuse: bool) -> tuple[Layout, ...]:
 def prepare(plan: Plan, weight: Array) -> Packed:
     """Return weight packed for the first layout that accepts it, in the accumulator's dtype and flipped if asked."""
     with _weights.naming_weight(weight.shape):
+        if plan.exchanged:
+            if not _weights.all_finite(weight):
+                return len(plan.layouts) - 1, plan.layouts[-1].pack(weight)
+            weight = _weights.exchanged(weight, plan.problem)
         if plan.fold is not None:
             weight = plan.fold.reduce_weight(weight)
         for index, layout in enumerate(plan.layouts):
@@ -112,9 +133,10 @@ def run(
     if plan.call is not None:
         if packed is None and not plan.raw_weights:
             packed = prepare(plan, weight)
-        maps = plan.call.run(input, weight if packed is None else packed[1], bias, threads, out)
-        if maps is not None:
-            return maps
+        if packed is None or packed[0] == 0:
+            maps = plan.call.run(input, weight if packed is None else packed[1], bias, threads, out)
+            if maps is not None:
+                return maps
     problem = plan.problem
     if out is not None:
         _check.check_out(out, problem)
@@ -131,7 +153,7 @@ def run(
         layout = plan.layouts[index]
         if bias is not None and (bias.ndim != 1 or not _blocks.is_plain(bias, problem.accumulator)):
             bias = np.require(bias, problem.accumulator, ["C", "A"]).reshape(-1)
-        if plan.fold is not None:
+        if plan.fold is not None and not layout.problem.transposed:
             input = plan.fold.reduce_image(input)
         _blocks.convolve(layout, input, weights, bias, result, min(threads, layout.threads))
     if out is not None and result is not out:
@@ -144,6 +166,8 @@ def _check_integers(plan: Plan, input: Array, weight: Array, bias: Array | None,
     problem = plan.problem
     narrows = out is not None and out.dtype.kind == "i" and out.dtype != problem.dtype
     if narrows or plan.integers_may_overflow:
-        filters = weight.reshape(problem.weight_shape) if plan.fold is None else plan.fold.crop_weight(weight)
+        if plan.exchanged or problem.transposed:
+            weight = _weights.exchanged(weight, problem)
+        filters = weight.reshape(problem.filters, -1) if plan.fold is None else plan.fold.crop_weight(weight)
         name, target = ("out", out.dtype) if out is not None and narrows else ("input", problem.dtype)
         _check.check_integer_range(name, target, input, filters, bias)

@@ -1,4 +1,4 @@
-"""Problem: one convolution without its data: shapes, options, dtypes, and the receptive field of its outputs.
+"""Problem and Transposed: one convolution, or transposed one, without its data: shapes, options, dtypes, receptive fields.
 
 There are always three spatial axes, depth, rows and columns: 1-D and 2-D problems get leading axes of size 1.
 """
@@ -44,6 +44,11 @@ class Problem(NamedTuple):
     precision: str
     dtype: np.dtype[Any]  # of the result
     accumulator: np.dtype[Any]
+
+    @property
+    def transposed(self) -> bool:
+        """Whether it is a transposed convolution."""
+        return False
 
     @property
     def taps(self) -> int:
@@ -148,3 +153,71 @@ class Problem(NamedTuple):
             algorithm="direct",
             dtype=self.accumulator,
         )
+
+
+class Transposed(Problem):
+    """One transposed convolution, without its data: the adjoint of a convolution of images of output_size.
+
+    Of the input, channels and size; of the output, filters and output_size. With o the place of an output,
+
+        out[k, o] = bias[k] + sum over channels c and taps t of weight[c, k, t] * input[c, (o + pad - t * dilation) / stride]
+
+    where the quotient is whole and in the input. Outputs with the same remainder by the stride, a phase, have the same
+    taps. pad may be negative: for a section of a larger output.
+    """
+
+    __slots__ = ()
+
+    @property
+    def transposed(self) -> bool:
+        return True
+
+    @property
+    def taps(self) -> int:
+        """Products summed for one output, at most."""
+        phases = zip(self.kernel, self.stride, self.dilation, strict=True)
+        return self.channels // self.groups * math.prod(-(-k // (s // math.gcd(s, d))) for k, s, d in phases)
+
+    @property
+    def products(self) -> int:
+        pixels = math.prod(self.batch_shape) * math.prod(self.size)
+        return pixels * self.channels * (self.filters // self.groups) * math.prod(self.kernel)
+
+    @property
+    def weight_shape(self) -> tuple[int, ...]:
+        """Shape of the bank: (C, K / groups, kd, kh, kw)."""
+        return (self.channels, self.filters // self.groups, *self.kernel)
+
+    @property
+    def is_pointwise(self) -> bool:
+        return False
+
+    @property
+    def convolution(self) -> Problem | None:
+        """The same without stride as a convolution, whose bank is `_weights.exchanged`; None if it would crop the input, or is empty."""
+        z, y, x = ((k - 1) * d - pad for k, d, pad in zip(self.kernel, self.dilation, self.pad, strict=True))
+        if self.stride != (1, 1, 1) or min(z, y, x) < 0 or 0 in self.size + self.output_size:
+            return None
+        return Problem(*self._replace(pad=(z, y, x), flip=not self.flip))
+
+    def span(self, axis: int, outputs: int = 1) -> int:
+        """Return how many pixels of the input neighbouring outputs read along an axis, at most."""
+        return (outputs - 1 + (self.kernel[axis] - 1) * self.dilation[axis]) // self.stride[axis] + 1
+
+    def stays_inside(self, axis: int) -> bool:
+        first, last = self._pixels(axis, 0, self.output_size[axis])
+        return first >= 0 and last <= self.size[axis]
+
+    def input_range(self, axis: int, start: int, stop: int, minimum: int = 0) -> tuple[slice, int]:
+        """Return the pixels that outputs start..stop read along an axis, and the pad of these outputs from these pixels."""
+        first, last = self._pixels(axis, start, stop)
+        inside = min(max(first, 0), self.size[axis])
+        last = max(inside, min(max(last, first + minimum), self.size[axis]))
+        return slice(inside, last), self.pad[axis] + start - inside * self.stride[axis]
+
+    def _pixels(self, axis: int, start: int, stop: int) -> tuple[int, int]:
+        """Return the first pixel that outputs start..stop read along an axis, and the one behind the last, inside or not."""
+        reach = (self.kernel[axis] - 1) * self.dilation[axis]
+        return -((reach - start - self.pad[axis]) // self.stride[axis]), (stop - 1 + self.pad[axis]) // self.stride[
+            axis
+        ] + 1

@@ -43,6 +43,23 @@ def filters(problem: Problem, weight: Array, first: int = 0, last: int | None = 
     return copy(bank, problem.accumulator)
 
 
+def exchanged(weight: Array, problem: Problem) -> Array:
+    """Return the bank of a transposed convolution (C, K / groups, taps) as one of a convolution, (K, C / groups, taps).
+
+    A view, unless there are several groups of several channels and filters.
+    """
+    channels, filters = problem.group_size
+    bank: Array = weight.reshape(problem.groups, channels, filters, -1)
+    return bank.swapaxes(1, 2).reshape(problem.filters, channels, -1)
+
+
+def all_finite(weight: Array) -> bool:
+    """Return whether no weight is NaN or infinite."""
+    if weight.dtype.kind == "f":  # these two are faster than np.isfinite, and a NaN is both
+        return bool(np.isfinite(weight.min()) and np.isfinite(weight.max()))
+    return bool(np.isfinite(weight).all())
+
+
 def copy(bank: Array, dtype: np.dtype[Any]) -> Array:
     """Return a contiguous copy of a filter bank in this dtype, made piece by piece."""
     copied: Array = _core.empty(bank.shape, dtype)

@@ -15,6 +15,11 @@ _plan.py.
     winograd     fewer multiplications
     fft          overlap-save
     separable    kernels of rank 1, in a pass along each axis
+    transposed   transposed convolutions, phase by phase
+
+Gradients of weights have an interface of their own, GradientLayout:
+
+    weight_exchanged  by the forward engine
 """
 
 from __future__ import annotations
@@ -138,6 +143,28 @@ class CoreLayout(Layout):
         self, images: Array, packed: Array, bias: Array | None, maps: Array, pads: Sequence[int], threads: int
     ) -> None:
         self._convolve(images, packed, bias, maps, pads, self._core_layout, threads)
+
+
+class GradientLayout:
+    """How one algorithm computes the gradient of the weight of one convolution.
+
+    A module of such layouts has a function choose(forward, budget) -> GradientLayout | None.
+    """
+
+    name: str
+    how: str  # in words
+    any_values: bool = True  # else the gradient is right only where it is finite
+
+    def __init__(self, forward: Problem, cost: float) -> None:
+        """`cost`: of one image, as for a Layout."""
+        self.forward, self.cost = forward, cost
+
+    def run(self, images: Array, maps: Array, threads: int) -> Array:
+        """Return the gradient (K, C / groups, kd, kh, kw), for images (N, C, D, H, W) and gradients of maps (N, K, D', H', W').
+
+        N may be any number. Both are of the accumulator's dtype, their rows contiguous; flip is ignored.
+        """
+        raise NotImplementedError
 
 
 def lanes(problem: Problem) -> int:

@@ -1,0 +1,185 @@
+"""Gradients of a convolution: of its input, by the transposed convolution, and of its weight.
+
+Both are planned once for the shapes of a convolution, its Problem. Where the padding repeats pixels, the input's gradient
+has parts at the padded borders, which are added to the pixels that they repeat.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from itertools import product
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+
+from fastconv import _blocks, _check, _check_transposed, _core, _plan
+from fastconv._problem import Array, Problem
+from fastconv.algorithms import GradientLayout, weight_exchanged
+
+CHUNK_BYTES = (
+    2**24
+)  # bytes of images and gradients that are summed by themselves: what conversions to other dtypes take
+
+WEIGHT_ORDER = (weight_exchanged,)  # each has the lowest cost so far as its budget
+
+Indices = slice | list[int]
+
+
+class Border(NamedTuple):
+    """A part of the padded image, and the pixels of the image that it repeats."""
+
+    plan: _plan.Plan
+    pixels: tuple[Indices, ...]  # per axis
+
+
+class InputGradient(NamedTuple):
+    """How to compute the gradient of a convolution's input."""
+
+    shape: tuple[int, ...]  # of the input
+    plan: _plan.Plan
+    borders: tuple[Border, ...]  # parts of the padding that repeat pixels
+
+    @property
+    def nbytes(self) -> int:
+        return sum(plan.nbytes for plan in (self.plan, *(border.plan for border in self.borders)))
+
+
+def plan_input(
+    forward: Problem, input_shape: tuple[int, ...], dtypes: tuple[np.dtype[Any], ...], reuse: bool
+) -> InputGradient:
+    """Return the plan of an input gradient, for an output gradient and a weight of these dtypes."""
+    adjoint = _check_transposed.adjoint(forward, input_shape)
+    if forward.padding_mode == "zeros":
+        return InputGradient(input_shape, _plan.make(adjoint, dtypes, reuse), ())
+    sections = list(_sections(forward))
+    adjoint = adjoint._replace(dtype=adjoint.accumulator) if len(sections) > 1 else adjoint
+    plans = []
+    for section in sections:
+        size = (section[0][1], section[1][1], section[2][1])
+        z, y, x = (pad + first for pad, (first, _, _) in zip(adjoint.pad, section, strict=True))
+        shape = (*adjoint.images_shape[:1], adjoint.filters, *size)
+        part = adjoint._replace(output_shape=shape, batch_shape=shape[:1], output_size=size, pad=(z, y, x))
+        plans.append(Border(_plan.make(part, dtypes, reuse), tuple(pixels for _, _, pixels in section)))
+    return InputGradient(input_shape, plans[0].plan, tuple(plans[1:]))
+
+
+def _sections(forward: Problem) -> Iterator[tuple[tuple[int, int, Indices], ...]]:
+    """Yield the parts of the padded image, the image itself first: first position, size and pixels per axis."""
+    axes: list[list[tuple[int, int, Indices]]] = []
+    for axis, (size, pad) in enumerate(zip(forward.size, forward.pad, strict=True)):
+        parts: list[tuple[int, int, Indices]] = [(0, size, slice(None))]
+        end = forward.span(axis, forward.output_size[axis]) - pad if forward.output_size[axis] else 0
+        for first, last in ((-pad, 0), (size, end)):
+            if first < last:
+                mode = _core.PADDING_MODES[forward.padding_mode]
+                parts.append((first, last - first, _core.padded_indices(first, last, size, mode)))
+        axes.append(parts)
+    yield from product(*axes)
+
+
+def run_input(
+    gradient: InputGradient, weight: Array, output_gradient: Array, threads: int, packed: tuple[_plan.Packed, ...] = ()
+) -> Array:
+    """Return the gradient of the input; packed: for each part, as `pack_input` returns."""
+    plan = gradient.plan
+    first = packed[0] if packed else None
+    maps = output_gradient.reshape(plan.problem.images_shape) if gradient.borders else output_gradient
+    result = _plan.run(plan, maps, weight, None, None, threads, first)
+    for index, border in enumerate(gradient.borders, 1):
+        part = _plan.run(border.plan, maps, weight, None, None, threads, packed[index] if packed else None)
+        _add_to_pixels(
+            result.reshape(plan.problem.maps_shape), part.reshape(border.plan.problem.maps_shape), border.pixels
+        )
+    return result.reshape(gradient.shape)
+
+
+def pack_input(gradient: InputGradient, weight: Array) -> tuple[_plan.Packed, ...]:
+    """Return the weight packed for every part."""
+    return tuple(_plan.prepare(plan, weight) for plan in (gradient.plan, *(border.plan for border in gradient.borders)))
+
+
+def _add_to_pixels(images: Array, part: Array, pixels: tuple[Indices, ...]) -> None:
+    """Add a part of the padded images (N, C, d, h, w) to the pixels of images (N, C, D, H, W) that it repeats."""
+    repeating = [axis for axis, indices in enumerate(pixels, 2) if not isinstance(indices, slice)]
+    for axis in reversed(repeating):
+        target = images
+        if axis != repeating[0]:
+            target = np.zeros((*part.shape[:axis], images.shape[axis], *part.shape[axis + 1 :]), part.dtype)
+        slices, pixel_slices = np.moveaxis(part, axis, 0), np.moveaxis(target, axis, 0)
+        for position, pixel in enumerate(cast("list[int]", pixels[axis - 2])):
+            pixel_slices[pixel] += slices[position]
+        part = target
+
+
+class WeightGradient(NamedTuple):
+    """How to compute the gradient of a convolution's weight; a layout that cannot sum some values is followed by others."""
+
+    forward: Problem
+    layouts: tuple[GradientLayout, ...]
+    integers_may_overflow: bool
+
+    @property
+    def nbytes(self) -> int:
+        return len(self.layouts) * _plan.PLAN_BYTES
+
+
+def plan_weight(forward: Problem, dtypes: tuple[np.dtype[Any], ...]) -> WeightGradient:
+    """Return the plan of a weight gradient, for images and output gradients of these dtypes."""
+    outputs = math.prod(forward.batch_shape) * math.prod(forward.output_size)  # products of a sum
+    dtype, accumulator = _check.result_types(dtypes, outputs)
+    forward = forward._replace(dtype=dtype, accumulator=accumulator)
+    layouts: tuple[GradientLayout, ...] = ()
+    for algorithm in WEIGHT_ORDER:
+        layout = algorithm.choose(forward, layouts[0].cost if layouts else math.inf)
+        if layout is not None:
+            layouts = (layout,) if layout.any_values else (layout, *layouts)
+    return WeightGradient(forward, layouts, _check.may_overflow(dtypes, outputs, accumulator))
+
+
+def run_weight(gradient: WeightGradient, input: Array, output_gradient: Array, threads: int) -> Array:
+    """Return the gradient of the weight, (K, C / groups, kd, kh, kw), from some images at a time."""
+    forward = gradient.forward
+    images, maps = input.reshape(forward.images_shape), output_gradient.reshape(forward.maps_shape)
+    if gradient.integers_may_overflow:
+        filters = np.moveaxis(maps, 1, 0).reshape(forward.filters, -1)
+        _check.check_integer_range("grad_output", forward.accumulator, images, filters, None)
+    total = np.zeros(forward.weight_shape, forward.accumulator)
+    image_numbers = math.prod(images.shape[1:]) + math.prod(maps.shape[1:])
+    step = max(1, CHUNK_BYTES // max(1, image_numbers * forward.accumulator.itemsize))
+    if images.size and maps.size:
+        for first in range(0, len(images), step):
+            some_images = _with_rows(images[first : first + step], forward.accumulator)
+            some_maps = _with_rows(maps[first : first + step], forward.accumulator)
+            part = _sum(gradient.layouts, some_images, some_maps, threads)
+            total = part if first == 0 else total + part
+    if forward.flip:
+        total = total[:, :, ::-1, ::-1, ::-1]
+    result = np.empty(total.shape, forward.dtype)
+    _blocks.cast(total, result)
+    return result
+
+
+def _sum(layouts: tuple[GradientLayout, ...], images: Array, maps: Array, threads: int) -> Array:
+    """Return the gradient by the first layout that can sum these values."""
+    for layout in layouts:
+        result = layout.run(images, maps, threads)
+        if layout.any_values or np.isfinite(result).all():
+            break
+    return result
+
+
+def _with_rows(array: Array, dtype: np.dtype[Any]) -> Array:
+    """Return an array of this dtype whose rows are contiguous, the same one if possible."""
+    return array if _blocks.fits_core(array, dtype, 1) else np.require(array, dtype, ["C", "A"])
+
+
+def run_bias(output_gradient: Array, axes: int) -> Array:
+    """Return the gradient of the bias (K,): the sum of (..., K, *sizes) over all axes but that of the filters."""
+    filters = output_gradient.shape[-axes - 1]
+    maps = output_gradient.reshape(-1, filters, math.prod(output_gradient.shape[-axes:]))
+    dtype = np.dtype(np.int64) if maps.dtype.kind in "biu" else _check.promote([maps.dtype])
+    accumulator = np.float32 if dtype.itemsize == 2 else dtype
+    result = np.empty(filters, dtype)
+    _blocks.cast(maps.sum(axis=(0, 2), dtype=accumulator), result)
+    return result
