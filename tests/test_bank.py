@@ -9,7 +9,7 @@ import pytest
 from strategies import CONV, values
 
 import fastconv as fc
-from fastconv.bank import PLAN_CACHE_BYTES, WEIGHT_CACHE_BYTES
+from fastconv._bank import PLAN_CACHE_BYTES, WEIGHT_CACHE_BYTES
 
 OPTIONS = {"stride": (2, 1), "padding": "same", "dilation": 2, "groups": 2, "padding_mode": "reflect", "flip": True}
 

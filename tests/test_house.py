@@ -28,6 +28,7 @@ MAY_IMPORT = {
     "filters": "",
     "plot": "",
     "_problem": "_core",
+    "_activations": "_problem",
     # floor 2: arrays on their way to the core, and arguments on their way to a problem
     "_blocks": "_core _problem",
     "_weights": "_blocks _core _problem",
@@ -53,12 +54,13 @@ MAY_IMPORT = {
     "_gradient": "_blocks _check _check_transposed _core _plan _problem algorithms algorithms.weight_exchanged",
     "_lengths": "_check _fold _plan _problem _weights",
     "_explain": "_blocks _check _lengths _plan _problem algorithms",
+    "_bank": "_cache _check _plan _problem _weights",
     # floor 5: what users call
     "config": f"_check _core _threads {PACKAGE}",
     "conv": "_cache _check _lengths _plan _problem config",
-    "transpose": "_cache _check _check_transposed _plan _problem _weights config",
-    "grad": "_cache _check _check_transposed _gradient _plan _problem _weights config",
-    "bank": "_cache _check _lengths _plan _problem _weights config plot",
+    "transpose": "_bank _cache _check _check_transposed _gradient _plan _problem _weights config",
+    "grad": "_bank _cache _check _check_transposed _gradient _plan _problem _weights config",
+    "bank": "_activations _bank _check _gradient _lengths _plan _problem config plot transpose",
     PACKAGE: "_check config conv",
     "__main__": PACKAGE,
 }

@@ -9,15 +9,18 @@ from fastconv.conv import conv1d, conv2d, conv3d
 
 if TYPE_CHECKING:
     from fastconv import filters, grad, plot
+    from fastconv._bank import Gradients
     from fastconv._explain import explain
     from fastconv.bank import FilterBank, Sequential
-    from fastconv.transpose import conv_transpose1d, conv_transpose2d, conv_transpose3d
+    from fastconv.transpose import TransposedFilterBank, conv_transpose1d, conv_transpose2d, conv_transpose3d
 
 __version__ = "0.1.0"
 __all__ = [
     "FilterBank",
+    "Gradients",
     "LayoutWarning",
     "Sequential",
+    "TransposedFilterBank",
     "conv1d",
     "conv2d",
     "conv3d",
@@ -39,7 +42,8 @@ if not TYPE_CHECKING:
         """Import these on first use, so that programs without them start faster."""
         if name in ("filters", "grad", "plot"):
             return import_module(f"fastconv.{name}")
-        modules = {"FilterBank": "bank", "Sequential": "bank", "explain": "_explain"}
+        modules = {"FilterBank": "bank", "Gradients": "_bank", "Sequential": "bank", "explain": "_explain"}
+        modules["TransposedFilterBank"] = "transpose"
         modules.update((f"conv_transpose{axes}d", "transpose") for axes in (1, 2, 3))
         if name in modules:
             globals()[name] = value = getattr(import_module(f"fastconv.{modules[name]}"), name)

@@ -180,7 +180,7 @@ def options(axes: int, given: Sequence[object]) -> Options:
         padding = padding_pairs(padding, axes)
     dilations = per_axis("dilation", dilation, axes)
     group_count = positive_int("groups", groups)
-    _check_one_of("padding_mode", padding_mode, tuple(PADDING_MODES), _padding_mode_advice(padding_mode))
+    mode = padding_mode_name(padding_mode)
     if not isinstance(flip, bool):
         raise TypeError(f"flip must be True or False; got {flip!r}")
     _check_one_of("activation", activation, tuple(_core.ACTIVATIONS))
@@ -191,8 +191,13 @@ def options(axes: int, given: Sequence[object]) -> Options:
             f"algorithm must be 'auto' or 'direct' with precision='highest', which {algorithm!r} does not reach; "
             f"got {algorithm!r}: use precision='default' or algorithm='direct'"
         )
-    mode = PADDING_MODES[padding_mode]
     return Options(strides, padding, dilations, group_count, mode, flip, activation, algorithm, precision)
+
+
+def padding_mode_name(mode: object) -> str:
+    """Return the name of a padding mode that is used here; NumPy has others for some."""
+    _check_one_of("padding_mode", mode, tuple(PADDING_MODES), _padding_mode_advice(mode))
+    return PADDING_MODES[mode]
 
 
 def hashable(value: object, levels: int = 2) -> object:

@@ -41,8 +41,13 @@ class InputGradient(NamedTuple):
     borders: tuple[Border, ...]  # parts of the padding that repeat pixels
 
     @property
+    def plans(self) -> tuple[_plan.Plan, ...]:
+        """The plans of all parts."""
+        return (self.plan, *(border.plan for border in self.borders))
+
+    @property
     def nbytes(self) -> int:
-        return sum(plan.nbytes for plan in (self.plan, *(border.plan for border in self.borders)))
+        return sum(plan.nbytes for plan in self.plans)
 
 
 def plan_input(
@@ -81,7 +86,7 @@ def _sections(forward: Problem) -> Iterator[tuple[tuple[int, int, Indices], ...]
 def run_input(
     gradient: InputGradient, weight: Array, output_gradient: Array, threads: int, packed: tuple[_plan.Packed, ...] = ()
 ) -> Array:
-    """Return the gradient of the input; packed: for each part, as `pack_input` returns."""
+    """Return the gradient of the input; packed: the weight packed for the plan of each part."""
     plan = gradient.plan
     first = packed[0] if packed else None
     maps = output_gradient.reshape(plan.problem.images_shape) if gradient.borders else output_gradient
@@ -92,11 +97,6 @@ def run_input(
             result.reshape(plan.problem.maps_shape), part.reshape(border.plan.problem.maps_shape), border.pixels
         )
     return result.reshape(gradient.shape)
-
-
-def pack_input(gradient: InputGradient, weight: Array) -> tuple[_plan.Packed, ...]:
-    """Return the weight packed for every part."""
-    return tuple(_plan.prepare(plan, weight) for plan in (gradient.plan, *(border.plan for border in gradient.borders)))
 
 
 def _add_to_pixels(images: Array, part: Array, pixels: tuple[Indices, ...]) -> None:
@@ -115,6 +115,7 @@ def _add_to_pixels(images: Array, part: Array, pixels: tuple[Indices, ...]) -> N
 class WeightGradient(NamedTuple):
     """How to compute the gradient of a convolution's weight; a layout that cannot sum some values is followed by others."""
 
+    shape: tuple[int, ...]  # of the weight
     forward: Problem
     layouts: tuple[GradientLayout, ...]
     integers_may_overflow: bool
@@ -124,7 +125,7 @@ class WeightGradient(NamedTuple):
         return len(self.layouts) * _plan.PLAN_BYTES
 
 
-def plan_weight(forward: Problem, dtypes: tuple[np.dtype[Any], ...]) -> WeightGradient:
+def plan_weight(forward: Problem, weight_shape: tuple[int, ...], dtypes: tuple[np.dtype[Any], ...]) -> WeightGradient:
     """Return the plan of a weight gradient, for images and output gradients of these dtypes."""
     outputs = math.prod(forward.batch_shape) * math.prod(forward.output_size)  # products of a sum
     dtype, accumulator = _check.result_types(dtypes, outputs)
@@ -134,11 +135,11 @@ def plan_weight(forward: Problem, dtypes: tuple[np.dtype[Any], ...]) -> WeightGr
         layout = algorithm.choose(forward, layouts[0].cost if layouts else math.inf)
         if layout is not None:
             layouts = (layout,) if layout.any_values else (layout, *layouts)
-    return WeightGradient(forward, layouts, _check.may_overflow(dtypes, outputs, accumulator))
+    return WeightGradient(weight_shape, forward, layouts, _check.may_overflow(dtypes, outputs, accumulator))
 
 
 def run_weight(gradient: WeightGradient, input: Array, output_gradient: Array, threads: int) -> Array:
-    """Return the gradient of the weight, (K, C / groups, kd, kh, kw), from some images at a time."""
+    """Return the gradient of the weight, from some images at a time."""
     forward = gradient.forward
     images, maps = input.reshape(forward.images_shape), output_gradient.reshape(forward.maps_shape)
     if gradient.integers_may_overflow:
@@ -157,7 +158,7 @@ def run_weight(gradient: WeightGradient, input: Array, output_gradient: Array, t
         total = total[:, :, ::-1, ::-1, ::-1]
     result = np.empty(total.shape, forward.dtype)
     _blocks.cast(total, result)
-    return result
+    return result.reshape(gradient.shape)
 
 
 def _sum(layouts: tuple[GradientLayout, ...], images: Array, maps: Array, threads: int) -> Array:

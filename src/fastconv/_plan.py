@@ -71,7 +71,7 @@ def make(given: Problem, dtypes: tuple[np.dtype[Any], ...], reuse: bool) -> Plan
     if exchanged:  # with weights that are not finite, zeros of the padding would give NaN where there are no products
         layouts = (*layouts, transposed.Phases(given))
     best, call = layouts[0], None
-    packing = tuple(layout.packing for layout in layouts)
+    packing: tuple[object, ...] = (exchanged, *(layout.packing for layout in layouts))
     no_conversions = all(dtype == problem.accumulator for dtype in (problem.dtype, dtypes[0], *dtypes[2:]))
     if best.call_layout is not None and no_conversions and fold is None and problem.products and best.whole_images:
         output, keep_gil = (problem.output_shape, problem.dtype), problem.products <= KEEP_GIL_BELOW

@@ -5,27 +5,25 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise, product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastconv import _check, _lengths, _plan, _weights, config
-from fastconv._cache import Cache
+from fastconv import _activations, _check, _gradient, _lengths, _plan, config
+from fastconv._bank import Bank, Gradients, conjugate
 from fastconv._check import Padding, PerAxis
 from fastconv._problem import Array
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from fastconv.transpose import TransposedFilterBank
+
 __all__ = ["FilterBank", "Sequential"]
 
-PLAN_CACHE_BYTES = 2**21  # bytes of plans of each bank
-WEIGHT_CACHE_BYTES = 2**25  # bytes of packed weights of each bank; a single packing may take more
-DEFAULTS = _check.Options()._asdict()
 
-
-class FilterBank:
+class FilterBank(Bank):
     """A bank of filters: called on images, it returns one feature map per filter, stacked.
 
     Parameters
@@ -70,7 +68,7 @@ class FilterBank:
     (18, (3, 3))
     """
 
-    __hash__ = None  # type: ignore[assignment]  # equal by value, like arrays
+    DEFAULTS: ClassVar = _check.Options()._asdict()
 
     def __init__(
         self,
@@ -87,27 +85,17 @@ class FilterBank:
         algorithm: str = "auto",
         precision: str = "default",
     ) -> None:
-        filters = _check.as_array("weight", weight)
-        offset = None if bias is None else _check.as_array("bias", bias)
-        self._axes = filters.ndim - 2
-        if self._axes not in (1, 2, 3):
-            raise ValueError(
-                "weight must be a bank for signals (K, C/groups, kw), images (K, C/groups, kh, kw) "
-                f"or volumes (K, C/groups, kd, kh, kw); got shape {filters.shape}"
-            )
-        dtypes = [filters.dtype] if offset is None else [filters.dtype, offset.dtype]
-        _check.check_weight(self._axes, filters.shape, dtypes)
-        with _weights.naming_weight(filters.shape):
-            self._weight, self._bias = _read_only_copy(filters), None if offset is None else _read_only_copy(offset)
-        self._plans = Cache(PLAN_CACHE_BYTES)  # plans with packed weights, by shape and dtype of the image
-        self._packed = Cache(WEIGHT_CACHE_BYTES)  # packed weights, by the plan's packing
+        super().__init__(
+            "signals (K, C/groups, kw), images (K, C/groups, kh, kw) or volumes (K, C/groups, kd, kh, kw)", weight, bias
+        )
         options = (stride, padding, dilation, groups, padding_mode, flip, activation, algorithm, precision)
         self._checked = _check.options(self._axes, options)
-        self._options = dict(zip(DEFAULTS, map(_check.hashable, options), strict=True))  # as given
+        self._options = dict(zip(self.DEFAULTS, map(_check.hashable, options), strict=True))  # as given
         dilations = self._checked.dilation
         self._receptive_field = tuple(
             (taps - 1) * step + 1 for taps, step in zip(self._weight.shape[2:], dilations, strict=True)
         )
+        self._linear: FilterBank | None = None  # the same bank without activation, once a gradient has needed it
         self._in_channels = int(self._weight.shape[1] * self._checked.groups)
         self._check_that_some_image_fits()
 
@@ -183,16 +171,6 @@ class FilterBank:
         return _plan.run(plan, array, self._weight, self._bias, out, config.num_threads(threads), packed)
 
     @property
-    def weight(self) -> Array:
-        """The filters, (K, C/groups, kh, kw)."""
-        return self._weight
-
-    @property
-    def bias(self) -> Array | None:
-        """The biases, (K,), or None."""
-        return self._bias
-
-    @property
     def in_channels(self) -> int:
         """Channels that the bank expects."""
         return self._in_channels
@@ -203,14 +181,101 @@ class FilterBank:
         return int(self._weight.shape[0])
 
     @property
-    def num_parameters(self) -> int:
-        """Weights and biases, counted."""
-        return int(self._weight.size) + (0 if self._bias is None else int(self._bias.size))
-
-    @property
     def receptive_field(self) -> tuple[int, ...]:
         """Pixels of the input that one output depends on, per axis."""
         return self._receptive_field
+
+    def backward(
+        self, image: ArrayLike, grad_output: ArrayLike, *, maps: ArrayLike | None = None, threads: int | None = None
+    ) -> Gradients:
+        """Return the gradients of a loss by image, weight and bias, given that by the feature maps of the image.
+
+        Parameters
+        ----------
+        image : array_like, shape (..., C, H, W)
+            What the bank was called on.
+        grad_output : array_like, shape (..., K, H', W')
+            Gradient of the loss by the feature maps.
+        maps : array_like, shape (..., K, H', W'), optional
+            The feature maps that the call returned: with them, the derivative of most activations need not compute
+            them again (of all but "silu" and "hardswish", which need the sums before the activation).
+        threads : int, optional
+            The most threads to use; the result does not depend on it.
+
+        Returns
+        -------
+        Gradients
+            The named tuple (input, weight, bias); bias is None if the bank has none.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If shapes or dtypes do not fit together.
+
+        Notes
+        -----
+        The derivative of the activation, then `grad.conv2d_input`, `grad.conv2d_weight` and `grad.conv2d_bias`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastconv as fc
+        >>> bank = fc.FilterBank(np.ones((4, 3, 3, 3)), np.zeros(4), padding=1, activation="relu")
+        >>> image = np.ones((3, 8, 8))
+        >>> gradients = bank.backward(image, np.ones((4, 8, 8)))
+        >>> gradients.input.shape, gradients.weight.shape, gradients.bias
+        ((3, 8, 8), (4, 3, 3, 3), array([64., 64., 64., 64.]))
+        """
+        array, grad = _check.as_array("image", image), _check.as_array("grad_output", grad_output)
+        shape, activation = self.output_shape(array.shape), self._checked.activation
+        known = None if maps is None else _check.as_array("maps", maps)
+        for name, given in (("grad_output", grad), ("maps", known)):
+            if given is not None and given.shape != shape:
+                raise ValueError(f"{name} must have the shape of the output, {shape}; got {given.shape}")
+        if activation not in _activations.FROM_MAPS:
+            known = self._without_activation()(array, threads=threads)
+        elif activation is not None and known is None:
+            known = self(array, threads=threads)
+        if known is not None:
+            grad = _activations.gradient(activation, known, grad)
+        count = config.num_threads(threads)
+        key = ("backward", array.shape, array.dtype, grad.dtype)
+        plans = self._plans.get(key)
+        if plans is None:
+            plans = self._plan_backward(array.shape, (array.dtype, grad.dtype))
+            self._plans.put(key, plans, sum(plan.nbytes for plan in plans[::2]))
+        input_plan, packed, weight_plan = plans
+        return Gradients(
+            _gradient.run_input(input_plan, self._conjugate_weight, grad, count, packed),
+            _gradient.run_weight(weight_plan, conjugate(array), grad, count),
+            None if self._bias is None else _gradient.run_bias(grad, self._axes),
+        )
+
+    def adjoint(self) -> TransposedFilterBank:
+        """Return the adjoint of the bank without bias and activation, a bank that maps feature maps to images.
+
+        For all images x and maps y, ``np.vdot(bank(x), y) == np.vdot(x, bank.adjoint()(y))`` up to rounding, if the
+        bank has neither bias nor activation. With a stride, several sizes of images have maps of one size: pass
+        ``output_size=`` to choose other than the smallest.
+
+        Returns
+        -------
+        TransposedFilterBank
+            With the same options; the weight is conjugated if it is complex.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastconv as fc
+        >>> blur = fc.FilterBank(fc.filters.gaussian(5)[None, None], padding=2, padding_mode="reflect")
+        >>> x, y = np.random.default_rng(0).random((2, 1, 9, 9))
+        >>> bool(np.isclose(np.vdot(blur(x), y), np.vdot(x, blur.adjoint()(y))))
+        True
+        """
+        from fastconv.transpose import TransposedFilterBank
+
+        names = ("stride", "padding", "groups", "dilation", "padding_mode", "flip", "precision")
+        return TransposedFilterBank(self._conjugate_weight, **{name: self._options[name] for name in names})
 
     @property
     def stride(self) -> tuple[int, ...]:
@@ -237,23 +302,6 @@ class FilterBank:
         from fastconv import plot
 
         return plot.filter_bank(self._weight[:, :, np.newaxis] if self._axes == 1 else self._weight, **options)
-
-    def __repr__(self) -> str:
-        size = "x".join(map(str, self._weight.shape[2:]))
-        changed = [f"{name}={value!r}" for name, value in self._options.items() if value != DEFAULTS[name]]
-        parts = [f"{self.in_channels} -> {self.out_channels}", f"kernel {size}", *changed]
-        return f"FilterBank({', '.join(parts if self._bias is None else [*parts, 'bias'])})"
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, FilterBank):
-            return NotImplemented
-        return self._checked == other._checked and all(
-            mine is theirs or (mine is not None and theirs is not None and _equal_arrays(mine, theirs))
-            for mine, theirs in ((self._weight, other._weight), (self._bias, other._bias))
-        )
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (self._weight, self._bias, self._options)
 
     def _check_that_some_image_fits(self) -> None:
         """Raise what planning raises if these filters and options fit no image."""
@@ -288,15 +336,28 @@ class FilterBank:
             self._plans.replace(key, (adapted, cached[1]))
             return adapted, cached[1]
         plan = self._plan_for(shape, key[1])
-        packed = self._packed.get(plan.packing)
-        if packed is None:
-            packed = _plan.prepare(plan, self._weight)
-            size = _weights.nbytes(packed)
-            if self._packed.nbytes + size > WEIGHT_CACHE_BYTES:
-                self._plans.clear()  # they refer to packed weights that are about to be dropped
-            self._packed.put(plan.packing, packed, size)
+        packed = self._pack(plan, self._weight)
         self._plans.put(key, (plan, packed), plan.nbytes)
         return plan, packed
+
+    def _plan_backward(
+        self, shape: tuple[int, ...], dtypes: tuple[np.dtype[Any], ...]
+    ) -> tuple[_gradient.InputGradient, tuple[_plan.Packed, ...], _gradient.WeightGradient]:
+        """Return the plans of the gradients for an image of this shape, and the weights packed for that of the input.
+
+        dtypes: of the image and of the gradient by the feature maps.
+        """
+        linear = self._checked._replace(activation=None)
+        _check.check_arrays(self._axes, shape, self._weight.shape, dtypes)
+        forward = _check.problem(self._axes, shape, self._weight.shape, None, dtypes, linear)
+        input_plan = _gradient.plan_input(forward, shape, (dtypes[1], self._weight.dtype), reuse=True)
+        packed = tuple(self._pack(plan, self._conjugate_weight) for plan in input_plan.plans)
+        return input_plan, packed, _gradient.plan_weight(forward, self._weight.shape, dtypes)
+
+    def _without_activation(self) -> FilterBank:
+        if self._linear is None:
+            self._linear = FilterBank(self._weight, self._bias, **{**self._options, "activation": None})
+        return self._linear
 
     def _plan_for(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> _plan.Plan:
         arrays = (self._weight,) if self._bias is None else (self._weight, self._bias)
@@ -368,6 +429,46 @@ class Sequential:
             maps = bank(maps, threads=threads)
         return _check.as_array("image", maps)
 
+    def backward(
+        self, image: ArrayLike, grad_output: ArrayLike, *, threads: int | None = None
+    ) -> tuple[Gradients | tuple[Any, ...], ...]:
+        """Return the gradients of a loss for every bank, given that by the feature maps of the last one.
+
+        The feature maps between the banks are computed again.
+
+        Parameters
+        ----------
+        image : array_like, shape (..., C, H, W)
+            What the banks were called on.
+        grad_output : array_like, shape (..., K, H', W')
+            Gradient of the loss by the feature maps of the last bank.
+        threads : int, optional
+            The most threads to use; the result does not depend on it.
+
+        Returns
+        -------
+        tuple
+            One `Gradients` (input, weight, bias) for each bank, in their order; a tuple of them for a `Sequential`
+            among the banks. The gradient by the image is the input of the first one.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastconv as fc
+        >>> stack = fc.Sequential(fc.FilterBank(np.ones((4, 1, 3, 3))), fc.FilterBank(np.ones((2, 4, 3, 3))))
+        >>> [gradients.weight.shape for gradients in stack.backward(np.ones((1, 9, 9)), np.ones((2, 5, 5)))]
+        [(4, 1, 3, 3), (2, 4, 3, 3)]
+        """
+        images: list[ArrayLike] = [image]
+        for bank in self._banks[:-1]:
+            images.append(bank(images[-1], threads=threads))
+        grad, gradients = grad_output, []
+        for bank, maps in zip(reversed(self._banks), reversed(images), strict=True):
+            one = bank.backward(maps, grad, threads=threads)
+            gradients.append(one)
+            grad = _input_gradient(one)
+        return tuple(reversed(gradients))
+
     @property
     def in_channels(self) -> int:
         """Channels that the first bank expects."""
@@ -421,16 +522,6 @@ class Sequential:
         return f"Sequential({', '.join(map(repr, self._banks))})"
 
 
-def _equal_arrays(one: Array, other: Array) -> bool:
-    return one.dtype == other.dtype and np.array_equal(one, other, equal_nan=one.dtype.kind not in "biu")
-
-
-def _read_only_copy(array: Array) -> Array:
-    dtype = array.dtype.newbyteorder("=")
-    copy = _weights.copy(array, dtype) if array.ndim else np.array(array, dtype)
-    copy.flags.writeable = False
-    return copy.view()  # a view of a read-only array cannot be made writeable
-
-
-def _rebuild(weight: Array, bias: Array | None, options: dict[str, Any]) -> FilterBank:
-    return FilterBank(weight, bias, **options)
+def _input_gradient(gradients: Gradients | tuple[Any, ...]) -> Array:
+    """Return the gradient by the image, of a bank or of banks in a row."""
+    return gradients.input if isinstance(gradients, Gradients) else _input_gradient(gradients[0])

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastconv import _check, _check_transposed, _gradient, _plan, _weights, config
+from fastconv._bank import conjugate
 from fastconv._cache import Cache
 from fastconv._check import Padding, PerAxis
 from fastconv._check_transposed import TransposedOptions
@@ -876,7 +877,7 @@ def _input(
         _check_maps(maps, forward)
         plan = _gradient.plan_input(forward, shape, (maps.dtype, filters.dtype), reuse=False)
         _plans.put(key, plan, plan.nbytes)
-    return _gradient.run_input(plan, _conjugate(filters), maps, config.num_threads(threads))
+    return _gradient.run_input(plan, conjugate(filters), maps, config.num_threads(threads))
 
 
 def _weight(
@@ -895,9 +896,9 @@ def _weight(
     if plan is None:
         forward = _forward(axes, image.shape, shape, (image.dtype, maps.dtype), options)
         _check_maps(maps, forward)
-        plan = _gradient.plan_weight(forward, (image.dtype, maps.dtype))
+        plan = _gradient.plan_weight(forward, shape, (image.dtype, maps.dtype))
         _plans.put(key, plan, plan.nbytes)
-    return _gradient.run_weight(plan, _conjugate(image), maps, config.num_threads(threads)).reshape(shape)
+    return _gradient.run_weight(plan, conjugate(image), maps, config.num_threads(threads))
 
 
 def _transposed_input(
@@ -930,7 +931,7 @@ def _transposed_input(
         with _weights.naming_weight(filters.shape):
             plan = _plan.make(forward, (maps.dtype, filters.dtype), reuse=False)
         _plans.put(key, plan, plan.nbytes)
-    return _plan.run(plan, maps, _conjugate(filters), None, None, config.num_threads(threads))
+    return _plan.run(plan, maps, conjugate(filters), None, None, config.num_threads(threads))
 
 
 def _transposed_weight(
@@ -959,9 +960,9 @@ def _transposed_weight(
     if plan is None:
         problem = _transposed(axes, image.shape, shape, (image.dtype, maps.dtype), options)
         _check_maps(maps, problem)
-        plan = _gradient.plan_weight(_check_transposed.forward(problem, image.shape), (maps.dtype, image.dtype))
+        plan = _gradient.plan_weight(_check_transposed.forward(problem, image.shape), shape, (maps.dtype, image.dtype))
         _plans.put(key, plan, plan.nbytes)
-    return _gradient.run_weight(plan, maps, _conjugate(image), config.num_threads(threads)).reshape(shape)
+    return _gradient.run_weight(plan, maps, conjugate(image), config.num_threads(threads))
 
 
 def _bias(axes: int, grad_output: ArrayLike) -> Array:
@@ -1007,7 +1008,3 @@ def _check_maps(maps: Array, problem: Problem) -> None:
     """Raise ValueError if grad_output does not have the shape of the output."""
     if maps.shape != problem.output_shape:
         raise ValueError(f"grad_output must have the shape of the output, {problem.output_shape}; got {maps.shape}")
-
-
-def _conjugate(array: Array) -> Array:
-    return array.conj() if array.dtype.kind == "c" else array

@@ -1,20 +1,23 @@
-"""conv_transpose1d, conv_transpose2d, conv_transpose3d: the adjoint of a convolution, for up-sampling.
+"""conv_transpose1d, conv_transpose2d, conv_transpose3d, TransposedFilterBank: the adjoint of a convolution, for up-sampling.
 
 A call goes on to _plan.py, as those of conv.py do; algorithms/transposed.py says how the stride is dealt with.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
+import numpy as np
 from numpy.typing import ArrayLike
 
-from fastconv import _check, _check_transposed, _plan, _weights, config
+from fastconv import _check, _check_transposed, _gradient, _plan, _weights, config
+from fastconv._bank import Bank
 from fastconv._cache import Cache
 from fastconv._check import Padding, PerAxis
-from fastconv._problem import Array
+from fastconv._problem import Array, Transposed
 
-__all__ = ["conv_transpose1d", "conv_transpose2d", "conv_transpose3d"]
+__all__ = ["TransposedFilterBank", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"]
 
 PLAN_CACHE_BYTES = 2**22
 _plans = Cache(PLAN_CACHE_BYTES)  # by shapes, dtypes and options
@@ -252,3 +255,163 @@ def _convolve(
             plan = _plan.make(problem, dtypes, reuse=False)
         _plans.put(key, plan, plan.nbytes)
     return _plan.run(plan, image, filters, offset, out, config.num_threads(threads))
+
+
+class TransposedFilterBank(Bank):
+    """A bank of filters for transposed convolution: it packs its weights once, and is called on images.
+
+    Parameters
+    ----------
+    weight : array_like, shape (C, K/groups, kh, kw)
+        Rank 3 makes a bank for signals, rank 5 one for volumes. The bank keeps a copy.
+    bias : array_like, shape (K,), optional
+        Added to each feature map.
+    stride, padding, output_padding, groups, dilation, flip, activation, algorithm, precision
+        As for `conv_transpose2d`.
+    padding_mode : {"zeros", "reflect", "replicate", "circular", "symmetric"}
+        That of the convolution whose adjoint the bank is: what would be cut off is added to the pixels that its padding
+        repeats. Other than zeros only without bias and activation.
+
+    Attributes
+    ----------
+    weight, bias : ndarray
+        Read-only views.
+    in_channels, out_channels : int
+        C and K.
+    num_parameters : int
+        Weights and biases.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As for `conv_transpose2d`.
+
+    Notes
+    -----
+    The formula is that of `conv_transpose2d`. `FilterBank.adjoint` makes one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastconv as fc
+    >>> up = fc.TransposedFilterBank(np.ones((16, 8, 4, 4)), stride=2, padding=1, activation="relu")
+    >>> up
+    TransposedFilterBank(16 -> 8, kernel 4x4, stride=2, padding=1, activation='relu')
+    >>> up(np.ones((16, 14, 14))).shape
+    (8, 28, 28)
+    """
+
+    DEFAULTS: ClassVar = {**_check_transposed.TransposedOptions()._asdict(), "padding_mode": "zeros"}
+
+    def __init__(
+        self,
+        weight: ArrayLike,
+        bias: ArrayLike | None = None,
+        *,
+        stride: PerAxis = 1,
+        padding: Padding = 0,
+        output_padding: PerAxis = 0,
+        groups: int = 1,
+        dilation: PerAxis = 1,
+        padding_mode: str = "zeros",
+        flip: bool = False,
+        activation: str | None = None,
+        algorithm: str = "auto",
+        precision: str = "default",
+    ) -> None:
+        super().__init__(
+            "signals (C, K/groups, kw), images (C, K/groups, kh, kw) or volumes (C, K/groups, kd, kh, kw)", weight, bias
+        )
+        options = (stride, padding, output_padding, groups, dilation, None, flip, activation, algorithm, precision)
+        self._checked = _check_transposed.options(self._axes, options)
+        self._padding_mode = _check.padding_mode_name(padding_mode)
+        if self._padding_mode != "zeros" and (self._bias is not None or activation is not None):
+            raise ValueError(f"padding_mode must be 'zeros' with bias or activation; got {padding_mode!r}")
+        names = _check_transposed.TransposedOptions._fields
+        self._options = dict(zip(names, map(_check.hashable, options), strict=True)) | {"padding_mode": padding_mode}
+        del self._options["output_size"]
+        if self._weight.shape[0] % self._checked.groups:
+            raise ValueError(
+                f"groups must divide the {self._weight.shape[0]} channels of weight {self._weight.shape}; got {groups}"
+            )
+
+    def __call__(
+        self,
+        image: ArrayLike,
+        *,
+        output_size: PerAxis | None = None,
+        out: Array | None = None,
+        threads: int | None = None,
+    ) -> Array:
+        """Return the feature maps ``(..., K, H', W')`` of an image ``(..., C, H, W)``; see `conv_transpose2d`.
+
+        `output_size` chooses their height and width, where the stride allows several, instead of output_padding.
+        """
+        array = _check.as_array("input", image)
+        gradient, packed = self._prepare(array.shape, array.dtype, output_size)
+        if not gradient.borders:
+            count = config.num_threads(threads)
+            return _plan.run(gradient.plan, array, self._weight, self._bias, out, count, packed[0])
+        if out is not None:
+            _check.check_out(out, gradient.plan.problem._replace(output_shape=gradient.shape))
+        result = _gradient.run_input(gradient, self._weight, array, config.num_threads(threads), packed)
+        if out is None:
+            return result
+        out[...] = result
+        return out
+
+    @property
+    def in_channels(self) -> int:
+        """Channels that the bank expects."""
+        return int(self._weight.shape[0])
+
+    @property
+    def out_channels(self) -> int:
+        """Feature maps that the bank returns."""
+        return int(self._weight.shape[1] * self._checked.groups)
+
+    def output_shape(self, shape: Sequence[int], output_size: PerAxis | None = None) -> tuple[int, ...]:
+        """Return the shape of the feature maps for an input of this shape.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastconv as fc
+        >>> fc.TransposedFilterBank(np.ones((8, 3, 2, 2)), stride=2).output_shape((16, 8, 7, 7))
+        (16, 3, 14, 14)
+        """
+        problem, _ = self._problem(_check.shape_of("shape", shape), np.dtype(np.float32), output_size)
+        return problem.output_shape
+
+    def _problem(
+        self, shape: tuple[int, ...], dtype: np.dtype[Any], output_size: PerAxis | None
+    ) -> tuple[Transposed, tuple[np.dtype[Any], ...]]:
+        """Return the problem of an input of this shape, and the dtypes of all arrays."""
+        arrays = (self._weight,) if self._bias is None else (self._weight, self._bias)
+        bias_shape = None if self._bias is None else self._bias.shape
+        dtypes = (dtype, *(array.dtype for array in arrays))
+        _check.check_arrays(self._axes, shape, self._weight.shape, dtypes)
+        checked = self._checked
+        if output_size is not None:
+            options = {**checked._asdict(), "output_padding": 0, "output_size": output_size}
+            checked = _check_transposed.options(self._axes, tuple(options.values()))
+        problem = _check_transposed.problem(self._axes, shape, self._weight.shape, bias_shape, dtypes, checked)
+        return problem, dtypes
+
+    def _prepare(
+        self, shape: tuple[int, ...], dtype: np.dtype[Any], output_size: PerAxis | None
+    ) -> tuple[_gradient.InputGradient, tuple[_plan.Packed, ...]]:
+        """Return how to compute the feature maps of images of this shape, and the packed weights."""
+        size = _check.hashable(output_size)
+        key = (shape, dtype, size, _check.types(size))
+        prepared: tuple[_gradient.InputGradient, tuple[_plan.Packed, ...]] | None = self._plans.get(key)
+        if prepared is None:
+            problem, dtypes = self._problem(shape, dtype, output_size)
+            if self._padding_mode == "zeros":
+                plan = _gradient.InputGradient(problem.output_shape, _plan.make(problem, dtypes, reuse=True), ())
+            else:
+                forward = _check_transposed.forward(problem, shape)._replace(padding_mode=self._padding_mode)
+                plan = _gradient.plan_input(forward, problem.output_shape, dtypes, reuse=True)
+            prepared = plan, tuple(self._pack(part, self._weight) for part in plan.plans)
+            self._plans.put(key, prepared, plan.nbytes)
+        return prepared

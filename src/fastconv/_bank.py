@@ -1,0 +1,137 @@
+"""What FilterBank and TransposedFilterBank share: a bank's own copy of its weights, its options, and what it has packed."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fastconv import _check, _plan, _weights
+from fastconv._cache import Cache
+from fastconv._problem import Array
+
+PLAN_CACHE_BYTES = 2**21  # bytes of plans of each bank
+WEIGHT_CACHE_BYTES = 2**25  # bytes of packed weights of each bank; a single packing may take more
+
+
+class Gradients(NamedTuple):
+    """Gradients of a loss by what a bank computed with: its input, its weight and, if it has one, its bias.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastconv as fc
+    >>> bank = fc.FilterBank(np.ones((1, 1, 3)))
+    >>> gradients = bank.backward(np.arange(5.0), np.ones((1, 3)))
+    >>> gradients.weight  # a step of gradient descent is weight - rate * gradients.weight
+    array([[[3., 6., 9.]]])
+    """
+
+    input: Array
+    weight: Array
+    bias: Array | None
+
+
+class Bank:
+    """Filters with their options; packed weights are kept from call to call."""
+
+    DEFAULTS: ClassVar[dict[str, Any]]  # of the options
+
+    __hash__ = None  # type: ignore[assignment]  # equal by value, like arrays
+
+    _checked: Any  # the options, checked and normalised
+
+    def __init__(self, forms: str, weight: ArrayLike, bias: ArrayLike | None) -> None:
+        """`forms`: the shapes that weight may have, in words."""
+        filters = _check.as_array("weight", weight)
+        offset = None if bias is None else _check.as_array("bias", bias)
+        self._axes = filters.ndim - 2
+        if self._axes not in (1, 2, 3):
+            raise ValueError(f"weight must be a bank for {forms}; got shape {filters.shape}")
+        dtypes = [filters.dtype] if offset is None else [filters.dtype, offset.dtype]
+        _check.check_weight(self._axes, filters.shape, dtypes)
+        with _weights.naming_weight(filters.shape):
+            self._weight, self._bias = read_only_copy(filters), None if offset is None else read_only_copy(offset)
+        self._plans = Cache(PLAN_CACHE_BYTES)  # plans with packed weights, by shape and dtype of the image
+        self._packed = Cache(WEIGHT_CACHE_BYTES)  # packed weights, by the plan's packing
+        self._options: dict[str, Any] = {}  # as given
+
+    @property
+    def weight(self) -> Array:
+        """The filters, a read-only view."""
+        return self._weight
+
+    @property
+    def bias(self) -> Array | None:
+        """The biases, (K,), or None."""
+        return self._bias
+
+    @property
+    def num_parameters(self) -> int:
+        """Weights and biases, counted."""
+        return int(self._weight.size) + (0 if self._bias is None else int(self._bias.size))
+
+    @property
+    def in_channels(self) -> int:
+        """Channels that the bank expects."""
+        raise NotImplementedError
+
+    @property
+    def out_channels(self) -> int:
+        """Feature maps that the bank returns."""
+        raise NotImplementedError
+
+    def _pack(self, plan: _plan.Plan, weight: Array) -> _plan.Packed:
+        """Return the weight, or its conjugate, packed for a plan, from the cache if they are there."""
+        packed: _plan.Packed | None = self._packed.get(plan.packing)
+        if packed is None:
+            packed = _plan.prepare(plan, weight)
+            size = _weights.nbytes(packed)
+            if self._packed.nbytes + size > WEIGHT_CACHE_BYTES:
+                self._plans.clear()  # they refer to packed weights that are about to be dropped
+            self._packed.put(plan.packing, packed, size)
+        return packed
+
+    @property
+    def _conjugate_weight(self) -> Array:
+        """The weight of the adjoint and of gradients."""
+        return conjugate(self._weight)
+
+    def __repr__(self) -> str:
+        size = "x".join(map(str, self._weight.shape[2:]))
+        changed = [f"{name}={value!r}" for name, value in self._options.items() if value != self.DEFAULTS[name]]
+        parts = [f"{self.in_channels} -> {self.out_channels}", f"kernel {size}", *changed]
+        return f"{type(self).__name__}({', '.join(parts if self._bias is None else [*parts, 'bias'])})"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, type(self)):
+            return NotImplemented
+        return bool(self._checked == other._checked) and all(
+            mine is theirs or (mine is not None and theirs is not None and _equal_arrays(mine, theirs))
+            for mine, theirs in ((self._weight, other._weight), (self._bias, other._bias))
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self._weight, self._bias, self._options)
+
+
+def conjugate(array: Array) -> Array:
+    """Return the complex conjugate: the array itself unless it is complex."""
+    return array.conj() if array.dtype.kind == "c" else array
+
+
+def _equal_arrays(one: Array, other: Array) -> bool:
+    return one.dtype == other.dtype and np.array_equal(one, other, equal_nan=one.dtype.kind not in "biu")
+
+
+def read_only_copy(array: Array) -> Array:
+    """Return a contiguous copy in native byte order that cannot be written to."""
+    dtype = array.dtype.newbyteorder("=")
+    copy = _weights.copy(array, dtype) if array.ndim else np.array(array, dtype)
+    copy.flags.writeable = False
+    return copy.view()  # a view of a read-only array cannot be made writeable
+
+
+def _rebuild(kind: type[Any], weight: Array, bias: Array | None, options: dict[str, Any]) -> Any:
+    return kind(weight, bias, **options)
