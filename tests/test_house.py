@@ -54,13 +54,13 @@ MAY_IMPORT = {
     "_gradient": "_blocks _check _check_transposed _core _plan _problem algorithms algorithms.weight_exchanged",
     "_lengths": "_check _fold _plan _problem _weights",
     "_explain": "_blocks _check _lengths _plan _problem algorithms",
-    "_bank": "_cache _check _plan _problem _weights",
+    "_bank": "_activations _cache _check _plan _problem _weights",
     # floor 5: what users call
     "config": f"_check _core _threads {PACKAGE}",
     "conv": "_cache _check _lengths _plan _problem config",
     "transpose": "_bank _cache _check _check_transposed _gradient _plan _problem _weights config",
     "grad": "_bank _cache _check _check_transposed _gradient _plan _problem _weights config",
-    "bank": "_activations _bank _check _gradient _lengths _plan _problem config plot transpose",
+    "bank": "_bank _check _gradient _lengths _plan _problem config plot transpose",
     PACKAGE: "_check config conv",
     "__main__": PACKAGE,
 }

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from fractions import Fraction
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastconv import _check, _plan, _weights
+from fastconv import _activations, _check, _plan, _weights
 from fastconv._cache import Cache
 from fastconv._problem import Array
 
@@ -56,6 +58,7 @@ class Bank:
         self._plans = Cache(PLAN_CACHE_BYTES)  # plans with packed weights, by shape and dtype of the image
         self._packed = Cache(WEIGHT_CACHE_BYTES)  # packed weights, by the plan's packing
         self._options: dict[str, Any] = {}  # as given
+        self._linear: Any = None  # the same bank without activation, once a gradient has needed it
 
     @property
     def weight(self) -> Array:
@@ -82,6 +85,35 @@ class Bank:
         """Feature maps that the bank returns."""
         raise NotImplementedError
 
+    def __call__(self, image: ArrayLike, *, threads: int | None = None) -> Array:
+        """Return the feature maps of an image."""
+        raise NotImplementedError
+
+    def output_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
+        """Return the shape of the feature maps for an input of this shape."""
+        raise NotImplementedError
+
+    def _before_activation(
+        self, image: ArrayLike, grad_output: ArrayLike, maps: ArrayLike | None, threads: int | None
+    ) -> tuple[Array, Array]:
+        """Return the image and the gradient by the sums before the activation, given that by its values."""
+        array, grad = _check.as_array("image", image), _check.as_array("grad_output", grad_output)
+        shape, activation = self.output_shape(array.shape), self._checked.activation
+        values = None if maps is None else _check.as_array("maps", maps)
+        for name, given in (("grad_output", grad), ("maps", values)):
+            if given is not None and given.shape != shape:
+                raise ValueError(f"{name} must have the shape of the output, {shape}; got {given.shape}")
+        if activation is None:
+            return array, grad
+        if activation not in _activations.FROM_MAPS:
+            if self._linear is None:
+                kind: Any = type(self)
+                self._linear = kind(self._weight, self._bias, **{**self._options, "activation": None})
+            values = self._linear(array, threads=threads)
+        elif values is None:
+            values = self(array, threads=threads)
+        return array, _activations.gradient(activation, values, grad)
+
     def _pack(self, plan: _plan.Plan, weight: Array) -> _plan.Packed:
         """Return the weight, or its conjugate, packed for a plan, from the cache if they are there."""
         packed: _plan.Packed | None = self._packed.get(plan.packing)
@@ -92,6 +124,16 @@ class Bank:
                 self._plans.clear()  # they refer to packed weights that are about to be dropped
             self._packed.put(plan.packing, packed, size)
         return packed
+
+    @property
+    def receptive_field(self) -> tuple[int, ...]:
+        """Pixels of the input that one output depends on, per axis."""
+        raise NotImplementedError
+
+    @property
+    def _step(self) -> tuple[Fraction, ...]:
+        """Pixels of the input from one output to the next, per axis: fractions where the bank up-samples."""
+        raise NotImplementedError
 
     @property
     def _conjugate_weight(self) -> Array:

@@ -85,7 +85,6 @@ def problem(
     pads, output_size = _placement(size, kernel, input_shape, checked)
     maps = (filters,) if is_bank else ()
     output_shape = (*batch_shape, *maps, *output_size)
-    strides = tuple(1 if n == 1 else step for n, step in zip(size, checked.stride, strict=True))  # or unused
     dilations = tuple(1 if taps == 1 else step for taps, step in zip(kernel, checked.dilation, strict=True))
     made = Transposed(
         output_shape=output_shape,
@@ -96,7 +95,7 @@ def problem(
         size=_check.triple(size),
         kernel=_check.triple(kernel),
         output_size=_check.triple(output_size),
-        stride=_check.triple(strides),
+        stride=_check.triple(checked.stride),
         dilation=_check.triple(dilations),
         pad=_check.triple(pads, fill=0),
         padding_mode="zeros",
@@ -107,6 +106,7 @@ def problem(
         dtype=dtypes[0],
         accumulator=dtypes[0],
     )
+    made = _spread(made)
     dtype, accumulator = _check.result_types(dtypes, made.taps)
     _check.check_activation(checked.activation, dtype)
     largest = max(math.prod(n for n in shape if n) for shape in (output_shape, input_shape)) * accumulator.itemsize
@@ -131,7 +131,17 @@ def adjoint(forward: Problem, output_shape: tuple[int, ...]) -> Transposed:
         "padding_mode": "zeros",
         "activation": None,
     }
-    return Transposed(**fields)
+    return _spread(Transposed(**fields))
+
+
+def _spread(problem: Transposed) -> Transposed:
+    """Return the same problem with the kernel's extent as stride where the input has one pixel, and its stride no meaning.
+
+    Every output then has at most one tap, and there is no padding to multiply.
+    """
+    axes = zip(problem.size, problem.stride, problem.kernel, problem.dilation, strict=True)
+    z, y, x = ((taps - 1) * spread + 1 if n == 1 else step for n, step, taps, spread in axes)
+    return problem._replace(stride=(z, y, x))
 
 
 def forward(problem: Problem, input_shape: tuple[int, ...]) -> Problem:
@@ -142,6 +152,7 @@ def forward(problem: Problem, input_shape: tuple[int, ...]) -> Problem:
         "filters": problem.channels,
         "size": problem.output_size,
         "output_size": problem.size,
+        "stride": tuple(1 if n == 1 else step for n, step in zip(problem.size, problem.stride, strict=True)),
         "activation": None,
     }
     return Problem(**fields)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from fractions import Fraction
 from itertools import pairwise, product
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Union
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastconv import _activations, _check, _gradient, _lengths, _plan, config
+from fastconv import _check, _gradient, _lengths, _plan, config
 from fastconv._bank import Bank, Gradients, conjugate
 from fastconv._check import Padding, PerAxis
 from fastconv._problem import Array
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from fastconv.transpose import TransposedFilterBank
 
 __all__ = ["FilterBank", "Sequential"]
+
+AnyBank = Union["FilterBank", "TransposedFilterBank", "Sequential"]
 
 
 class FilterBank(Bank):
@@ -95,7 +98,6 @@ class FilterBank(Bank):
         self._receptive_field = tuple(
             (taps - 1) * step + 1 for taps, step in zip(self._weight.shape[2:], dilations, strict=True)
         )
-        self._linear: FilterBank | None = None  # the same bank without activation, once a gradient has needed it
         self._in_channels = int(self._weight.shape[1] * self._checked.groups)
         self._check_that_some_image_fits()
 
@@ -226,18 +228,7 @@ class FilterBank(Bank):
         >>> gradients.input.shape, gradients.weight.shape, gradients.bias
         ((3, 8, 8), (4, 3, 3, 3), array([64., 64., 64., 64.]))
         """
-        array, grad = _check.as_array("image", image), _check.as_array("grad_output", grad_output)
-        shape, activation = self.output_shape(array.shape), self._checked.activation
-        known = None if maps is None else _check.as_array("maps", maps)
-        for name, given in (("grad_output", grad), ("maps", known)):
-            if given is not None and given.shape != shape:
-                raise ValueError(f"{name} must have the shape of the output, {shape}; got {given.shape}")
-        if activation not in _activations.FROM_MAPS:
-            known = self._without_activation()(array, threads=threads)
-        elif activation is not None and known is None:
-            known = self(array, threads=threads)
-        if known is not None:
-            grad = _activations.gradient(activation, known, grad)
+        array, grad = self._before_activation(image, grad_output, maps, threads)
         count = config.num_threads(threads)
         key = ("backward", array.shape, array.dtype, grad.dtype)
         plans = self._plans.get(key)
@@ -282,6 +273,10 @@ class FilterBank(Bank):
         """Pixels of the input from one output to the next, per axis."""
         strides: tuple[int, ...] = self._checked.stride
         return strides
+
+    @property
+    def _step(self) -> tuple[Fraction, ...]:
+        return tuple(map(Fraction, self.stride))
 
     def output_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
         """Return the shape of the feature maps for an input of this shape.
@@ -354,11 +349,6 @@ class FilterBank(Bank):
         packed = tuple(self._pack(plan, self._conjugate_weight) for plan in input_plan.plans)
         return input_plan, packed, _gradient.plan_weight(forward, self._weight.shape, dtypes)
 
-    def _without_activation(self) -> FilterBank:
-        if self._linear is None:
-            self._linear = FilterBank(self._weight, self._bias, **{**self._options, "activation": None})
-        return self._linear
-
     def _plan_for(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> _plan.Plan:
         arrays = (self._weight,) if self._bias is None else (self._weight, self._bias)
         bias_shape = None if self._bias is None else self._bias.shape
@@ -372,7 +362,7 @@ class Sequential:
 
     Parameters
     ----------
-    *banks : FilterBank or Sequential
+    *banks : FilterBank, TransposedFilterBank or Sequential
         One or more; each must expect as many channels as the one before it returns.
 
     Raises
@@ -401,11 +391,11 @@ class Sequential:
 
     __hash__ = None  # type: ignore[assignment]
 
-    def __init__(self, *banks: FilterBank | Sequential) -> None:
+    def __init__(self, *banks: AnyBank) -> None:
         for position, bank in enumerate(banks):
-            if not isinstance(bank, (FilterBank, Sequential)):
+            if not isinstance(bank, (Bank, Sequential)):
                 raise TypeError(
-                    f"banks must be FilterBank or Sequential objects; got {type(bank).__name__} at position {position}"
+                    f"banks must be FilterBank, TransposedFilterBank or Sequential objects; got {type(bank).__name__} at position {position}"
                 )
         if not banks:
             raise ValueError("banks must be at least one; got none")
@@ -487,18 +477,23 @@ class Sequential:
     @property
     def receptive_field(self) -> tuple[int, ...]:
         """Pixels of the input that one output depends on, per axis."""
-        field = [1] * len(self._banks[0].receptive_field)
+        field = [Fraction(1)] * len(self._banks[0].receptive_field)
         jump = field.copy()
         for bank in self._banks:
             growth = [(length - 1) * step for length, step in zip(bank.receptive_field, jump, strict=True)]
             field = [length + more for length, more in zip(field, growth, strict=True)]
-            jump = [step * stride for step, stride in zip(jump, bank.stride, strict=True)]
-        return tuple(field)
+            jump = [one * other for one, other in zip(jump, bank._step, strict=True)]
+        return tuple(map(math.ceil, field))
 
     @property
-    def stride(self) -> tuple[int, ...]:
-        """Pixels of the input from one output to the next, per axis."""
-        return tuple(math.prod(strides) for strides in zip(*(bank.stride for bank in self._banks), strict=True))
+    def stride(self) -> tuple[int | Fraction, ...]:
+        """Pixels of the input from one output to the next, per axis; fractions where banks up-sample."""
+        return tuple(int(step) if step.denominator == 1 else step for step in self._step)
+
+    @property
+    def _step(self) -> tuple[Fraction, ...]:
+        steps = [bank._step for bank in self._banks]
+        return tuple(math.prod(along, start=Fraction(1)) for along in zip(*steps, strict=True))
 
     def output_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
         """Return the shape of the last bank's feature maps for an input of this shape."""
@@ -509,10 +504,10 @@ class Sequential:
     def __len__(self) -> int:
         return len(self._banks)
 
-    def __iter__(self) -> Iterator[FilterBank | Sequential]:
+    def __iter__(self) -> Iterator[AnyBank]:
         return iter(self._banks)
 
-    def __getitem__(self, position: int | slice) -> FilterBank | Sequential:
+    def __getitem__(self, position: int | slice) -> AnyBank:
         return Sequential(*self._banks[position]) if isinstance(position, slice) else self._banks[position]
 
     def __eq__(self, other: object) -> bool:

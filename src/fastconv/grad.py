@@ -928,6 +928,8 @@ def _transposed_input(
         problem = _transposed(axes, shape, filters.shape, (maps.dtype, filters.dtype), options)
         _check_maps(maps, problem)
         forward = _check_transposed.forward(problem, shape)
+        dtype, accumulator = _check.result_types((maps.dtype, filters.dtype), forward.taps)
+        forward = forward._replace(dtype=dtype, accumulator=accumulator)
         with _weights.naming_weight(filters.shape):
             plan = _plan.make(forward, (maps.dtype, filters.dtype), reuse=False)
         _plans.put(key, plan, plan.nbytes)

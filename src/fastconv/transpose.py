@@ -6,13 +6,14 @@ A call goes on to _plan.py, as those of conv.py do; algorithms/transposed.py say
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from fastconv import _check, _check_transposed, _gradient, _plan, _weights, config
-from fastconv._bank import Bank
+from fastconv._bank import Bank, Gradients, conjugate
 from fastconv._cache import Cache
 from fastconv._check import Padding, PerAxis
 from fastconv._problem import Array, Transposed
@@ -369,6 +370,68 @@ class TransposedFilterBank(Bank):
     def out_channels(self) -> int:
         """Feature maps that the bank returns."""
         return int(self._weight.shape[1] * self._checked.groups)
+
+    @property
+    def receptive_field(self) -> tuple[int, ...]:
+        """Pixels of the input that one output depends on, per axis, at most."""
+        axes = zip(self._weight.shape[2:], self._checked.dilation, self._checked.stride, strict=True)
+        return tuple(((taps - 1) * spread) // step + 1 for taps, spread, step in axes)
+
+    @property
+    def _step(self) -> tuple[Fraction, ...]:
+        return tuple(Fraction(1, step) for step in self._checked.stride)
+
+    def backward(
+        self, image: ArrayLike, grad_output: ArrayLike, *, maps: ArrayLike | None = None, threads: int | None = None
+    ) -> Gradients:
+        """Return the gradients of a loss by image, weight and bias, given that by the feature maps of the image.
+
+        Parameters
+        ----------
+        image : array_like, shape (..., C, H, W)
+            What the bank was called on, without output_size.
+        grad_output : array_like, shape (..., K, H', W')
+            Gradient of the loss by the feature maps.
+        maps, threads
+            As for `FilterBank.backward`.
+
+        Returns
+        -------
+        Gradients
+            The named tuple (input, weight, bias); bias is None if the bank has none.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If shapes or dtypes do not fit together.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastconv as fc
+        >>> up = fc.TransposedFilterBank(np.ones((2, 1, 2, 2)), stride=2)
+        >>> up.backward(np.ones((2, 4, 4)), np.ones((1, 8, 8))).weight.shape
+        (2, 1, 2, 2)
+        """
+        array, grad = self._before_activation(image, grad_output, maps, threads)
+        key = ("backward", array.shape, array.dtype, grad.dtype)
+        plans = self._plans.get(key)
+        if plans is None:
+            problem, _ = self._problem(array.shape, array.dtype, None)
+            forward = _check_transposed.forward(problem, array.shape)._replace(padding_mode=self._padding_mode)
+            dtypes = (grad.dtype, self._weight.dtype)
+            dtype, accumulator = _check.result_types(dtypes, forward.taps)
+            input_plan = _plan.make(forward._replace(dtype=dtype, accumulator=accumulator), dtypes, reuse=True)
+            weight_plan = _gradient.plan_weight(forward, self._weight.shape, (grad.dtype, array.dtype))
+            plans = input_plan, self._pack(input_plan, self._conjugate_weight), weight_plan
+            self._plans.put(key, plans, input_plan.nbytes + weight_plan.nbytes)
+        input_plan, packed, weight_plan = plans
+        count = config.num_threads(threads)
+        return Gradients(
+            _plan.run(input_plan, grad, self._conjugate_weight, None, None, count, packed),
+            _gradient.run_weight(weight_plan, grad, conjugate(array), count),
+            None if self._bias is None else _gradient.run_bias(grad, self._axes),
+        )
 
     def output_shape(self, shape: Sequence[int], output_size: PerAxis | None = None) -> tuple[int, ...]:
         """Return the shape of the feature maps for an input of this shape.
