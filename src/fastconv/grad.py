@@ -5,7 +5,7 @@ The functions follow ``torch.nn.grad``. _gradient.py plans and runs them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,6 @@ from fastconv import _check, _check_transposed, _gradient, _plan, _weights, conf
 from fastconv._bank import conjugate
 from fastconv._cache import Cache
 from fastconv._check import Padding, PerAxis
-from fastconv._check_transposed import TransposedOptions
 from fastconv._problem import Array, Problem
 
 __all__ = [
@@ -41,6 +40,9 @@ __all__ = [
 
 PLAN_CACHE_BYTES = 2**22
 _plans = Cache(PLAN_CACHE_BYTES)  # by shapes, dtypes and options
+
+Shape = tuple[int, ...]
+DTypes = tuple[np.dtype[Any], ...]
 
 
 def conv2d_input(
@@ -869,14 +871,7 @@ def _input(
 ) -> Array:
     shape, filters = _check.shape_of("input_shape", input_shape), _check.as_array("weight", weight)
     maps = _check.as_array("grad_output", grad_output)
-    options = tuple(map(_check.hashable, options))
-    key = ("input", axes, shape, filters.shape, filters.dtype, maps.shape, maps.dtype, options, _check.types(options))
-    plan = _plans.get(key)
-    if plan is None:
-        forward = _forward(axes, shape, filters.shape, (maps.dtype, filters.dtype), options)
-        _check_maps(maps, forward)
-        plan = _gradient.plan_input(forward, shape, (maps.dtype, filters.dtype), reuse=False)
-        _plans.put(key, plan, plan.nbytes)
+    plan = _planned(_plan_input, axes, shape, filters.shape, maps.shape, (maps.dtype, filters.dtype), options)
     return _gradient.run_input(plan, conjugate(filters), maps, config.num_threads(threads))
 
 
@@ -890,14 +885,7 @@ def _weight(
 ) -> Array:
     image, shape = _check.as_array("input", input), _check.shape_of("weight_shape", weight_shape)
     maps = _check.as_array("grad_output", grad_output)
-    options = tuple(map(_check.hashable, options))
-    key = ("weight", axes, image.shape, image.dtype, shape, maps.shape, maps.dtype, options, _check.types(options))
-    plan = _plans.get(key)
-    if plan is None:
-        forward = _forward(axes, image.shape, shape, (image.dtype, maps.dtype), options)
-        _check_maps(maps, forward)
-        plan = _gradient.plan_weight(forward, shape, (image.dtype, maps.dtype))
-        _plans.put(key, plan, plan.nbytes)
+    plan = _planned(_plan_weight, axes, image.shape, shape, maps.shape, (image.dtype, maps.dtype), options)
     return _gradient.run_weight(plan, conjugate(image), maps, config.num_threads(threads))
 
 
@@ -911,28 +899,8 @@ def _transposed_input(
 ) -> Array:
     shape, filters = _check.shape_of("input_shape", input_shape), _check.as_array("weight", weight)
     maps = _check.as_array("grad_output", grad_output)
-    options = tuple(map(_check.hashable, options))
-    key = (
-        "transposed",
-        axes,
-        shape,
-        filters.shape,
-        filters.dtype,
-        maps.shape,
-        maps.dtype,
-        options,
-        _check.types(options),
-    )
-    plan = _plans.get(key)
-    if plan is None:
-        problem = _transposed(axes, shape, filters.shape, (maps.dtype, filters.dtype), options)
-        _check_maps(maps, problem)
-        forward = _check_transposed.forward(problem, shape)
-        dtype, accumulator = _check.result_types((maps.dtype, filters.dtype), forward.taps)
-        forward = forward._replace(dtype=dtype, accumulator=accumulator)
-        with _weights.naming_weight(filters.shape):
-            plan = _plan.make(forward, (maps.dtype, filters.dtype), reuse=False)
-        _plans.put(key, plan, plan.nbytes)
+    dtypes = maps.dtype, filters.dtype
+    plan = _planned(_plan_transposed_input, axes, shape, filters.shape, maps.shape, dtypes, options)
     return _plan.run(plan, maps, conjugate(filters), None, None, config.num_threads(threads))
 
 
@@ -946,25 +914,82 @@ def _transposed_weight(
 ) -> Array:
     image, shape = _check.as_array("input", input), _check.shape_of("weight_shape", weight_shape)
     maps = _check.as_array("grad_output", grad_output)
+    dtypes = maps.dtype, image.dtype
+    plan = _planned(_plan_transposed_weight, axes, image.shape, shape, maps.shape, dtypes, options)
+    return _gradient.run_weight(plan, maps, conjugate(image), config.num_threads(threads))
+
+
+def _planned(
+    make: Callable[..., Any],
+    axes: int,
+    input_shape: tuple[int, ...],
+    weight_shape: tuple[int, ...],
+    maps_shape: tuple[int, ...],
+    dtypes: DTypes,
+    options: tuple[Any, ...],
+) -> Any:
+    """Return a plan that is remembered for these shapes, dtypes and options; `make` makes one."""
     options = tuple(map(_check.hashable, options))
-    key = (
-        "transposed weight",
-        axes,
-        image.shape,
-        image.dtype,
-        shape,
-        maps.shape,
-        maps.dtype,
-        options,
-        _check.types(options),
-    )
+    key = (make, axes, input_shape, weight_shape, maps_shape, dtypes, options, _check.types(options))
     plan = _plans.get(key)
     if plan is None:
-        problem = _transposed(axes, image.shape, shape, (image.dtype, maps.dtype), options)
-        _check_maps(maps, problem)
-        plan = _gradient.plan_weight(_check_transposed.forward(problem, image.shape), shape, (maps.dtype, image.dtype))
+        _check.check_arrays(axes, input_shape, weight_shape, dtypes)
+        plan = make(axes, input_shape, weight_shape, maps_shape, dtypes, options)
         _plans.put(key, plan, plan.nbytes)
-    return _gradient.run_weight(plan, maps, conjugate(image), config.num_threads(threads))
+    return plan
+
+
+def _plan_input(
+    axes: int, input_shape: Shape, weight_shape: Shape, maps_shape: Shape, dtypes: DTypes, options: tuple[Any, ...]
+) -> _gradient.InputGradient:
+    """Plan the gradient of a convolution's input; dtypes: of grad_output and weight."""
+    forward = _check.problem(axes, input_shape, weight_shape, None, dtypes, _check.options(axes, options))
+    _check_maps(maps_shape, forward)
+    with _weights.naming_weight(weight_shape):
+        return _gradient.plan_input(forward, input_shape, dtypes, reuse=False)
+
+
+def _plan_weight(
+    axes: int, input_shape: Shape, weight_shape: Shape, maps_shape: Shape, dtypes: DTypes, options: tuple[Any, ...]
+) -> _gradient.WeightGradient:
+    """Plan the gradient of a convolution's weight; dtypes: of input and grad_output."""
+    forward = _check.problem(axes, input_shape, weight_shape, None, dtypes, _check.options(axes, options))
+    _check_maps(maps_shape, forward)
+    return _gradient.plan_weight(forward, weight_shape, dtypes)
+
+
+def _plan_transposed_input(
+    axes: int, input_shape: Shape, weight_shape: Shape, maps_shape: Shape, dtypes: DTypes, options: tuple[Any, ...]
+) -> _plan.Plan:
+    """Plan the gradient of a transposed convolution's input, a convolution; dtypes: of grad_output and weight."""
+    forward = _forward(axes, input_shape, weight_shape, maps_shape, dtypes, options)
+    dtype, accumulator = _check.result_types(dtypes, forward.taps)
+    with _weights.naming_weight(weight_shape):
+        return _plan.make(forward._replace(dtype=dtype, accumulator=accumulator), dtypes, reuse=False)
+
+
+def _plan_transposed_weight(
+    axes: int, input_shape: Shape, weight_shape: Shape, maps_shape: Shape, dtypes: DTypes, options: tuple[Any, ...]
+) -> _gradient.WeightGradient:
+    """Plan the gradient of a transposed convolution's weight; dtypes: of grad_output, the image, and of input, its maps."""
+    forward = _forward(axes, input_shape, weight_shape, maps_shape, dtypes, options)
+    return _gradient.plan_weight(forward, weight_shape, dtypes)
+
+
+def _forward(
+    axes: int, input_shape: Shape, weight_shape: Shape, maps_shape: Shape, dtypes: DTypes, options: tuple[Any, ...]
+) -> Problem:
+    """Return the convolution whose adjoint a transposed one is: of images of the shape of grad_output."""
+    checked = _check_transposed.options(axes, options)
+    problem = _check_transposed.problem(axes, input_shape, weight_shape, None, dtypes, checked)
+    _check_maps(maps_shape, problem)
+    return _check_transposed.forward(problem, input_shape)
+
+
+def _check_maps(maps_shape: Shape, problem: Problem) -> None:
+    """Raise ValueError if grad_output does not have the shape of the output."""
+    if maps_shape != problem.output_shape:
+        raise ValueError(f"grad_output must have the shape of the output, {problem.output_shape}; got {maps_shape}")
 
 
 def _bias(axes: int, grad_output: ArrayLike) -> Array:
@@ -973,40 +998,3 @@ def _bias(axes: int, grad_output: ArrayLike) -> Array:
     if maps.ndim <= axes:
         raise ValueError(f"grad_output must have an axis of filters before its last {axes}; got shape {maps.shape}")
     return _gradient.run_bias(maps, axes)
-
-
-def _forward(
-    axes: int,
-    input_shape: tuple[int, ...],
-    weight_shape: tuple[int, ...],
-    dtypes: tuple[np.dtype[Any], ...],
-    options: tuple[Any, ...],
-) -> Problem:
-    """Check shapes and options, and return the convolution; dtypes are those of the two arrays that are given."""
-    _check_shapes(axes, input_shape, weight_shape, dtypes)
-    return _check.problem(axes, input_shape, weight_shape, None, dtypes, _check.options(axes, options))
-
-
-def _transposed(
-    axes: int,
-    input_shape: tuple[int, ...],
-    weight_shape: tuple[int, ...],
-    dtypes: tuple[np.dtype[Any], ...],
-    options: tuple[Any, ...],
-) -> Problem:
-    """Check shapes and options, and return the transposed convolution."""
-    _check_shapes(axes, input_shape, weight_shape, dtypes)
-    checked: TransposedOptions = _check_transposed.options(axes, options)
-    return _check_transposed.problem(axes, input_shape, weight_shape, None, dtypes, checked)
-
-
-def _check_shapes(
-    axes: int, input_shape: tuple[int, ...], weight_shape: tuple[int, ...], dtypes: tuple[np.dtype[Any], ...]
-) -> None:
-    _check.check_arrays(axes, input_shape, weight_shape, dtypes)
-
-
-def _check_maps(maps: Array, problem: Problem) -> None:
-    """Raise ValueError if grad_output does not have the shape of the output."""
-    if maps.shape != problem.output_shape:
-        raise ValueError(f"grad_output must have the shape of the output, {problem.output_shape}; got {maps.shape}")
