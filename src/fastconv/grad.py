@@ -869,9 +869,8 @@ def _input(
     options: tuple[Any, ...],
     threads: int | None,
 ) -> Array:
-    shape, filters = _check.shape_of("input_shape", input_shape), _check.as_array("weight", weight)
-    maps = _check.as_array("grad_output", grad_output)
-    plan = _planned(_plan_input, axes, shape, filters.shape, maps.shape, (maps.dtype, filters.dtype), options)
+    filters, maps = _check.as_array("weight", weight), _check.as_array("grad_output", grad_output)
+    plan = _planned(_plan_input, axes, input_shape, filters.shape, maps.shape, (maps.dtype, filters.dtype), options)
     return _gradient.run_input(plan, conjugate(filters), maps, config.num_threads(threads))
 
 
@@ -883,9 +882,8 @@ def _weight(
     options: tuple[Any, ...],
     threads: int | None,
 ) -> Array:
-    image, shape = _check.as_array("input", input), _check.shape_of("weight_shape", weight_shape)
-    maps = _check.as_array("grad_output", grad_output)
-    plan = _planned(_plan_weight, axes, image.shape, shape, maps.shape, (image.dtype, maps.dtype), options)
+    image, maps = _check.as_array("input", input), _check.as_array("grad_output", grad_output)
+    plan = _planned(_plan_weight, axes, image.shape, weight_shape, maps.shape, (image.dtype, maps.dtype), options)
     return _gradient.run_weight(plan, conjugate(image), maps, config.num_threads(threads))
 
 
@@ -897,10 +895,9 @@ def _transposed_input(
     options: tuple[Any, ...],
     threads: int | None,
 ) -> Array:
-    shape, filters = _check.shape_of("input_shape", input_shape), _check.as_array("weight", weight)
-    maps = _check.as_array("grad_output", grad_output)
+    filters, maps = _check.as_array("weight", weight), _check.as_array("grad_output", grad_output)
     dtypes = maps.dtype, filters.dtype
-    plan = _planned(_plan_transposed_input, axes, shape, filters.shape, maps.shape, dtypes, options)
+    plan = _planned(_plan_transposed_input, axes, input_shape, filters.shape, maps.shape, dtypes, options)
     return _plan.run(plan, maps, conjugate(filters), None, None, config.num_threads(threads))
 
 
@@ -912,29 +909,34 @@ def _transposed_weight(
     options: tuple[Any, ...],
     threads: int | None,
 ) -> Array:
-    image, shape = _check.as_array("input", input), _check.shape_of("weight_shape", weight_shape)
-    maps = _check.as_array("grad_output", grad_output)
+    image, maps = _check.as_array("input", input), _check.as_array("grad_output", grad_output)
     dtypes = maps.dtype, image.dtype
-    plan = _planned(_plan_transposed_weight, axes, image.shape, shape, maps.shape, dtypes, options)
+    plan = _planned(_plan_transposed_weight, axes, image.shape, weight_shape, maps.shape, dtypes, options)
     return _gradient.run_weight(plan, maps, conjugate(image), config.num_threads(threads))
 
 
 def _planned(
     make: Callable[..., Any],
     axes: int,
-    input_shape: tuple[int, ...],
-    weight_shape: tuple[int, ...],
-    maps_shape: tuple[int, ...],
+    input_shape: Sequence[int],
+    weight_shape: Sequence[int],
+    maps_shape: Shape,
     dtypes: DTypes,
     options: tuple[Any, ...],
 ) -> Any:
     """Return a plan that is remembered for these shapes, dtypes and options; `make` makes one."""
-    options = tuple(map(_check.hashable, options))
-    key = (make, axes, input_shape, weight_shape, maps_shape, dtypes, options, _check.types(options))
-    plan = _plans.get(key)
+    given: Any = (input_shape, weight_shape, options)
+    key: Any = (make, axes, maps_shape, dtypes, given, _check.types(given))
+    try:
+        plan = _plans.get(key)
+    except TypeError:  # something is a list or an array
+        given = (_check.hashable(input_shape), _check.hashable(weight_shape), tuple(map(_check.hashable, options)))
+        key = (make, axes, maps_shape, dtypes, given, _check.types(given))
+        plan = _plans.get(key)
     if plan is None:
-        _check.check_arrays(axes, input_shape, weight_shape, dtypes)
-        plan = make(axes, input_shape, weight_shape, maps_shape, dtypes, options)
+        shapes = _check.shape_of("input_shape", input_shape), _check.shape_of("weight_shape", weight_shape)
+        _check.check_arrays(axes, *shapes, dtypes)
+        plan = make(axes, *shapes, maps_shape, dtypes, options)
         _plans.put(key, plan, plan.nbytes)
     return plan
 

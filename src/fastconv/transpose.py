@@ -243,9 +243,14 @@ def _convolve(
     image, filters = _check.as_array("input", input), _check.as_array("weight", weight)
     offset = None if bias is None else _check.as_bias(bias, image.dtype, filters.dtype)
     arrays = (image, filters) if offset is None else (image, filters, offset)
-    options = tuple(map(_check.hashable, options))
-    key = (axes, *((array.shape, array.dtype) for array in arrays), options, _check.types(options))
-    plan = _plans.get(key)
+    shapes_and_dtypes = [(array.shape, array.dtype) for array in arrays]
+    key: Any = (axes, *shapes_and_dtypes, options, _check.types(options))
+    try:
+        plan = _plans.get(key)
+    except TypeError:  # an option is a list or an array
+        options = tuple(map(_check.hashable, options))
+        key = (axes, *shapes_and_dtypes, options, _check.types(options))
+        plan = _plans.get(key)
     if plan is None:
         dtypes = tuple(array.dtype for array in arrays)
         offset_shape = None if offset is None else offset.shape
