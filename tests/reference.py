@@ -1,8 +1,9 @@
-"""The convolution written down as its definition, with loops: what every other way of computing it is compared with.
+"""Convolution, transposed convolution and gradients written down as their definitions, with loops: the yardstick of the tests.
 
     out[n, k, y, x] = bias[k] + sum over c, i, j of  padded[n, c, y * stride + i * dilation, x * stride + j * dilation] * weight[k, c, i, j]
 
-Sums are float64 or complex128, or Python's own unbounded integers (an object array) when every operand is an integer.
+A transposed convolution adds to its output, for every pixel, the kernel times the pixel. Sums are float64 or complex128,
+or Python's own unbounded integers (an object array) when every operand is an integer.
 """
 
 import itertools
@@ -73,6 +74,154 @@ def convolve(
 
     out = ACTIVATIONS[activation](out)
     return out.reshape(*batch, filters, *out_size) if is_bank else out.reshape(*batch, *out_size)
+
+
+def transpose(
+    input: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    groups: int = 1,
+    dilation: Any = 1,
+    *,
+    axes: int = 2,
+    output_size: Any = None,
+    flip: bool = False,
+    activation: str | None = None,
+) -> Any:
+    """Add, for every pixel, its kernel times the pixel to the output, then cut off the padding; ranks are those of `convolve`."""
+    weight = np.asarray(weight)
+    is_bank, is_kernel = weight.ndim == axes + 2, weight.ndim == axes
+    if not is_bank:
+        weight = np.expand_dims(weight, -axes - 1)  # one map
+    weight = weight.reshape((1,) * (axes + 2 - weight.ndim) + weight.shape)  # (C, K/groups, kh, kw)
+    group_maps, *kernel = weight.shape[1:]
+    if flip:
+        weight = np.flip(weight, tuple(range(2, 2 + axes)))
+    stride, dilation = per_axis(stride, axes), per_axis(dilation, axes)
+
+    image = np.asarray(input)
+    if is_kernel or image.ndim == axes:
+        image = np.expand_dims(image, -axes - 1)
+    batch, (channels, *size) = image.shape[: -axes - 1], image.shape[-axes - 1 :]
+    image = image.reshape(math.prod(batch), channels, *size)  # (N, C, H, W)
+    bias = np.zeros(group_maps * groups, np.int64) if bias is None else np.asarray(bias).reshape(group_maps * groups)
+    sum_dtype = exact_dtype(image, weight, bias)
+    image, weight, bias = image.astype(sum_dtype), weight.astype(sum_dtype), bias.astype(sum_dtype)
+
+    out = stamp(image, weight, stride, dilation, groups)
+    cuts, out_size = transposed_cuts(padding, size, kernel, stride, dilation, output_padding, output_size)
+    room = [max(cut + n - whole, 0) for cut, n, whole in zip(cuts, out_size, out.shape[2:], strict=True)]
+    out = np.pad(out, [(0, 0), (0, 0), *((0, n) for n in room)])
+    out = out[:, :, *(slice(cut, cut + n) for cut, n in zip(cuts, out_size, strict=True))]
+    out = ACTIVATIONS[activation](out + bias.reshape(-1, *[1] * axes))
+    return out.reshape(*batch, group_maps * groups, *out_size) if is_bank else out.reshape(*batch, *out_size)
+
+
+def stamp(image: Any, weight: Any, stride: list[int], dilation: list[int], groups: int) -> Any:
+    """Add the kernels (C, K/groups, kh, kw), times the pixels of (N, C, H, W), to maps with room for all, (N, K, H', W')."""
+    channels, group_maps, *kernel = weight.shape
+    reach = [d * (k - 1) + 1 for d, k in zip(dilation, kernel, strict=True)]
+    whole = [(n - 1) * s + r for n, s, r in zip(image.shape[2:], stride, reach, strict=True)]
+    maps = np.zeros((len(image), group_maps * groups, *whole), image.dtype)
+    for c, position in itertools.product(range(channels), itertools.product(*map(range, image.shape[2:]))):
+        group = c // (channels // groups)
+        corner = [p * s for p, s in zip(position, stride, strict=True)]
+        window = tuple(slice(p, p + r, d) for p, r, d in zip(corner, reach, dilation, strict=True))
+        for n in range(len(image)):
+            maps[n, group * group_maps : (group + 1) * group_maps, *window] += image[n, c, *position] * weight[c]
+    return maps
+
+
+def transposed_cuts(
+    padding: Any,
+    size: list[int],
+    kernel: list[int],
+    stride: list[int],
+    dilation: list[int],
+    output_padding: Any = 0,
+    output_size: Any = None,
+) -> tuple[list[int], list[int]]:
+    """Along every axis, how many outputs the padding cuts off before the first, and how many are left."""
+    steps = list(zip(size, kernel, stride, dilation, per_axis(output_padding, len(size)), strict=True))
+    seen = [n * s for n, _, s, _, _ in steps] if output_size is None else per_axis(output_size, len(size))
+    pairs = padding_pairs(padding, seen, kernel, stride, dilation)  # of the convolution whose adjoint this is
+    if output_size is None and padding not in ("same", "same_lower"):
+        seen = [
+            (n - 1) * s + d * (k - 1) + 1 - sum(p) + extra for (n, k, s, d, extra), p in zip(steps, pairs, strict=True)
+        ]
+    return [before for before, _ in pairs], seen
+
+
+def input_gradient(
+    input_shape: Any,
+    weight: Any,
+    grad_output: Any,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+    *,
+    padding_mode: str = "zeros",
+    flip: bool = False,
+) -> Any:
+    """The gradient of `convolve`'s input for a bank: stamped on the padded image, whose padding is then added to its originals."""
+    weight = np.asarray(weight)
+    axes, kernel = weight.ndim - 2, weight.shape[2:]
+    if flip:
+        weight = np.flip(weight, tuple(range(2, 2 + axes)))
+    stride, dilation = per_axis(stride, axes), per_axis(dilation, axes)
+    size = list(input_shape[-axes:])
+    pads = padding_pairs(padding, size, kernel, stride, dilation)
+    gradient = np.asarray(grad_output).reshape(-1, *np.shape(grad_output)[-axes - 1 :])
+    sum_dtype = exact_dtype(gradient, weight)
+    stamped = stamp(gradient.astype(sum_dtype), weight.astype(sum_dtype).conj(), stride, dilation, groups)
+
+    original = np.arange(math.prod(size)).reshape(size)  # of every pixel of the padded image
+    mode = NUMPY_PADDING_MODES.get(padding_mode, padding_mode)
+    nowhere = {"constant_values": original.size} if mode == "constant" else {}
+    original = np.pad(original, pads, mode, **nowhere)[tuple(map(slice, stamped.shape[2:]))]
+    result = np.zeros((*stamped.shape[:2], math.prod(size) + 1), sum_dtype)
+    np.add.at(result, (slice(None), slice(None), original), stamped)
+    return result[..., :-1].reshape(input_shape)
+
+
+def weight_gradient(
+    input: Any,
+    weight_shape: Any,
+    grad_output: Any,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+    *,
+    padding_mode: str = "zeros",
+    flip: bool = False,
+) -> Any:
+    """The gradient of `convolve`'s weight for a bank: for every output, its gradient times the window that it sees."""
+    filters, group_channels, *kernel = weight_shape
+    axes = len(kernel)
+    stride, dilation = per_axis(stride, axes), per_axis(dilation, axes)
+    image, gradient = np.asarray(input), np.asarray(grad_output)
+    size = image.shape[-axes:]
+    pads = padding_pairs(padding, size, kernel, stride, dilation)
+    gradient = gradient.reshape(-1, *gradient.shape[-axes - 1 :])  # (N, K, H', W')
+    image = image.reshape(len(gradient), group_channels * groups, *size)
+    padded = np.pad(image, [(0, 0), (0, 0), *pads], NUMPY_PADDING_MODES.get(padding_mode, padding_mode))
+    sum_dtype = exact_dtype(image, gradient)
+    padded, gradient = padded.astype(sum_dtype).conj(), gradient.astype(sum_dtype)
+
+    result = np.zeros(weight_shape, sum_dtype)
+    for k, position in itertools.product(range(filters), itertools.product(*map(range, gradient.shape[2:]))):
+        group = k // (filters // groups)
+        corner = [p * s for p, s in zip(position, stride, strict=True)]
+        window = tuple(slice(p, p + d * (n - 1) + 1, d) for p, d, n in zip(corner, dilation, kernel, strict=True))
+        for n in range(len(gradient)):
+            seen = padded[n, group * group_channels : (group + 1) * group_channels, *window]
+            result[k] += gradient[n, k, *position] * seen
+    return np.flip(result, tuple(range(2, 2 + axes))) if flip else result
 
 
 def per_axis(value: Any, axes: int) -> list[int]:

@@ -9,11 +9,12 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 from hypothesis import strategies as st
-from reference import convolve
+from reference import convolve, per_axis, transpose, transposed_cuts
 
 import fastconv as fc
 
 CONV = {1: fc.conv1d, 2: fc.conv2d, 3: fc.conv3d}
+CONV_TRANSPOSE = {1: fc.conv_transpose1d, 2: fc.conv_transpose2d, 3: fc.conv_transpose3d}
 PADDING_MODES = ["zeros", "reflect", "replicate", "circular", "symmetric"]
 PADDING_NAMES = ["valid", "same", "same_lower", "full"]
 ACTIVATIONS = ["relu", "relu6", "leaky_relu", "sigmoid", "silu", "hardswish", "tanh"]
@@ -26,7 +27,7 @@ INTEGERS = [np.bool_, np.int8, np.uint8, np.int16, np.uint16, np.int32, np.uint3
 class Problem:
     axes: int
     input: Any  # (..., C, H, W)
-    weight: Any  # (K, C/groups, kh, kw), (C, kh, kw) or (kh, kw)
+    weight: Any  # (K, C/groups, kh, kw), (C, kh, kw) or (kh, kw); (C, K/groups, kh, kw) if transposed
     bias: Any = None
     options: dict[str, Any] = field(default_factory=dict)
 
@@ -36,10 +37,28 @@ class Problem:
     def expected(self) -> Any:
         return convolve(self.input, self.weight, self.bias, axes=self.axes, **self.options)
 
+    @property
+    def most_products(self) -> int:
+        """That an output adds up."""
+        return int(np.prod(self.weight.shape[1 if self.weight.ndim == self.axes + 2 else 0 :]))
+
     def __repr__(self) -> str:
         arrays = {"input": self.input, "weight": self.weight, "bias": self.bias}
         shapes = [f"{name} {a.shape} {a.dtype}" for name, a in arrays.items() if a is not None]
-        return f"conv{self.axes}d({', '.join(shapes)}, {self.options})"
+        return f"{type(self).__name__} {self.axes}d({', '.join(shapes)}, {self.options})"
+
+
+class TransposedProblem(Problem):
+    def result(self, **more: Any) -> Any:
+        return CONV_TRANSPOSE[self.axes](self.input, self.weight, self.bias, **self.options, **more)
+
+    def expected(self) -> Any:
+        return transpose(self.input, self.weight, self.bias, axes=self.axes, **self.options)
+
+    @property
+    def most_products(self) -> int:
+        channels = self.weight.shape[0] // self.options["groups"] if self.weight.ndim > self.axes else 1
+        return channels * int(np.prod(self.weight.shape[-self.axes :]))
 
 
 def values(rng: np.random.Generator, shape: Any, dtype: Any) -> Any:
@@ -61,18 +80,18 @@ def real_part_eps(dtype: Any) -> float:
 
 
 def assert_agrees(result: Any, problem: Problem) -> None:
-    """Integers must be equal; floats as close as one final rounding and a sum in (at least) float32 allow."""
-    expected = problem.expected()
+    assert_near(result, problem.expected(), problem.most_products, repr(problem))
+
+
+def assert_near(result: Any, expected: Any, products: int, message: str = "") -> None:
+    """Integers must be equal; floats as close as one final rounding and a sum of `products` in (at least) float32 allow."""
     assert result.shape == expected.shape
     if result.dtype.kind in "iu":
         assert (result == expected).all()
         return
-    kernel = problem.weight.shape[-problem.axes :]
-    channels = problem.weight.shape[-problem.axes - 1] if problem.weight.ndim > problem.axes else 1
     eps = real_part_eps(result.dtype)
-    tolerance = 8 * min(eps, 2**-23) * (int(np.prod(kernel)) * channels + 1)
-    wide = result.astype(expected.dtype)
-    np.testing.assert_allclose(wide, expected, rtol=eps, atol=tolerance, err_msg=repr(problem))
+    tolerance = 8 * min(eps, 2**-23) * (products + 1)
+    np.testing.assert_allclose(result.astype(expected.dtype), expected, rtol=eps, atol=tolerance, err_msg=message)
 
 
 def paddings(axes: int) -> st.SearchStrategy[Any]:
@@ -145,6 +164,55 @@ def problems(
             "dilation": dilation,
             "groups": groups,
             "padding_mode": draw(st.sampled_from(padding_modes)),
+            "flip": draw(st.booleans()),
+            "activation": draw(st.sampled_from(activations)),
+        },
+    )
+
+
+@st.composite
+def transposed_problems(
+    draw: Any, axes: int = 2, dtypes: Any = FLOATS, weight_dtypes: Any = None, activations: Any = (None,)
+) -> TransposedProblem:
+    """A transposed convolution that has a result; its size is asked for by `output_padding`, by `output_size`, or not at all."""
+    rank = draw(st.sampled_from(["bank", "bank", "bank", "filter", "kernel"]))
+    groups = draw(st.sampled_from([1, 1, 2, 3])) if rank == "bank" else 1
+    channels = groups * draw(st.integers(1, 3)) if rank != "kernel" else 1
+    group_maps = draw(st.integers(1, 4)) if rank == "bank" else 1
+
+    kernel = draw(st.tuples(*[st.integers(1, 6 - axes)] * axes))
+    stride = draw(an_int_or_one_per_axis(4, axes))
+    dilation = draw(an_int_or_one_per_axis(3, axes))
+    strides, dilations = per_axis(stride, axes), per_axis(dilation, axes)
+    padding = draw(paddings(axes))
+    asked = (
+        draw(st.sampled_from(["nothing", "padding", "size"])) if padding not in ("same", "same_lower") else "nothing"
+    )
+    limits = [max(s, d) - 1 for s, d in zip(strides, dilations, strict=True)]
+    extra = draw(st.tuples(*[st.integers(0, most) for most in limits])) if asked != "nothing" else 0
+    size = list(draw(st.tuples(*[st.integers(1, 20 if axes == 1 else 6)] * axes)))
+    while min(left := transposed_cuts(padding, size, kernel, strides, dilations, extra)[1]) < 1:
+        size[left.index(min(left))] += 1
+
+    lead = draw(st.lists(st.integers(1, 3), max_size=2))
+    planes = [] if rank == "kernel" or (channels == 1 and not lead and draw(st.booleans())) else [channels]
+    weight_shape = {"bank": (channels, group_maps), "filter": (channels,), "kernel": ()}[rank] + kernel
+    dtype = draw(st.sampled_from(dtypes))
+    weight_dtype = dtype if weight_dtypes is None else draw(st.sampled_from(weight_dtypes))
+    rng = np.random.default_rng(draw(st.integers(0, 2**16)))
+    bias_shape = {"bank": (groups * group_maps,), "filter": (1,), "kernel": ()}[rank]
+    has_bias = draw(st.booleans())
+    return TransposedProblem(
+        axes,
+        values(rng, (*lead, *planes, *size), dtype),
+        values(rng, weight_shape, weight_dtype),
+        np.asarray(values(rng, bias_shape, weight_dtype), weight_dtype) if has_bias else None,
+        {
+            "stride": stride,
+            "padding": padding,
+            "dilation": dilation,
+            "groups": groups,
+            **{"nothing": {}, "padding": {"output_padding": extra}, "size": {"output_size": tuple(left)}}[asked],
             "flip": draw(st.booleans()),
             "activation": draw(st.sampled_from(activations)),
         },
