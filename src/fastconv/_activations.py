@@ -33,7 +33,7 @@ def gradient(activation: str | None, values: Array, grad_output: Array) -> Array
             grad = grad * (1 - x * x)
         elif activation == "silu":
             sigmoid = 1 / (1 + np.exp(-x))
-            grad = grad * np.where(x == -np.inf, 0, sigmoid * (1 + x * (1 - sigmoid)))
+            grad = grad * np.where(np.isinf(x), x > 0, sigmoid * (1 + x * (1 - sigmoid)))
         elif activation == "hardswish":
             grad = grad * np.where(x < -3, 0, np.where(x <= 3, x / 3 + 0.5, 1))
     return grad.astype(grad_output.dtype, copy=False)
