@@ -55,10 +55,10 @@ def plan_input(
 ) -> InputGradient:
     """Return the plan of an input gradient, for an output gradient and a weight of these dtypes."""
     adjoint = _check_transposed.adjoint(forward, input_shape)
-    if forward.padding_mode == "zeros":
+    sections = [] if forward.padding_mode == "zeros" else list(_sections(forward))
+    if len(sections) <= 1:
         return InputGradient(input_shape, _plan.make(adjoint, dtypes, reuse), ())
-    sections = list(_sections(forward))
-    adjoint = adjoint._replace(dtype=adjoint.accumulator) if len(sections) > 1 else adjoint
+    adjoint = adjoint._replace(dtype=adjoint.accumulator)
     plans = []
     for section in sections:
         size = (section[0][1], section[1][1], section[2][1])
