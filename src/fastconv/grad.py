@@ -869,7 +869,7 @@ def _input(
     options: tuple[Any, ...],
     threads: int | None,
 ) -> Array:
-    filters, maps = _check.as_array("weight", weight), _check.as_array("grad_output", grad_output)
+    filters, maps = _check.as_array("weight", weight), _as_maps(grad_output)
     plan = _planned(_plan_input, axes, input_shape, filters.shape, maps.shape, (maps.dtype, filters.dtype), options)
     return _gradient.run_input(plan, conjugate(filters), maps, config.num_threads(threads))
 
@@ -882,7 +882,7 @@ def _weight(
     options: tuple[Any, ...],
     threads: int | None,
 ) -> Array:
-    image, maps = _check.as_array("input", input), _check.as_array("grad_output", grad_output)
+    image, maps = _check.as_array("input", input), _as_maps(grad_output)
     plan = _planned(_plan_weight, axes, image.shape, weight_shape, maps.shape, (image.dtype, maps.dtype), options)
     return _gradient.run_weight(plan, conjugate(image), maps, config.num_threads(threads))
 
@@ -895,7 +895,7 @@ def _transposed_input(
     options: tuple[Any, ...],
     threads: int | None,
 ) -> Array:
-    filters, maps = _check.as_array("weight", weight), _check.as_array("grad_output", grad_output)
+    filters, maps = _check.as_array("weight", weight), _as_maps(grad_output)
     dtypes = maps.dtype, filters.dtype
     plan = _planned(_plan_transposed_input, axes, input_shape, filters.shape, maps.shape, dtypes, options)
     return _plan.run(plan, maps, conjugate(filters), None, None, config.num_threads(threads))
@@ -909,7 +909,7 @@ def _transposed_weight(
     options: tuple[Any, ...],
     threads: int | None,
 ) -> Array:
-    image, maps = _check.as_array("input", input), _check.as_array("grad_output", grad_output)
+    image, maps = _check.as_array("input", input), _as_maps(grad_output)
     dtypes = maps.dtype, image.dtype
     plan = _planned(_plan_transposed_weight, axes, image.shape, weight_shape, maps.shape, dtypes, options)
     return _gradient.run_weight(plan, maps, conjugate(image), config.num_threads(threads))
@@ -988,6 +988,13 @@ def _forward(
     return _check_transposed.forward(problem, input_shape)
 
 
+def _as_maps(grad_output: ArrayLike) -> Array:
+    """Return grad_output as an array of a dtype that is supported."""
+    maps = _check.as_array("grad_output", grad_output)
+    _check.check_dtype("grad_output", maps.dtype)
+    return maps
+
+
 def _check_maps(maps_shape: Shape, problem: Problem) -> None:
     """Raise ValueError if grad_output does not have the shape of the output."""
     if maps_shape != problem.output_shape:
@@ -995,8 +1002,7 @@ def _check_maps(maps_shape: Shape, problem: Problem) -> None:
 
 
 def _bias(axes: int, grad_output: ArrayLike) -> Array:
-    maps = _check.as_array("grad_output", grad_output)
-    _check.check_dtype("grad_output", maps.dtype)
+    maps = _as_maps(grad_output)
     if maps.ndim <= axes:
         raise ValueError(f"grad_output must have an axis of filters before its last {axes}; got shape {maps.shape}")
     return _gradient.run_bias(maps, axes)
