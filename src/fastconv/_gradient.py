@@ -145,20 +145,24 @@ def run_weight(gradient: WeightGradient, input: Array, output_gradient: Array, t
     if gradient.integers_may_overflow:
         filters = np.moveaxis(maps, 1, 0).reshape(forward.filters, -1)
         _check.check_integer_range("grad_output", forward.accumulator, images, filters, None)
-    total = np.zeros(forward.weight_shape, forward.accumulator)
-    image_numbers = math.prod(images.shape[1:]) + math.prod(maps.shape[1:])
-    step = max(1, CHUNK_BYTES // max(1, image_numbers * forward.accumulator.itemsize))
+    total: Array | None = None
     if images.size and maps.size:
+        image_numbers = math.prod(images.shape[1:]) + math.prod(maps.shape[1:])
+        step = max(1, CHUNK_BYTES // (image_numbers * forward.accumulator.itemsize))
         for first in range(0, len(images), step):
-            some_images = _with_rows(images[first : first + step], forward.accumulator)
-            some_maps = _with_rows(maps[first : first + step], forward.accumulator)
+            some_images = _contiguous(images[first : first + step], forward.accumulator, 1)
+            some_maps = _contiguous(maps[first : first + step], forward.accumulator, 3)
             part = _sum(gradient.layouts, some_images, some_maps, threads)
-            total = part if first == 0 else total + part
+            total = part if total is None else total + part
+    if total is None:
+        total = np.zeros(forward.weight_shape, forward.accumulator)
     if forward.flip:
         total = total[:, :, ::-1, ::-1, ::-1]
-    result = np.empty(total.shape, forward.dtype)
-    _blocks.cast(total, result)
-    return result.reshape(gradient.shape)
+    if forward.flip or forward.dtype != total.dtype:
+        result = np.empty(total.shape, forward.dtype)
+        _blocks.cast(total, result)
+        total = result
+    return total.reshape(gradient.shape)
 
 
 def _sum(layouts: tuple[GradientLayout, ...], images: Array, maps: Array, threads: int) -> Array:
@@ -170,9 +174,9 @@ def _sum(layouts: tuple[GradientLayout, ...], images: Array, maps: Array, thread
     return result
 
 
-def _with_rows(array: Array, dtype: np.dtype[Any]) -> Array:
-    """Return an array of this dtype whose rows are contiguous, the same one if possible."""
-    return array if _blocks.fits_core(array, dtype, 1) else np.require(array, dtype, ["C", "A"])
+def _contiguous(array: Array, dtype: np.dtype[Any], axes: int) -> Array:
+    """Return an array of this dtype whose last axes are contiguous, the same one if possible."""
+    return array if _blocks.fits_core(array, dtype, axes) else np.require(array, dtype, ["C", "A"])
 
 
 def run_bias(output_gradient: Array, axes: int) -> Array:

@@ -162,7 +162,8 @@ class GradientLayout:
     def run(self, images: Array, maps: Array, threads: int) -> Array:
         """Return the gradient (K, C / groups, kd, kh, kw), for images (N, C, D, H, W) and gradients of maps (N, K, D', H', W').
 
-        N may be any number. Both are of the accumulator's dtype, their rows contiguous; flip is ignored.
+        N may be any number. Both are of the accumulator's dtype, rows of images and planes of maps contiguous; flip is
+        ignored.
         """
         raise NotImplementedError
 
