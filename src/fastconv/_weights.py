@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from fastconv import _core
-from fastconv._blocks import is_plain
+from fastconv._blocks import fits_core, is_plain
 from fastconv._problem import Array, Problem
 
 PIECE_WEIGHTS = 2**20  # weights converted at a time
@@ -34,13 +34,20 @@ def naming_weight(shape: tuple[int, ...]) -> Iterator[None]:
 
 
 def filters(problem: Problem, weight: Array, first: int = 0, last: int | None = None) -> Array:
-    """Return filters[first:last] (..., C / groups, kd, kh, kw) in the accumulator's dtype, flipped if asked."""
+    """Return filters[first:last] (..., C / groups, kd, kh, kw) in the accumulator's dtype, flipped if asked.
+
+    They are a view of any steps where the weights need no conversion.
+    """
     bank = weight.reshape(problem.weight_shape)[first:last]
     if problem.flip:
         bank = bank[:, :, ::-1, ::-1, ::-1]
-    elif is_plain(bank, problem.accumulator):
-        return bank
-    return copy(bank, problem.accumulator)
+    return bank if fits_core(bank, problem.accumulator, 0) else copy(bank, problem.accumulator)
+
+
+def plain_filters(problem: Problem, weight: Array) -> Array:
+    """Return `filters` as a contiguous array."""
+    bank = filters(problem, weight)
+    return bank if is_plain(bank, problem.accumulator) else copy(bank, problem.accumulator)
 
 
 def exchanged(weight: Array, problem: Problem) -> Array:
@@ -83,7 +90,7 @@ def pack(
     for start in range(0, pages.size, PIECE_PAGES):
         pages[start : start + PIECE_PAGES] = 0
     for first, last in pairwise(core_layout.piece_bounds):
-        packer(piece(first, last).reshape(last - first, -1), packed, first, core_layout)
+        packer(piece(first, last), packed, first, core_layout)
     return packed
 
 

@@ -39,10 +39,10 @@ static void structure(const fc_form *form, ptrdiff_t positions, void *B, void *A
     }
 }
 
-/* Check a transform of a form, or transform_filter if it is NULL. */
+/* Check a transform of a form. */
 static void check_transform(const fc_kernels *kernels, fc_transform_fn *transform, const char *name, const void *matrix,
                             ptrdiff_t results, ptrdiff_t inputs) {
-    const ptrdiff_t lanes = kernels->lanes, items = transform ? 3 : 1, runs = 2, step = lanes + 1;
+    const ptrdiff_t lanes = kernels->lanes, items = 3, runs = 2, step = lanes + 1;
     const ptrdiff_t item_step = lanes + 2, run_step = items * item_step + 1, from_step = runs * run_step;
     const ptrdiff_t to_item_step = results * step, to_run_step = items * to_item_step + 3, count = runs * to_run_step;
     void *from = draw(inputs * from_step), *to = draw(count), *expected = copy(to, count);
@@ -58,10 +58,7 @@ static void check_transform(const fc_kernels *kernels, fc_transform_fn *transfor
                         sum += get(matrix, i * inputs + j) * get(request.from[j], run * run_step + item * item_step + lane);
                     put(expected, run * to_run_step + item * to_item_step + i * step + lane, sum);
                 }
-    if (transform)
-        transform(&request);
-    else
-        kernels->transform_filter(&request, results, inputs);
+    transform(&request);
     compare(to, expected, count, name, results, inputs, 0);
     free(from);
 }
@@ -130,16 +127,39 @@ static void check_form(const fc_kernels *kernels, const fc_form *form) {
     free(A), free(B);
 }
 
-static void check_transform_filter(const fc_kernels *kernels, ptrdiff_t taps) {
-    void *matrix = draw(TRANSFORM_MAX_POSITIONS * taps);
-    for (ptrdiff_t results = 1; results <= TRANSFORM_MAX_POSITIONS; results++)
-        check_transform(kernels, NULL, "transform_filter", matrix, results, taps);
-    free(matrix);
+/* Kernels lie turned, one vector apart; one tap is beyond them. */
+static void check_transform_kernels(const fc_kernels *kernels, ptrdiff_t y_taps, ptrdiff_t x_taps, ptrdiff_t y_rows,
+                                    ptrdiff_t x_rows) {
+    const ptrdiff_t lanes = kernels->lanes, channels = 3, taps = y_taps * x_taps, channel_step = (taps + 1) * lanes;
+    const ptrdiff_t column_step = lanes + 1, row_step = x_rows * column_step + 2, to_channel_step = y_rows * row_step + 3;
+    const ptrdiff_t count = channels * to_channel_step;
+    void *y = draw(y_rows * y_taps), *x = draw(x_rows * x_taps), *from = draw(channels * channel_step);
+    void *to = draw(count), *expected = copy(to, count);
+    ptrdiff_t offset[KERNEL_MAX_TAPS * KERNEL_MAX_TAPS];
+    for (ptrdiff_t tap = 0; tap < taps; tap++) offset[tap] = tap == 1 ? -1 : (taps - tap) * lanes;
+    const fc_kernel_transform request = {y, x, y_rows, y_taps, x_rows, x_taps, from, offset, channels, channel_step,
+                                         to, to_channel_step, row_step, column_step};
+    for (ptrdiff_t c = 0; c < channels; c++)
+        for (ptrdiff_t i = 0; i < y_rows; i++)
+            for (ptrdiff_t j = 0; j < x_rows; j++)
+                for (ptrdiff_t lane = 0; lane < lanes; lane++) {
+                    double sum = 0;
+                    for (ptrdiff_t tap = 0; tap < taps; tap++) {
+                        const double factor = get(y, i * y_taps + tap / x_taps) * get(x, j * x_taps + tap % x_taps);
+                        if (offset[tap] >= 0) sum += factor * get(from, c * channel_step + offset[tap] + lane);
+                    }
+                    put(expected, c * to_channel_step + i * row_step + j * column_step + lane, sum);
+                }
+    kernels->transform_kernels(&request);
+    compare(to, expected, count, "transform_kernels", y_taps, x_taps, 0);
+    free(y), free(x), free(from);
 }
 
 void check_forms(const fc_kernels *kernels) {
-    for (const fc_form *form = kernels->forms; form->outputs; form++) {
-        check_form(kernels, form);
-        check_transform_filter(kernels, form->taps);
+    for (const fc_form *form = kernels->forms; form->outputs; form++) check_form(kernels, form);
+    for (ptrdiff_t taps = 1; taps <= KERNEL_MAX_TAPS; taps++) {
+        check_transform_kernels(kernels, taps, taps, taps + 1, taps + 2);
+        check_transform_kernels(kernels, taps, 3, 4, 1);
+        check_transform_kernels(kernels, 1, taps, 1, 5);
     }
 }

@@ -62,10 +62,10 @@ class ByPosition(CoreLayout):
         if not all(np.isfinite(filter_).all() for filter_ in weight):
             return None
 
-        def ordered(first: int, last: int) -> Array:
-            return np.ascontiguousarray(np.moveaxis(_weights.filters(self.problem, weight, first, last), 1, -1))
+        def by_position(first: int, last: int) -> Array:
+            return np.moveaxis(_weights.filters(self.problem, weight, first, last), 1, -1)
 
-        return _weights.pack(self.problem, self._core_layout, _core.pack_tiles, ordered)
+        return _weights.pack(self.problem, self._core_layout, _core.pack_tiles, by_position)
 
 
 def cost(problem: Problem) -> float:

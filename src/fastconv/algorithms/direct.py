@@ -40,7 +40,7 @@ class Rows(CoreLayout):
         super().__init__(problem, cost(problem), core, "rows", (NAME,), entry=_core.convolve_direct)
 
     def pack(self, weight: Array) -> Array:
-        return _weights.filters(self.problem, weight)
+        return _weights.plain_filters(self.problem, weight)
 
 
 def choose(problem: Problem, reuse: bool, budget: float) -> Rows | None:

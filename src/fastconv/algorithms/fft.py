@@ -108,7 +108,7 @@ class Fft(Layout):
     def pack(self, weight: Array) -> Filters:
         """Return the filters, transformed if that serves many calls."""
         problem = self.problem
-        filters = _weights.filters(problem, weight)
+        filters = _weights.plain_filters(problem, weight)
         filters = filters.reshape(problem.groups, -1, *filters.shape[1:])
         if not self.keeps_spectra:
             return filters, None

@@ -46,7 +46,7 @@ class Sweep(CoreLayout):
         self.call_layout = core
 
     def pack(self, weight: Array) -> Array:
-        return _weights.filters(self.problem, weight).reshape(-1)
+        return _weights.plain_filters(self.problem, weight).reshape(-1)
 
     def block(self, size: Triple) -> Sweep:
         problem = self.problem

@@ -78,7 +78,7 @@ class Tiles(CoreLayout):
 
     def pack(self, weight: Array) -> Array:
         if self.raw_weights:
-            return _weights.filters(self.problem, weight).reshape(-1)
+            return _weights.plain_filters(self.problem, weight).reshape(-1)
         return _weights.pack(
             self.problem, self._core_layout, _core.pack_tiles, partial(_weights.filters, self.problem, weight)
         )

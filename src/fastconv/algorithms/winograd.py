@@ -122,7 +122,7 @@ class Winograd(Layout):
         transformed = _weights.pack(
             self.problem, self._core_layout, _core.pack_winograd, lambda first, last: filters[first:last]
         )
-        return filters.reshape(-1), transformed
+        return filters, transformed
 
     def run(
         self,

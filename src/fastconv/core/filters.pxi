@@ -44,21 +44,19 @@ cdef inline Range filters_of(const FilterBlocks *blocks, Range some) noexcept no
     return Range(nth_block(blocks, some.first).first, min(nth_block(blocks, some.last - 1).last, blocks.filters))
 
 
-cdef list bank_pieces(const FilterBlocks *blocks, Py_ssize_t groups, Py_ssize_t taps, bint by_units):
+cdef list bank_pieces(const FilterBlocks *blocks, Py_ssize_t groups, Py_ssize_t taps):
     """Return where pieces of the bank begin that can be packed by themselves, and where the last one ends.
 
-    They are whole groups, or whole blocks or units of a group's filters, of about PIECE_NUMBERS weights at most.
+    They are whole groups, or whole blocks of a group's filters, of about PIECE_NUMBERS weights at most.
     """
-    cdef Py_ssize_t group, part, end, start = 0, most = max(1, PIECE_NUMBERS // taps)
-    cdef Py_ssize_t parts = blocks.units if by_units else blocks.count
+    cdef Py_ssize_t group, block, end, start = 0, most = max(1, PIECE_NUMBERS // taps)
     if blocks.filters <= most:
         return [*range(0, groups * blocks.filters, most // blocks.filters * blocks.filters), groups * blocks.filters]
     starts = [0]
     for group in range(groups):
-        for part in range(parts):
-            end = (part + 1) * blocks.unit if by_units else nth_block(blocks, part).last
-            end = group * blocks.filters + min(end, blocks.filters)
-            if end - start >= most or part == parts - 1:
+        for block in range(blocks.count):
+            end = group * blocks.filters + min(nth_block(blocks, block).last, blocks.filters)
+            if end - start >= most or block == blocks.count - 1:
                 starts.append(end)
                 start = end
     return starts

@@ -20,6 +20,7 @@ cdef extern from "kernels/kernels.h" nogil:
         SWEEP_MAX_VECTORS
         PEAK_SUMS
         TRANSFORM_MAX_POSITIONS
+        KERNEL_MAX_TAPS
         FEW_MAX_FILTERS
     ctypedef struct fc_tile:
         const void *weight
@@ -106,6 +107,16 @@ cdef extern from "kernels/kernels.h" nogil:
         Py_ssize_t to_step, to_item_step, to_run_step
         Py_ssize_t items, runs
     ctypedef void (*fc_transform_fn)(const fc_transform *) noexcept
+    ctypedef struct fc_kernel_transform:
+        const void *y
+        const void *x
+        Py_ssize_t y_rows, y_taps, x_rows, x_taps
+        const void *source "from"
+        const Py_ssize_t *offset
+        Py_ssize_t channels, channel_step
+        void *to
+        Py_ssize_t to_channel_step, to_row_step, to_column_step
+    ctypedef void (*fc_kernel_transform_fn)(const fc_kernel_transform *) noexcept
     ctypedef struct fc_winograd_few:
         const void *matrix
         const void *weight
@@ -141,7 +152,7 @@ cdef extern from "kernels/kernels.h" nogil:
         const fc_sweep_variant *sweeps
         const fc_stack_variant *stacks
         const fc_form *forms
-        void (*transform_filter)(const fc_transform *, Py_ssize_t results, Py_ssize_t taps) noexcept nogil
+        fc_kernel_transform_fn transform_kernels
         void (*gather)(void *to, const void *source, Py_ssize_t step, Py_ssize_t rows, Py_ssize_t count,
                        Py_ssize_t before, Py_ssize_t room) noexcept nogil
         int (*scatter)(void *to, Py_ssize_t to_step, Py_ssize_t rows, const void *source, Py_ssize_t count,

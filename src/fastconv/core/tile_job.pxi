@@ -10,7 +10,7 @@
 # Panels are made where rows are too short to fill vectors, and where a tile reads an image in place, for the blocks of
 # filters after the first. Vectors of filters are summed in the workspace, and transposed into the maps at the end.
 #
-# Uses: job.pxi, epilogue.pxi, filters.pxi.
+# Uses: job.pxi, epilogue.pxi, filters.pxi, bank.pxi.
 
 
 cdef enum:
@@ -103,32 +103,30 @@ cdef Py_ssize_t packed_at(const TileJob *job, Py_ssize_t group, Py_ssize_t block
             + nth_block(&job.blocks, block).first * (taps.last - taps.first))
 
 
-cdef void pack_block(real *packed, const real *weight, const TileJob *job, Range filters, Range taps) noexcept nogil:
-    """Transpose some taps of a block of filters (K, taps) into the order in which tiles read them, (taps, K)."""
+cdef void pack_block(real *packed, const TileJob *job, const Bank *bank, Py_ssize_t first, Range filters,
+                     Range taps) noexcept nogil:
+    """Transpose some taps of a block of a group's filters into the order in which tiles read them, (taps, filters).
+
+    The first filter of the group is this one of the bank; numbers that fill up the last vector of filters are zero.
+    """
     cdef Py_ssize_t t, width = filters.last - filters.first
     cdef Py_ssize_t count = min(filters.last, job.blocks.filters) - filters.first
-    weight += filters.first * job.window.taps + taps.first
-    job.ukernels.transpose(packed, width, weight, job.window.taps, count, taps.last - taps.first)
+    first += filters.first
+    transpose_taps(packed, width, bank, Range(first, first + count), taps, job.ukernels)
     if count < width:
         for t in range(taps.last - taps.first):
             memset(packed + t * width + count, 0, (width - count) * sizeof(real))
 
 
-cdef void pack_filters(real *packed, const real *weight, const TileJob *job, Range filters) noexcept nogil:
-    """Pack the weights (K, taps) of a piece of the bank, filters counted over all groups."""
-    cdef Py_ssize_t group, block
-    cdef Range taps, some
-    while filters.first < filters.last:
-        group = filters.first // job.blocks.filters
-        some = Range(filters.first % job.blocks.filters,
-                     min(filters.last - group * job.blocks.filters, job.blocks.filters))
+cdef void pack_filters(real *packed, const TileJob *job, const Bank *bank, Py_ssize_t first) noexcept nogil:
+    """Pack a piece of the bank, the filters from `first` on, counted over all groups."""
+    cdef Py_ssize_t filters = job.blocks.filters, last = first + bank.filters, group, block, start
+    cdef Range some, taps
+    for group in range(first // filters, ceil_div(last, filters)):
         for block in range(job.blocks.count):
-            if not some.first <= nth_block(&job.blocks, block).first < some.last:
+            some, taps, start = nth_block(&job.blocks, block), Range(0, 0), group * filters - first
+            if not 0 <= start + some.first < bank.filters:
                 continue
-            taps = Range(0, 0)
             while taps.last < job.window.taps:
                 taps = next_chunk(job, taps)
-                pack_block(packed + packed_at(job, group, block, taps), weight - some.first * job.window.taps, job,
-                           nth_block(&job.blocks, block), taps)
-        weight += (some.last - some.first) * job.window.taps
-        filters.first += some.last - some.first
+                pack_block(packed + packed_at(job, group, block, taps), job, bank, start, some, taps)

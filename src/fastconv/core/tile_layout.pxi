@@ -1,6 +1,6 @@
 # The layout of convolution by register tiles: how large its blocks are, and where things lie. Part of _core.pyx.
 #
-# Uses: buffers.pxd, job.pxi, epilogue.pxi, filters.pxi, layout.pxi, tile_job.pxi, strips.pxi, tiles.pxi,
+# Uses: buffers.pxd, job.pxi, epilogue.pxi, filters.pxi, bank.pxi, layout.pxi, tile_job.pxi, strips.pxi, tiles.pxi,
 # by_position.pxi.
 
 
@@ -35,7 +35,7 @@ cdef class TileLayout(Layout):
     @property
     def piece_bounds(self):
         """Where pieces of the bank begin that can be packed one after another, and where the last one ends."""
-        return bank_pieces(&self.job.blocks, self.job.window.groups, self.job.window.taps, False)
+        return bank_pieces(&self.job.blocks, self.job.window.groups, self.job.window.taps)
 
 
 cdef Py_ssize_t cut_tile_job(TileJob *job, Py_ssize_t threads) noexcept nogil:
@@ -115,7 +115,7 @@ def tile_layout(map_size, window, channels, filters, bits, strip_rows, *, by_fil
     """Return a layout of register tiles, for channels and filters of a group and maps of up to this size.
 
     In place is for images without padding, with pixels in the lanes only for kernels of one tap and stride 1. By
-    position is for zero-padding and filters in the lanes, whose packed weights come in the order (K, kd, kh, kw, C).
+    position is for zero-padding and filters in the lanes.
     """
     cdef TileLayout layout = TileLayout.__new__(TileLayout)
     cdef TileJob *job = &layout.job
@@ -147,12 +147,14 @@ def tile_layout(map_size, window, channels, filters, bits, strip_rows, *, by_fil
 
 
 def pack_tiles(weight, packed, Py_ssize_t first, TileLayout layout):
-    """Pack a piece of the bank, weight (some filters from `first` on, C / groups * taps), as `convolve` reads it."""
-    cdef View some = view_of(weight, 2, False)
+    """Pack a piece of the bank, weight (some filters from `first` on, C / groups, kd, kh, kw), as `convolve` reads it.
+
+    weight may have any steps; by position, its axes are in the order (K, kd, kh, kw, C / groups).
+    """
+    cdef Bank bank = bank_of(weight, layout.itemsize, layout.job.window.taps)
     cdef void *to = view_of(packed, 1, True).start
-    cdef Range filters = Range(first, first + some.shape[0])
     with nogil:
         if layout.itemsize == sizeof(float):
-            pack_filters(<float *>to, <const float *>some.start, &layout.job, filters)
+            pack_filters(<float *>to, &layout.job, &bank, first)
         else:
-            pack_filters(<double *>to, <const double *>some.start, &layout.job, filters)
+            pack_filters(<double *>to, &layout.job, &bank, first)

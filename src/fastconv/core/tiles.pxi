@@ -6,7 +6,7 @@
 #             for a block of filters:             whose packed weights stay in the cache
 #                 for a tile: micro-kernel
 #
-# Uses: job.pxi, epilogue.pxi, filters.pxi, tile_job.pxi, strips.pxi.
+# Uses: job.pxi, epilogue.pxi, filters.pxi, bank.pxi, tile_job.pxi, strips.pxi.
 
 
 cdef struct Tile:
@@ -177,11 +177,13 @@ cdef void multiply_filters(real *workspace, const TileJob *job, const TileUnit *
     cdef real *sums = workspace + job.sums + filters.first
     cdef const real *weight = <const real *>job.arrays.weight + unit.group * job.blocks.filters * job.window.taps
     cdef const Tile *tile
+    cdef Bank bank
     cdef bint last = taps.last == job.window.taps, by_rows = not job.packed and unit.strip.pixels == 1
     if job.packed:
         request.weight = <const real *>job.arrays.weight + packed_at(job, unit.group, block, taps)
     elif not by_rows:
-        pack_block(workspace + job.block, weight, job, filters, taps)
+        bank = plain_bank(weight, job.blocks.filters, job.window.taps)
+        pack_block(workspace + job.block, job, &bank, 0, filters, taps)
         request.weight = workspace + job.block
     request.offset, request.taps = job.offset + taps.first, taps.last - taps.first
     request.width = filters.last - filters.first

@@ -1,74 +1,139 @@
 # Winograd convolution: filters transformed, G g G^T, and laid out for the products with tiles. Part of _core.pyx.
 #
-# Uses: filters.pxi, winograd_job.pxi.
+#     bank (K, C / groups, 1, kh, kw)
+#       -> kernels (vectors of filters, channels, kh, kw, lanes)        a block of filters, some channels at a time
+#       -> staged (row of G for y, row of G for x, virtual channels, filters)        transformed in registers;
+#          or (row of G for x, virtual channels, row of G for y, lanes)              a vector, where lanes are tiles
+#       -> transformed                                                  the same of all channels, block by block
+#
+# A row of G for every page: written vector by vector, `transformed` would be slow.
+#
+# Uses: filters.pxi, bank.pxi, winograd_job.pxi.
 
 
-cdef struct FilterPlace:
-    # Where a vector of filters, of one virtual channel, goes.
-    Py_ssize_t group
-    Py_ssize_t block, width  # the block's first filter in the group, and its filters
-    Py_ssize_t filter        # in the block
-    Py_ssize_t channel
+cdef enum:
+    STAGED_NUMBERS = 16384  # at a time: the second-level cache holds them, and runs are long enough to be written fast
+    ROW_GAP = 16            # numbers between the rows of `staged`, which may else evict each other
 
 
-cdef void transform_filters(real *transformed, const real *weight, const WinogradJob *job, real *workspace,
-                            Range filters) noexcept nogil:
-    """Transform filters (K, virtual channels, taps) of a piece of the bank, `lanes` filters and channels at a time."""
-    cdef const FilterBlocks *blocks = &job.blocks
-    cdef Py_ssize_t lanes = job.ukernels.lanes, kernel = job.y.taps * job.x.taps, taps = job.channels * kernel
-    cdef real *kernels = workspace + lanes * lanes  # (channels, kh, kw, filters)
-    cdef real *between = kernels + (lanes * kernel + lanes) * lanes
-    cdef Py_ssize_t block, vector, first, part, c, channels, i
-    cdef FilterPlace place
-    cdef Range some, here
-    while filters.first < filters.last:
-        place.group = filters.first // blocks.filters
-        some = Range(filters.first % blocks.filters, min(filters.last - place.group * blocks.filters, blocks.filters))
-        for block in range(blocks.count):
-            here = nth_block(blocks, block)
-            place.block, place.width = here.first, here.last - here.first
-            for vector in range(place.width // lanes):
-                first = here.first + vector * lanes
-                if not some.first <= first < some.last:
-                    continue
-                place.filter = first - here.first
-                for part in range(ceil_div(job.channels, lanes)):
-                    c = part * lanes
-                    channels = min(lanes, job.channels - c)
-                    job.ukernels.gather(kernels, weight + (first - some.first) * taps + c * kernel, taps,
-                                        min(lanes, blocks.filters - first), channels * kernel, c * kernel,
-                                        taps - c * kernel)
-                    for i in range(channels):
-                        place.channel = c + i
-                        transform_filter(transformed, kernels + i * kernel * lanes, between, job, &place)
-        weight += (some.last - some.first) * taps
-        filters.first += some.last - some.first
+cdef Py_ssize_t staged_channels(const WinogradJob *job) noexcept nogil:
+    """Return how many channels are transformed at a time."""
+    cdef Py_ssize_t numbers = job.y.rows * job.x.rows * FILTER_TILE_VECTORS * job.ukernels.lanes
+    return max(1, min(job.window.channels, STAGED_NUMBERS // (numbers * job.x.parts * job.x.shared_parts)))
 
 
-cdef void transform_filter(real *transformed, const real *kernel, real *between, const WinogradJob *job,
-                           const FilterPlace *place) noexcept nogil:
-    """Transform kernels (kh, kw, lanes) of one channel.
+cdef Py_ssize_t gathered_numbers(const WinogradJob *job) noexcept nogil:
+    """Return the room that gathered kernels take, with a square of lanes behind."""
+    cdef Py_ssize_t lanes = job.ukernels.lanes, kernel = job.window.taps // job.window.channels
+    return (FILTER_TILE_VECTORS * staged_channels(job) * kernel + lanes) * lanes
 
-    The filters of a block go to (row of G for y, row of G for x, channel, filter); where lanes are tiles, those of a
-    vector go to (row of G for x, channel, row of G for y, lane).
-    """
-    cdef fc_transform request
-    cdef Py_ssize_t lanes = job.ukernels.lanes, rows = job.y.taps, columns = job.x.taps, i
-    transformed += (place.group * transformed_numbers(job)
-                    + place.block * job.channels * job.y.rows * job.x.rows)
-    request.matrix, request.runs, request.run_step = job.y.G, columns, lanes
-    request.to, request.to_run_step, request.to_step = between, lanes, columns * lanes
-    for i in range(rows):
-        request.source[i] = kernel + i * columns * lanes
-    job.ukernels.transform_filter(&request, job.y.rows, rows)
-    request.matrix, request.runs, request.run_step = job.x.G, job.y.rows, columns * lanes
+
+cdef Py_ssize_t staged_numbers(const WinogradJob *job) noexcept nogil:
+    """Return the room that transformed kernels take."""
+    cdef Py_ssize_t width = FILTER_TILE_VECTORS * job.ukernels.lanes
+    return job.y.rows * job.x.rows * (staged_channels(job) * job.x.parts * job.x.shared_parts * width + ROW_GAP)
+
+
+cdef void transform_filters(real *transformed, real *workspace, const WinogradJob *job, const Bank *bank,
+                            Py_ssize_t first) noexcept nogil:
+    """Transform a piece of the bank, the filters from `first` on."""
+    cdef FilterBlocks blocks = job.blocks
+    cdef Py_ssize_t last = first + bank.filters, step = staged_channels(job), group, block, part, row
+    cdef Range filters, channels
     if job.tiles_in_lanes:
-        request.to = (transformed + place.filter * job.channels * job.y.rows * job.x.rows
-                      + place.channel * job.y.rows * lanes)
-        request.to_step, request.to_run_step = job.channels * job.y.rows * lanes, lanes
-    else:
-        request.to = transformed + place.channel * place.width + place.filter
-        request.to_step, request.to_run_step = job.channels * place.width, job.x.rows * job.channels * place.width
-    for i in range(columns):
-        request.source[i] = between + i * lanes
-    job.ukernels.transform_filter(&request, job.x.rows, columns)
+        blocks.count = blocks.units
+    for group in range(first // blocks.filters, ceil_div(last, blocks.filters)):
+        for block in range(blocks.count):
+            filters = nth_block(&blocks, block)
+            row = group * blocks.filters + filters.first - first
+            if not 0 <= row < bank.filters:
+                continue
+            for part in range(ceil_div(job.window.channels, step)):
+                channels = Range(part * step, min((part + 1) * step, job.window.channels))
+                transform_block(transformed + group * transformed_numbers(job), workspace, job, bank, row, filters,
+                                channels)
+
+
+cdef void transform_block(real *transformed, real *workspace, const WinogradJob *job, const Bank *bank, Py_ssize_t row,
+                          Range filters, Range channels) noexcept nogil:
+    """Transform some channels of a block of filters, the first of which is this row of the bank."""
+    cdef Py_ssize_t lanes = job.ukernels.lanes, width = filters.last - filters.first, vectors = width // lanes
+    cdef Py_ssize_t x_parts = job.x.parts * job.x.shared_parts, kernel = bank.taps // job.window.channels
+    cdef Py_ssize_t some = (channels.last - channels.first) * x_parts, rows = job.y.rows * job.x.rows
+    cdef Py_ssize_t last = row + job.blocks.filters - filters.first, vector, part, i
+    cdef Py_ssize_t gathered = (channels.last - channels.first) * kernel * lanes  # numbers of a vector of filters
+    cdef real *staged = workspace + gathered_numbers(job)
+    cdef real *to
+    transformed += filters.first * job.channels * rows
+    for vector in range(vectors):
+        gather_kernels(workspace + vector * gathered, job, bank,
+                       Range(row + vector * lanes, min(row + (vector + 1) * lanes, last)), channels)
+    if job.tiles_in_lanes:  # a row of `staged` has the rows of G for y of every channel
+        rows, width = job.x.rows, job.y.rows * lanes
+    for part in range(job.y.parts * job.y.shared_parts):
+        for vector in range(vectors):
+            transform_kernels(staged + vector * lanes, workspace + vector * gathered, job, bank, part, some, width)
+        to = transformed + (part * job.window.channels + channels.first) * x_parts * width
+        for i in range(rows):
+            memcpy(to + i * job.channels * width, staged + i * (some * width + ROW_GAP), some * width * sizeof(real))
+
+
+cdef inline bint lies_turned(const WinogradJob *job, const Bank *bank) noexcept nogil:
+    """Return whether the numbers of a kernel lie side by side, the last tap first."""
+    return bank.run_step == -1 and bank.run * job.window.channels >= bank.taps
+
+
+cdef void gather_kernels(real *kernels, const WinogradJob *job, const Bank *bank, Range filters,
+                         Range channels) noexcept nogil:
+    """Transpose some channels of a vector of filters into (channels, kh, kw, lanes), turned kernels as they lie."""
+    cdef Py_ssize_t lanes = job.ukernels.lanes, kernel = bank.taps // job.window.channels, count = kernel
+    cdef Py_ssize_t rows = filters.last - filters.first, tap = channels.first * kernel, last = channels.last * kernel
+    cdef Py_ssize_t place, last_row = max(0, (rows - 1) * bank.filter_step)  # in memory
+    cdef bint turned = lies_turned(job, bank)
+    if not turned and (bank.run_step != 1 or bank.run < kernel):
+        memset(kernels, 0, (last - tap) * lanes * sizeof(real))
+        transpose_taps(kernels, lanes, bank, filters, Range(tap, last), job.ukernels)
+        return
+    if bank.run == bank.taps and not turned:
+        count = last - tap
+    while tap < last:
+        place = filters.first * bank.filter_step + tap_in_bank(bank, tap + kernel - 1 if turned else tap)
+        job.ukernels.gather(kernels, <const real *>bank.start + place, bank.filter_step, rows, count, 0,
+                            bank.room - place - last_row)
+        kernels += count * lanes
+        tap += count
+
+
+cdef void transform_kernels(real *staged, const real *kernels, const WinogradJob *job, const Bank *bank,
+                            Py_ssize_t y_part, Py_ssize_t channels, Py_ssize_t width) noexcept nogil:
+    """Transform one part of the kernels of a vector of filters by rows, and all parts by columns."""
+    cdef const AxisTransform *y = &job.y
+    cdef const AxisTransform *x = &job.x
+    cdef Py_ssize_t lanes = job.ukernels.lanes, parts = x.parts * x.shared_parts, part
+    cdef Py_ssize_t[KERNEL_MAX_TAPS * KERNEL_MAX_TAPS] offset
+    cdef fc_kernel_transform request
+    request.y, request.y_rows, request.y_taps = y.G, y.rows, y.taps
+    request.x, request.x_rows, request.x_taps = x.G, x.rows, x.taps
+    request.source, request.offset = kernels, offset
+    request.channels, request.channel_step = channels // parts, bank.taps // job.window.channels * lanes
+    request.to_channel_step, request.to_column_step = parts * width, channels * width + ROW_GAP
+    request.to_row_step = lanes if job.tiles_in_lanes else x.rows * request.to_column_step
+    for part in range(parts):
+        find_part_taps(offset, job, bank, y_part, part)
+        request.to = staged + part * width
+        job.ukernels.transform_kernels(&request)
+
+
+cdef void find_part_taps(Py_ssize_t *offset, const WinogradJob *job, const Bank *bank, Py_ssize_t y_part,
+                         Py_ssize_t x_part) noexcept nogil:
+    """Find where the taps of a part lie in a gathered kernel; -1 for those beyond the kernel, which are zero."""
+    cdef Py_ssize_t rows = job.window.axis[1].taps, columns = job.window.axis[2].taps, i, j, row, column, tap
+    cdef bint turned = lies_turned(job, bank)
+    for i in range(job.y.taps):
+        row = y_part * job.y.part_offset + i * job.y.part_step
+        for j in range(job.x.taps):
+            column = x_part * job.x.part_offset + j * job.x.part_step
+            tap = row * columns + column
+            if turned:
+                tap = rows * columns - 1 - tap
+            offset[i * job.x.taps + j] = tap * job.ukernels.lanes if row < rows and column < columns else -1

@@ -10,7 +10,7 @@
 # part p multiplies those p tiles further on. Dilated kernels read every d-th pixel: outputs with the same remainder
 # by the dilation make tiles of their own.
 #
-# Uses: job.pxi, epilogue.pxi, filters.pxi, blank.pxi.
+# Uses: job.pxi, epilogue.pxi, filters.pxi, bank.pxi, blank.pxi.
 
 
 cdef struct AxisTransform:
@@ -59,7 +59,8 @@ cdef struct WinogradJob:
     Epilogue epilogue
     FilterBlocks blocks
     AxisTransform y, x
-    const void *transformed    # weights; those of `arrays` serve outputs that are summed directly
+    const void *transformed    # weights
+    Bank bank                  # as given, for outputs that are summed directly
     Py_ssize_t channels        # virtual ones of a group
     Py_ssize_t views           # of these, that have transformed tiles of their own
     bint split                 # kernels have parts by stride, or of neighbouring taps that lanes of tiles do not share
@@ -179,25 +180,25 @@ cdef void recompute_nonfinite(real *map, const real *out, Py_ssize_t step, const
     """
     cdef const Arrays *arrays = &job.arrays
     cdef const Axis *axis = &job.window.axis[0]
-    cdef Py_ssize_t p, c, i, j, x, y, filter = block.group * job.window.filters + run.filter
+    cdef Py_ssize_t p, c, i, j, x, y, tap, filter = block.group * job.window.filters + run.filter
     cdef const real *image = input_plane(job, block, 0, <real>0)
     cdef const real *weight
     cdef real total
     for p in range(run.count):
         if isfinite(out[p * step]):
             continue
-        weight = <const real *>arrays.weight + filter * job.window.taps
+        weight = <const real *>job.bank.start + filter * job.bank.filter_step
         total = (<const real *>arrays.bias)[filter]
         for c in range(job.window.channels):
             for i in range(axis[1].taps):
                 y = input_index(&axis[1], run.row, i, arrays.image_size[1], job.window.padding_mode)
                 for j in range(axis[2].taps):
                     x = input_index(&axis[2], run.column + p, j, arrays.image_size[2], job.window.padding_mode)
+                    tap = c * job.bank.step[0] + i * job.bank.step[2] + j * job.bank.step[3]
                     if y >= 0 and x >= 0 and block.z >= 0:
-                        total += weight[0] * image[c * arrays.image_step[1] + y * arrays.image_step[3] + x]
+                        total += weight[tap] * image[c * arrays.image_step[1] + y * arrays.image_step[3] + x]
                     else:
-                        total += weight[0] * 0
-                    weight += 1
+                        total += weight[tap] * 0
         map[p] = clip(total, &job.epilogue)
 
 

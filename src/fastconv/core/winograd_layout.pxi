@@ -1,6 +1,6 @@
 # The layout of Winograd convolution, and what Python calls for it. Part of _core.pyx.
 #
-# Uses: buffers.pxd, job.pxi, epilogue.pxi, layout.pxi, filters.pxi, entry.pxi, blank.pxi, winograd_job.pxi,
+# Uses: buffers.pxd, job.pxi, epilogue.pxi, layout.pxi, filters.pxi, bank.pxi, entry.pxi, blank.pxi, winograd_job.pxi,
 # winograd_filters.pxi, winograd.pxi, winograd_few.pxi.
 
 
@@ -16,7 +16,6 @@ cdef class WinogradLayout(Layout):
     cdef WinogradJob job
     cdef list matrices   # that the job points into
     cdef Memory rows     # of G, likewise, for the positions of rows and columns
-    cdef list part_taps  # of rows and columns: the taps of the kernel that its parts have (parts, taps)
 
     @property
     def tile_size(self):
@@ -43,7 +42,7 @@ cdef class WinogradLayout(Layout):
     @property
     def piece_bounds(self):
         """Where pieces of the bank begin that can be transformed one after another, and where the last one ends."""
-        return bank_pieces(&self.job.blocks, self.job.window.groups, self.job.window.taps, True)
+        return bank_pieces(&self.job.blocks, self.job.window.groups, self.job.window.taps)
 
     cdef choose_forms(self, forms, splits):
         """Take the forms and splits of rows and columns."""
@@ -62,8 +61,6 @@ cdef class WinogradLayout(Layout):
         job.channels = job.y.shared_parts * job.views * job.x.shared_parts
         job.split = job.y.parts * job.y.part_step * job.x.parts * job.x.part_step > 1
         job.shared = job.channels > job.views
-        self.part_taps = [np.arange(split.parts)[:, None] * split.offset + np.arange(form.taps) * split.step
-                          for form, split in zip(forms, splits, strict=True)]
 
     cdef choose_form(self, AxisTransform *transform, form, split, const Py_ssize_t *row):
         cdef const fc_form *known = self.job.ukernels.forms
@@ -170,14 +167,13 @@ def winograd_layout(window, channels, filters, bits, forms, splits, few, tile_ro
     layout.workspace = job.at.blank * layout.itemsize + 4 * job.blank_numbers
     layout.packed_numbers = job.window.groups * transformed_numbers(job)
     layout.filters = job.window.groups * job.window.filters
-    layout.weights = layout.filters * job.window.taps
     return layout
 
 
 def convolve_winograd(images, weight, transformed, bias, maps, pads, WinogradLayout layout, blocks, Py_ssize_t threads):
     """Convolve images with a filter bank by Winograd's forms.
 
-    images and maps as for `convolve`; weight has all numbers of (K, C / groups * taps), and transformed is what
+    images and maps as for `convolve`; weight (K, C / groups, 1, kh, kw) may have any steps, and transformed is what
     `pack_winograd` made of it. A map is cut into blocks of tiles, and the filters of a group into parts:
     blocks is (row blocks, column blocks, parts), or None for blocks as large as can be and all filters.
     """
@@ -186,7 +182,7 @@ def convolve_winograd(images, weight, transformed, bias, maps, pads, WinogradLay
         bias = bytes(layout.filters * layout.itemsize)
     measure_arrays(&job.arrays, images, maps)
     set_pads(&job.window, pads)
-    job.arrays.weight = numbers_of(weight, layout.weights, layout.itemsize)
+    job.bank = bank_of(weight, layout.itemsize, job.window.taps)
     job.arrays.bias = numbers_of(bias, layout.filters, layout.itemsize)
     job.transformed = numbers_of(transformed, layout.packed_numbers, layout.itemsize)
     if blocks is None:
@@ -199,32 +195,17 @@ def convolve_winograd(images, weight, transformed, bias, maps, pads, WinogradLay
 
 
 def pack_winograd(weight, packed, Py_ssize_t first, WinogradLayout layout):
-    """Transform a piece of the bank, weight (some filters from `first` on, C / groups * taps).
+    """Transform a piece of the bank, weight (some filters from `first` on, C / groups, 1, kh, kw), of any steps.
 
     packed holds all of it, group by group, block by block of filters.
     """
     cdef WinogradJob *job = &layout.job
-    cdef Py_ssize_t lanes = job.ukernels.lanes, kernel = job.y.taps * job.x.taps
-    cdef Range filters = Range(first, first + <Py_ssize_t>weight.shape[0])
-    if job.split or job.shared:
-        weight = split_kernels(weight, layout)
-    workspace = empty(((2 * lanes + lanes * kernel + job.y.rows * job.x.taps) * lanes,), weight.dtype)
-    cdef const void *kernels = numbers_of(weight, weight.size, layout.itemsize)
+    cdef Bank bank = bank_of(weight, layout.itemsize, layout.job.window.taps)
+    workspace = empty((gathered_numbers(job) + staged_numbers(job),), weight.dtype)
     cdef void *to = view_of(packed, 1, True).start
     cdef void *room = view_of(workspace, 1, True).start
     with nogil:
         if layout.itemsize == sizeof(float):
-            transform_filters(<float *>to, <const float *>kernels, job, <float *>room, filters)
+            transform_filters(<float *>to, <float *>room, job, &bank, first)
         else:
-            transform_filters(<double *>to, <const double *>kernels, job, <double *>room, filters)
-
-
-cdef split_kernels(weight, WinogradLayout layout):
-    """Return the parts of kernels as kernels of virtual channels: (K, part, channel, part, taps)."""
-    cdef const Window *window = &layout.job.window
-    y, x = layout.part_taps
-    kernels = np.zeros((weight.shape[0], window.channels, y.max() + 1, x.max() + 1), weight.dtype)
-    taps = weight.reshape(-1, window.channels, window.axis[1].taps, window.axis[2].taps)
-    kernels[:, :, : taps.shape[2], : taps.shape[3]] = taps
-    kernels = kernels[:, :, y[:, None, :, None], x[None, :, None, :]]  # (K, channel, part, part, taps)
-    return np.ascontiguousarray(kernels.swapaxes(1, 2)).reshape(weight.shape[0], -1)
+            transform_filters(<double *>to, <double *>room, job, &bank, first)

@@ -19,6 +19,7 @@ enum {
     STACK_MAX_TAPS = 7,          /* in a row of its kernels */
     PEAK_SUMS = 12,              /* independent sums that keep two FMA units of 4 cycles' latency busy, and some to spare */
     TRANSFORM_MAX_POSITIONS = 9, /* of a Winograd form */
+    KERNEL_MAX_TAPS = 5,         /* of one, along an axis */
     FEW_MAX_FILTERS = 4          /* that winograd_few computes at a time */
 };
 
@@ -178,6 +179,21 @@ typedef struct {
 } fc_transform;
 typedef void fc_transform_fn(const fc_transform *transform);
 
+/* Winograd transforms of kernels, G g G^T, by y along the columns and then by x along the rows, for so many channels.
+   to[c * to_channel_step + i * to_row_step + j * to_column_step] =
+   sum over v of x[j, v] * sum over u of y[i, u] * from[c * channel_step + offset[u, v]], each a vector of filters. Taps whose
+   offset is negative are zero. */
+typedef struct {
+    const void *y, *x;       /* (y_rows, y_taps) and (x_rows, x_taps): G of the forms of rows and columns */
+    ptrdiff_t y_rows, y_taps, x_rows, x_taps;
+    const void *from;
+    const ptrdiff_t *offset; /* (y_taps, x_taps) */
+    ptrdiff_t channels, channel_step;
+    void *to;
+    ptrdiff_t to_channel_step, to_row_step, to_column_step;
+} fc_kernel_transform;
+typedef void fc_kernel_transform_fn(const fc_kernel_transform *transform);
+
 /* Winograd convolution of few channels: the products of all positions and the inverse transform along the columns, in registers.
    Lanes are tiles; a run is a position of the form of the rows. For filter f, with
    sum[i] = sum over channels c of weight[((run * channels + c) * positions + i) * lanes + f]
@@ -233,8 +249,7 @@ typedef struct {
     const fc_sweep_variant *sweeps;   /* in the order in which they are preferred; an empty one last */
     const fc_stack_variant *stacks;   /* those of most pixels first; an empty one last */
     const fc_form *forms;             /* an empty one last */
-    /* A transform of 1, 3, 4 or 5 taps by G (results, taps), all of which is read; without fc_transform's items. */
-    void (*transform_filter)(const fc_transform *transform, ptrdiff_t results, ptrdiff_t taps);
+    fc_kernel_transform_fn *transform_kernels;
     /* Rows to vectors: to[p * lanes + i] = from[i * from_step + p], zero for i from `rows` on, for p below count.
        Reads from - before up to from + room of each row, and writes up to `lanes` places p on either side of `to`. */
     void (*gather)(void *to, const void *from, ptrdiff_t from_step, ptrdiff_t rows, ptrdiff_t count, ptrdiff_t before,

@@ -15,7 +15,7 @@
         .sweeps = NAMED(sweeps),
         .stacks = NAMED(stacks),
         .forms = NAMED(forms),
-        .transform_filter = NAMED(transform_filter),
+        .transform_kernels = NAMED(transform_kernels),
         .gather = NAMED(gather),
         .scatter = NAMED(scatter),
     },

@@ -198,27 +198,40 @@ static const fc_form NAMED(forms)[] = {FORMS(FORM_ROW, TRANSFORMS_ROW) {0, 0, 0,
 #undef TRANSFORMS_ROW
 #undef POSITIONS
 
-/* Multiply G, a dense matrix (results, taps), by the taps of LANES filters. */
-INLINE void NAMED(transform_filter_taps)(const int taps, const fc_transform *t, const ptrdiff_t results) {
-    for (ptrdiff_t run = 0; run < t->runs; run++) {
-        real *to = (real *)t->to + run * t->to_run_step;
-        const real *row = t->matrix;
-        vec in[TRANSFORM_MAX_POSITIONS];
-        UNROLLED for (int j = 0; j < taps; j++) in[j] = v_load((const real *)t->from[j] + run * t->run_step);
-        ROLLED for (ptrdiff_t i = 0; i < results; i++, row += taps, to += t->to_step) {
-            vec sum = v_splat(0);
-            UNROLLED for (int j = 0; j < taps; j++) sum = v_fma(v_splat(row[j]), in[j], sum);
-            v_store(to, sum);
+/* For kernels of x_taps columns: along the columns by y, row by row, then each row by x. */
+INLINE void NAMED(transform_kernel_rows)(const int x_taps, const fc_kernel_transform *t) {
+    const real *y = t->y, *x = t->x, *from = t->from;
+    const ptrdiff_t y_taps = t->y_taps, taps = y_taps * x_taps;
+    const ptrdiff_t y_rows = t->y_rows, x_rows = t->x_rows, to_step = t->to_column_step;
+    ROLLED for (ptrdiff_t c = 0; c < t->channels; c++, from += t->channel_step) {
+        vec kernel[KERNEL_MAX_TAPS * KERNEL_MAX_TAPS];
+        ROLLED for (ptrdiff_t tap = 0; tap < taps; tap++)
+            kernel[tap] = t->offset[tap] < 0 ? v_splat(0) : v_load(from + t->offset[tap]);
+        ROLLED for (ptrdiff_t i = 0; i < y_rows; i++) {
+            real *to = (real *)t->to + c * t->to_channel_step + i * t->to_row_step;
+            vec row[KERNEL_MAX_TAPS];
+            UNROLLED for (int v = 0; v < x_taps; v++) row[v] = v_splat(0);
+            ROLLED for (ptrdiff_t u = 0; u < y_taps; u++) {
+                const vec factor = v_splat(y[i * y_taps + u]);
+                UNROLLED for (int v = 0; v < x_taps; v++) row[v] = v_fma(factor, kernel[u * x_taps + v], row[v]);
+            }
+            ROLLED for (ptrdiff_t j = 0; j < x_rows; j++, to += to_step) {
+                vec sum = v_splat(0);
+                UNROLLED for (int v = 0; v < x_taps; v++) sum = v_fma(v_splat(x[j * x_taps + v]), row[v], sum);
+                v_store(to, sum);
+            }
         }
     }
 }
 
-static void NAMED(transform_filter)(const fc_transform *t, ptrdiff_t results, ptrdiff_t taps) {
-    expects(t->matrix && t->to && t->from[0] && results > 0 && (taps == 1 || (3 <= taps && taps <= 5)));
-    switch (taps) {
-    case 1: NAMED(transform_filter_taps)(1, t, results); break;
-    case 3: NAMED(transform_filter_taps)(3, t, results); break;
-    case 4: NAMED(transform_filter_taps)(4, t, results); break;
-    case 5: NAMED(transform_filter_taps)(5, t, results); break;
+static void NAMED(transform_kernels)(const fc_kernel_transform *t) {
+    expects(t->from && t->offset && t->y && t->x && t->to && t->channels >= 0);
+    expects(0 < t->y_taps && t->y_taps <= KERNEL_MAX_TAPS && 0 < t->x_taps && t->x_taps <= KERNEL_MAX_TAPS);
+    switch (t->x_taps) {
+    case 1: NAMED(transform_kernel_rows)(1, t); break;
+    case 2: NAMED(transform_kernel_rows)(2, t); break;
+    case 3: NAMED(transform_kernel_rows)(3, t); break;
+    case 4: NAMED(transform_kernel_rows)(4, t); break;
+    case 5: NAMED(transform_kernel_rows)(5, t); break;
     }
 }
