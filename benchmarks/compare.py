@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from cases import Case
     from measure import Row
 
+NAME_WIDTH = 44
+
 
 def main() -> None:
     args = parse_arguments()
@@ -27,28 +29,30 @@ def main() -> None:
     if args.isa:
         os.environ["FASTCONV_ISA"] = args.isa
 
-    from cases import CASES
     from measure import measure
     from networks import NETWORKS
-    from peers import PEERS
+    from suites import SUITES
 
+    suite = SUITES[args.suite]
     if unknown := set(args.networks) - set(NETWORKS):
         raise SystemExit(f"no such network: {', '.join(sorted(unknown))}; there are {', '.join(NETWORKS)}")
     networks = {name: NETWORKS[name] for name in args.networks}
-    if unknown := set(args.peers or []) - set(PEERS):
-        raise SystemExit(f"no such peer: {', '.join(sorted(unknown))}; there are {', '.join(PEERS)}")
-    candidates = dict.fromkeys(case for layers in networks.values() for case in layers) or CASES
+    if networks and args.suite != "forward":
+        raise SystemExit("the layers of networks are measured by the suite forward")
+    if unknown := set(args.peers or []) - set(suite.peers):
+        raise SystemExit(f"no such peer: {', '.join(sorted(unknown))}; there are {', '.join(suite.peers)}")
+    candidates = dict.fromkeys(case for layers in networks.values() for case in layers) or suite.cases
     cases = [case for case in candidates if re.search(args.cases, case.name) and (case.quick or not args.quick)]
     if not cases:
         raise SystemExit(f"no case's name matches {args.cases!r}")
-    wanted = [name for name in args.peers or PEERS if PEERS[name].installed]
-    machine = describe(cores, args.threads, {module for name in wanted for module in PEERS[name].modules})
+    wanted = [name for name in args.peers or suite.peers if suite.peers[name].installed]
+    machine = describe(cores, args.threads, {module for name in wanted for module in suite.peers[name].modules})
 
     print(*(f"{key}: {value}" for key, value in machine.items()), sep="\n", end="\n\n")
     print_header(wanted)
     rows = []
     for case in cases:
-        rows.append(measure(case, wanted, args.seconds, args.threads, args.algorithms))
+        rows.append(measure(case, suite, wanted, args.seconds, args.threads, args.algorithms))
         print_row(rows[-1], wanted)
     print_summary(rows, wanted)
     print_networks(rows, networks, wanted)
@@ -64,6 +68,9 @@ def main() -> None:
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument(
+        "--suite", choices=["forward", "backward"], default="forward", help="backward: transposed, and gradients"
+    )
     parser.add_argument("--cases", default="", metavar="PATTERN", help="regular expression to find in the names")
     parser.add_argument(
         "--networks", nargs="+", default=[], metavar="NAME", help="the layers of these networks instead, and their sums"
@@ -115,7 +122,7 @@ def print_header(peers: list[str]) -> None:
     print("over those of a loop of multiply-adds in registers, in the same rounds\n")
     columns = " ".join(f"{name:>{width(name)}}" for name in ["call", "out", *peers])
     print(
-        f"{'case':35} {'time':>9} {'GFLOP/s':>8} {'peak':>5} {'error':>7} {'algorithm':9} {'best peer':11} {'ratio':>6} | {columns}"
+        f"{'case':{NAME_WIDTH}} {'time':>9} {'GFLOP/s':>8} {'peak':>5} {'error':>7} {'algorithm':9} {'best peer':11} {'ratio':>6} | {columns}"
     )
 
 
@@ -124,15 +131,15 @@ def width(column: str) -> int:
 
 
 def print_row(row: "Row", peers: list[str]) -> None:
-    from measure import OUR_CALL, OUR_OUT, OURS
+    from suites import OUR_CALL, OUR_OUT, OURS
 
-    ours = [f"{row.ratios[name]:{width('')}.2f}" for name in (OUR_CALL, OUR_OUT)]
-    columns = (f"{row.ratios[n]:{width(n)}.2f}" if n in row.ratios else " " * width(n) for n in peers)
+    names = [(OUR_CALL, width("")), (OUR_OUT, width("")), *((name, width(name)) for name in peers)]
+    columns = (f"{row.ratios[name]:{size}.2f}" if name in row.ratios else " " * size for name, size in names)
     best = row.best_peer
     ratio = f"{row.ratios[best]:6.2f}" if best else "     -"
     print(
-        f"{row.case.name:35} {in_units(row.seconds[OURS])} {row.gflops:8.1f} {row.peak:5.0%} {row.error:7.1e}"
-        f" {row.algorithm:9} {best or '-':11} {ratio} | {' '.join([*ours, *columns])}",
+        f"{row.case.name:{NAME_WIDTH}} {in_units(row.seconds[OURS])} {row.gflops:8.1f} {row.peak:5.0%} {row.error:7.1e}"
+        f" {row.algorithm or '-':9} {best or '-':11} {ratio} | {' '.join(columns)}",
         flush=True,
     )
     for note in row.notes:
@@ -142,7 +149,7 @@ def print_row(row: "Row", peers: list[str]) -> None:
 def print_summary(rows: list["Row"], peers: list[str]) -> None:
     def line(label: str, chosen: list[float]) -> None:
         if chosen:
-            print(f"    {label:12} {geometric_mean(chosen):8.2f}  (n = {len(chosen)}, worst {min(chosen):.2f})")
+            print(f"    {label:20} {geometric_mean(chosen):8.2f}  (n = {len(chosen)}, worst {min(chosen):.2f})")
 
     print("\ngeometric mean of the ratios to each peer")
     for name in peers:
@@ -160,7 +167,7 @@ def print_summary(rows: list["Row"], peers: list[str]) -> None:
 
 def print_networks(rows: list["Row"], networks: dict[str, "Counter[Case]"], peers: list[str]) -> None:
     """For each network the time of all its layers that were measured, and the peers' sums over ours."""
-    from measure import OURS
+    from suites import OURS
 
     if not networks:
         return

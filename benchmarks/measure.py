@@ -7,16 +7,16 @@ and of these ratios the median. The order rotates from round to round, so that n
 import gc
 import time
 from dataclasses import dataclass, field
-from functools import partial
+from typing import Any
 
 import numpy as np
-from cases import Array, Case
-from peers import PEERS, Call, padded, windows
+from cases import Array
+from peers import Call, Peer
+from suites import OURS, Suite
 
-import fastconv as fc
 from fastconv import _core
 
-OURS, OUR_CALL, OUR_OUT, PEAK = "fastconv", "fastconv call", "fastconv out", "peak"
+PEAK = "peak"
 TOLERANCE = 1e-4  # of max|output|, fastconv to the definition and peers to fastconv: finds mistakes, not rounding
 SLOWER = 1.05  # than another algorithm: worth a note on the planner
 PATIENCE = 5  # seconds; a peer whose first call takes longer is not called again
@@ -26,7 +26,8 @@ PATIENCE = 5  # seconds; a peer whose first call takes longer is not called agai
 class Row:
     """What one case gave; seconds and ratios (peer / fastconv: above 1 fastconv is faster) are medians over rounds."""
 
-    case: Case
+    case: Any
+    peers: list[str]
     seconds: dict[str, float] = field(default_factory=dict)
     ratios: dict[str, float] = field(default_factory=dict)
     rounds: dict[str, int] = field(default_factory=dict)
@@ -41,38 +42,29 @@ class Row:
 
     @property
     def best_peer(self) -> str | None:
-        peers = [name for name in self.ratios if name in PEERS]
-        return min(peers, key=self.ratios.__getitem__, default=None)
+        measured = [name for name in self.peers if name in self.ratios]
+        return min(measured, key=self.ratios.__getitem__, default=None)
 
 
-def measure(case: Case, peers: list[str], seconds: float, threads: int, algorithms: bool = False) -> Row:
+def measure(case: Any, suite: Suite, peers: list[str], seconds: float, threads: int, algorithms: bool = False) -> Row:
     """Check and time fastconv and the named peers on one case, in about `seconds` (very slow peers take longer).
 
     With `algorithms`, every algorithm that can do it is timed as well, and a choice of the plan that is behind is noted.
     """
-    row = Row(case)
+    row = Row(case, peers)
     x, w = case.arrays()
-    options = case.options
-    bank = fc.FilterBank(w, **options)
-    result, maps = bank(x), bank(x)  # (N, K, H', W')
-    calls: dict[str, Call] = {
-        OURS: lambda: bank(x),
-        OUR_CALL: lambda: fc.conv2d(x, w, **options),
-        OUR_OUT: lambda: bank(x, out=maps),
-    }
-    row.error = error_of(case, x, w, result)
+    calls = suite.calls(case, x, w)
+    result = calls[OURS]()
+    row.error = suite.error_of(case, x, w, result)
     if not row.error <= TOLERANCE:
         raise ValueError(f"fastconv is wrong on {case.name!r}: its error is {row.error:.1e} of max|output|")
-    why = fc.explain(case.input, w, **case.options)
-    row.algorithm = why.algorithm
-    # two passes are nothing to ask for: only "auto" takes them
-    others = [c.algorithm for c in why.candidates if c.algorithm != "separable"] if algorithms else []
-    for name in others:
-        calls[name] = partial(fc.FilterBank(w, **options, algorithm=name), x)
+    row.algorithm, others = suite.algorithms(case, x, w)
+    others = others if algorithms else {}
+    calls |= others
     too_slow = {}
     for name in peers:
         try:
-            if (entry := checked(name, case, x, w, threads, result)) is None:
+            if (entry := checked(suite.peers[name], case, x, w, threads, result)) is None:
                 continue
         except Exception as error:  # noqa: BLE001 - whatever a peer's trouble is, it must not end the run
             row.notes.append(f"{name} left out: {error}")
@@ -96,9 +88,9 @@ def measure(case: Case, peers: list[str], seconds: float, threads: int, algorith
     return row
 
 
-def checked(name: str, case: Case, x: Array, w: Array, threads: int, result: Array) -> tuple[Call, float] | None:
+def checked(peer: Peer, case: Any, x: Array, w: Any, threads: int, result: Array) -> tuple[Call, float] | None:
     """A peer's call, when it agrees with fastconv's result, and the seconds that it took to find out."""
-    call = PEERS[name].make(case, x, w, threads)
+    call = peer.make(case, x, w, threads)
     if call is None:
         return None
     start = time.perf_counter()
@@ -153,17 +145,3 @@ def peak_probe() -> tuple[Call, float]:
     """A call that does nothing but multiply and add vectors in registers, and its floating-point operations."""
     rounds = 20_000
     return lambda: _core.multiply_adds(rounds), 2 * _core.multiply_adds(rounds)
-
-
-def error_of(case: Case, x: Array, w: Array, result: Array) -> float:
-    """Largest error over max|output|, against the definition in float64 on as many output rows as take a moment."""
-    height = case.output[2]
-    count = min(height, max(3, 200_000_000 * height // case.macs))
-    maps = windows(case, padded(case, x.astype(np.float64)))  # (N, C, H', W', kh, kw)
-    banks = np.split(w.astype(np.float64), case.groups)
-    errors = []
-    for i in np.linspace(0, height - 1, count).astype(int):
-        groups = np.split(maps[:, :, i], case.groups, axis=1)
-        exact = [np.tensordot(b, g, ((1, 2, 3), (1, 3, 4))) for b, g in zip(banks, groups, strict=True)]  # (K/g, N, W')
-        errors.append(np.abs(np.concatenate(exact).swapaxes(0, 1) - result[:, :, i]).max())
-    return float(np.max(errors) / np.abs(result).max())

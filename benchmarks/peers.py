@@ -139,34 +139,33 @@ def torch_nhwc(case: Case, x: Array, w: Array, threads: int) -> Call | None:
     return torch_call(case, x, w, threads, "channels_last")
 
 
-def onnx_model(case: Case, w: Array) -> bytes:
+def onnx_model(op: str, attributes: dict[str, Any], case: Any, x: Array, w: Array) -> bytes:
+    """A model of one node with constant weights."""
     from onnx import TensorProto, helper, numpy_helper
 
-    options: dict[str, Any] = {
-        "strides": [case.stride] * 2,
-        "pads": case.pads * 2,
-        "dilations": [case.dilation] * 2,
-        "group": case.groups,
-    }
-    node = helper.make_node("Conv", ["x", "w"], ["y"], **options)
-    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, case.input)
-    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, case.output)
-    graph = helper.make_graph([node], "conv", [x], [y], [numpy_helper.from_array(w, "w")])
+    node = helper.make_node(op, ["x", "w"], ["y"], **attributes)
+    image = helper.make_tensor_value_info("x", TensorProto.FLOAT, x.shape)
+    maps = helper.make_tensor_value_info("y", TensorProto.FLOAT, case.output)
+    graph = helper.make_graph([node], "conv", [image], [maps], [numpy_helper.from_array(w, "w")])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     data: bytes = model.SerializeToString()
     return data
 
 
-@peer("onnxruntime", "onnx", "onnxruntime")
-def onnxruntime(case: Case, x: Array, w: Array, threads: int) -> Call:
+def onnx_conv(case: Case, x: Array, w: Array) -> bytes:
+    attributes = {"strides": [case.stride] * 2, "pads": case.pads * 2, "dilations": [case.dilation] * 2}
+    return onnx_model("Conv", attributes | {"group": case.groups}, case, x, w)
+
+
+def run_onnxruntime(model: bytes, x: Array, output: tuple[int, ...], threads: int) -> Call:
     """Input and output are bound once, which spares 5 us a call."""
     import onnxruntime as ort
 
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    session = ort.InferenceSession(onnx_model(case, w), options, providers=["CPUExecutionProvider"])
-    out = np.empty(case.output, np.float32)
+    session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    out = np.empty(output, np.float32)
     binding = session.io_binding()
     binding.bind_cpu_input("x", x)
     binding.bind_output("y", "cpu", 0, np.float32, out.shape, out.ctypes.data)
@@ -178,8 +177,7 @@ def onnxruntime(case: Case, x: Array, w: Array, threads: int) -> Call:
     return call
 
 
-@peer("openvino", "onnx", "openvino")
-def openvino(case: Case, x: Array, w: Array, threads: int) -> Call:
+def run_openvino(model: bytes, x: Array, threads: int) -> Call:
     import openvino as ov
 
     core = ov.Core()
@@ -189,7 +187,7 @@ def openvino(case: Case, x: Array, w: Array, threads: int) -> Call:
         "NUM_STREAMS": 1,
         "INFERENCE_PRECISION_HINT": "f32",
     }
-    request = core.compile_model(core.read_model(onnx_model(case, w)), "CPU", settings).create_infer_request()
+    request = core.compile_model(core.read_model(model), "CPU", settings).create_infer_request()
     request.set_input_tensor(ov.Tensor(x, shared_memory=True))
 
     def call() -> Array:
@@ -200,8 +198,7 @@ def openvino(case: Case, x: Array, w: Array, threads: int) -> Call:
     return call
 
 
-@peer("ncnn", "ncnn")
-def ncnn(case: Case, x: Array, w: Array, threads: int) -> Call:
+def run_ncnn(layer: str, settings: dict[int, int], x: Array, w: Array, threads: int) -> Call:
     """A net of one layer, its weights from a file; the result stays an `ncnn.Mat` without the batch axis."""
     from pathlib import Path
     from tempfile import TemporaryDirectory
@@ -212,12 +209,6 @@ def ncnn(case: Case, x: Array, w: Array, threads: int) -> Call:
     net.opt.num_threads = threads
     for lossy in ("fp16_packed", "fp16_storage", "fp16_arithmetic", "bf16_packed", "bf16_storage"):
         setattr(net.opt, f"use_{lossy}", False)
-    filters, _, kh, kw = w.shape
-    rows, columns = case.pads
-    settings = {0: filters, 1: kw, 11: kh, 2: case.dilation, 3: case.stride, 4: columns, 14: rows, 6: w.size}
-    if case.groups > 1:
-        settings[7] = case.groups
-    layer = "Convolution" if case.groups == 1 else "ConvolutionDepthWise"
     numbers = " ".join(f"{key}={value}" for key, value in settings.items())
     net.load_param_mem(f"7767517\n2 2\nInput x 0 1 x\n{layer} conv 1 1 x y {numbers}\n")
     with TemporaryDirectory() as folder:
@@ -232,6 +223,26 @@ def ncnn(case: Case, x: Array, w: Array, threads: int) -> Call:
         return extractor.extract("y")[1]
 
     return call
+
+
+@peer("onnxruntime", "onnx", "onnxruntime")
+def onnxruntime(case: Case, x: Array, w: Array, threads: int) -> Call:
+    return run_onnxruntime(onnx_conv(case, x, w), x, case.output, threads)
+
+
+@peer("openvino", "onnx", "openvino")
+def openvino(case: Case, x: Array, w: Array, threads: int) -> Call:
+    return run_openvino(onnx_conv(case, x, w), x, threads)
+
+
+@peer("ncnn", "ncnn")
+def ncnn(case: Case, x: Array, w: Array, threads: int) -> Call:
+    filters, _, kh, kw = w.shape
+    rows, columns = case.pads
+    settings = {0: filters, 1: kw, 11: kh, 2: case.dilation, 3: case.stride, 4: columns, 14: rows, 6: w.size}
+    if case.groups > 1:
+        settings[7] = case.groups
+    return run_ncnn("Convolution" if case.groups == 1 else "ConvolutionDepthWise", settings, x, w, threads)
 
 
 # Image filters: one plane, one kernel

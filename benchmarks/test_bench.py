@@ -5,9 +5,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from backward_cases import BACKWARD_CASES
 from cases import CASES, Case
 from networks import NETWORKS
 from peers import PEERS, Call
+from suites import OURS, backward_calls, backward_error
 
 import fastconv as fc
 
@@ -39,6 +41,15 @@ def test_speed(benchmark: Any, case: Case, who: str) -> None:
     x, w = case.arrays()
     expected = fc.conv2d(x.astype(np.float64), w.astype(np.float64), **case.options)
     np.testing.assert_allclose(result, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("case", [case for case in BACKWARD_CASES if case.quick], ids=lambda case: case.name)
+@pytest.mark.benchmark(min_rounds=3, max_time=0.3)
+def test_speed_backward(benchmark: Any, case: Any) -> None:
+    x, w = case.arrays()
+    benchmark.group = case.name
+    result = benchmark(backward_calls(case, x, w)[OURS])
+    assert backward_error(case, x, w, result) <= 1e-5
 
 
 @pytest.mark.parametrize(
