@@ -97,6 +97,9 @@ include "core/winograd_filters.pxi"
 include "core/winograd.pxi"
 include "core/winograd_few.pxi"
 include "core/winograd_layout.pxi"
+include "core/weight_gradient_job.pxi"
+include "core/weight_direct.pxi"
+include "core/weight_gradient_layout.pxi"
 
 
 def padded_indices(Py_ssize_t start, Py_ssize_t stop, Py_ssize_t size, int mode):

@@ -5,7 +5,7 @@
 #     phase 0:  0 b d 0     that taps 0 and 2 read, tap 2 from the second number on
 #     phase 1:  a c e       that tap 1 reads
 #
-# Uses: geometry.pxd, kernels.pxd.
+# Uses: geometry.pxd, kernels.pxd, job.pxi.
 
 
 cdef struct PaddedRow:
@@ -16,6 +16,22 @@ cdef struct PaddedRow:
     Py_ssize_t pitch       # numbers of a phase
     Py_ssize_t columns     # of the image
     Py_ssize_t source_step  # from one row that is copied to the next
+
+
+cdef void fill_plane(real *row, const real *plane, const PaddedRow *shape, const Axis *axis, Py_ssize_t phase,
+                     Py_ssize_t first, Py_ssize_t rows, const Arrays *arrays) noexcept nogil:
+    """Fill padded rows with some rows of a phase of a plane (H, W), from index `first` on; with zeros if it is NULL."""
+    cdef Py_ssize_t done = 0, some, y, row_step = shape.axis.phases * shape.pitch
+    cdef Range inside = phase_inside(axis, phase, first, rows, arrays.image_size[1])
+    while done < rows:
+        y = image_index(phase_position(axis, phase, first + done), arrays.image_size[1], shape.padding_mode)
+        some = inside.last - done if inside.first <= done < inside.last else 1
+        if plane == NULL or y < 0:
+            memset(row, 0, some * row_step * sizeof(real))
+        else:
+            fill_rows(row, plane + y * arrays.image_step[3], shape, some)
+        row += some * row_step
+        done += some
 
 
 cdef void fill_rows(real *row, const real *pixels, const PaddedRow *shape, Py_ssize_t rows) noexcept nogil:

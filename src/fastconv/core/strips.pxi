@@ -11,30 +11,20 @@ cdef void fill_strip(real *strip, const TileJob *job, const TileUnit *unit) noex
     cdef const Axis *axis = &window.axis[1]
     cdef const real *image = (<const real *>arrays.images
                               + image_at(arrays, unit.strip.n, unit.group * window.channels))
-    cdef Py_ssize_t c, i, phase, row, z, y, some, row_step = job.strip.row_step
+    cdef const real *plane
+    cdef Py_ssize_t c, i, phase, z
     cdef Py_ssize_t first = unit.strip.first_row * job.strip.down
     cdef Py_ssize_t rows = (unit.strip.rows - 1) * job.strip.down + 1 + axis.reach
     cdef PaddedRow shape
-    cdef Range inside
     shape.ukernels, shape.axis, shape.padding_mode = job.ukernels, window.axis[2], window.padding_mode
     shape.pitch, shape.columns = job.strip.pitch, arrays.image_size[2]
     shape.source_step = axis.stride * arrays.image_step[3]
     for c in range(window.channels):
         for i in range(window.axis[0].taps):
             z = depth_at(window, arrays, unit.strip.depth, i)
+            plane = NULL if z < 0 else image + c * arrays.image_step[1] + z * arrays.image_step[2]
             for phase in range(axis.phases):
-                inside = phase_inside(axis, phase, first, rows, arrays.image_size[1])
-                row = 0
-                while row < rows:
-                    y = image_index(phase_position(axis, phase, first + row), arrays.image_size[1],
-                                    window.padding_mode)
-                    some = inside.last - row if inside.first <= row < inside.last else 1
-                    if z < 0 or y < 0:
-                        memset(strip + row * row_step, 0, some * row_step * sizeof(real))
-                    else:
-                        fill_rows(strip + row * row_step, image + c * arrays.image_step[1] + z * arrays.image_step[2]
-                                  + y * arrays.image_step[3], &shape, some)
-                    row += some
+                fill_plane(strip, plane, &shape, axis, phase, first, rows, arrays)
                 strip += job.strip.plane_step
 
 
