@@ -99,6 +99,7 @@ include "core/winograd_few.pxi"
 include "core/winograd_layout.pxi"
 include "core/weight_gradient_job.pxi"
 include "core/weight_direct.pxi"
+include "core/weight_dot.pxi"
 include "core/weight_gradient_layout.pxi"
 
 

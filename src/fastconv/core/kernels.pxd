@@ -22,6 +22,7 @@ cdef extern from "kernels/kernels.h" nogil:
         TRANSFORM_MAX_POSITIONS
         KERNEL_MAX_TAPS
         FEW_MAX_FILTERS
+        DOT_SUMS
     ctypedef struct fc_tile:
         const void *weight
         Py_ssize_t filter_step, tap_step
@@ -138,6 +139,13 @@ cdef extern from "kernels/kernels.h" nogil:
         fc_transform_fn forward, inverse
         fc_winograd_few_fn few
         fc_inverse_rows_fn inverse_rows
+    ctypedef struct fc_dot:
+        const void **gradient
+        const void **image
+        Py_ssize_t gradient_step, image_step, lines, columns
+        void *sums
+        Py_ssize_t sums_step
+    ctypedef void (*fc_dot_fn)(const fc_dot *) noexcept
     ctypedef struct fc_kernels:
         Py_ssize_t lanes, tile_filters
         const Py_ssize_t *tile_vectors
@@ -157,6 +165,9 @@ cdef extern from "kernels/kernels.h" nogil:
                        Py_ssize_t before, Py_ssize_t room) noexcept nogil
         int (*scatter)(void *to, Py_ssize_t to_step, Py_ssize_t rows, const void *source, Py_ssize_t count,
                        const void *bias, double low, double high, int nontemporal) noexcept nogil
+        Py_ssize_t dot_gradients, dot_images
+        fc_dot_fn (*dot)[7]
+        void (*add_dot_sums)(void *to, const void *sums, Py_ssize_t count) noexcept nogil
     ctypedef struct fc_isa:
         const char *name
         fc_kernels f32, f64

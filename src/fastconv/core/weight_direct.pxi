@@ -21,14 +21,14 @@ cdef struct WeightDirectJob:
     GradientJob gradient
     bint by_channels            # lanes are channels, and filters are broadcast
     FilterBlocks blocks         # of what is in the lanes
-    Py_ssize_t rows             # of a group that are broadcast: weights of a filter, or filters
+    Py_ssize_t rows, most_rows  # of a group that are broadcast, weights of a filter or filters; of a unit, at most
     Py_ssize_t least_parts      # that rows are cut into, for strips and sums to fit the workspace
     Py_ssize_t row_parts, block_parts  # that the rows and the blocks of a group are cut into
     Py_ssize_t taps             # rows that read the same channel: 1 if filters are broadcast
     Py_ssize_t channels         # of a strip, at most
     Py_ssize_t row_step         # from what a row reads to the next one of taps, or the channel's, or the filter's
     const Py_ssize_t *pixel_offset  # from what a row reads for the first pixel of a chunk to the others (pixels,)
-    Py_ssize_t pixels           # of a chunk, at most
+    Py_ssize_t pixels           # of a chunk, at most; in the workspace, panels have room for as many
     Py_ssize_t panels, strip, sums  # places in the workspace, in numbers
 
 

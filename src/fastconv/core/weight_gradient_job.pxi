@@ -14,7 +14,7 @@
 
 
 cdef struct Chunks:
-    # How the outputs (N, D', H', W') are cut: chunks are parts of one axis, have one of the axes before it each, and
+    # How the outputs (N, D', H', W') are cut: chunks are parts of one axis, at one place of the axes before it, and have
     # all of those behind it.
     Py_ssize_t[4] size
     int axis
@@ -43,14 +43,15 @@ cdef struct GradientJob:
     const Py_ssize_t *tap_offset  # from what the first tap reads to what each does (kd * kh * kw,)
 
 
-cdef Chunks cut_outputs(given, Py_ssize_t limit):
+cdef Chunks cut_outputs(const Arrays *arrays, Py_ssize_t limit) noexcept nogil:
     """Cut outputs (N, D', H', W') into chunks of up to `limit` pixels, or of one."""
     cdef Chunks chunks
     cdef Py_ssize_t inner = 1
     cdef int axis
-    for axis in range(4):
-        chunks.size[axis] = chunks.most[axis] = given[axis]
-    chunks.axis = 3
+    chunks.size[0] = arrays.batch
+    for axis in range(3):
+        chunks.size[axis + 1] = arrays.map_size[axis]
+    chunks.most, chunks.axis = chunks.size, 3
     while chunks.axis and inner * chunks.size[chunks.axis] <= limit:
         inner *= chunks.size[chunks.axis]
         chunks.axis -= 1
@@ -79,50 +80,52 @@ cdef Chunk nth_chunk(const Chunks *chunks, Py_ssize_t n) noexcept nogil:
     return chunk
 
 
-cdef inline Py_ssize_t most_pixels(const Chunks *chunks) noexcept nogil:
-    return chunks.most[0] * chunks.most[1] * chunks.most[2] * chunks.most[3]
+cdef Py_ssize_t bind_gradient_job(GradientJob *job, const Arrays *arrays, Py_ssize_t limit, bint phases,
+                                  Py_ssize_t channels) noexcept:
+    """Bind a job to arrays of these sizes and steps; return the numbers of a strip of so many channels.
 
-
-cdef void shape_chunk_strip(GradientJob *job, bint phases) noexcept:
-    """Choose the geometry of strips; with phases, columns are split by their remainder by the stride."""
+    Chunks have up to `limit` pixels; with phases, columns of strips are split by their remainder by the stride.
+    """
     cdef const Axis *axis = &job.window.axis[0]
     cdef const Py_ssize_t *most = &job.chunks.most[0]
     cdef Py_ssize_t across = 1 if phases else axis[2].stride, row_step
-    job.rows = make_axis(axis[1].taps, 1, axis[1].dilation)
-    job.row.ukernels, job.row.padding_mode = job.ukernels, job.window.padding_mode
-    job.row.axis = axis[2] if phases else make_axis(axis[2].taps, 1, axis[2].dilation)
-    job.row.pitch = (most[3] - 1) * across + 1 + job.row.axis.reach
-    row_step = job.row.axis.phases * job.row.pitch
-    job.plane_step = ((most[2] - 1) * axis[1].stride + axis[1].span) * row_step
-    job.channel_step = axis[0].taps * job.plane_step
-    job.input_step[2], job.input_step[3] = axis[1].stride * row_step, across
-
-
-cdef void bind_gradient_job(GradientJob *job, const Arrays *arrays, Py_ssize_t *tap_offset, Py_ssize_t channels):
-    """Bind a job to arrays of these sizes and steps, and note the offsets of its taps; a strip has so many channels."""
-    cdef const Axis *axis = &job.window.axis[0]
-    cdef Py_ssize_t i, j, k, row_step = job.row.axis.phases * job.row.pitch
-    job.arrays = arrays[0]
-    job.row.axis.pad, job.rows.pad = axis[2].pad, axis[1].pad
-    job.row.columns, job.row.source_step = arrays.image_size[2], arrays.image_step[3]
-    job.tap_offset = tap_offset
+    job.arrays, job.chunks = arrays[0], cut_outputs(arrays, limit)
     if job.in_place:
         job.channel_step = arrays.image_step[1]
         job.input_step[0], job.input_step[1] = arrays.image_step[0], axis[0].stride * arrays.image_step[2]
         job.input_step[2], job.input_step[3] = axis[1].stride * arrays.image_step[3], axis[2].stride
-    else:
-        job.input_step[1] = channels * job.channel_step
-        job.input_step[0] = job.chunks.most[1] * job.input_step[1]
+        return 0
+    job.rows = make_axis(axis[1].taps, 1, axis[1].dilation)
+    job.row.axis = axis[2] if phases else make_axis(axis[2].taps, 1, axis[2].dilation)
+    job.row.axis.pad, job.rows.pad = axis[2].pad, axis[1].pad
+    job.row.ukernels, job.row.padding_mode = job.ukernels, job.window.padding_mode
+    job.row.columns, job.row.source_step = arrays.image_size[2], arrays.image_step[3]
+    job.row.pitch = (most[3] - 1) * across + 1 + job.row.axis.reach
+    row_step = job.row.axis.phases * job.row.pitch
+    job.plane_step = ((most[2] - 1) * axis[1].stride + axis[1].span) * row_step
+    job.channel_step = axis[0].taps * job.plane_step
+    job.input_step[3], job.input_step[2] = across, axis[1].stride * row_step
+    job.input_step[1] = channels * job.channel_step
+    job.input_step[0] = most[1] * job.input_step[1]
+    return most[0] * job.input_step[0] + SLACK
+
+
+cdef void note_gradient_taps(Py_ssize_t *offset, GradientJob *job) noexcept:
+    """Note the numbers from what the first tap reads to what each tap of one channel does."""
+    cdef const Axis *axis = &job.window.axis[0]
+    cdef Py_ssize_t i, j, k
+    job.tap_offset = offset
     for i in range(axis[0].taps):
         for j in range(axis[1].taps):
             for k in range(axis[2].taps):
                 if job.in_place:
-                    tap_offset[0] = (i * axis[0].dilation * arrays.image_step[2]
-                                     + j * axis[1].dilation * arrays.image_step[3] + k * axis[2].dilation)
+                    offset[0] = (i * axis[0].dilation * job.arrays.image_step[2]
+                                 + j * axis[1].dilation * job.arrays.image_step[3] + k * axis[2].dilation)
                 else:
-                    tap_offset[0] = (i * job.plane_step + j * axis[1].dilation * row_step
-                                     + k % job.row.axis.period * job.row.pitch + index_in_phase(&job.row.axis, k))
-                tap_offset += 1
+                    offset[0] = (i * job.plane_step + (j * axis[1].dilation * job.row.axis.phases
+                                                       + k % job.row.axis.period) * job.row.pitch
+                                 + index_in_phase(&job.row.axis, k))
+                offset += 1
 
 
 cdef void fill_chunk_strip(real *strip, const GradientJob *job, const Chunk *chunk, Range channels) noexcept nogil:

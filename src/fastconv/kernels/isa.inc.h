@@ -8,6 +8,7 @@ SIMD_BEGIN
 #include "sweep.inc.h"
 #include "stack.inc.h"
 #include "winograd.inc.h"
+#include "gradient.inc.h"
 SIMD_END
 #undef REAL_BITS
 
@@ -18,6 +19,7 @@ SIMD_BEGIN
 #include "sweep.inc.h"
 #include "stack.inc.h"
 #include "winograd.inc.h"
+#include "gradient.inc.h"
 SIMD_END
 #undef REAL_BITS
 

@@ -20,7 +20,10 @@ enum {
     PEAK_SUMS = 12,              /* independent sums that keep two FMA units of 4 cycles' latency busy, and some to spare */
     TRANSFORM_MAX_POSITIONS = 9, /* of a Winograd form */
     KERNEL_MAX_TAPS = 5,         /* of one, along an axis */
-    FEW_MAX_FILTERS = 4          /* that winograd_few computes at a time */
+    FEW_MAX_FILTERS = 4,         /* that winograd_few computes at a time */
+    DOT_SUMS = 16,               /* partial sums of a dot product, on every ISA: lanes of the widest vector */
+    DOT_MAX_GRADIENTS = 4,       /* rows of gradients of a tile of dot products */
+    DOT_MAX_IMAGES = 6           /* rows of images of one */
 };
 
 /* Fetch a cache line that is about to be used into all levels of the cache (locality 3). Any address will do, even an invalid
@@ -230,6 +233,17 @@ typedef struct {
     fc_inverse_rows_fn *inverse_rows;
 } fc_form;
 
+/* A tile of dot products: some rows of gradients times some rows of images, over lines of `columns` numbers.
+   sums[i * sums_step + j * DOT_SUMS + r] += sum over lines and columns c with c % DOT_SUMS == r of
+   gradient[i][line * gradient_step + c] * image[j][line * image_step + c]. No other numbers are read. */
+typedef struct {
+    const void *gradient[DOT_MAX_GRADIENTS], *image[DOT_MAX_IMAGES];
+    ptrdiff_t gradient_step, image_step, lines, columns;
+    void *sums;
+    ptrdiff_t sums_step;
+} fc_dot;
+typedef void fc_dot_fn(const fc_dot *dot);
+
 /* The table of one ISA for one type. */
 typedef struct {
     ptrdiff_t lanes;                              /* of a vector */
@@ -258,6 +272,9 @@ typedef struct {
        below `rows`; nontemporal as in fc_inverse_rows. Returns 1 if any number was NaN or infinite, else 0. */
     int (*scatter)(void *to, ptrdiff_t to_step, ptrdiff_t rows, const void *from, ptrdiff_t count, const void *bias, double low,
                    double high, int nontemporal);
+    ptrdiff_t dot_gradients, dot_images;                    /* of a full tile of dot products */
+    fc_dot_fn *dot[DOT_MAX_GRADIENTS + 1][DOT_MAX_IMAGES + 1]; /* [gradients][images], up to those */
+    void (*add_dot_sums)(void *to, const void *sums, ptrdiff_t count); /* to[n] = sum over i of sums[n * DOT_SUMS + i] */
 } fc_kernels;
 
 typedef struct {

@@ -1,6 +1,7 @@
 /* The initializer of the table of one ISA for one type, see fc_kernels. */
 #define TILE(filters, vectors) [filters][vectors] = NAMED(tile_##filters##_##vectors),
 #define FILTER_TILE(pixels, vectors) [pixels][vectors] = NAMED(filter_tile_##pixels##_##vectors),
+#define DOT(gradients, images) [gradients][images] = NAMED(dot_##gradients##_##images),
     {
         .lanes = LANES,
         .tile_filters = TILE_FILTERS,
@@ -18,6 +19,11 @@
         .transform_kernels = NAMED(transform_kernels),
         .gather = NAMED(gather),
         .scatter = NAMED(scatter),
+        .dot_gradients = DOT_GRADIENTS,
+        .dot_images = DOT_IMAGES,
+        .dot = {DOTS(DOT)},
+        .add_dot_sums = NAMED(add_dot_sums),
     },
 #undef TILE
 #undef FILTER_TILE
+#undef DOT
