@@ -37,6 +37,12 @@ class SweepLayout(Layout): ...
 class StackLayout(Layout): ...
 
 @final
+class WeightDirectLayout(Layout): ...
+
+@final
+class WeightDotLayout(Layout): ...
+
+@final
 class WinogradLayout(Layout):
     @property
     def tile_size(self) -> tuple[int, int, int]: ...
@@ -167,6 +173,28 @@ def convolve_winograd(
 ) -> None: ...
 def pack_tiles(weight: NDArray[Any], packed: NDArray[Any], first: int, layout: TileLayout) -> None: ...
 def pack_winograd(weight: NDArray[Any], packed: NDArray[Any], first: int, layout: WinogradLayout) -> None: ...
+def weight_direct_layout(
+    window: _Window,
+    channels: int,
+    filters: int,
+    bits: int,
+    *,
+    chunk: int,
+    row_parts: int,
+    in_place: bool,
+    by_channels: bool,
+) -> WeightDirectLayout: ...
+def weight_dot_layout(
+    window: _Window, channels: int, filters: int, bits: int, *, chunk: int, in_place: bool
+) -> WeightDotLayout: ...
+def sum_weight_gradient(
+    images: NDArray[Any],
+    maps: NDArray[Any],
+    gradient: NDArray[Any],
+    pads: Sequence[int],
+    layout: Layout,
+    threads: int,
+) -> None: ...
 def apply_activation(maps: NDArray[Any], activation: int) -> None: ...
 def blank_windows(
     image: NDArray[Any],

@@ -94,6 +94,7 @@ int main(void) {
             check_stacks(kernels);
             check_forms(kernels);
             check_movement(kernels);
+            check_gradients(kernels);
         }
         printf("%s: %d checks\n", isa_name, checks);
     }

@@ -20,6 +20,8 @@ _plan.py.
 Gradients of weights have an interface of their own, GradientLayout:
 
     weight_exchanged  by the forward engine
+    weight_direct     direct summation in register tiles: lanes are filters
+    weight_dot        dot products of rows: lanes are pixels
 """
 
 from __future__ import annotations

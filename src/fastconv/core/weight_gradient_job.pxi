@@ -10,7 +10,7 @@
 #
 # Chunks depend on shapes alone, and threads share weights, never a sum: so the bits depend on neither threads nor ISA.
 #
-# Uses: geometry.pxd, kernels.pxd, job.pxi, rows.pxi, layout.pxi.
+# Uses: geometry.pxd, kernels.pxd, job.pxi, rows.pxi.
 
 
 cdef struct Chunks:

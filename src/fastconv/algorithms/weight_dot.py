@@ -1,0 +1,63 @@
+"""Weight gradients by dot products of rows as they lie in memory: few channels and filters, depthwise; lanes are pixels."""
+
+from __future__ import annotations
+
+import math
+
+from fastconv import _core
+from fastconv._problem import Problem
+from fastconv.algorithms import direct, lanes
+from fastconv.algorithms.weight_direct import (
+    MAX_STRIP_BYTES,
+    CoreGradient,
+    chunk_pixels,
+    chunk_size,
+    strip_cost,
+    strip_numbers,
+)
+
+NAME = direct.NAME
+
+CHUNK_PIXELS = 4096  # pixels summed by themselves
+MAX_SUMS_BYTES = 2**20  # bytes of the partial sums of a group
+PARTIAL_SUMS = 16  # of every weight, whatever a vector holds
+
+# Costs in multiply-adds of vectors, measured on AVX2.
+PRODUCT, LOAD = 0.6, 1.3  # per product, and per vector that is loaded for it, if there are more loads than products
+TILE_GRADIENTS, TILE_PIXELS = 3, 4  # rows of a tile of dot products
+TILE = 40.0  # per tile and plane: its sums are added to those before
+
+
+def choose(forward: Problem, budget: float) -> CoreGradient | None:
+    """Return dot products, if there are few of them in a group; None where strips would be too large."""
+    channels, filters = forward.group_size
+    sums = filters * forward.taps * PARTIAL_SUMS * forward.accumulator.itemsize
+    if forward.accumulator.kind != "f" or sums > MAX_SUMS_BYTES:
+        return None
+    in_place = all(forward.stays_inside(axis) for axis in range(3)) and forward.stride[2] == 1
+    pixels = chunk_pixels(forward, CHUNK_PIXELS)
+    strip = 0 if in_place else channels * strip_numbers(forward, pixels) * forward.accumulator.itemsize
+    expected = _cost(forward, in_place)
+    if strip > MAX_STRIP_BYTES or expected > budget:
+        return None
+    core = _core.weight_dot_layout(
+        forward.window, channels, filters, forward.bits, chunk=pixels, in_place=in_place
+    )
+    return CoreGradient(
+        forward, expected, f"pixels in the lanes, {'images in place' if in_place else 'strips'}", core
+    )
+
+
+def _cost(forward: Problem, in_place: bool) -> float:
+    """Return the cost of one image."""
+    width, (channels, filters) = lanes(forward), forward.group_size
+    _, _, rows, columns = chunk_size(forward, CHUNK_PIXELS)
+    gradients = min(TILE_GRADIENTS, filters if filters > 1 else math.ceil(forward.kernel[1] / forward.stride[1]))
+    loads = LOAD * (1 / gradients + 1 / min(TILE_PIXELS, forward.taps))
+    planes = math.prod(forward.output_size) / max(1, rows * columns)
+    vectors = rows * math.ceil(columns / PARTIAL_SUMS) * PARTIAL_SUMS / width
+    products = filters * forward.taps
+    each = planes * products * (vectors * (PRODUCT + max(1.0, loads)) + TILE / (TILE_GRADIENTS * TILE_PIXELS))
+    if not in_place:
+        each += channels * strip_cost(forward, CHUNK_PIXELS, width) * (2 if forward.stride[2] > 1 else 1)
+    return each * width * forward.groups
