@@ -31,6 +31,11 @@ class TileLayout(Layout):
     def piece_bounds(self) -> list[int]: ...
 
 @final
+class TransposedLayout(Layout):
+    @property
+    def piece_bounds(self) -> list[int]: ...
+
+@final
 class SweepLayout(Layout): ...
 
 @final
@@ -70,6 +75,9 @@ def tile_layout(
     prefetch_maps: bool,
     by_position: bool = False,
 ) -> TileLayout: ...
+def transposed_layout(
+    map_size: Sequence[int], window: _Window, channels: int, filters: int, bits: int, strip_rows: int, chunk: int
+) -> TransposedLayout: ...
 def sweep_layout(
     map_size: Sequence[int],
     window: _Window,
@@ -172,6 +180,7 @@ def convolve_winograd(
     threads: int,
 ) -> None: ...
 def pack_tiles(weight: NDArray[Any], packed: NDArray[Any], first: int, layout: TileLayout) -> None: ...
+def pack_transposed(weight: NDArray[Any], packed: NDArray[Any], first: int, layout: TransposedLayout) -> None: ...
 def pack_winograd(weight: NDArray[Any], packed: NDArray[Any], first: int, layout: WinogradLayout) -> None: ...
 def weight_direct_layout(
     window: _Window,
