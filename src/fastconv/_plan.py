@@ -14,11 +14,22 @@ import numpy as np
 
 from fastconv import _blocks, _check, _core, _fold, _weights
 from fastconv._problem import Array, Problem, Transposed
-from fastconv.algorithms import Layout, by_position, direct, fft, separable, sweep, tiles, transposed, winograd
+from fastconv.algorithms import (
+    Layout,
+    by_position,
+    direct,
+    fft,
+    separable,
+    sweep,
+    tiles,
+    transposed,
+    transposed_tiles,
+    winograd,
+)
 
 # Each has the lowest cost so far as its budget.
 ORDER = (direct, sweep, tiles, by_position, winograd, fft, separable)
-TRANSPOSED_ORDER = (transposed,)
+TRANSPOSED_ORDER = (transposed, transposed_tiles)
 KEEP_GIL_BELOW = 2**16  # products of a call: for fewer, releasing the GIL would cost more than it gives other threads
 PLAN_BYTES = 2**13  # bytes of a plan and its objects for each layout, about, without their tables per tap
 

@@ -79,7 +79,7 @@ def copy(bank: Array, dtype: np.dtype[Any]) -> Array:
 
 def pack(
     problem: Problem,
-    core_layout: _core.TileLayout | _core.WinogradLayout,
+    core_layout: _core.TileLayout | _core.TransposedLayout | _core.WinogradLayout,
     packer: Callable[..., None],
     piece: Callable[[int, int], Array],
 ) -> Array:

@@ -16,6 +16,7 @@ _plan.py.
     fft          overlap-save
     separable    kernels of rank 1, in a pass along each axis
     transposed   transposed convolutions, phase by phase
+    transposed_tiles  the same, in register tiles
 
 Gradients of weights have an interface of their own, GradientLayout:
 

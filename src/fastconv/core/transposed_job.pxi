@@ -1,6 +1,6 @@
 # Transposed convolution by register tiles: the job and its units. Part of _core.pyx.
 #
-#     maps[k, o] = bias[k] + sum over c, t and i with i * stride + t * dilation - pad = o of weight[c, k, t] * image[c, i]
+#     maps[k, o] = bias[k] + sum over c, t and i of weight[c, k, t] * image[c, i] where i * stride + t * dilation - pad = o
 #
 # Outputs with the same remainder by the stride make a phase (polyphase form): phase p of an axis is what taps p,
 # p + period, p + 2 * period, ... add to. It is an ordinary convolution of stride 1 with these taps: output number m of
@@ -12,7 +12,7 @@
 #       -> sums (phases of rows, rows, columns of all phases, width)    interleaved as they are stored
 #       -> maps (K, D', H', W')             transposed row by row
 #
-# Phases that no tap adds to hold the bias. Packed weights and tables of taps are in the order of the phases.
+# Phases that no tap adds to hold the bias. Packed weights and the table of taps are in the order of the phases.
 #
 # Uses: geometry.pxd, kernels.pxd, job.pxi, epilogue.pxi, filters.pxi.
 
@@ -23,7 +23,7 @@ cdef struct TransposedJob:
     Window window
     Epilogue epilogue
     FilterBlocks blocks
-    const Py_ssize_t *offset   # from the strip's pixel (0, 0) to what each tap reads for output (0, 0) of its phase (taps,)
+    const Py_ssize_t *offset   # from the strip's first pixel to what each tap reads for output 0 of its phase (taps,)
     Py_ssize_t chunk           # taps that are summed before the next ones, at most
     Py_ssize_t pixel_step, row_step, plane_step  # of the strip, in numbers
     Py_ssize_t width           # of the sums: filters of a full block
@@ -86,18 +86,19 @@ cdef Range axis_taps(const Axis *axis, Py_ssize_t phase) noexcept nogil:
     return Range(first, first + least + (phase < longer))
 
 
-cdef Triple nth_phase(const Window *window, Py_ssize_t n) noexcept nogil:
+cdef Triple nth_tap(const Window *window, Py_ssize_t n) noexcept nogil:
     cdef const Axis *axis = &window.axis[0]
-    return Triple(n // axis[2].phases // axis[1].phases, n // axis[2].phases % axis[1].phases, n % axis[2].phases)
+    return Triple(n // axis[2].taps // axis[1].taps, n // axis[2].taps % axis[1].taps, n % axis[2].taps)
 
 
-cdef Triple nth_tap(const Window *window, Triple phase, Py_ssize_t n) noexcept nogil:
-    """Return the n-th tap of a phase of one channel."""
+cdef Py_ssize_t place_of_tap(const Window *window, Triple tap) noexcept nogil:
+    """Return where the channels of a tap begin in the order of the phases."""
     cdef const Axis *axis = &window.axis[0]
+    cdef Triple phase = Triple(tap.z % axis[0].period, tap.y % axis[1].period, tap.x % axis[2].period)
     cdef Py_ssize_t lines = ceil_div(axis[1].taps - phase.y, axis[1].period)
     cdef Py_ssize_t columns = ceil_div(axis[2].taps - phase.x, axis[2].period)
-    return Triple(phase.z + n // columns // lines * axis[0].period, phase.y + n // columns % lines * axis[1].period,
-                  phase.x + n % columns * axis[2].period)
+    cdef Py_ssize_t line = tap.z // axis[0].period * lines + tap.y // axis[1].period
+    return taps_of_phase(window, phase).first + window.channels * (line * columns + tap.x // axis[2].period)
 
 
 cdef TransposedUnit find_transposed_unit(const TransposedJob *job, Py_ssize_t index) noexcept nogil:

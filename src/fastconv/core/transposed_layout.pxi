@@ -1,10 +1,12 @@
-# The layout of transposed convolution by register tiles: where things lie, and how weights are packed. Part of _core.pyx.
+# The layout of transposed convolution by register tiles: where things lie, and how weights are packed.
+# Part of _core.pyx.
 #
 # Uses: geometry.pxd, buffers.pxd, job.pxi, epilogue.pxi, filters.pxi, layout.pxi, transposed_job.pxi, transposed.pxi.
 
 
 cdef enum:
     CONFLICT_NUMBERS = 256  # pixels of the strip a multiple of this apart would evict each other from the cache
+    PACK_TAPS = 16          # taps of a kernel that are packed at a time
 
 
 @cython.final
@@ -34,7 +36,7 @@ cdef class TransposedLayout(Layout):
 
     @property
     def piece_bounds(self):
-        """At which channels pieces of the bank begin that can be packed one after another, and where the last one ends."""
+        """At which channels pieces of the bank begin that can be packed by themselves, and where the last one ends."""
         cdef Py_ssize_t channels = self.job.window.groups * self.job.window.channels
         cdef Py_ssize_t step = max(1, PIECE_NUMBERS * channels // self.packed_numbers)
         return [*range(0, channels, step), channels]
@@ -50,21 +52,17 @@ cdef Py_ssize_t cut_transposed_job(TransposedJob *job, Py_ssize_t threads) noexc
 
 
 cdef void note_taps(Py_ssize_t *offset, const TransposedJob *job) noexcept nogil:
-    """Note the numbers from the strip's pixel (0, 0) to what each tap reads for output (0, 0) of its phase."""
+    """Note the numbers from the strip's first pixel to what each tap reads for output 0 of its phase."""
     cdef const Axis *axis = &job.window.axis[0]
-    cdef Py_ssize_t n, t, c, place
-    cdef Triple phase, tap
-    cdef Range taps
-    for n in range(axis[0].phases * axis[1].phases * axis[2].phases):
-        phase = nth_phase(&job.window, n)
-        taps = taps_of_phase(&job.window, phase)
-        for t in range((taps.last - taps.first) // job.window.channels):
-            tap = nth_tap(&job.window, phase, t)
-            place = (tap.z // axis[0].period * job.plane_step + input_in_strip(&axis[1], tap.y) * job.row_step
-                     + input_in_strip(&axis[2], tap.x) * job.pixel_step)
-            for c in range(job.window.channels):
-                offset[0] = place + c
-                offset += 1
+    cdef Py_ssize_t n, c, place, input
+    cdef Triple tap
+    for n in range(job.window.taps // job.window.channels):
+        tap = nth_tap(&job.window, n)
+        place = place_of_tap(&job.window, tap)
+        input = (tap.z // axis[0].period * job.plane_step + input_in_strip(&axis[1], tap.y) * job.row_step
+                 + input_in_strip(&axis[2], tap.x) * job.pixel_step)
+        for c in range(job.window.channels):
+            offset[place + c] = input + c
 
 
 cdef inline Py_ssize_t input_in_strip(const Axis *axis, Py_ssize_t tap) noexcept nogil:
@@ -108,47 +106,46 @@ def transposed_layout(map_size, window, channels, filters, bits, strip_rows, chu
     return layout
 
 
-def pack_transposed(weight, packed, Py_ssize_t first, TransposedLayout layout):
-    """Pack a piece of the bank, weight (some channels from `first` on, K / groups, kd, kh, kw), of any strides."""
-    cdef View some = view_of(weight, 5, False)
+def pack_transposed(weight, packed, Py_ssize_t first, TransposedLayout layout, bint flip):
+    """Pack a piece of the bank, weight (some channels from `first` on, K / groups * taps); flip turns the kernels."""
+    cdef View some = view_of(weight, 2, False)
     cdef void *to = view_of(packed, 1, True).start
+    cdef Range channels = Range(first, first + some.shape[0])
     with nogil:
         if layout.itemsize == sizeof(float):
-            pack_channels(<float *>to, &some, &layout.job, first)
+            pack_channels(<float *>to, <const float *>some.start, &layout.job, channels, flip)
         else:
-            pack_channels(<double *>to, &some, &layout.job, first)
+            pack_channels(<double *>to, <const double *>some.start, &layout.job, channels, flip)
 
 
-cdef void pack_channels(real *packed, const View *weight, const TransposedJob *job, Py_ssize_t first) noexcept nogil:
-    """Pack the weights of some channels, counted over all groups, in the order of the phases."""
-    cdef Py_ssize_t n, block, channel
-    cdef Range filters
-    for n in range(weight.shape[0]):
-        channel = first + n
-        for block in range(job.blocks.count):
-            filters = nth_block(&job.blocks, block)
-            pack_channel(packed + (channel // job.window.channels * job.blocks.padded + filters.first) * job.window.taps,
-                         <const real *>weight.start + n * weight.step[0] + filters.first * weight.step[1],
-                         weight, job, channel % job.window.channels, filters)
+cdef void pack_channels(real *packed, const real *weight, const TransposedJob *job, Range channels,
+                        bint flip) noexcept nogil:
+    """Pack the weights (channels, K, taps) of some channels, counted over all groups, in the order of the phases."""
+    cdef Py_ssize_t all_taps = job.window.taps // job.window.channels, block, n, channel, t
+    cdef Py_ssize_t[PACK_TAPS] place
+    cdef Range filters, taps
+    cdef const real *source
+    for block in range(job.blocks.count):
+        filters = nth_block(&job.blocks, block)
+        for n in range(ceil_div(all_taps, PACK_TAPS)):
+            taps = Range(n * PACK_TAPS, min((n + 1) * PACK_TAPS, all_taps))
+            for t in range(taps.first, taps.last):
+                place[t - taps.first] = place_of_tap(&job.window, nth_tap(&job.window, all_taps - 1 - t if flip else t))
+            source = weight + filters.first * all_taps + taps.first
+            for channel in range(channels.first, channels.last):
+                pack_taps(packed, source, place, taps.last - taps.first, job, filters, channel)
+                source += job.blocks.filters * all_taps
 
 
-cdef void pack_channel(real *packed, const real *source, const View *weight, const TransposedJob *job,
-                       Py_ssize_t channel, Range filters) noexcept nogil:
-    """Pack the weights (K, kd, kh, kw) of a block of filters for one channel into those of all channels."""
-    cdef const Axis *axis = &job.window.axis[0]
-    cdef Py_ssize_t n, t, count, filter, width = filters.last - filters.first
+cdef void pack_taps(real *packed, const real *weight, const Py_ssize_t *place, Py_ssize_t count,
+                    const TransposedJob *job, Range filters, Py_ssize_t channel) noexcept nogil:
+    """Transpose some taps of one channel and a block of filters (K, taps), and put the rows where tiles read them."""
+    cdef real[PACK_TAPS * FILTER_TILE_VECTORS * 16] rows  # (taps, width)
+    cdef Py_ssize_t t, width = filters.last - filters.first
     cdef Py_ssize_t inside = min(filters.last, job.blocks.filters) - filters.first
-    cdef const real *weights
-    cdef real *to
-    cdef Triple phase, tap
-    cdef Range taps
-    for n in range(axis[0].phases * axis[1].phases * axis[2].phases):
-        phase = nth_phase(&job.window, n)
-        taps = taps_of_phase(&job.window, phase)
-        count = (taps.last - taps.first) // job.window.channels
-        for t in range(count):
-            to = packed + (taps.first + t * job.window.channels + channel) * width
-            tap = nth_tap(&job.window, phase, t)
-            weights = source + tap.z * weight.step[2] + tap.y * weight.step[3] + tap.x * weight.step[4]
-            for filter in range(width):
-                to[filter] = weights[filter * weight.step[1]] if filter < inside else 0
+    packed += ((channel // job.window.channels * job.blocks.padded + filters.first) * job.window.taps
+               + channel % job.window.channels * width)
+    job.ukernels.transpose(rows, width, weight, job.window.taps // job.window.channels, inside, count)
+    for t in range(count):
+        memset(rows + t * width + inside, 0, (width - inside) * sizeof(real))
+        memcpy(packed + place[t] * width, rows + t * width, width * sizeof(real))

@@ -1,0 +1,104 @@
+"""Transposed convolutions by register tiles with filters in the lanes: all phases are summed in the order of the outputs.
+
+Outputs with the same remainder by the stride, a phase, are an ordinary convolution with their share of the taps. Where taps
+read beyond the input, they read zeros: weights that are not finite would make NaN of these, and are refused.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+
+import numpy as np
+
+from fastconv import _core, _weights
+from fastconv._blocks import is_plain
+from fastconv._problem import Array, Problem, Triple
+from fastconv.algorithms import WORKSPACE_BYTES, CoreLayout, direct, lanes
+from fastconv.algorithms.tiles import chunk_taps
+
+NAME = direct.NAME
+DOMAIN = "it takes float32 and float64"
+
+STRIP_BYTES = 3 * 2**17  # bytes of a strip and of its sums, which stay in the second-level cache for all filters
+
+# Costs as in direct.py.
+PRODUCT = 1.1  # per product, filters that fill up the last vector included
+COPY_PIXEL = 2.0  # per number of the input
+PACK_WEIGHT = 4.0  # per weight
+
+
+class TransposedTiles(CoreLayout):
+    """Tiles for maps of one size, strip by strip."""
+
+    name = NAME
+
+    def __init__(self, problem: Problem, map_size: Triple, expected: float) -> None:
+        rows, chunk = strip_rows(problem, map_size), chunk_taps(problem)
+        core = _core.transposed_layout(map_size, problem.window, *problem.group_size, problem.bits, rows, chunk)
+        how = f"phases, filters in the lanes, strips of {rows * problem.stride[1]} rows, chunks of {chunk} taps"
+        super().__init__(problem, expected, core, how, ("transposed tiles", problem.stride, problem.dilation))
+        self.call_layout = core
+        self.any_weights = all(problem.stays_inside(axis) for axis in range(3))
+
+    def pack(self, weight: Array) -> Array | None:
+        if not self.any_weights and not _weights.all_finite(weight):
+            return None
+        problem = self.problem
+        bank = weight.reshape(problem.channels, -1)
+
+        def piece(first: int, last: int) -> Array:
+            some = bank[first:last]
+            return some if is_plain(some, problem.accumulator) else np.require(some, problem.accumulator, ["C", "A"])
+
+        return _weights.pack(problem, self._core_layout, partial(_core.pack_transposed, flip=problem.flip), piece)
+
+    def block(self, size: Triple) -> TransposedTiles:
+        return TransposedTiles(self.problem, size, self.cost)
+
+
+def strip_rows(problem: Problem, map_size: Triple) -> int:
+    """Return how many rows of each phase are computed from one strip."""
+    row_bytes, sums_bytes = strip_row_bytes(problem, map_size), _sums_row_bytes(problem, map_size)
+    rows = (STRIP_BYTES - _reach(problem, 1) * row_bytes) // (row_bytes + sums_bytes)
+    return max(1, min(-(-map_size[1] // problem.stride[1]), rows))
+
+
+def strip_row_bytes(problem: Problem, map_size: Triple) -> int:
+    """Return the bytes of a row of a strip, which has all planes of the input that one output reads."""
+    columns = -(-map_size[2] // problem.stride[2]) + _reach(problem, 2)
+    planes = -(-problem.kernel[0] // (problem.stride[0] // math.gcd(problem.stride[0], problem.dilation[0])))
+    return planes * columns * problem.group_size[0] * problem.accumulator.itemsize
+
+
+def _sums_row_bytes(problem: Problem, map_size: Triple) -> int:
+    """Return the bytes of the sums of one row of each phase, for one block of filters: three vectors."""
+    return min(problem.stride[1], map_size[1]) * map_size[2] * 3 * lanes(problem) * problem.accumulator.itemsize
+
+
+def _reach(problem: Problem, axis: int) -> int:
+    """Return how many more rows or columns of the input than outputs of a phase are read."""
+    return -(-(problem.kernel[axis] - 1) * problem.dilation[axis] // problem.stride[axis])
+
+
+def cost(problem: Problem, reuse: bool) -> float:
+    """Return the cost of one image."""
+    channels, filters = problem.group_size
+    padded = -(-filters // lanes(problem)) * lanes(problem) * problem.groups
+    taps = channels * math.prod(problem.kernel)
+    places = problem.output_size[0] / problem.stride[0]  # outputs of a phase
+    places *= math.prod(-(-n // step) for n, step in zip(problem.output_size[1:], problem.stride[1:], strict=True))
+    products = PRODUCT * places * taps * padded
+    stores = direct.STORE * math.prod(problem.output_size) * problem.filters
+    packing = 0.0 if reuse else PACK_WEIGHT * problem.filters * taps
+    return products + stores + COPY_PIXEL * problem.channels * math.prod(problem.size) + packing
+
+
+def choose(problem: Problem, reuse: bool, budget: float) -> TransposedTiles | None:
+    """Return the layout unless it costs more than the budget, or dilation makes the smallest strip too large."""
+    if problem.accumulator.kind != "f" or 0 in (problem.products, *problem.output_size):
+        return None
+    smallest = (1 + _reach(problem, 1)) * strip_row_bytes(problem, (1, 1, 1))
+    if smallest > WORKSPACE_BYTES or (expected := cost(problem, reuse)) > budget:
+        return None
+    return TransposedTiles(problem, problem.output_size, expected)
