@@ -33,7 +33,7 @@ def problem(
     size, kernel = triple(size, 1), triple(kernel, 1)
     stride, dilation = triple(options.pop("stride", 1), 1), triple(options.pop("dilation", 1), 1)
     pad = triple(options.pop("pad", 0), 0)
-    after = triple(options.pop("after", pad), 0)
+    after = triple(options.pop("after"), 0) if "after" in options else pad
     output_size = tuple(
         (n + before + behind - step * (taps - 1) - 1) // s + 1
         for n, taps, s, step, before, behind in zip(size, kernel, stride, dilation, pad, after, strict=True)
