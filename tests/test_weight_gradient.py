@@ -118,13 +118,11 @@ def check(algorithm: Any, forward: Problem, images: Any = None, maps: Any = None
 @st.composite
 def forwards(draw: Any) -> Problem:
     axes = draw(st.integers(1, 3))
-    per_axis = lambda low, high: st.tuples(*[st.integers(low, high)] * axes)  # noqa: E731
+    per_axis = lambda low, high: st.tuples(*[st.integers(low, high)] * axes)
     kernel, stride, dilation, pad, after = (draw(per_axis(*pair)) for pair in ((1, 4), (1, 4), (1, 3), (0, 3), (0, 3)))
     reach = [step * (taps - 1) + 1 for step, taps in zip(dilation, kernel, strict=True)]
     more = draw(per_axis(0, 40 if axes == 1 else 20 if axes == 2 else 8))
-    size = tuple(
-        max(1, r - before - behind) + m for r, before, behind, m in zip(reach, pad, after, more, strict=True)
-    )
+    size = tuple(max(1, r - before - behind) + m for r, before, behind, m in zip(reach, pad, after, more, strict=True))
     groups = draw(st.sampled_from([1, 1, 2, 5]))
     return problem(
         draw(st.integers(1, 4)),

@@ -71,7 +71,9 @@ class Passes(Layout):
         return float(sum(self._kernel))
 
     def pack(self, weight: Array) -> Factors | None:
-        return factorize(_weights.plain_filters(self.problem, weight).reshape(-1, *self._kernel), self.problem.precision)
+        return factorize(
+            _weights.plain_filters(self.problem, weight).reshape(-1, *self._kernel), self.problem.precision
+        )
 
 
 class TwoPasses(Passes):

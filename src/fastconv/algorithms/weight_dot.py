@@ -40,12 +40,8 @@ def choose(forward: Problem, budget: float) -> CoreGradient | None:
     expected = _cost(forward, in_place)
     if strip > MAX_STRIP_BYTES or expected > budget:
         return None
-    core = _core.weight_dot_layout(
-        forward.window, channels, filters, forward.bits, chunk=pixels, in_place=in_place
-    )
-    return CoreGradient(
-        forward, expected, f"pixels in the lanes, {'images in place' if in_place else 'strips'}", core
-    )
+    core = _core.weight_dot_layout(forward.window, channels, filters, forward.bits, chunk=pixels, in_place=in_place)
+    return CoreGradient(forward, expected, f"pixels in the lanes, {'images in place' if in_place else 'strips'}", core)
 
 
 def _cost(forward: Problem, in_place: bool) -> float:
