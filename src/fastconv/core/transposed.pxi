@@ -86,7 +86,8 @@ cdef bint multiply_phase(real *workspace, const TransposedJob *job, const Transp
     cdef Py_ssize_t columns = phase_size(job, 2), outputs = (unit.rows.last - unit.rows.first) * columns
     cdef Py_ssize_t all_tiles = ceil_div(outputs, job.ukernels.tile_filters)
     cdef Py_ssize_t batch, batches = ceil_div(all_tiles, BLOCK_TILES), tile
-    cdef Py_ssize_t n, chunks = ceil_div(taps.last - taps.first, job.chunk)
+    cdef Py_ssize_t n, chunks = ceil_div(taps.last - taps.first, job.chunk), i, column
+    cdef const real *input  # of the next output
     request.width, request.sums_step = filters.last - filters.first, phase_count(job, 2) * job.width
     sums += (phase_start(&job.window.axis[1], phase.y) * outputs * phase_count(job, 2)
              + phase_start(&job.window.axis[2], phase.x)) * job.width
@@ -102,24 +103,22 @@ cdef bint multiply_phase(real *workspace, const TransposedJob *job, const Transp
             request.bias = workspace + job.bias + filters.first if n == 0 else NULL
             request.low = job.epilogue.low if n == chunks - 1 else -INFINITY
             request.high = job.epilogue.high if n == chunks - 1 else INFINITY
+            pixels.last = outputs * tiles.first // all_tiles
+            column = pixels.last % columns
+            input = workspace + pixels.last // columns * job.row_step + column * job.pixel_step
             for tile in range(tiles.first, tiles.last):
-                pixels = nth_part(outputs, all_tiles, tile)
-                find_inputs(request.pixel, workspace, job, pixels, columns)
+                pixels = Range(pixels.last, outputs * (tile + 1) // all_tiles)
+                for i in range(pixels.last - pixels.first):
+                    request.pixel[i] = input
+                    input += job.pixel_step
+                    column += 1
+                    if column == columns:
+                        input += job.row_step - columns * job.pixel_step
+                        column = 0
                 request.sums = sums + pixels.first * request.sums_step
                 prefetch_weights(&request, tile - tiles.first, tiles.last - tiles.first, <real>0)
                 job.ukernels.filter_tile[pixels.last - pixels.first][vectors](&request)
     return False
-
-
-cdef inline void find_inputs(const void **pixel, const real *strip, const TransposedJob *job, Range outputs,
-                             Py_ssize_t columns) noexcept nogil:
-    """Find the pixels of the strip at the places of some outputs of a phase, row after row."""
-    cdef Py_ssize_t i, row = outputs.first // columns, column = outputs.first % columns
-    for i in range(outputs.last - outputs.first):
-        pixel[i] = strip + row * job.row_step + column * job.pixel_step
-        column += 1
-        if column == columns:
-            row, column = row + 1, 0
 
 
 cdef void store_interleaved(const real *sums, const TransposedJob *job, const TransposedUnit *unit,

@@ -1,6 +1,6 @@
 # Transposed convolution by register tiles: the job and its units. Part of _core.pyx.
 #
-#     maps[k, o] = bias[k] + sum over c, t and i of weight[c, k, t] * image[c, i] where i * stride + t * dilation - pad = o
+#     maps[k, o] = bias[k] + sum over c, t, i of weight[c, k, t] * image[c, i] with i * stride + t * dilation - pad = o
 #
 # Outputs with the same remainder by the stride make a phase (polyphase form): phase p of an axis is what taps p,
 # p + period, p + 2 * period, ... add to. It is an ordinary convolution of stride 1 with these taps: output number m of
