@@ -23,7 +23,6 @@ DOMAIN = "it takes float32 and float64"
 STRIP_BYTES = 3 * 2**17  # bytes of a strip and of its sums, which stay in the second-level cache for all filters
 
 # Costs as in direct.py.
-PRODUCT = 1.1  # per product, filters that fill up the last vector included
 COPY_PIXEL = 2.0  # per number of the input
 PACK_WEIGHT = 4.0  # per weight
 
@@ -84,14 +83,20 @@ def _reach(problem: Problem, axis: int) -> int:
 def cost(problem: Problem, reuse: bool) -> float:
     """Return the cost of one image."""
     channels, filters = problem.group_size
-    padded = -(-filters // lanes(problem)) * lanes(problem) * problem.groups
+    padded = _padded(filters, lanes(problem)) * problem.groups
     taps = channels * math.prod(problem.kernel)
     places = problem.output_size[0] / problem.stride[0]  # outputs of a phase
     places *= math.prod(-(-n // step) for n, step in zip(problem.output_size[1:], problem.stride[1:], strict=True))
-    products = PRODUCT * places * taps * padded
+    products = direct.PRODUCT * places * taps * padded
     stores = direct.STORE * math.prod(problem.output_size) * problem.filters
     packing = 0.0 if reuse else PACK_WEIGHT * problem.filters * taps
     return products + stores + COPY_PIXEL * problem.channels * math.prod(problem.size) + packing
+
+
+def _padded(filters: int, lanes: int) -> float:
+    """Return how many filters these are in time: a block of fewer vectors than three takes longer for each of them."""
+    vectors, blocks = -(-filters // lanes), -(-filters // (3 * lanes))
+    return lanes * (vectors + 3 * blocks) / 2
 
 
 def choose(problem: Problem, reuse: bool, budget: float) -> TransposedTiles | None:
