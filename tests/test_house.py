@@ -34,7 +34,7 @@ MAY_IMPORT = {
     "_weights": "_blocks _core _problem",
     "_check": "_core _problem",
     "_check_transposed": "_check _problem",
-    "_fold": "_check _problem",
+    "_fold": "_check _problem _weights",
     # floor 3: algorithms know each other and what is below, not the plan
     "algorithms": "_core _problem",
     "algorithms.winograd_forms": "",

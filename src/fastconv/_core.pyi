@@ -74,6 +74,7 @@ def tile_layout(
     block_tiles: int,
     prefetch_maps: bool,
     by_position: bool = False,
+    filters_innermost: bool = False,
 ) -> TileLayout: ...
 def transposed_layout(
     map_size: Sequence[int], window: _Window, channels: int, filters: int, bits: int, strip_rows: int, chunk: int

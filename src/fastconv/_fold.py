@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastconv import _check
+from fastconv import _check, _weights
 from fastconv._problem import Array, Problem
 
 MAX_UNFOLDED_SPAN = 32  # pixels: an axis whose outputs span no more is left as it is
@@ -157,8 +157,8 @@ class Fold(NamedTuple):
 
     def _flipped(self, weight: Array) -> Array:
         """Return a view (K, C / groups, kd, kh, kw) of the given weights, flipped if asked."""
-        weight = weight.reshape(self.given.weight_shape)
-        return weight[:, :, ::-1, ::-1, ::-1] if self.given.flip else weight
+        bank = _weights.bank_of(self.given, weight)
+        return bank[:, :, ::-1, ::-1, ::-1] if self.given.flip else bank
 
 
 def fold(problem: Problem) -> Fold | None:
@@ -183,7 +183,14 @@ def fold(problem: Problem) -> Fold | None:
         return None
     size, kernel, output_size, stride, dilation, pad = zip(*axes, strict=True)
     reduced = problem._replace(
-        size=size, kernel=kernel, output_size=output_size, stride=stride, dilation=dilation, pad=pad, flip=False
+        size=size,
+        kernel=kernel,
+        output_size=output_size,
+        stride=stride,
+        dilation=dilation,
+        pad=pad,
+        flip=False,
+        exchanged=False,
     )
     return Fold(problem, reduced, tuple(tap_folds), tuple(gathered_axes))
 

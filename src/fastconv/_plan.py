@@ -42,10 +42,12 @@ class Plan(NamedTuple):
 
     columns: int  # of the input, before folding
     problem: Problem  # as computed: if fold is set, smaller than the one given
-    exchanged: bool  # whether the problem is a convolution in place of a transposed one, with channels for filters
     fold: _fold.Fold | None  # how to reduce input and weight to this problem
     layouts: tuple[Layout, ...]  # cheapest first; if one refuses the weights, the next is asked
     packing: tuple[object, ...]  # plans with equal packing share packed weights
+    needs_finite: (
+        bool  # weights that are not finite are for the last layout: the padding's zeros would make NaN of them
+    )
     integers_may_overflow: bool
     call: _core.Call | None  # ready to run, for contiguous arrays of the accumulator's dtype
     raw_weights: bool  # the call takes weights as given, not packed
@@ -67,7 +69,6 @@ class Plan(NamedTuple):
 def make(given: Problem, dtypes: tuple[np.dtype[Any], ...], reuse: bool) -> Plan:
     """Return the plan for input, weight and bias of these dtypes; `reuse`: packed weights serve many calls."""
     convolution = given.convolution if isinstance(given, Transposed) else None
-    exchanged = convolution is not None
     problem = convolution or given
     fold = None if problem.transposed else _fold.fold(problem)
     if fold is not None:
@@ -79,10 +80,11 @@ def make(given: Problem, dtypes: tuple[np.dtype[Any], ...], reuse: bool) -> Plan
         domains = [one.DOMAIN for one in _order(problem) if problem.algorithm == one.NAME]
         domain = domains[0] if domains else "it takes transposed convolutions without stride"
         raise ValueError(f"algorithm {problem.algorithm!r} cannot do this: {domain}")
-    if exchanged:  # with weights that are not finite, zeros of the padding would give NaN where there are no products
+    needs_finite = convolution is not None and not all(convolution.stays_inside(axis) for axis in range(3))
+    if needs_finite:
         layouts = (*layouts, transposed.Phases(given))
     best, call = layouts[0], None
-    packing: tuple[object, ...] = (exchanged, *(layout.packing for layout in layouts))
+    packing: tuple[object, ...] = (convolution is not None, *(layout.packing for layout in layouts))
     no_conversions = all(dtype == problem.accumulator for dtype in (problem.dtype, dtypes[0], *dtypes[2:]))
     if best.call_layout is not None and no_conversions and fold is None and problem.products and best.whole_images:
         output, keep_gil = (problem.output_shape, problem.dtype), problem.products <= KEEP_GIL_BELOW
@@ -90,13 +92,13 @@ def make(given: Problem, dtypes: tuple[np.dtype[Any], ...], reuse: bool) -> Plan
     return Plan(
         columns=given.size[2],
         problem=problem,
-        exchanged=exchanged,
         fold=fold,
         layouts=layouts,
         packing=packing if fold is None else (fold.tap_folds, *packing),
+        needs_finite=needs_finite,
         integers_may_overflow=_check.may_overflow(dtypes, given.taps, problem.accumulator),
         call=call,
-        raw_weights=best.raw_weights and not (problem.flip or exchanged) and dtypes[1] == problem.accumulator,
+        raw_weights=best.raw_weights and dtypes[1] == problem.accumulator and not needs_finite,
     )
 
 
@@ -119,10 +121,8 @@ def choose(problem: Problem, reuse: bool) -> tuple[Layout, ...]:
 def prepare(plan: Plan, weight: Array) -> Packed:
     """Return weight packed for the first layout that accepts it, in the accumulator's dtype and flipped if asked."""
     with _weights.naming_weight(weight.shape):
-        if plan.exchanged:
-            if not _weights.all_finite(weight):
-                return len(plan.layouts) - 1, plan.layouts[-1].pack(weight)
-            weight = _weights.exchanged(weight, plan.problem)
+        if plan.needs_finite and not _weights.all_finite(weight):
+            return len(plan.layouts) - 1, plan.layouts[-1].pack(weight)
         if plan.fold is not None:
             weight = plan.fold.reduce_weight(weight)
         for index, layout in enumerate(plan.layouts):
@@ -177,8 +177,6 @@ def _check_integers(plan: Plan, input: Array, weight: Array, bias: Array | None,
     problem = plan.problem
     narrows = out is not None and out.dtype.kind == "i" and out.dtype != problem.dtype
     if narrows or plan.integers_may_overflow:
-        if plan.exchanged or problem.transposed:
-            weight = _weights.exchanged(weight, problem)
-        filters = weight.reshape(problem.filters, -1) if plan.fold is None else plan.fold.crop_weight(weight)
+        filters = _weights.bank_of(problem, weight) if plan.fold is None else plan.fold.crop_weight(weight)
         name, target = ("out", out.dtype) if out is not None and narrows else ("input", problem.dtype)
         _check.check_integer_range(name, target, input, filters, bias)

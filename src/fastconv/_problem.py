@@ -44,6 +44,7 @@ class Problem(NamedTuple):
     precision: str
     dtype: np.dtype[Any]  # of the result
     accumulator: np.dtype[Any]
+    exchanged: bool = False  # weights come as those of a transposed convolution, (C, K / groups, kd, kh, kw)
 
     @property
     def transposed(self) -> bool:
@@ -152,6 +153,7 @@ class Problem(NamedTuple):
             flip=False,
             algorithm="direct",
             dtype=self.accumulator,
+            exchanged=False,
         )
 
 
@@ -194,11 +196,12 @@ class Transposed(Problem):
 
     @property
     def convolution(self) -> Problem | None:
-        """The same without stride as a convolution, whose bank is `_weights.exchanged`; None if it would crop the input, or is empty."""
+        """The same without stride as a convolution; None if it would crop the input, or is empty."""
         z, y, x = ((k - 1) * d - pad for k, d, pad in zip(self.kernel, self.dilation, self.pad, strict=True))
         if self.stride != (1, 1, 1) or min(z, y, x) < 0 or 0 in self.size + self.output_size:
             return None
-        return Problem(*self._replace(pad=(z, y, x), flip=not self.flip))
+        turned = not self.flip and self.kernel != (1, 1, 1)
+        return Problem(*self._replace(pad=(z, y, x), flip=turned, exchanged=True))
 
     def span(self, axis: int, outputs: int = 1) -> int:
         """Return how many pixels of the input neighbouring outputs read along an axis, at most."""

@@ -38,7 +38,7 @@ def filters(problem: Problem, weight: Array, first: int = 0, last: int | None = 
 
     They are a view of any steps where the weights need no conversion.
     """
-    bank = weight.reshape(problem.weight_shape)[first:last]
+    bank = bank_of(problem, weight)[first:last]
     if problem.flip:
         bank = bank[:, :, ::-1, ::-1, ::-1]
     return bank if fits_core(bank, problem.accumulator, 0) else copy(bank, problem.accumulator)
@@ -46,18 +46,21 @@ def filters(problem: Problem, weight: Array, first: int = 0, last: int | None = 
 
 def plain_filters(problem: Problem, weight: Array) -> Array:
     """Return `filters` as a contiguous array."""
-    bank = filters(problem, weight)
-    return bank if is_plain(bank, problem.accumulator) else copy(bank, problem.accumulator)
+    return copy_unless_plain(filters(problem, weight), problem.accumulator)
 
 
-def exchanged(weight: Array, problem: Problem) -> Array:
-    """Return the bank of a transposed convolution (C, K / groups, taps) as one of a convolution, (K, C / groups, taps).
+def copy_unless_plain(weight: Array, dtype: np.dtype[Any]) -> Array:
+    """Return weights as a contiguous array of this dtype, the same one if possible."""
+    return weight if is_plain(weight, dtype) else copy(weight, dtype)
 
-    A view, unless there are several groups of several channels and filters.
-    """
+
+def bank_of(problem: Problem, weight: Array) -> Array:
+    """Return weights as given as a view (K, C / groups, kd, kh, kw); a copy if several groups must be exchanged."""
     channels, filters = problem.group_size
-    bank: Array = weight.reshape(problem.groups, channels, filters, -1)
-    return bank.swapaxes(1, 2).reshape(problem.filters, channels, -1)
+    if not (problem.exchanged or problem.transposed):
+        return weight.reshape(problem.filters, channels, *problem.kernel)
+    bank: Array = weight.reshape(problem.groups, channels, filters, *problem.kernel)
+    return bank.swapaxes(1, 2).reshape(problem.filters, channels, *problem.kernel)
 
 
 def all_finite(weight: Array) -> bool:

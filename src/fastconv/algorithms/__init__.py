@@ -59,7 +59,7 @@ class Layout:
     contiguous_axes: int = 1  # last axes of images that must be contiguous
     any_arrays: bool = False  # run takes images and maps of any dtype and strides
     any_weights: bool = True  # pack accepts all weights
-    raw_weights: bool = False  # run takes unpacked weights (K, C / groups * taps)
+    raw_weights: bool = False  # run takes weights as given, if contiguous
     call_layout: _core.Layout | None = None  # for a ready _core.Call, if run is nothing but one call of the core
 
     def __init__(

@@ -38,12 +38,12 @@ class Sweep(CoreLayout):
     """Sweeps of pixels or of stacks, for maps of one size; row_bytes: of a row of the image with its padding."""
 
     name = NAME
-    raw_weights = True
 
     def __init__(self, problem: Problem, map_size: Triple, row_bytes: int) -> None:
         core, how = _stack_layout(problem, map_size, row_bytes) or _sweep_layout(problem, map_size, row_bytes)
         super().__init__(problem, direct.cost(problem), core, how, ("sweep",))
         self.call_layout = core
+        self.raw_weights = not problem.flip and (not problem.exchanged or problem.group_size == (1, 1))
 
     def pack(self, weight: Array) -> Array:
         return _weights.plain_filters(self.problem, weight).reshape(-1)

@@ -36,7 +36,7 @@ PACK_WEIGHT = 0.5  # per weight
 class Tiles(CoreLayout):
     """Tiles for maps of one size, strip by strip.
 
-    packed: weights are stored in the order in which tiles read them; in_place: the image is read directly, not from a
+    packed: weights are stored in the order in which tiles read them, rather than read as they are given; in_place: the image is read directly, not from a
     padded strip; flat: planes of images and maps are passed as single columns of pixels.
     """
 
@@ -55,6 +55,7 @@ class Tiles(CoreLayout):
         flat: bool,
     ) -> None:
         chunk = chunk_taps(problem)
+        filters_innermost = not packed and problem.exchanged and problem.kernel == (1, 1, 1)
         core = _core.tile_layout(
             map_size,
             problem.window,
@@ -63,6 +64,7 @@ class Tiles(CoreLayout):
             strip_rows,
             by_filters=by_filters,
             packed=packed,
+            filters_innermost=filters_innermost,
             im2col=im2col,
             in_place=in_place,
             chunk=chunk,
@@ -73,11 +75,14 @@ class Tiles(CoreLayout):
         how = f"{'filters' if by_filters else 'pixels'} in the lanes, {where(in_place, strip_rows)}"
         how += f"{', panels' if im2col else ''}, chunks of {min(chunk, problem.taps)} taps"
         super().__init__(problem, direct.cost(problem), core, how, ("tiles", by_filters, packed))
-        self.call_layout, self.raw_weights, self.contiguous_axes = core, not packed, 3 if flat else 1
-        self._by_filters, self._flat = by_filters, flat
+        self.call_layout, self.contiguous_axes = core, 3 if flat else 1
+        self.raw_weights = not (packed or problem.flip or problem.exchanged) or filters_innermost
+        self._by_filters, self._packed, self._flat = by_filters, packed, flat
 
     def pack(self, weight: Array) -> Array:
         if self.raw_weights:
+            return _weights.copy_unless_plain(weight, self.problem.accumulator).reshape(-1)
+        if not self._packed:
             return _weights.plain_filters(self.problem, weight).reshape(-1)
         return _weights.pack(
             self.problem, self._core_layout, _core.pack_tiles, partial(_weights.filters, self.problem, weight)
@@ -98,7 +103,7 @@ class Tiles(CoreLayout):
 
     def block(self, size: Triple) -> Tiles:
         """Of the variants with pixels in the lanes, only im2col handles maps narrower than a vector."""
-        storage = {"packed": not self.raw_weights, "im2col": not self._by_filters, "in_place": False, "flat": False}
+        storage = {"packed": self._packed, "im2col": not self._by_filters, "in_place": False, "flat": False}
         return Tiles(self.problem, size, size[1], by_filters=self._by_filters, **storage)
 
 

@@ -49,7 +49,7 @@ class Phases(Layout):
     def pack(self, weight: Array) -> Array:
         """Return the bank as one of a convolution, (K, C / groups, kd, kh, kw), flipped if asked."""
         problem = self.problem
-        bank = _weights.exchanged(weight, problem).reshape(problem.filters, -1, *problem.kernel)
+        bank = _weights.bank_of(problem, weight)
         return _weights.copy(bank[:, :, ::-1, ::-1, ::-1] if problem.flip else bank, problem.accumulator)
 
     def run(

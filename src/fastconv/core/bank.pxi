@@ -14,9 +14,10 @@ cdef struct Bank:
     Py_ssize_t room            # from the start to behind the last number in memory
 
 
-cdef Bank plain_bank(const void *start, Py_ssize_t filters, Py_ssize_t taps) noexcept nogil:
-    """Return contiguous filters (K, taps) as a bank."""
-    return Bank(start, filters, taps, taps, [1, 1, 1, taps], [taps, taps, taps, 1], taps, 1, filters * taps)
+cdef Bank even_bank(const void *start, Py_ssize_t filters, Py_ssize_t filter_step, Py_ssize_t taps,
+                    Py_ssize_t tap_step) noexcept nogil:
+    """Return contiguous filters, (K, taps) or (taps, K) as the steps say, as a bank."""
+    return Bank(start, filters, filter_step, taps, [1, 1, 1, taps], [0, 0, 0, tap_step], taps, tap_step, filters * taps)
 
 
 cdef Bank bank_of(weight, Py_ssize_t itemsize, Py_ssize_t taps) except *:

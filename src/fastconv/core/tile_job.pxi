@@ -32,7 +32,8 @@ cdef struct TileJob:
     Epilogue epilogue
     FilterBlocks blocks
     Lanes lanes
-    bint packed                # the weights
+    bint packed                # the weights; else they are as given:
+    Py_ssize_t filter_step, tap_step  # from one filter of a group to the next, and from one tap
     bint im2col                # copy pixels into panels, rather than read them from the strip
     bint in_place              # read the image, not a strip
     bint prefetch_maps         # that are larger than the cache, before they are written

@@ -111,9 +111,10 @@ cdef Py_ssize_t divide_workspace(TileJob *job, map_size) except -1:
 
 
 def tile_layout(map_size, window, channels, filters, bits, strip_rows, *, by_filters, packed, im2col, in_place, chunk,
-                block_tiles, prefetch_maps, by_position=False):
+                block_tiles, prefetch_maps, by_position=False, filters_innermost=False):
     """Return a layout of register tiles, for channels and filters of a group and maps of up to this size.
 
+    Weights that are not packed lie as (K, C / groups * taps), or with filters innermost as (C, K / groups).
     In place is for images without padding, with pixels in the lanes only for kernels of one tap and stride 1. By
     position is for zero-padding and filters in the lanes.
     """
@@ -125,6 +126,7 @@ def tile_layout(map_size, window, channels, filters, bits, strip_rows, *, by_fil
     job.lanes = FILTERS if by_filters else PIXELS
     job.blocks = make_filter_blocks(filters, job.lanes, job.ukernels)
     job.packed, job.im2col, job.in_place, job.by_position = packed, im2col, in_place, by_position
+    job.filter_step, job.tap_step = (1, filters) if filters_innermost else (job.window.taps, 1)
     job.prefetch_maps, job.strip_rows = prefetch_maps, strip_rows
     job.block_tiles, job.chunk = min(<Py_ssize_t>block_tiles, BLOCK_TILES), min(<Py_ssize_t>chunk, job.window.taps)
     job.vectors = job.ukernels.tile_vectors[min(job.window.filters, job.ukernels.tile_filters)]

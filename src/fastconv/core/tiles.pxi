@@ -159,10 +159,13 @@ cdef void fill_tile_request(fc_tile *request, const TileJob *job, const TileUnit
     cdef Range filters = nth_block(&job.blocks, block)
     cdef Py_ssize_t filter = unit.group * job.blocks.filters + filters.first
     cdef bint last = taps.last == job.window.taps
-    request.weight = <const real *>job.arrays.weight + (
-        packed_at(job, unit.group, block, taps) if job.packed else filter * job.window.taps + taps.first)
-    request.filter_step = (1 if job.packed else job.window.taps) * sizeof(real)
-    request.tap_step = (filters.last - filters.first if job.packed else 1) * sizeof(real)
+    if job.packed:
+        request.weight = <const real *>job.arrays.weight + packed_at(job, unit.group, block, taps)
+        request.filter_step, request.tap_step = sizeof(real), (filters.last - filters.first) * sizeof(real)
+    else:
+        request.weight = (<const real *>job.arrays.weight + unit.group * job.blocks.filters * job.window.taps
+                          + filters.first * job.filter_step + taps.first * job.tap_step)
+        request.filter_step, request.tap_step = job.filter_step * sizeof(real), job.tap_step * sizeof(real)
     request.offset, request.taps = job.offset + taps.first, taps.last - taps.first
     request.bias = <const real *>job.arrays.bias + filter if taps.first == 0 else NULL
     request.low, request.high = job.epilogue.low if last else -INFINITY, job.epilogue.high if last else INFINITY
@@ -178,11 +181,11 @@ cdef void multiply_filters(real *workspace, const TileJob *job, const TileUnit *
     cdef const real *weight = <const real *>job.arrays.weight + unit.group * job.blocks.filters * job.window.taps
     cdef const Tile *tile
     cdef Bank bank
-    cdef bint last = taps.last == job.window.taps, by_rows = not job.packed and unit.strip.pixels == 1
+    cdef bint last = taps.last == job.window.taps, by_rows = not job.packed and unit.strip.pixels == 1 and job.tap_step == 1
     if job.packed:
         request.weight = <const real *>job.arrays.weight + packed_at(job, unit.group, block, taps)
     elif not by_rows:
-        bank = plain_bank(weight, job.blocks.filters, job.window.taps)
+        bank = even_bank(weight, job.blocks.filters, job.filter_step, job.window.taps, job.tap_step)
         pack_block(workspace + job.block, job, &bank, 0, filters, taps)
         request.weight = workspace + job.block
     request.offset, request.taps = job.offset + taps.first, taps.last - taps.first
