@@ -134,7 +134,8 @@ def choose(problem: Problem, reuse: bool, budget: float) -> Tiles | None:
     strip_rows = (PACKED_STRIP_BYTES if by_filters or im2col else STRIP_BYTES) // strip_row_bytes
     if in_place and not by_filters:
         strip_rows = max(24 * width, IN_PLACE_PRODUCTS // (problem.taps * filters))
-    packed = reuse or (not by_filters and problem.taps * itemsize % CONFLICT_BYTES == 0)
+    row = filters if problem.exchanged else problem.taps  # of weights as given
+    packed = reuse or (not by_filters and row * itemsize % CONFLICT_BYTES == 0)
     return Tiles(
         problem,
         map_size,
