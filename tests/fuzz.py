@@ -44,6 +44,7 @@ from fuzz_sets import (
     summing_bank,
 )
 from problem_table import use_isa
+from reference import input_gradient, weight_gradient
 from strategies import real_part_eps
 
 import fastconv as fc
@@ -52,6 +53,7 @@ from fastconv import _core
 BLOCK = 500  # sets of one process
 HANG_SECONDS = 20
 MEMORY = 3 * 2**30  # of a process
+MOST_LOOPS = 3000  # outputs of which gradients are compared with their definition, pixel by pixel
 GROWTH = 300 * 2**20  # of what a process needs at its peak, by one call
 ISAS = _core.available_isas()
 ARRAYS = ("input", "weight", "bias", "out")
@@ -288,6 +290,67 @@ def on_other_isas(drawn: Drawn, plain: Any, dice: Dice) -> None:
         expect_same(results[ISAS[0]], other, f"bits differ between {ISAS[0]} and {isa}")
 
 
+def gradients(drawn: Drawn, plain: Any, dice: Dice) -> None:
+    """Gradients are those of the definition, and so is the transposed convolution, which is one of them."""
+    image, weight = drawn.plain["input"], drawn.plain["weight"]
+    rank = len(drawn.axes)
+    if drawn.weight_rank < 2 or image.ndim == rank or not image.size or plain.size > MOST_LOOPS or drawn.is_huge:
+        return
+    if image.dtype.kind in "biu" or weight.dtype.kind in "biu" or not all(map(is_finite, (image, weight))):
+        return
+    grad = dice.numbers.standard_normal(plain.shape).astype(image.dtype)
+    given = {"image": lay_out(dice, image), "weight": lay_out(dice, weight), "grad": lay_out(dice, grad)}
+    image, weight, grad = (np.ascontiguousarray(as_plain(array)) for array in given.values())
+    stride, dilation, padding = (tuple(getattr(a, name) for a in drawn.axes) for name in ("stride", "dilation", "pads"))
+    geometry = {"stride": stride, "padding": padding, "dilation": dilation, "groups": drawn.groups}
+    geometry["flip"] = drawn.option("flip")
+    options = geometry | {"padding_mode": drawn.mode}
+    more = {"precision": drawn.option("precision"), "threads": dice.choice([1, 2, 3])}
+    for name, define_gradient, plain_two, given_two in (
+        ("input", input_gradient, (image.shape, weight), (image.shape, given["weight"])),
+        ("weight", weight_gradient, (image, weight.shape), (given["image"], weight.shape)),
+    ):
+        function = getattr(fc.grad, f"conv{rank}d_{name}")
+        found = function(*plain_two, grad, **options, **more)
+        expect_near(found, define_gradient, *plain_two, grad, options, f"the gradient of the {name} is wrong")
+        again = function(*given_two, given["grad"], **options, **more | {"threads": 1})
+        expect_same(again, found, f"bits of the gradient of the {name} depend on layouts, or on threads")
+        if name == "input" and drawn.mode == "zeros" and weight.dtype.kind != "c":
+            size = image.shape[-rank:]
+            transposed = getattr(fc, f"conv_transpose{rank}d")(grad, weight, **geometry, output_size=size, **more)
+            expect_same(transposed, found, "the transposed convolution is not the gradient of the input")
+
+
+def is_finite(array: Any) -> bool:
+    return bool(np.isfinite(array.astype(complex if array.dtype.kind == "c" else float)).all())
+
+
+def expect_near(
+    found: Any, define_gradient: Callable[..., Any], one: Any, other: Any, grad: Any, options: Any, kind: str
+) -> None:
+    """Compare a gradient with its definition, its errors relative to what its entries could be."""
+    right = define_gradient(one, other, grad, **options)
+    one, other = (abs(finite(a)).astype(float) if isinstance(a, np.ndarray) else a for a in (one, other))
+    most = define_gradient(one, other, abs(finite(grad)).astype(float), **options).max(initial=0)
+    accumulator = np.dtype(np.float32) if found.dtype.itemsize == 2 else found.dtype
+    if most > largest(found.dtype) / 8:
+        return  # sums may overflow
+    fewer_digits = 2000 * smallest(accumulator) * grad.size * (1 + most)
+    near = (
+        40 * real_part_eps(accumulator) * most
+        + real_part_eps(found.dtype) * abs(right)
+        + fewer_digits
+        + smallest(found.dtype)
+    )
+    errors = abs(found.astype(right.dtype) - right)
+    if not (errors <= near).all():
+        first = tuple(map(int, np.argwhere(~(errors <= near))[0]))
+        raise Fault(
+            kind,
+            f"{(~(errors <= near)).sum()} of {right.size}, first at {first}: {found[first]!r}, not {right[first]!r}",
+        )
+
+
 VARIANTS: list[Callable[[Drawn, Any, Dice], None]] = [
     in_other_layouts,
     into_strides,
@@ -296,6 +359,8 @@ VARIANTS: list[Callable[[Drawn, Any, Dice], None]] = [
     once_more,
     as_a_bank,
     on_other_isas,
+    gradients,
+    gradients,
 ]
 
 
