@@ -360,6 +360,22 @@ def test_padding_may_be_many_times_the_size(padding, padding_mode, rng):
     np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
 
 
+@all_modes
+def test_kernels_may_reach_far_beyond_the_image(padding_mode, rng):
+    """Then the plan folds the problem into a smaller one."""
+    weight = values(rng, (3, 1, 10), "f8")
+    options = {"padding": ((32, 50),), "dilation": 9, "groups": 3, "padding_mode": padding_mode}
+    for size in (1, 2, 5):
+        image = values(rng, (2, 3, size), "f8")
+        grad_output = values(rng, fc.conv1d(image, weight, **options).shape, "f8")
+        found = fc.grad.conv1d_input(image.shape, weight, grad_output, **options)
+        expected = input_gradient(image.shape, weight, grad_output, **options)
+        np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-12)
+        found = fc.grad.conv1d_weight(image, weight.shape, grad_output, **options)
+        expected = weight_gradient(image, weight.shape, grad_output, **options)
+        np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-12)
+
+
 # Inner products
 
 

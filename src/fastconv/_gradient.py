@@ -37,6 +37,7 @@ class InputGradient(NamedTuple):
     """How to compute the gradient of a convolution's input."""
 
     shape: tuple[int, ...]  # of the input
+    maps_shape: tuple[int, ...]  # of the output's gradient, (N, K, D', H', W')
     plan: _plan.Plan
     borders: tuple[Border, ...]  # parts of the padding that repeat pixels
 
@@ -57,7 +58,7 @@ def plan_input(
     adjoint = _check_transposed.adjoint(forward, input_shape)
     sections = [] if forward.padding_mode == "zeros" else list(_sections(forward))
     if len(sections) <= 1:
-        return InputGradient(input_shape, _plan.make(adjoint, dtypes, reuse), ())
+        return InputGradient(input_shape, adjoint.images_shape, _plan.make(adjoint, dtypes, reuse), ())
     adjoint = adjoint._replace(dtype=adjoint.accumulator)
     plans = []
     for section in sections:
@@ -66,7 +67,7 @@ def plan_input(
         shape = (*adjoint.images_shape[:1], adjoint.filters, *size)
         part = adjoint._replace(output_shape=shape, batch_shape=shape[:1], output_size=size, pad=(z, y, x))
         plans.append(Border(_plan.make(part, dtypes, reuse), tuple(pixels for _, _, pixels in section)))
-    return InputGradient(input_shape, plans[0].plan, tuple(plans[1:]))
+    return InputGradient(input_shape, adjoint.images_shape, plans[0].plan, tuple(plans[1:]))
 
 
 def _sections(forward: Problem) -> Iterator[tuple[tuple[int, int, Indices], ...]]:
@@ -89,7 +90,7 @@ def run_input(
     """Return the gradient of the input; packed: the weight packed for the plan of each part."""
     plan = gradient.plan
     first = packed[0] if packed else None
-    maps = output_gradient.reshape(plan.problem.images_shape) if gradient.borders else output_gradient
+    maps = output_gradient.reshape(gradient.maps_shape) if gradient.borders else output_gradient
     result = _plan.run(plan, maps, weight, None, None, threads, first)
     for index, border in enumerate(gradient.borders, 1):
         part = _plan.run(border.plan, maps, weight, None, None, threads, packed[index] if packed else None)

@@ -476,7 +476,9 @@ class TransposedFilterBank(Bank):
         if prepared is None:
             problem, dtypes = self._problem(shape, dtype, output_size)
             if self._padding_mode == "zeros":
-                plan = _gradient.InputGradient(problem.output_shape, _plan.make(problem, dtypes, reuse=True), ())
+                plan = _gradient.InputGradient(
+                    problem.output_shape, problem.images_shape, _plan.make(problem, dtypes, reuse=True), ()
+                )
             else:
                 forward = _check_transposed.forward(problem, shape)._replace(padding_mode=self._padding_mode)
                 plan = _gradient.plan_input(forward, problem.output_shape, dtypes, reuse=True)
