@@ -27,3 +27,11 @@ def test_a_short_training_reads_97_percent_of_the_digits_it_has_not_seen(tmp_pat
     accuracies = [float(percent) for percent in re.findall(r"held-out accuracy ([\d.]+)%", printed)]
     assert len(accuracies) == 8
     assert accuracies[-1] > 97
+
+
+def test_deconvolution_brings_a_blurred_photograph_nearer_to_the_original(tmp_path: Path) -> None:
+    printed = run("deconvolution.py", "--iterations", "15", picture=tmp_path / "photographs.png")
+    ratios = {name: float(ratio) for name, ratio in re.findall(r"^(\S+) +([\d.]+) dB$", printed, re.MULTILINE)}
+    assert ratios.keys() == {"blurred", "Landweber", "Richardson-Lucy"}
+    assert ratios["Landweber"] > ratios["blurred"] + 1.4
+    assert ratios["Richardson-Lucy"] > ratios["blurred"] + 1.8
