@@ -1,4 +1,4 @@
-"""The examples of the docstrings and of the README, run against the installed package."""
+"""The examples of the docstrings, of the README and of docs/training.md, run against the installed package."""
 
 import doctest
 import importlib
@@ -14,7 +14,7 @@ import pytest
 
 import fastconv as fc
 
-README = Path(__file__).parents[1] / "README.md"
+ROOT = Path(__file__).parents[1]
 MODULES = [
     importlib.import_module(f"fastconv.{module.name}")
     for module in pkgutil.iter_modules(fc.__path__)
@@ -47,7 +47,11 @@ def test_every_public_function_and_class_has_an_example() -> None:
     assert not without
 
 
-def test_readme_python_blocks_run() -> None:
-    blocks = re.findall(r"^```python\n(.*?)^```", README.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+@pytest.mark.parametrize("name", ["README.md", "docs/training.md"])
+def test_python_blocks_of_a_page_run(name: str) -> None:
+    page = ROOT / name
+    if not page.exists():
+        pytest.skip("source packages lack docs/")
+    blocks = re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
     assert blocks
     subprocess.run([sys.executable, "-c", "\n".join(blocks)], check=True)
