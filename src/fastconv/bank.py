@@ -420,7 +420,7 @@ class Sequential:
         return _check.as_array("image", maps)
 
     def backward(
-        self, image: ArrayLike, grad_output: ArrayLike, *, threads: int | None = None
+        self, image: ArrayLike, grad_output: ArrayLike, *, maps: ArrayLike | None = None, threads: int | None = None
     ) -> tuple[Gradients | tuple[Any, ...], ...]:
         """Return the gradients of a loss for every bank, given that by the feature maps of the last one.
 
@@ -432,6 +432,8 @@ class Sequential:
             What the banks were called on.
         grad_output : array_like, shape (..., K, H', W')
             Gradient of the loss by the feature maps of the last bank.
+        maps : array_like, shape (..., K, H', W'), optional
+            The feature maps of the last bank; see `FilterBank.backward`.
         threads : int, optional
             The most threads to use; the result does not depend on it.
 
@@ -452,9 +454,10 @@ class Sequential:
         images: list[ArrayLike] = [image]
         for bank in self._banks[:-1]:
             images.append(bank(images[-1], threads=threads))
+        outputs = [*images[1:], maps]
         grad, gradients = grad_output, []
-        for bank, maps in zip(reversed(self._banks), reversed(images), strict=True):
-            one = bank.backward(maps, grad, threads=threads)
+        for bank, image, maps in zip(self._banks[::-1], images[::-1], outputs[::-1], strict=True):
+            one = bank.backward(image, grad, maps=maps, threads=threads)
             gradients.append(one)
             grad = _input_gradient(one)
         return tuple(reversed(gradients))
