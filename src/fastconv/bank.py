@@ -456,8 +456,8 @@ class Sequential:
             images.append(bank(images[-1], threads=threads))
         outputs = [*images[1:], maps]
         grad, gradients = grad_output, []
-        for bank, image, maps in zip(self._banks[::-1], images[::-1], outputs[::-1], strict=True):
-            one = bank.backward(image, grad, maps=maps, threads=threads)
+        for bank, seen, known in zip(self._banks[::-1], images[::-1], outputs[::-1], strict=True):
+            one = bank.backward(seen, grad, maps=known, threads=threads)
             gradients.append(one)
             grad = _input_gradient(one)
         return tuple(reversed(gradients))
