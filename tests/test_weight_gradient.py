@@ -3,6 +3,7 @@
 import itertools
 import math
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -14,9 +15,21 @@ from fastconv._problem import Problem
 from fastconv.algorithms import weight_direct, weight_dot
 
 PADDING_MODES = ["zeros", "reflect", "replicate", "circular", "symmetric"]
-ALGORITHMS = [weight_direct, weight_dot]
 
-algorithms = pytest.mark.parametrize("algorithm", ALGORITHMS, ids=lambda module: module.__name__.rpartition(".")[2])
+
+def lines(forward: Problem, budget: float) -> Any:
+    """Dot products whose lanes are pixels."""
+    with patch.object(weight_dot, "INTERLEAVE", math.inf):
+        return weight_dot.choose(forward, budget)
+
+
+def stacks(forward: Problem, budget: float) -> Any:
+    """Dot products whose lanes are channels, for kernels of a single one."""
+    with patch.object(weight_dot, "INTERLEAVE", 0.0), patch.object(weight_dot, "TILE", math.inf):
+        return weight_dot.choose(forward, budget)
+
+
+algorithms = pytest.mark.parametrize("choose", [weight_direct.choose, lines, stacks], ids=["direct", "lines", "stacks"])
 both_dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 
 
@@ -101,11 +114,11 @@ def padded_shape(forward: Problem) -> list[int]:
     return [forward.span(axis, forward.output_size[axis]) for axis in range(3)]
 
 
-def check(algorithm: Any, forward: Problem, images: Any = None, maps: Any = None, threads: int = 1) -> Any:
+def check(choose: Any, forward: Problem, images: Any = None, maps: Any = None, threads: int = 1) -> Any:
     """Return the gradient after a comparison with the definition."""
     if images is None:
         images, maps = draw(forward)
-    layout = algorithm.choose(forward, math.inf)
+    layout = choose(forward, math.inf)
     assert layout is not None
     found, correct = layout.run(images, maps, threads), expected(forward, images, maps)
     assert found.dtype == forward.dtype
@@ -143,8 +156,8 @@ def forwards(draw: Any) -> Problem:
 
 @algorithms
 @given(forward=forwards(), threads=st.integers(1, 2))
-def test_any_problem(algorithm: Any, forward: Problem, threads: int) -> None:
-    check(algorithm, forward, threads=threads)
+def test_any_problem(choose: Any, forward: Problem, threads: int) -> None:
+    check(choose, forward, threads=threads)
 
 
 LAYERS = [
@@ -174,18 +187,18 @@ LAYERS = [
 
 @algorithms
 @pytest.mark.parametrize("forward", LAYERS, ids=lambda p: f"{p.channels}->{p.filters} {p.kernel} on {p.size}")
-def test_layers(algorithm: Any, forward: Problem) -> None:
-    if algorithm.choose(forward, math.inf) is None:
+def test_layers(choose: Any, forward: Problem) -> None:
+    if choose(forward, math.inf) is None:
         pytest.skip("has too many weights")
-    check(algorithm, forward)
+    check(choose, forward)
 
 
 @algorithms
 @both_dtypes
-def test_bits_do_not_depend_on_threads_or_places(algorithm: Any, dtype: Any) -> None:
+def test_bits_do_not_depend_on_threads_or_places(choose: Any, dtype: Any) -> None:
     for forward in LAYERS:
         forward = forward._replace(dtype=np.dtype(dtype), accumulator=np.dtype(dtype))
-        if (layout := algorithm.choose(forward, math.inf)) is None:
+        if (layout := choose(forward, math.inf)) is None:
             continue
         images, maps = draw(forward)
         alone = layout.run(images, maps, 1)
@@ -201,12 +214,12 @@ def test_bits_do_not_depend_on_threads_or_places(algorithm: Any, dtype: Any) -> 
 
 @pytest.mark.skipif({"avx512", "avx2"} - set(_core.available_isas()) != set(), reason="lacks AVX-512")
 @algorithms
-def test_bits_do_not_depend_on_the_instruction_set(algorithm: Any) -> None:
+def test_bits_do_not_depend_on_the_instruction_set(choose: Any) -> None:
     results: dict[str, list[Any]] = {}
     try:
         for isa in ("avx512", "avx2"):
             _core.use_isa(isa)
-            layouts = [algorithm.choose(forward, math.inf) for forward in LAYERS]
+            layouts = [choose(forward, math.inf) for forward in LAYERS]
             results[isa] = [layout.run(*draw(layout.forward), 1) for layout in layouts if layout]
     finally:
         _core.use_isa()
@@ -217,52 +230,54 @@ def test_bits_do_not_depend_on_the_instruction_set(algorithm: Any) -> None:
 @algorithms
 @pytest.mark.parametrize("place", [0, 5, -1])
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_nan_and_infinity_reach_what_sees_them(algorithm: Any, place: int, value: float) -> None:
+def test_nan_and_infinity_reach_what_sees_them(choose: Any, place: int, value: float) -> None:
     """Zeros of the padding are multiplied like pixels."""
     for groups, filters in ((1, 3), (4, 4)):
         forward = problem(2, 4, filters, (6, 9), 3, pad=1, groups=groups)
         for spoilt in range(2):
             arrays = draw(forward)
             arrays[spoilt].reshape(-1)[place] = value
-            found = algorithm.choose(forward, math.inf).run(*arrays, 1)
+            found = choose(forward, math.inf).run(*arrays, 1)
             correct = expected(forward, *arrays)
             np.testing.assert_array_equal(np.isnan(found), np.isnan(correct))
             np.testing.assert_allclose(found, correct, rtol=1e-4, atol=1e-4)
 
 
 @algorithms
-def test_nothing_to_sum_is_zero(algorithm: Any) -> None:
+def test_nothing_to_sum_is_zero(choose: Any) -> None:
     forward = problem(2, 3, 4, (5, 5), 3, pad=1)
-    layout = algorithm.choose(forward, math.inf)
+    layout = choose(forward, math.inf)
     images, maps = draw(forward)
     assert (layout.run(images[:0], maps[:0], 2) == 0).all()
 
 
 @algorithms
-def test_any_number_of_images(algorithm: Any) -> None:
+def test_any_number_of_images(choose: Any) -> None:
     forward = problem(7, 3, 30, (9, 9), 3, pad=1)
     for count in (1, 2, 3, 6, 7):
         images, maps = draw(forward._replace(batch_shape=(count,)))
-        check(algorithm, forward._replace(batch_shape=(count,)), images, maps)
-        found = algorithm.choose(forward, math.inf).run(images, maps, 1)
+        check(choose, forward._replace(batch_shape=(count,)), images, maps)
+        found = choose(forward, math.inf).run(images, maps, 1)
         np.testing.assert_allclose(found, expected(forward, images, maps), rtol=1e-4, atol=1e-4)
 
 
 @algorithms
-def test_the_budget_and_the_dtype_are_looked_at(algorithm: Any) -> None:
+def test_the_budget_and_the_dtype_are_looked_at(choose: Any) -> None:
     forward = problem(2, 3, 4, (5, 5), 3, pad=1)
-    assert algorithm.choose(forward, 1.0) is None
-    assert algorithm.choose(forward._replace(accumulator=np.dtype(np.int64)), math.inf) is None
-    assert algorithm.choose(problem(1, 1, 1, (3000, 3000), 3, dilation=1400, pad=1), math.inf) is None
+    assert choose(forward, 1.0) is None
+    assert choose(forward._replace(accumulator=np.dtype(np.int64)), math.inf) is None
+    assert choose(problem(1, 1, 1, (3000, 3000), 3, dilation=1400, pad=1), math.inf) is None
 
 
 def test_the_cheapest_is_the_one_that_suits() -> None:
-    for forward, best in [
-        (problem(1, 64, 256, (56, 56), 1), weight_direct),
-        (problem(64, 16, 16, (14, 14), 3, stride=2, pad=1), weight_direct),
-        (problem(1, 144, 144, (56, 56), 3, pad=1, groups=144), weight_dot),
-        (problem(1, 128, 128, (56, 56), 3, pad=1, groups=32), weight_dot),
+    for forward, best, how in [
+        (problem(1, 64, 256, (56, 56), 1), weight_direct, "channels in the lanes"),
+        (problem(64, 16, 16, (14, 14), 3, stride=2, pad=1), weight_direct, "filters in the lanes"),
+        (problem(1, 128, 128, (56, 56), 3, pad=1, groups=32), weight_dot, "pixels in the lanes"),
+        (problem(16, 144, 144, (7, 7), 3, pad=1, groups=144), weight_dot, "channels in the lanes"),
     ]:
-        costs = {algorithm: algorithm.choose(forward, math.inf) for algorithm in ALGORITHMS}
-        assert min((layout.cost, algorithm.NAME) for algorithm, layout in costs.items() if layout)
-        assert all(layout is None or costs[best].cost <= layout.cost for layout in costs.values())
+        layouts = {algorithm: algorithm.choose(forward, math.inf) for algorithm in (weight_direct, weight_dot)}
+        chosen = layouts[best]
+        assert chosen is not None
+        assert how in chosen.how
+        assert all(layout is None or chosen.cost <= layout.cost for layout in layouts.values())

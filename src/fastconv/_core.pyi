@@ -197,7 +197,7 @@ def weight_direct_layout(
     by_channels: bool,
 ) -> WeightDirectLayout: ...
 def weight_dot_layout(
-    window: _Window, channels: int, filters: int, bits: int, *, chunk: int, in_place: bool
+    window: _Window, channels: int, filters: int, bits: int, *, chunk: int, in_place: bool, stacks: bool
 ) -> WeightDotLayout: ...
 def sum_weight_gradient(
     images: NDArray[Any],

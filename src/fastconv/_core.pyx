@@ -103,6 +103,7 @@ include "core/winograd_layout.pxi"
 include "core/weight_gradient_job.pxi"
 include "core/weight_direct.pxi"
 include "core/weight_dot.pxi"
+include "core/weight_stack.pxi"
 include "core/weight_gradient_layout.pxi"
 
 

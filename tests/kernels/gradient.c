@@ -2,21 +2,23 @@
 #include "check.h"
 
 static void check_dot(const fc_kernels *kernels, ptrdiff_t gradients, ptrdiff_t images, ptrdiff_t lines, ptrdiff_t columns) {
-    const ptrdiff_t gradient_step = columns + 3, image_step = columns + 1, sums_step = images * DOT_SUMS + 5;
-    const ptrdiff_t numbers = gradients * sums_step;
+    const ptrdiff_t stride = columns % DOT_SUMS ? 1 : 2, gradient_step = columns + 3, image_step = stride * columns + 1;
+    const ptrdiff_t sums_step = images * DOT_SUMS + 5, numbers = gradients * sums_step;
+    const ptrdiff_t columns_read = stride == 1 ? columns : (columns / DOT_SUMS - 1) * stride * DOT_SUMS + DOT_SUMS;
     void *gradient[DOT_MAX_GRADIENTS], *image[DOT_MAX_IMAGES], *sums = draw(numbers), *expected = copy(sums, numbers);
-    fc_dot dot = {.gradient_step = gradient_step, .image_step = image_step, .lines = lines, .columns = columns,
+    fc_dot dot = {.gradient_step = gradient_step, .image_step = image_step, .lines = lines, .columns = columns, .stride = stride,
                   .sums = sums, .sums_step = sums_step};
     /* exactly what may be read: a sanitizer sees more */
     for (ptrdiff_t i = 0; i < gradients; i++) dot.gradient[i] = gradient[i] = draw((lines - 1) * gradient_step + columns);
-    for (ptrdiff_t j = 0; j < images; j++) dot.image[j] = image[j] = draw((lines - 1) * image_step + columns);
+    for (ptrdiff_t j = 0; j < images; j++) dot.image[j] = image[j] = draw((lines - 1) * image_step + columns_read);
     for (ptrdiff_t i = 0; i < gradients; i++)
         for (ptrdiff_t j = 0; j < images; j++)
             for (ptrdiff_t line = 0; line < lines; line++)
                 for (ptrdiff_t c = 0; c < columns; c++) {
                     const ptrdiff_t sum = i * sums_step + j * DOT_SUMS + c % DOT_SUMS;
+                    const ptrdiff_t seen = c / DOT_SUMS * stride * DOT_SUMS + c % DOT_SUMS;
                     put(expected, sum, get(expected, sum) + get(gradient[i], line * gradient_step + c)
-                                                                * get(image[j], line * image_step + c));
+                                                                * get(image[j], line * image_step + seen));
                 }
     kernels->dot[gradients][images](&dot);
     compare(sums, expected, numbers, "dot", gradients, images, columns);

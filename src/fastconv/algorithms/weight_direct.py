@@ -1,7 +1,7 @@
 """Weight gradients by direct summation in register tiles: a GEMM whose long side is the pixels of all images.
 
-Lanes are filters, whose gradients are transposed into panels; what a weight reads of the image is broadcast. In pointwise
-convolutions, lanes may be channels instead, and gradients are broadcast.
+Lanes are filters, whose gradients are transposed into panels; what a weight reads of the image is broadcast. In
+pointwise convolutions, lanes may be channels instead, and gradients are broadcast.
 """
 
 from __future__ import annotations

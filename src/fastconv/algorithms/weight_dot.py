@@ -1,4 +1,7 @@
-"""Weight gradients by dot products of rows as they lie in memory: few channels and filters, depthwise; lanes are pixels."""
+"""Weight gradients by dot products of rows as they lie in memory: few channels and filters; lanes are pixels.
+
+Of kernels of a single channel, a stack of as many maps as there are partial sums is interleaved: lanes are channels.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,7 @@ from fastconv.algorithms.weight_direct import (
 NAME = direct.NAME
 
 CHUNK_PIXELS = 4096  # pixels summed by themselves
+STACK_PIXELS = 1024  # the same, of each map of a stack
 MAX_SUMS_BYTES = 2**20  # bytes of the partial sums of a group
 PARTIAL_SUMS = 16  # of every weight, whatever a vector holds
 
@@ -26,6 +30,7 @@ PARTIAL_SUMS = 16  # of every weight, whatever a vector holds
 PRODUCT, LOAD = 0.6, 1.3  # per product, and per vector that is loaded for it, if there are more loads than products
 TILE_GRADIENTS, TILE_PIXELS = 3, 4  # rows of a tile of dot products
 TILE = 40.0  # per tile and plane: its sums are added to those before
+INTERLEAVE = 1.2  # per number of a stack: its share of a transposed square
 
 
 def choose(forward: Problem, budget: float) -> CoreGradient | None:
@@ -35,13 +40,19 @@ def choose(forward: Problem, budget: float) -> CoreGradient | None:
     if forward.accumulator.kind != "f" or sums > MAX_SUMS_BYTES:
         return None
     in_place = all(forward.stays_inside(axis) for axis in range(3)) and forward.stride[2] == 1
-    pixels = chunk_pixels(forward, CHUNK_PIXELS)
-    strip = 0 if in_place else channels * strip_numbers(forward, pixels) * forward.accumulator.itemsize
-    expected = _cost(forward, in_place)
-    if strip > MAX_STRIP_BYTES or expected > budget:
+    expected, stacked = _cost(forward, in_place), _stack_cost(forward) if channels == 1 else math.inf
+    stacks = stacked < expected
+    in_place &= not stacks
+    pixels = chunk_pixels(forward, STACK_PIXELS if stacks else CHUNK_PIXELS)
+    strip = 0 if in_place else strip_numbers(forward, pixels) * forward.accumulator.itemsize
+    strip *= PARTIAL_SUMS if stacks else channels
+    if strip > MAX_STRIP_BYTES or min(expected, stacked) > budget:
         return None
-    core = _core.weight_dot_layout(forward.window, channels, filters, forward.bits, chunk=pixels, in_place=in_place)
-    return CoreGradient(forward, expected, f"pixels in the lanes, {'images in place' if in_place else 'strips'}", core)
+    core = _core.weight_dot_layout(
+        forward.window, channels, filters, forward.bits, chunk=pixels, in_place=in_place, stacks=stacks
+    )
+    how = f"{'channels' if stacks else 'pixels'} in the lanes, {'images in place' if in_place else 'strips'}"
+    return CoreGradient(forward, min(expected, stacked), how, core)
 
 
 def _cost(forward: Problem, in_place: bool) -> float:
@@ -57,3 +68,16 @@ def _cost(forward: Problem, in_place: bool) -> float:
     if not in_place:
         each += channels * strip_cost(forward, CHUNK_PIXELS, width) * (2 if forward.stride[2] > 1 else 1)
     return each * width * forward.groups
+
+
+def _stack_cost(forward: Problem) -> float:
+    """Return the cost of one image, for groups of one channel whose maps are interleaved."""
+    width, filters = lanes(forward), forward.filters // forward.groups
+    count, depth, rows, columns = chunk_size(forward, STACK_PIXELS)
+    pixels = math.prod(forward.output_size)
+    read = strip_numbers(forward, STACK_PIXELS) * pixels / max(1, count * depth * rows * columns)
+    gradients = min(TILE_GRADIENTS, math.ceil(forward.kernel[1] / forward.stride[1]))
+    product = PRODUCT + max(1.0, LOAD * (1 / gradients + 1 / min(TILE_PIXELS, forward.kernel[2])))
+    each = INTERLEAVE * (read + filters * pixels) + filters * pixels * forward.taps * product / width
+    stacks = math.ceil(forward.groups / PARTIAL_SUMS)
+    return each * width * PARTIAL_SUMS * stacks

@@ -142,7 +142,7 @@ cdef extern from "kernels/kernels.h" nogil:
     ctypedef struct fc_dot:
         const void **gradient
         const void **image
-        Py_ssize_t gradient_step, image_step, lines, columns
+        Py_ssize_t gradient_step, image_step, lines, columns, stride
         void *sums
         Py_ssize_t sums_step
     ctypedef void (*fc_dot_fn)(const fc_dot *) noexcept

@@ -1,11 +1,11 @@
-# The gradient of a filter bank as a GEMM whose long side is pixels, by the register tiles of filters. Part of _core.pyx.
+# The gradient of a filter bank as a GEMM whose long side is pixels, in register tiles of filters. Part of _core.pyx.
 #
 #     for a chunk of pixels:                      whose products are summed by themselves
 #         for some blocks of filters:
 #             transpose their maps' gradient into panels (pixels, filters), which stay in the cache
 #             for some weights (c, t):            as many as a register tile has rows
 #                 for one of these blocks:
-#                     micro-kernel fc_filter_tile, whose taps are pixels: it broadcasts what (c, t) reads from where it lies
+#                     micro-kernel fc_filter_tile, whose taps are pixels: what (c, t) reads is broadcast in place
 #             after the last chunk, transpose the sums (weights, filters) into the bank's gradient
 #
 # Kernels of one tap, without stride or padding, may change sides: lanes are channels then, and filters are broadcast.
@@ -153,7 +153,7 @@ cdef bint multiply_rows_by_panels(real *workspace, const WeightDirectJob *job, c
 
 cdef inline Py_ssize_t sums_at(const WeightDirectJob *job, const WeightDirectUnit *unit, Range blocks,
                                Py_ssize_t block) noexcept nogil:
-    """Return the place in the workspace of the sums of a block; if there is one chunk, some blocks are kept at a time."""
+    """Return the place in the workspace of the sums of a block; of a single chunk, only those of some blocks are kept."""
     cdef Py_ssize_t first = unit.blocks.first if job.gradient.chunks.count > 1 else blocks.first
     return job.sums + ((nth_block(&job.blocks, block).first - nth_block(&job.blocks, first).first)
                        * (unit.rows.last - unit.rows.first))

@@ -6,17 +6,18 @@
 #     add up the partial sums of every weight
 #
 # A group of one filter has a tile of its own: line m of the gradient meets line u + m of the strip through row u of the
-# kernel. So tiles are some rows of the kernel, for which the gradient is shifted by a line each, times taps of a row, and
-# every line of the strip is loaded once for all of these rows. With a stride, rows of one phase are such neighbours.
+# kernel. So tiles are some rows of the kernel, for which the gradient is shifted by a line each, times taps of a row,
+# and every line of the strip is loaded once for all of these rows. With a stride, rows of one phase are neighbours.
 #
 # Uses: geometry.pxd, kernels.pxd, job.pxi, weight_gradient_job.pxi.
 
 
 cdef struct WeightDotJob:
     GradientJob gradient
+    bint stacks               # interleave the maps of DOT_SUMS groups: weight_stack.pxi
     bint shifts               # gradients of one filter by lines, rather than take those of some filters
     Py_ssize_t parts          # that the filters of a group are cut into
-    Py_ssize_t sums           # their place in the workspace, in numbers
+    Py_ssize_t maps, sums     # places in the workspace, in numbers; of interleaved gradients, for stacks
 
 
 cdef void weight_dot_unit(real *workspace, const WeightDotJob *job, Py_ssize_t index) noexcept nogil:
@@ -28,7 +29,9 @@ cdef void weight_dot_unit(real *workspace, const WeightDotJob *job, Py_ssize_t i
     cdef Range channels = Range(group * window.channels, (group + 1) * window.channels)
     cdef real *sums = workspace + job.sums  # (filters, taps, DOT_SUMS)
     cdef const real *input
+    cdef fc_dot request
     cdef Chunk chunk
+    request.gradient_step, request.image_step, request.stride = gradient.arrays.map_size[2], gradient.input_step[2], 1
     memset(sums, 0, (filters.last - filters.first) * window.taps * DOT_SUMS * sizeof(real))
     for n in range(gradient.chunks.count):
         chunk = nth_chunk(&gradient.chunks, n)
@@ -37,36 +40,35 @@ cdef void weight_dot_unit(real *workspace, const WeightDotJob *job, Py_ssize_t i
         if not gradient.in_place:
             fill_chunk_strip(workspace, gradient, &chunk, channels)
         input = chunk_input(workspace, gradient, &chunk, channels.first)
+        request.lines, request.columns = chunk.some[2], chunk.some[3]
         for image in range(chunk.some[0]):
             for depth in range(chunk.some[1]):
                 dot_plane(sums, input + image * gradient.input_step[0] + depth * gradient.input_step[1],
                           <const real *>gradient.arrays.maps + chunk_maps_at(
                               gradient, &chunk, group * window.filters + filters.first, image, depth),
-                          job, filters.last - filters.first, chunk.some[2], chunk.some[3])
-    gradient.ukernels.add_dot_sums(<real *>gradient.arrays.weight + (group * window.filters + filters.first) * window.taps,
-                                   sums, (filters.last - filters.first) * window.taps)
+                          job, filters.last - filters.first, &request)
+    gradient.ukernels.add_dot_sums(
+        <real *>gradient.arrays.weight + (group * window.filters + filters.first) * window.taps, sums,
+        (filters.last - filters.first) * window.taps)
 
 
 cdef void dot_plane(real *sums, const real *input, const real *maps, const WeightDotJob *job, Py_ssize_t filters,
-                    Py_ssize_t lines, Py_ssize_t columns) noexcept nogil:
+                    const fc_dot *lines) noexcept nogil:
     """Add the products of some lines of one plane: of what all taps read, with the gradients of some filters."""
     cdef const GradientJob *gradient = &job.gradient
-    cdef Py_ssize_t taps = gradient.window.taps, tap, kernel = taps // gradient.window.channels
-    cdef Py_ssize_t filter_tiles = ceil_div(filters, gradient.ukernels.dot_gradients), tile, i
-    cdef fc_dot request
+    cdef Py_ssize_t tiles = ceil_div(filters, gradient.ukernels.dot_gradients), tile, i
+    cdef fc_dot request = lines[0]
     cdef Range some
-    request.gradient_step, request.image_step = gradient.arrays.map_size[2], gradient.input_step[2]
-    request.lines, request.columns = lines, columns
     if job.shifts:
-        dot_shifted(sums, input, maps, gradient, &request)
+        dot_shifted(sums, input, maps, gradient, lines)
         return
-    request.sums_step = taps * DOT_SUMS
-    for tile in range(filter_tiles):
-        some = nth_part(filters, filter_tiles, tile)
+    request.sums_step = gradient.window.taps * DOT_SUMS
+    for tile in range(tiles):
+        some = nth_part(filters, tiles, tile)
         for i in range(some.last - some.first):
             request.gradient[i] = maps + (some.first + i) * gradient.arrays.map_step[1]
         dot_taps(sums + some.first * request.sums_step, input, gradient, &request, some.last - some.first,
-                 Range(0, taps))
+                 Range(0, gradient.window.taps))
 
 
 cdef void dot_taps(real *sums, const real *input, const GradientJob *job, fc_dot *request, Py_ssize_t gradients,

@@ -1,6 +1,7 @@
 # The gradient of a filter bank: which pixels are summed when, and where what they meet is read. Part of _core.pyx.
 #
-#     gradient[k, c, t] = sum over images n and outputs o of maps[n, k, o] * images[n, c, o * stride + t * dilation - pad]
+#     gradient[k, c, t] = sum over images n and outputs o of
+#                         maps[n, k, o] * images[n, c, o * stride + t * dilation - pad]
 #
 # where maps is the gradient of the maps. The outputs of all images make chunks, and each is summed by itself:
 #
@@ -14,8 +15,8 @@
 
 
 cdef struct Chunks:
-    # How the outputs (N, D', H', W') are cut: chunks are parts of one axis, at one place of the axes before it, and have
-    # all of those behind it.
+    # How the outputs (N, D', H', W') are cut: chunks are parts of one axis, at one place of the axes before it, and
+    # have all of those behind it.
     Py_ssize_t[4] size
     int axis
     Py_ssize_t parts         # of this axis

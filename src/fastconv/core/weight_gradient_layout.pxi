@@ -1,6 +1,7 @@
 # The layouts of weight gradients, and what Python calls for them. Part of _core.pyx.
 #
-# Uses: buffers.pxd, job.pxi, filters.pxi, layout.pxi, weight_gradient_job.pxi, weight_direct.pxi, weight_dot.pxi.
+# Uses: buffers.pxd, job.pxi, filters.pxi, layout.pxi, weight_gradient_job.pxi, weight_direct.pxi, weight_dot.pxi,
+# weight_stack.pxi.
 
 
 @cython.final
@@ -104,39 +105,62 @@ cdef class WeightDotLayout(Layout):
 
     cdef Layout bind(self, const Arrays *arrays, pads):
         cdef WeightDotLayout bound = WeightDotLayout.__new__(WeightDotLayout)
-        cdef GradientJob *gradient = &bound.job.gradient
+        cdef WeightDotJob *job = &bound.job
+        cdef GradientJob *gradient = &job.gradient
+        cdef const Py_ssize_t *most = &gradient.chunks.most[0]
         cdef Py_ssize_t kernel = self.job.gradient.window.taps // self.job.gradient.window.channels
         bound.inherit(self)
         bound.job = self.job
         set_pads(&gradient.window, pads)
-        bound.job.sums = bind_gradient_job(gradient, arrays, self.chunk, True, gradient.window.channels)
-        bound.workspace = (bound.job.sums + gradient.window.filters * gradient.window.taps * DOT_SUMS) * self.itemsize
+        job.maps = job.sums = bind_gradient_job(gradient, arrays, self.chunk, not job.stacks, gradient.window.channels)
         bound.tables = take_memory(kernel * sizeof(Py_ssize_t), kernel)
         note_gradient_taps(<Py_ssize_t *>bound.tables.start, gradient)
+        if job.stacks:
+            interleave_strip(gradient, <Py_ssize_t *>bound.tables.start, kernel)
+            job.maps *= DOT_SUMS
+            job.sums = job.maps + most[2] * most[3] * DOT_SUMS
+        bound.workspace = (job.sums + gradient.window.filters * gradient.window.taps * DOT_SUMS) * self.itemsize
         return bound
 
     cdef run(self, const Arrays *arrays, Py_ssize_t threads, bint keep_gil):
         cdef WeightDotJob job = self.job
-        cdef Py_ssize_t groups = job.gradient.window.groups
+        cdef Py_ssize_t groups = job.gradient.window.groups, units
         set_addresses(&job.gradient.arrays, arrays)
         job.parts = min(ceil_div(job.gradient.window.filters, job.gradient.ukernels.dot_gradients),
                         ceil_div(wanted_units(threads), groups))
-        run_units(self.unit, &job, groups * job.parts, self.workspace, threads, keep_gil)
+        units = ceil_div(groups, DOT_SUMS) if job.stacks else groups * job.parts
+        run_units(self.unit, &job, units, self.workspace, threads, keep_gil)
 
 
-def weight_dot_layout(window, channels, filters, bits, *, chunk, in_place):
+cdef void interleave_strip(GradientJob *job, Py_ssize_t *tap_offset, Py_ssize_t kernel) noexcept:
+    """Make room for DOT_SUMS channels at every place of a strip."""
+    cdef Py_ssize_t n
+    job.plane_step *= DOT_SUMS
+    for n in range(4):
+        job.input_step[n] *= DOT_SUMS
+    for n in range(kernel):
+        tap_offset[n] *= DOT_SUMS
+
+
+def weight_dot_layout(window, channels, filters, bits, *, chunk, in_place, stacks):
     """Return a layout of the weight's gradient by dot products, for channels and filters of a group.
 
-    Chunks have up to so many pixels. In place is for images without padding, and column stride 1.
+    Chunks have up to so many pixels. In place is for images without padding, and column stride 1. Stacks are for groups
+    of one channel, whose maps they interleave, never in place.
     """
     cdef WeightDotLayout layout = WeightDotLayout.__new__(WeightDotLayout)
-    cdef GradientJob *gradient = &layout.job.gradient
+    cdef WeightDotJob *job = &layout.job
+    cdef GradientJob *gradient = &job.gradient
     make_window(&gradient.window, window, channels, filters)
-    gradient.ukernels, gradient.in_place = ukernels_of(bits), in_place
-    layout.job.shifts = filters == 1 and gradient.window.axis[1].dilation == 1 and gradient.window.axis[1].taps > 1
+    gradient.ukernels, gradient.in_place, job.stacks = ukernels_of(bits), in_place, stacks
+    job.shifts = ((stacks or filters == 1) and gradient.window.axis[1].dilation == 1
+                  and gradient.window.axis[1].taps > 1)
     layout.chunk, layout.itemsize = chunk, <Py_ssize_t>bits // 8
     layout.weights = gradient.window.groups * gradient.window.filters * gradient.window.taps
-    layout.unit = <fc_unit_fn>weight_dot_unit[float] if bits == 32 else <fc_unit_fn>weight_dot_unit[double]
+    if stacks:
+        layout.unit = <fc_unit_fn>weight_stack_unit[float] if bits == 32 else <fc_unit_fn>weight_stack_unit[double]
+    else:
+        layout.unit = <fc_unit_fn>weight_dot_unit[float] if bits == 32 else <fc_unit_fn>weight_dot_unit[double]
     return layout
 
 

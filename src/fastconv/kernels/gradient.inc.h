@@ -1,6 +1,6 @@
 /* Dot products of rows, for the gradient of filter banks of few channels; lanes are pixels.
 
-   Every sum is DOT_SUMS partial ones, of the columns with the same remainder by DOT_SUMS, whatever a vector holds: so its bits
+   Every sum is DOT_SUMS partial ones, of the columns with the same remainder by DOT_SUMS, whatever a vector holds: its bits
    are the same on every ISA. Vectors of fewer lanes take the columns part by part, in as many passes over the lines. */
 #include "expects.h"
 #include "kernels.h"
@@ -10,19 +10,21 @@
 
 /* Add the products of one vector of columns, or of those in mask. */
 INLINE void NAMED(dot_columns)(const int gradients, const int images, const real *const *gradient, const real *const *image,
-                               const ptrdiff_t column, const int masked, const unsigned mask, vec (*sum)[DOT_MAX_IMAGES]) {
+                               const ptrdiff_t column, const ptrdiff_t seen, const int masked, const unsigned mask,
+                               vec (*sum)[DOT_MAX_IMAGES]) {
     vec maps[DOT_MAX_GRADIENTS];
     UNROLLED for (int i = 0; i < gradients; i++)
         maps[i] = masked ? NAMED(load_part)(gradient[i] + column, mask) : v_load(gradient[i] + column);
     UNROLLED for (int j = 0; j < images; j++) {
-        const vec pixels = masked ? NAMED(load_part)(image[j] + column, mask) : v_load(image[j] + column);
+        const vec pixels = masked ? NAMED(load_part)(image[j] + seen, mask) : v_load(image[j] + seen);
         UNROLLED for (int i = 0; i < gradients; i++) sum[i][j] = v_fma(maps[i], pixels, sum[i][j]);
     }
 }
 
 INLINE void NAMED(dot)(const int gradients, const int images, const fc_dot *dot) {
     const ptrdiff_t rest = dot->columns % DOT_SUMS, whole = dot->columns - rest, lines = dot->lines;
-    const ptrdiff_t gradient_step = dot->gradient_step, image_step = dot->image_step;
+    const ptrdiff_t gradient_step = dot->gradient_step, image_step = dot->image_step, stride = dot->stride;
+    expects(stride == 1 || (stride > 1 && rest == 0));
     expects(dot->lines > 0 && dot->columns > 0 && dot->sums && (gradients == 1 || dot->sums_step >= images * DOT_SUMS));
     ROLLED for (ptrdiff_t part = 0; part < DOT_SUMS; part += LANES) {
         const ptrdiff_t left = rest - part, lanes = left < 0 ? 0 : left < LANES ? left : LANES;
@@ -36,9 +38,9 @@ INLINE void NAMED(dot)(const int gradients, const int images, const fc_dot *dot)
         UNROLLED for (int i = 0; i < gradients; i++)
             UNROLLED for (int j = 0; j < images; j++) sum[i][j] = v_splat(0);
         ROLLED for (ptrdiff_t line = 0; line < lines; line++) {
-            ROLLED for (ptrdiff_t column = 0; column < whole; column += DOT_SUMS)
-                NAMED(dot_columns)(gradients, images, gradient, image, column, 0, 0, sum);
-            if (lanes) NAMED(dot_columns)(gradients, images, gradient, image, whole, 1, mask, sum);
+            ROLLED for (ptrdiff_t column = 0, seen = 0; column < whole; column += DOT_SUMS, seen += stride * DOT_SUMS)
+                NAMED(dot_columns)(gradients, images, gradient, image, column, seen, 0, 0, sum);
+            if (lanes) NAMED(dot_columns)(gradients, images, gradient, image, whole, whole, 1, mask, sum);
             UNROLLED for (int i = 0; i < gradients; i++) gradient[i] += gradient_step;
             UNROLLED for (int j = 0; j < images; j++) image[j] += image_step;
         }

@@ -234,11 +234,13 @@ typedef struct {
 } fc_form;
 
 /* A tile of dot products: some rows of gradients times some rows of images, over lines of `columns` numbers.
-   sums[i * sums_step + j * DOT_SUMS + r] += sum over lines and columns c with c % DOT_SUMS == r of
-   gradient[i][line * gradient_step + c] * image[j][line * image_step + c]. No other numbers are read. */
+   sums[i * sums_step + j * DOT_SUMS + r] += sum over lines and columns c = n * DOT_SUMS + r of
+   gradient[i][line * gradient_step + c] * image[j][line * image_step + n * stride * DOT_SUMS + r]. No other numbers are read.
+   Columns are pixels; or they are pixels of DOT_SUMS maps that are interleaved, so that each has a sum of its own. Only then
+   may the stride be larger than 1. */
 typedef struct {
     const void *gradient[DOT_MAX_GRADIENTS], *image[DOT_MAX_IMAGES];
-    ptrdiff_t gradient_step, image_step, lines, columns;
+    ptrdiff_t gradient_step, image_step, lines, columns, stride;
     void *sums;
     ptrdiff_t sums_step;
 } fc_dot;
