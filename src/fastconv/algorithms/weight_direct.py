@@ -17,7 +17,7 @@ NAME = direct.NAME
 CHUNK_PIXELS = 1024  # pixels summed by themselves: it bounds rounding errors, and keeps panels in the cache
 MIN_CHUNK_PIXELS = 32  # with precision "highest"
 STRIP_BYTES = 2**20  # bytes of the padded copy of what a chunk reads
-SUMS_BYTES = 2**20  # bytes of the sums of a unit of work
+SUMS_BYTES = 2**22  # bytes of the sums of a unit of work
 MAX_STRIP_BYTES = 2**23  # bytes of the strip of one channel: beyond, it is not for kernels as dilated as this
 MANY_FILTERS = 256  # filters whose gradients are better broadcast than transposed, even if there are more channels
 
@@ -67,9 +67,10 @@ def choose(forward: Problem, budget: float) -> CoreGradient | None:
         return None
     channels, filters = forward.group_size
     pixels = chunk_pixels(forward, CHUNK_PIXELS)
-    in_place = all(forward.stays_inside(axis) for axis in range(3))
+    # Of several small images, what a weight reads lies far apart: strips bring it together.
+    in_place = all(forward.stays_inside(axis) for axis in range(3)) and chunk_size(forward, pixels)[0] == 1
     flat = forward.is_pointwise
-    by_channels = flat and (channels < filters or filters >= MANY_FILTERS)
+    by_channels = flat and in_place and (channels < filters or filters >= MANY_FILTERS)
     rows, across = (filters, channels) if by_channels else (forward.taps, filters)
     strip = 0 if in_place else strip_numbers(forward, pixels) * forward.accumulator.itemsize
     expected = _cost(forward, rows, across, in_place)

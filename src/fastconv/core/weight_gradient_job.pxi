@@ -5,7 +5,7 @@
 #
 # where maps is the gradient of the maps. The outputs of all images make chunks, and each is summed by itself:
 #
-#     images -> strip (N, D', C, kd, rows, column phases, pitch)   padded copy of what the taps read for a chunk;
+#     images -> strip (C, N, D', kd, rows, column phases, pitch)   padded copy of what the taps read for a chunk;
 #                                                                  or the images in place, if there is no padding
 #     strip, maps -> products of the chunk -> sums                 weight_direct.pxi, weight_dot.pxi
 #
@@ -104,11 +104,11 @@ cdef Py_ssize_t bind_gradient_job(GradientJob *job, const Arrays *arrays, Py_ssi
     job.row.pitch = (most[3] - 1) * across + 1 + job.row.axis.reach
     row_step = job.row.axis.phases * job.row.pitch
     job.plane_step = ((most[2] - 1) * axis[1].stride + axis[1].span) * row_step
-    job.channel_step = axis[0].taps * job.plane_step
     job.input_step[3], job.input_step[2] = across, axis[1].stride * row_step
-    job.input_step[1] = channels * job.channel_step
+    job.input_step[1] = axis[0].taps * job.plane_step
     job.input_step[0] = most[1] * job.input_step[1]
-    return most[0] * job.input_step[0] + SLACK
+    job.channel_step = most[0] * job.input_step[0]
+    return channels * job.channel_step + SLACK
 
 
 cdef void note_gradient_taps(Py_ssize_t *offset, GradientJob *job) noexcept:
@@ -139,11 +139,11 @@ cdef void fill_chunk_strip(real *strip, const GradientJob *job, const Chunk *chu
     cdef Py_ssize_t n, depth, c, i, z
     cdef PaddedRow row = job.row
     row.axis.pad -= chunk.first[3] * axis[2].stride
-    for n in range(chunk.some[0]):
-        for depth in range(chunk.some[1]):
-            to = strip + n * job.input_step[0] + depth * job.input_step[1]
-            for c in range(channels.first, channels.last):
-                image = <const real *>arrays.images + image_at(arrays, chunk.first[0] + n, c)
+    for c in range(channels.first, channels.last):  # in this order: a row may overrun into what is copied later
+        for n in range(chunk.some[0]):
+            image = <const real *>arrays.images + image_at(arrays, chunk.first[0] + n, c)
+            for depth in range(chunk.some[1]):
+                to = strip + (c - channels.first) * job.channel_step + n * job.input_step[0] + depth * job.input_step[1]
                 for i in range(axis[0].taps):
                     z = depth_at(&job.window, arrays, chunk.first[1] + depth, i)
                     plane = NULL if z < 0 else image + z * arrays.image_step[2]
