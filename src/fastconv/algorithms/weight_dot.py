@@ -22,14 +22,14 @@ from fastconv.algorithms.weight_direct import (
 NAME = direct.NAME
 
 CHUNK_PIXELS = 4096  # pixels summed by themselves
-STACK_PIXELS = 1024  # the same, of each map of a stack
+STACK_PIXELS = 512  # the same, of each map of a stack
 MAX_SUMS_BYTES = 2**20  # bytes of the partial sums of a group
 PARTIAL_SUMS = 16  # of every weight, whatever a vector holds
 
 # Costs in multiply-adds of vectors, measured on AVX2.
 PRODUCT, LOAD = 0.6, 1.3  # per product, and per vector that is loaded for it, if there are more loads than products
 TILE_GRADIENTS, TILE_PIXELS = 3, 4  # rows of a tile of dot products
-TILE = 40.0  # per tile and plane: its sums are added to those before
+TILE = 100.0  # per tile and plane: its sums are added to those before
 INTERLEAVE = 1.2  # per number of a stack: its share of a transposed square
 
 
@@ -64,7 +64,10 @@ def _cost(forward: Problem, in_place: bool) -> float:
     planes = math.prod(forward.output_size) / max(1, rows * columns)
     vectors = rows * math.ceil(columns / PARTIAL_SUMS) * PARTIAL_SUMS / width
     products = filters * forward.taps
-    each = planes * products * (vectors * (PRODUCT + max(1.0, loads)) + TILE / (TILE_GRADIENTS * TILE_PIXELS))
+    tiles = products / (gradients * min(TILE_PIXELS, forward.taps))
+    if filters == 1:  # the first and the last lines do not meet all rows of a tile
+        tiles *= 2 * gradients - 1
+    each = planes * (products * vectors * (PRODUCT + max(1.0, loads)) + TILE * tiles)
     if not in_place:
         each += channels * strip_cost(forward, CHUNK_PIXELS, width) * (2 if forward.stride[2] > 1 else 1)
     return each * width * forward.groups

@@ -153,7 +153,7 @@ cdef bint multiply_rows_by_panels(real *workspace, const WeightDirectJob *job, c
 
 cdef inline Py_ssize_t sums_at(const WeightDirectJob *job, const WeightDirectUnit *unit, Range blocks,
                                Py_ssize_t block) noexcept nogil:
-    """Return the place in the workspace of the sums of a block; of a single chunk, only those of some blocks are kept."""
+    """Return the place in the workspace of the sums of a block; of a single chunk, those of some blocks are kept."""
     cdef Py_ssize_t first = unit.blocks.first if job.gradient.chunks.count > 1 else blocks.first
     return job.sums + ((nth_block(&job.blocks, block).first - nth_block(&job.blocks, first).first)
                        * (unit.rows.last - unit.rows.first))
