@@ -44,6 +44,7 @@ MAY_IMPORT = {
     "algorithms.by_position": "_core _problem _weights algorithms algorithms.direct algorithms.tiles",
     "algorithms.winograd": "_core _problem _weights algorithms algorithms.winograd_forms",
     "algorithms.transposed": "_core _problem _weights algorithms algorithms.direct",
+    "algorithms.transposed_interleaved": "_core _problem _weights algorithms algorithms.direct algorithms.tiles",
     "algorithms.transposed_tiles": "_blocks _core _problem _weights algorithms algorithms.direct algorithms.tiles",
     "algorithms.weight_exchanged": (
         "_blocks _core _problem algorithms algorithms.direct algorithms.sweep algorithms.tiles"

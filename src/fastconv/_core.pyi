@@ -31,6 +31,9 @@ class TileLayout(Layout):
     def piece_bounds(self) -> list[int]: ...
 
 @final
+class InterleavedLayout(Layout): ...
+
+@final
 class TransposedLayout(Layout):
     @property
     def piece_bounds(self) -> list[int]: ...
@@ -76,6 +79,18 @@ def tile_layout(
     by_position: bool = False,
     filters_innermost: bool = False,
 ) -> TileLayout: ...
+def interleaved_layout(
+    map_size: Sequence[int],
+    window: _Window,
+    pads: Sequence[int],
+    channels: int,
+    filters: int,
+    bits: int,
+    strip_rows: int,
+    *,
+    chunk: int,
+    nontemporal: bool,
+) -> InterleavedLayout: ...
 def transposed_layout(
     map_size: Sequence[int], window: _Window, channels: int, filters: int, bits: int, strip_rows: int, chunk: int
 ) -> TransposedLayout: ...
@@ -181,6 +196,7 @@ def convolve_winograd(
     threads: int,
 ) -> None: ...
 def pack_tiles(weight: NDArray[Any], packed: NDArray[Any], first: int, layout: TileLayout) -> None: ...
+def pack_interleaved(weight: NDArray[Any], packed: NDArray[Any], layout: InterleavedLayout) -> None: ...
 def pack_transposed(
     weight: NDArray[Any], packed: NDArray[Any], first: int, layout: TransposedLayout, flip: bool
 ) -> None: ...

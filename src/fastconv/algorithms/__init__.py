@@ -17,6 +17,7 @@ _plan.py.
     separable    kernels of rank 1, in a pass along each axis
     transposed   transposed convolutions, phase by phase
     transposed_tiles  the same, in register tiles
+    transposed_interleaved  the same with pixels in the lanes, for few filters in a group
 
 Gradients of weights have an interface of their own, GradientLayout:
 

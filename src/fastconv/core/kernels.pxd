@@ -16,6 +16,7 @@ cdef extern from "kernels/kernels.h" nogil:
         TILE_MAX_FILTERS
         TILE_MAX_VECTORS
         FILTER_TILE_VECTORS
+        INTERLEAVED_VECTORS
         SWEEP_MAX_ROWS
         SWEEP_MAX_VECTORS
         PEAK_SUMS
@@ -50,6 +51,18 @@ cdef extern from "kernels/kernels.h" nogil:
         Py_ssize_t sums_step
         const void *bias
         double low, high
+    ctypedef struct fc_interleaved_row:
+        const void *weight
+        const void *image
+        const Py_ssize_t *offset
+        const Py_ssize_t *first
+        Py_ssize_t phases, columns, chunk
+        void *sums
+        void *map
+        Py_ssize_t map_step
+        const void *bias
+        double low, high
+        int nontemporal
     ctypedef struct fc_im2col:
         void *panel
         Py_ssize_t width
@@ -82,6 +95,7 @@ cdef extern from "kernels/kernels.h" nogil:
     Py_ssize_t fc_paired_tap(Py_ssize_t taps, Py_ssize_t v) noexcept
     ctypedef void (*fc_tile_fn)(const fc_tile *) noexcept
     ctypedef void (*fc_filter_tile_fn)(const fc_filter_tile *) noexcept
+    ctypedef void (*fc_interleaved_row_fn)(const fc_interleaved_row *) noexcept
     ctypedef void (*fc_im2col_fn)(const fc_im2col *) noexcept
     ctypedef void (*fc_deinterleave_fn)(const fc_deinterleave *) noexcept
     ctypedef void (*fc_sweep_fn)(const fc_sweep *) noexcept
@@ -151,6 +165,7 @@ cdef extern from "kernels/kernels.h" nogil:
         const Py_ssize_t *tile_vectors
         fc_tile_fn (*tile)[7]
         fc_filter_tile_fn (*filter_tile)[4]
+        fc_interleaved_row_fn *interleaved_row
         void (*one_pixel)(const fc_filter_tile *, Py_ssize_t filters) noexcept nogil
         fc_im2col_fn im2col
         fc_deinterleave_fn deinterleave

@@ -5,6 +5,7 @@
 #include "simd.h"
 SIMD_BEGIN
 #include "tile.inc.h"
+#include "interleaved.inc.h"
 #include "sweep.inc.h"
 #include "stack.inc.h"
 #include "winograd.inc.h"
@@ -16,6 +17,7 @@ SIMD_END
 #include "simd.h"
 SIMD_BEGIN
 #include "tile.inc.h"
+#include "interleaved.inc.h"
 #include "sweep.inc.h"
 #include "stack.inc.h"
 #include "winograd.inc.h"

@@ -12,6 +12,7 @@ enum {
     TILE_MAX_FILTERS = 8,        /* filters (or pixels) of a register tile, in any table */
     TILE_MAX_VECTORS = 6,        /* vectors of pixels of a register tile */
     FILTER_TILE_VECTORS = 3,     /* vectors of filters of one */
+    INTERLEAVED_VECTORS = 4,     /* vectors of each phase of an interleaved row that are summed at a time */
     SWEEP_MAX_ROWS = 7,          /* output rows of a sweep */
     SWEEP_MAX_VECTORS = 6,       /* vectors of each of them */
     SWEEP_PAIR = 16,             /* taps between the two of a pair: lanes of the widest vector */
@@ -83,6 +84,26 @@ typedef struct {
     double low, high;
 } fc_filter_tile;
 typedef void fc_filter_tile_fn(const fc_filter_tile *tile);
+
+/* A row of `filters` maps of a transposed convolution with pixels in the lanes. Output i * phases + p of the row belongs to phase
+   p, whose taps are those from first[p] to first[p + 1].
+   map[f * map_step + i * phases + p] = bias[f] + sum over taps t of phase p of weight[t * filters + f] * image[offset[t] + i],
+   clipped to low..high, for `columns` outputs. May read three vectors past what the last outputs see. */
+typedef struct {
+    const void *weight;                /* (taps, filters), taps of all phases */
+    const void *image;
+    const ptrdiff_t *offset;           /* (taps,) */
+    const ptrdiff_t *first;            /* (phases + 1,) */
+    ptrdiff_t phases, columns;
+    ptrdiff_t chunk;                   /* taps of a phase that are summed before the next ones */
+    void *sums;                        /* room for phases * filters * INTERLEAVED_VECTORS vectors */
+    void *map;
+    ptrdiff_t map_step;
+    const void *bias; /* (filters,) */
+    double low, high;
+    int nontemporal; /* store past the caches where vectors of the maps are aligned to their size */
+} fc_interleaved_row;
+typedef void fc_interleaved_row_fn(const fc_interleaved_row *row);
 
 /* im2col: the panel (taps, width) of the pixels that each tap reads for some runs of output pixels.
    panel[t * width + start[r] + i] = image[seen[r] + offset[t] + i] for run r of length[r] pixels.
@@ -254,6 +275,7 @@ typedef struct {
     fc_tile_fn *tile[TILE_MAX_FILTERS + 1][TILE_MAX_VECTORS + 1]; /* [filters][vectors] */
     /* [pixels][vectors], up to tile_filters pixels */
     fc_filter_tile_fn *filter_tile[TILE_MAX_FILTERS + 1][FILTER_TILE_VECTORS + 1];
+    fc_interleaved_row_fn *interleaved_row[TILE_MAX_FILTERS + 1]; /* [filters], up to tile_filters */
     /* One pixel times one vector of filters with weights that are not packed: weight[lane * width + t]. Lanes from `filters` on
        repeat the last filter. */
     void (*one_pixel)(const fc_filter_tile *tile, ptrdiff_t filters);

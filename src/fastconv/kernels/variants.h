@@ -25,6 +25,13 @@
 #  define FILTER_TILES(X) TILES_TO_3(X, 1) TILES_TO_3(X, 2) TILES_TO_3(X, 3) TILES_TO_3(X, 4)
 #endif
 
+/* Rows of interleaved phases: filters. */
+#if REGISTERS == 32
+#  define INTERLEAVED_ROWS(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8)
+#else
+#  define INTERLEAVED_ROWS(X) X(1) X(2) X(3) X(4)
+#endif
+
 /* Sweeps: the fields of fc_sweep_variant. */
 #if REGISTERS == 32
 #  define SWEEPS_OF(X, kernel) \
