@@ -63,6 +63,33 @@ static void check_transform(const fc_kernels *kernels, fc_transform_fn *transfor
     free(from);
 }
 
+/* Check a product of vectors with the transpose of a matrix (inputs, results): spread, or collect if it is NULL. */
+static void check_adjoint(const fc_kernels *kernels, fc_transform_fn *spread, const void *matrix, ptrdiff_t results,
+                          ptrdiff_t inputs, ptrdiff_t items, int adds) {
+    const ptrdiff_t lanes = kernels->lanes, runs = 2, step = lanes + 1, item_step = lanes + 2, run_step = items * item_step + 1;
+    const ptrdiff_t to_item_step = results * step, to_run_step = items * to_item_step + 3, count = runs * to_run_step;
+    void *from = draw(inputs * runs * run_step), *to = draw(count), *expected = copy(to, count);
+    fc_transform request = {.matrix = matrix, .item_step = item_step, .run_step = run_step, .to = to, .to_step = step,
+                            .to_item_step = to_item_step, .to_run_step = to_run_step, .items = items, .runs = runs};
+    for (ptrdiff_t j = 0; j < inputs; j++) request.from[j] = at(from, j * runs * run_step);
+    for (ptrdiff_t run = 0; run < runs; run++)
+        for (ptrdiff_t item = 0; item < items; item++)
+            for (ptrdiff_t i = 0; i < results; i++)
+                for (ptrdiff_t lane = 0; lane < lanes; lane++) {
+                    const ptrdiff_t place = run * to_run_step + item * to_item_step + i * step + lane;
+                    double sum = adds ? get(expected, place) : 0;
+                    for (ptrdiff_t j = 0; j < inputs; j++)
+                        sum += get(matrix, j * results + i) * get(request.from[j], run * run_step + item * item_step + lane);
+                    put(expected, place, sum);
+                }
+    if (spread)
+        spread(&request);
+    else
+        kernels->collect(&request, inputs, results, adds);
+    compare(to, expected, count, spread ? "spread" : "collect", results, inputs, items);
+    free(from);
+}
+
 static void check_few(const fc_kernels *kernels, const fc_form *form, const void *matrix, ptrdiff_t positions,
                       ptrdiff_t filters) {
     const ptrdiff_t lanes = kernels->lanes, outputs = form->outputs, channels = 3, runs = 2;
@@ -118,6 +145,7 @@ static void check_form(const fc_kernels *kernels, const fc_form *form) {
     structure(form, positions, B, A);
     check_transform(kernels, form->forward, "forward", B, positions, positions);
     check_transform(kernels, form->inverse, "inverse", A, outputs, positions);
+    check_adjoint(kernels, form->spread, A, positions, outputs, 3, 0);
     for (ptrdiff_t filters = 1; form->few && filters <= FEW_MAX_FILTERS + 1 && filters <= lanes; filters++)
         check_few(kernels, form, A, positions, filters);
     for (ptrdiff_t columns = 1; form->inverse_rows && outputs != 3 && columns <= outputs * lanes; columns++) {
@@ -155,6 +183,14 @@ static void check_transform_kernels(const fc_kernels *kernels, ptrdiff_t y_taps,
     free(y), free(x), free(from);
 }
 
+static void check_collect(const fc_kernels *kernels, ptrdiff_t taps) {
+    void *matrix = draw(TRANSFORM_MAX_POSITIONS * taps);
+    for (ptrdiff_t positions = 1; positions <= TRANSFORM_MAX_POSITIONS; positions++)
+        for (ptrdiff_t items = 1; items <= FILTER_TILE_VECTORS + 1; items++)
+            for (int adds = 0; adds < 2; adds++) check_adjoint(kernels, NULL, matrix, taps, positions, items, adds);
+    free(matrix);
+}
+
 void check_forms(const fc_kernels *kernels) {
     for (const fc_form *form = kernels->forms; form->outputs; form++) check_form(kernels, form);
     for (ptrdiff_t taps = 1; taps <= KERNEL_MAX_TAPS; taps++) {
@@ -162,4 +198,5 @@ void check_forms(const fc_kernels *kernels) {
         check_transform_kernels(kernels, taps, 3, 4, 1);
         check_transform_kernels(kernels, 1, taps, 1, 5);
     }
+    for (ptrdiff_t taps = 1; taps <= 5; taps++) check_collect(kernels, taps);
 }

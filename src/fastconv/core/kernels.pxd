@@ -150,7 +150,9 @@ cdef extern from "kernels/kernels.h" nogil:
     ctypedef int (*fc_inverse_rows_fn)(const fc_inverse_rows *request) noexcept
     ctypedef struct fc_form:
         Py_ssize_t outputs, taps, stride
-        fc_transform_fn forward, inverse
+        void (*forward)(const fc_transform *) noexcept nogil
+        void (*spread)(const fc_transform *) noexcept nogil
+        fc_transform_fn inverse
         fc_winograd_few_fn few
         fc_inverse_rows_fn inverse_rows
     ctypedef struct fc_dot:
@@ -176,6 +178,7 @@ cdef extern from "kernels/kernels.h" nogil:
         const fc_stack_variant *stacks
         const fc_form *forms
         fc_kernel_transform_fn transform_kernels
+        void (*collect)(const fc_transform *, Py_ssize_t positions, Py_ssize_t taps, int adds) noexcept nogil
         void (*gather)(void *to, const void *source, Py_ssize_t step, Py_ssize_t rows, Py_ssize_t count,
                        Py_ssize_t before, Py_ssize_t room) noexcept nogil
         int (*scatter)(void *to, Py_ssize_t to_step, Py_ssize_t rows, const void *source, Py_ssize_t count,

@@ -190,8 +190,8 @@ typedef struct {
     fc_stack_fn *run;
 } fc_stack_variant;
 
-/* `runs` times `items` Winograd transforms of vectors along one axis, by B of a form (forward) or A (inverse). Entries
-   that follow from the structure of B and A, see winograd.inc.h, are not read.
+/* `runs` times `items` Winograd transforms of vectors along one axis, by B of a form (forward), A (inverse) or A transposed
+   (spread: matrix[j, i] in the formula). Entries that follow from the structure of B and A, see winograd.inc.h, are not read.
    to[run * to_run_step + item * to_item_step + i * to_step] =
    sum over j of matrix[i, j] * from[j][run * run_step + item * item_step], each a vector. */
 typedef struct {
@@ -249,7 +249,7 @@ typedef int fc_inverse_rows_fn(const fc_inverse_rows *request);
 /* What was compiled for one Winograd form F(outputs, taps) with a stride. */
 typedef struct {
     ptrdiff_t outputs, taps, stride;
-    fc_transform_fn *forward, *inverse;
+    fc_transform_fn *forward, *inverse, *spread;
     fc_winograd_few_fn *few; /* these two are NULL for stride 2 */
     fc_inverse_rows_fn *inverse_rows;
 } fc_form;
@@ -288,6 +288,9 @@ typedef struct {
     const fc_stack_variant *stacks;   /* those of most pixels first; an empty one last */
     const fc_form *forms;             /* an empty one last */
     fc_kernel_transform_fn *transform_kernels;
+    /* A transform of the products of all positions to up to 5 taps by the transpose of G (positions, taps), all of which is read;
+       it adds to what is there, or replaces it. */
+    void (*collect)(const fc_transform *transform, ptrdiff_t positions, ptrdiff_t taps, int adds);
     /* Rows to vectors: to[p * lanes + i] = from[i * from_step + p], zero for i from `rows` on, for p below count.
        Reads from - before up to from + room of each row, and writes up to `lanes` places p on either side of `to`. */
     void (*gather)(void *to, const void *from, ptrdiff_t from_step, ptrdiff_t rows, ptrdiff_t count, ptrdiff_t before,

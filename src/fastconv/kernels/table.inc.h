@@ -19,6 +19,7 @@
         .stacks = NAMED(stacks),
         .forms = NAMED(forms),
         .transform_kernels = NAMED(transform_kernels),
+        .collect = NAMED(collect),
         .gather = NAMED(gather),
         .scatter = NAMED(scatter),
         .dot_gradients = DOT_GRADIENTS,

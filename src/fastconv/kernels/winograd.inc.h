@@ -11,6 +11,7 @@
 #include "move.inc.h"
 #include "simd.h"
 #include "variants.h"
+#include "winograd_gradient.inc.h"
 
 /* For one phase of a form of this stride: out[i] = sum over j of B[i * row_step + j * stride] * in[j * stride]. */
 INLINE void NAMED(forward_phase)(const int positions, const int taps, const real *B, const int row_step,
@@ -186,11 +187,13 @@ INLINE int NAMED(inverse_rows)(const int outputs, const int taps, const fc_inver
     }
 #define FORM_ROW(outputs, taps, stride) \
     {outputs, taps, stride, FORM_NAME(forward, outputs, taps, stride), FORM_NAME(inverse, outputs, taps, stride), \
-     FORM_NAME(winograd_few, outputs, taps, stride), FORM_NAME(inverse_rows, outputs, taps, stride)},
+     FORM_NAME(spread, outputs, taps, stride), FORM_NAME(winograd_few, outputs, taps, stride), \
+     FORM_NAME(inverse_rows, outputs, taps, stride)},
 #define TRANSFORMS_ROW(outputs, taps, stride) \
-    {outputs, taps, stride, FORM_NAME(forward, outputs, taps, stride), FORM_NAME(inverse, outputs, taps, stride), NULL, NULL},
+    {outputs, taps, stride, FORM_NAME(forward, outputs, taps, stride), FORM_NAME(inverse, outputs, taps, stride), \
+     FORM_NAME(spread, outputs, taps, stride), NULL, NULL},
 FORMS(FORM, TRANSFORMS)
-static const fc_form NAMED(forms)[] = {FORMS(FORM_ROW, TRANSFORMS_ROW) {0, 0, 0, NULL, NULL, NULL, NULL}};
+static const fc_form NAMED(forms)[] = {FORMS(FORM_ROW, TRANSFORMS_ROW) {0, 0, 0, NULL, NULL, NULL, NULL, NULL}};
 #undef FORM_NAME
 #undef TRANSFORMS
 #undef FORM
