@@ -60,6 +60,11 @@ class WinogradLayout(Layout):
     @property
     def piece_bounds(self) -> list[int]: ...
 
+@final
+class WeightWinogradLayout:
+    @property
+    def workspace(self) -> int: ...
+
 def direct_layout(window: _Window) -> DirectLayout: ...
 def tile_layout(
     map_size: Sequence[int],
@@ -193,6 +198,24 @@ def convolve_winograd(
     pads: Sequence[int],
     layout: WinogradLayout,
     blocks: tuple[int, int, int] | None,
+    threads: int,
+) -> None: ...
+def weight_winograd_layout(
+    window: _Window,
+    channels: int,
+    filters: int,
+    bits: int,
+    forms: Sequence[Any],
+    splits: Sequence[tuple[int, int, int]],
+    block_strips: int,
+    strip_tiles: int,
+) -> WeightWinogradLayout: ...
+def weight_gradient_winograd(
+    images: NDArray[Any],
+    maps: NDArray[Any],
+    gradient: NDArray[Any],
+    pads: Sequence[int],
+    layout: WeightWinogradLayout,
     threads: int,
 ) -> None: ...
 def pack_tiles(weight: NDArray[Any], packed: NDArray[Any], first: int, layout: TileLayout) -> None: ...

@@ -108,6 +108,8 @@ include "core/weight_direct.pxi"
 include "core/weight_dot.pxi"
 include "core/weight_stack.pxi"
 include "core/weight_gradient_layout.pxi"
+include "core/weight_winograd.pxi"
+include "core/weight_winograd_layout.pxi"
 
 
 def padded_indices(Py_ssize_t start, Py_ssize_t stop, Py_ssize_t size, int mode):

@@ -36,36 +36,39 @@ cdef void winograd_unit(real *workspace, const WinogradJob *job, Py_ssize_t inde
 
 cdef void transform_tiles(real *workspace, const WinogradJob *job, const Block *block) noexcept nogil:
     """Transform the tiles that a block reads of all channels: (positions, tiles, channels)."""
-    cdef Py_ssize_t lanes = job.ukernels.lanes, group, view, row, line, lines = job.y.positions
+    cdef Py_ssize_t lanes = job.ukernels.lanes, vector
+    for vector in range(ceil_div(job.views, lanes)):
+        transform_channels(workspace + job.at.tiles + vector * lanes, workspace, job, block, vector * lanes)
+
+
+cdef void transform_channels(real *to, real *workspace, const WinogradJob *job, const Block *block,
+                             Py_ssize_t view) noexcept nogil:
+    """Transform the tiles of `lanes` virtual channels from one on."""
+    cdef Py_ssize_t row, line = block.rows.first * job.y.tile_step, lines = job.y.inputs
     cdef Py_ssize_t columns = block.columns.last - block.columns.first + job.x.shared_parts - 1
     cdef Py_ssize_t unused = job.tile_columns + job.x.shared_parts - 1 - columns if job.shared else 0
     cdef PaddedRow shape = part_row(job, block, input_columns(job, columns))
     cdef real *strip = workspace + job.at.strip
-    cdef real *to
     cdef Range some
     cdef TileRun run
-    for group in range(ceil_div(job.views, lanes)):
-        view = group * lanes
-        to = workspace + job.at.tiles + view
-        line = block.rows.first * job.y.tile_step
-        for row in range(block.rows.first, block.rows.last + job.y.shared_parts - 1):
-            while line < row * job.y.tile_step + lines:  # a row of tiles shares its first lines with the one before it
-                if job.split:
-                    fill_parts(strip + line % lines * job.many.strip_step, workspace + job.at.parts, job, block, &shape,
-                               view, line)
-                else:
-                    fill_line(strip + line % lines * job.many.strip_step, job, block, view, line)
-                line += 1
-            some = row_tiles(block, min(row, block.rows.last - 1))
-            some.last += job.x.shared_parts - 1
-            for run.remainder in range(job.window.axis[2].dilation):
-                run.row, run.first = row, some.first
-                while run.first < some.last:
-                    run.count = min(some.last - run.first, job.many.run_tiles)
-                    transform_run(to, workspace, job, &run)
-                    to += run.count * job.many.tile_step
-                    run.first += run.count
-                to += unused * job.many.tile_step
+    for row in range(block.rows.first, block.rows.last + job.y.shared_parts - 1):
+        while line < row * job.y.tile_step + lines:  # a row of tiles shares its first lines with the one before it
+            if job.split:
+                fill_parts(strip + line % lines * job.many.strip_step, workspace + job.at.parts, job, block, &shape,
+                           view, line)
+            else:
+                fill_line(strip + line % lines * job.many.strip_step, job, block, view, line)
+            line += 1
+        some = row_tiles(block, min(row, block.rows.last - 1))
+        some.last += job.x.shared_parts - 1
+        for run.remainder in range(job.window.axis[2].dilation):
+            run.row, run.first = row, some.first
+            while run.first < some.last:
+                run.count = min(some.last - run.first, job.many.run_tiles)
+                transform_run(to, workspace, job, &run)
+                to += run.count * job.many.tile_step
+                run.first += run.count
+            to += unused * job.many.tile_step
 
 
 cdef void fill_line(real *line, const WinogradJob *job, const Block *block, Py_ssize_t channel,
@@ -142,7 +145,7 @@ cdef void transform_run(real *to, real *workspace, const WinogradJob *job, const
     cdef const Axis *axis = &job.window.axis[2]
     cdef const AxisTransform *y = &job.y
     cdef const AxisTransform *x = &job.x
-    cdef Py_ssize_t lanes = job.ukernels.lanes, columns = (run.count - 1) * x.tile_step + x.positions, i
+    cdef Py_ssize_t lanes = job.ukernels.lanes, columns = (run.count - 1) * x.tile_step + x.inputs, i
     cdef Py_ssize_t column = lanes + run.first * x.tile_step * axis.dilation + run.remainder * axis.stride
     cdef real *strip = workspace + job.at.strip
     cdef real *between = workspace + job.at.between
@@ -150,17 +153,17 @@ cdef void transform_run(real *to, real *workspace, const WinogradJob *job, const
     request.matrix, request.runs, request.run_step, request.to_run_step = y.B, 1, 0, 0
     request.items, request.item_step = columns, axis.dilation * lanes
     request.to, request.to_step, request.to_item_step = between, columns * lanes, lanes
-    for i in range(y.positions):
-        request.source[i] = (strip + (run.row * y.tile_step + i) % y.positions * job.many.strip_step
+    for i in range(y.inputs):
+        request.source[i] = (strip + (run.row * y.tile_step + i) % y.inputs * job.many.strip_step
                              + column * lanes)
-    y.form.forward(&request)
+    y.forward(&request)
     request.matrix, request.runs, request.run_step = x.B, y.positions, columns * lanes
     request.items, request.item_step = run.count, x.tile_step * lanes
     request.to, request.to_step, request.to_item_step = to, job.many.position_step, job.many.tile_step
     request.to_run_step = x.positions * job.many.position_step
-    for i in range(x.positions):
+    for i in range(x.inputs):
         request.source[i] = between + i * lanes
-    x.form.forward(&request)
+    x.forward(&request)
 
 
 cdef void multiply_tiles(real *workspace, const WinogradJob *job, const Block *block, Range filters) noexcept nogil:

@@ -16,11 +16,12 @@
 cdef struct AxisTransform:
     # The transforms along rows or columns; sizes and steps count pixels.
     const fc_form *form
-    const void *B              # (positions, positions): of a tile's input
+    void (*forward)(const fc_transform *) noexcept nogil  # of a tile's inputs by B, as a rule the form's
+    const void *B              # (positions, inputs)
     const void *A              # (outputs, positions): back
     const void *G              # (rows, taps): of a kernel
     const Py_ssize_t *row      # of G, for every position (positions,)
-    Py_ssize_t taps, positions, rows, outputs
+    Py_ssize_t taps, inputs, positions, rows, outputs  # as many inputs as positions
     Py_ssize_t tile_step       # from the input of one tile to the next one's
     Py_ssize_t parts           # of a kernel that have an input of their own: part p reads every part_step-th pixel from
     Py_ssize_t part_step, part_offset  # p * part_offset on
@@ -137,13 +138,13 @@ cdef Range row_tiles(const Block *block, Py_ssize_t row) noexcept nogil:
 cdef Py_ssize_t input_columns(const WinogradJob *job, Py_ssize_t tile_columns) noexcept nogil:
     """Return how many columns of a virtual channel so many tiles side by side read."""
     cdef const Axis *axis = &job.window.axis[2]
-    return (((tile_columns - 1) * job.x.tile_step + job.x.positions - 1) * axis.dilation
+    return (((tile_columns - 1) * job.x.tile_step + job.x.inputs - 1) * axis.dilation
             + (axis.dilation - 1) * axis.stride + 1)
 
 
 cdef Py_ssize_t farthest_input(const AxisTransform *transform) noexcept nogil:
     """Return how many pixels the last input of a tile's last part lies behind the first one of its first part."""
-    return (transform.positions - 1) * transform.part_step + (transform.parts - 1) * transform.part_offset
+    return (transform.inputs - 1) * transform.part_step + (transform.parts - 1) * transform.part_offset
 
 
 cdef Py_ssize_t line_row(const WinogradJob *job, const Block *block, Py_ssize_t line) noexcept nogil:

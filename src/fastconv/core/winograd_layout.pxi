@@ -68,6 +68,7 @@ cdef class WinogradLayout(Layout):
             known += 1
         transform.form, transform.row, transform.positions, transform.rows = known, row, form.positions, len(form.G)
         transform.outputs, transform.taps, transform.tile_step = form.outputs, form.taps, form.outputs * form.stride
+        transform.forward, transform.inputs = known.forward, form.positions
         transform.parts, transform.part_step, transform.part_offset = split
         transform.shared_parts = 1
         if transform.part_step == 1 and not self.job.tiles_in_lanes:
