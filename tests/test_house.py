@@ -51,13 +51,14 @@ MAY_IMPORT = {
     ),
     "algorithms.weight_direct": "_blocks _core _problem algorithms algorithms.direct",
     "algorithms.weight_dot": "_core _problem algorithms algorithms.direct algorithms.weight_direct",
+    "algorithms.weight_winograd": "_core _problem algorithms algorithms.winograd algorithms.winograd_forms",
     "algorithms.separable": "_blocks _core _problem _threads _weights algorithms algorithms.sweep",
     "algorithms.fft": "_blocks _core _problem _threads _weights algorithms algorithms.direct algorithms.sweep algorithms.tiles",
     # floor 4: plans
     "_plan": "_blocks _check _core _fold _problem _weights algorithms algorithms.*",
     "_gradient": (
         "_blocks _check _check_transposed _core _plan _problem algorithms algorithms.weight_direct algorithms.weight_dot"
-        " algorithms.weight_exchanged"
+        " algorithms.weight_exchanged algorithms.weight_winograd"
     ),
     "_lengths": "_check _fold _plan _problem _weights",
     "_explain": "_blocks _check _lengths _plan _problem algorithms",

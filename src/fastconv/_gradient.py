@@ -15,13 +15,18 @@ import numpy as np
 
 from fastconv import _blocks, _check, _check_transposed, _core, _plan
 from fastconv._problem import Array, Problem
-from fastconv.algorithms import GradientLayout, weight_direct, weight_dot, weight_exchanged
+from fastconv.algorithms import GradientLayout, weight_direct, weight_dot, weight_exchanged, weight_winograd
 
 CHUNK_BYTES = (
     2**24
 )  # bytes of images and gradients that are summed by themselves: what conversions to other dtypes take
 
-WEIGHT_ORDER = (weight_exchanged, weight_direct, weight_dot)  # each has the lowest cost so far as its budget
+WEIGHT_ORDER = (
+    weight_exchanged,
+    weight_direct,
+    weight_dot,
+    weight_winograd,
+)  # each has the lowest cost so far as its budget
 
 Indices = slice | list[int]
 

@@ -24,6 +24,7 @@ Gradients of weights have an interface of their own, GradientLayout:
     weight_exchanged  by the forward engine
     weight_direct     direct summation in register tiles: lanes are filters
     weight_dot        dot products of rows: lanes are pixels
+    weight_winograd   by the adjoint of Winograd's forms
 """
 
 from __future__ import annotations

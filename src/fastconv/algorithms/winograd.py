@@ -156,7 +156,7 @@ class Winograd(Layout):
         """
         problem, variant = self.problem, self._variant
         images, _, depth, height, width = maps_shape
-        rows, columns = _tiles(problem._replace(output_size=(depth, height, width)), variant.forms)
+        rows, columns = count_tiles(problem._replace(output_size=(depth, height, width)), variant.forms)
         min_row_blocks, min_column_blocks = -(-rows // variant.tile_rows), -(-columns // variant.tile_columns)
         filter_blocks, block_filters = self._core_layout.filter_blocks
         filters, line_tiles = problem.filters // problem.groups, max(1, variant.line_tiles)
@@ -269,12 +269,12 @@ def cost(problem: Problem, variant: Variant, reuse: bool) -> float:
     """Return the cost of one image."""
     y, x = variant.forms
     channels, filters = virtual_channels(problem, variant.splits), problem.filters // problem.groups
-    tile_rows, tile_columns = _tiles(problem, variant.forms)
-    lanes = _whole_vectors(filters)
+    tile_rows, tile_columns = count_tiles(problem, variant.forms)
+    lanes = whole_vectors(filters)
     weights = channels * lanes * len(y.G) * len(x.G)
     packing = 0.0 if reuse else TRANSFORM_WEIGHT * channels * lanes * (len(y.G) * (len(x.G) + y.taps) * x.taps)
     if variant.few:
-        tiles = tile_rows * problem.dilation[1] * _whole_vectors(tile_columns)
+        tiles = tile_rows * problem.dilation[1] * whole_vectors(tile_columns)
         number_cost = FEW_PRODUCT * channels * filters + FEW_CHANNEL * channels + FEW_FILTER * filters
         memory = 0.0
     else:
@@ -284,7 +284,7 @@ def cost(problem: Problem, variant: Variant, reuse: bool) -> float:
         transformed_channels = channels // ((1 + halo[0]) * (1 + halo[1]))
         product = SHARED_PRODUCT if channels > transformed_channels else 1.0
         number_cost = product * channels * lanes
-        number_cost += TRANSFORM * (with_halo * _whole_vectors(transformed_channels) + lanes)
+        number_cost += TRANSFORM * (with_halo * whole_vectors(transformed_channels) + lanes)
         number_cost += SPLIT * with_halo * transformed_channels if any(s.step > 1 for s in variant.splits) else 0.0
         blocks = problem.dilation[1] * -(-tile_rows // variant.tile_rows) * -(-tile_columns // variant.tile_columns)
         memory = FETCH * weights * blocks * blocks / tiles
@@ -294,7 +294,7 @@ def cost(problem: Problem, variant: Variant, reuse: bool) -> float:
     return problem.groups * (problem.output_size[0] * (tile_costs + memory) + packing)
 
 
-def _tiles(problem: Problem, forms: tuple[Form, Form]) -> tuple[int, int]:
+def count_tiles(problem: Problem, forms: tuple[Form, Form]) -> tuple[int, int]:
     """Return the rows and columns of tiles in one phase by the dilation (outputs with the same remainder)."""
     rows, columns = (
         math.ceil(math.ceil(problem.output_size[axis] / problem.dilation[axis]) / forms[axis - 1].outputs)
@@ -305,7 +305,7 @@ def _tiles(problem: Problem, forms: tuple[Form, Form]) -> tuple[int, int]:
 
 def _block(problem: Problem, forms: tuple[Form, Form], splits: tuple[Split, Split]) -> tuple[int, int, int]:
     """Return the rows and columns of tiles in a block that fits the cache, and line_tiles; blocks are nearly equal."""
-    rows, columns = _tiles(problem, forms)
+    rows, columns = count_tiles(problem, forms)
     y, x = (parts_sharing_tiles(split) for split in splits)
     numbers = forms[0].positions * forms[1].positions * virtual_channels(problem, splits) // (y * x)
     fit = BLOCK_BYTES // (numbers * problem.accumulator.itemsize * problem.dilation[2])
@@ -334,12 +334,13 @@ def _line_tiles(problem: Problem, x: Form) -> int:
 
 def _few_block(problem: Problem, forms: tuple[Form, Form], splits: tuple[Split, Split]) -> tuple[int, int, int]:
     """Return the block of the few-channel variant and line_tiles; wide blocks write maps in long runs."""
-    rows, columns = _tiles(problem, forms)
-    columns = min(_whole_vectors(columns), FEW_BLOCK_TILES)
+    rows, columns = count_tiles(problem, forms)
+    columns = min(whole_vectors(columns), FEW_BLOCK_TILES)
     products = columns * forms[0].positions * forms[1].positions * virtual_channels(problem, splits) * problem.filters
     line_tiles = VECTOR if _line_tiles(problem, forms[1]) else 0  # whole vectors of tiles
     return max(1, min(rows, FEW_BLOCK_TILES, MAX_UNIT_PRODUCTS // products)), columns, line_tiles
 
 
-def _whole_vectors(count: int) -> int:
+def whole_vectors(count: int) -> int:
+    """Return a number of channels or filters rounded up to whole vectors."""
     return -(-count // VECTOR) * VECTOR
