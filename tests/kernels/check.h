@@ -36,6 +36,7 @@ void compare(void *found, void *expected, ptrdiff_t count, const char *kernel, p
 void fail(const char *what);
 
 void check_tiles(const fc_kernels *kernels);
+void check_interleaved_rows(const fc_kernels *kernels);
 void check_sweeps(const fc_kernels *kernels);
 void check_stacks(const fc_kernels *kernels);
 void check_forms(const fc_kernels *kernels);

@@ -90,6 +90,7 @@ int main(void) {
             const fc_kernels *kernels = is_double ? &isa->f64 : &isa->f32;
             check_expectations(kernels);
             check_tiles(kernels);
+            check_interleaved_rows(kernels);
             check_sweeps(kernels);
             check_stacks(kernels);
             check_forms(kernels);

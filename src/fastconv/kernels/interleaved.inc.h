@@ -26,7 +26,8 @@ INLINE void NAMED(add_taps)(const int filters, const int vectors, vec (*sum)[TIL
     const ptrdiff_t *offset = row->offset + first, *end = row->offset + last;
     const real *weight = (const real *)row->weight + first * filters;
     ROLLED for (; offset < end; offset++, weight += filters) {
-        const real *pixels = image + *offset;
+        /* In integers, or compilers would keep a pointer for every vector, more than there are registers for. */
+        const real *pixels = (const real *)((size_t)image + (size_t)*offset * sizeof(real));
         vec w[TILE_MAX_FILTERS];
         UNROLLED for (int i = 0; i < filters; i++) w[i] = v_splat(weight[i]);
         UNROLLED for (int j = 0; j < vectors; j++) {
