@@ -36,9 +36,11 @@ def naming_weight(shape: tuple[int, ...]) -> Iterator[None]:
 def filters(problem: Problem, weight: Array, first: int = 0, last: int | None = None) -> Array:
     """Return filters[first:last] (..., C / groups, kd, kh, kw) in the accumulator's dtype, flipped if asked.
 
-    They are a view of any steps where the weights need no conversion.
+    For a transposed convolution, channels[first:last] (..., K / groups, kd, kh, kw). They are a view of any steps where
+    the weights need no conversion.
     """
-    bank = bank_of(problem, weight)[first:last]
+    bank = weight.reshape(problem.weight_shape) if problem.transposed else bank_of(problem, weight)
+    bank = bank[first:last]
     if problem.flip:
         bank = bank[:, :, ::-1, ::-1, ::-1]
     return bank if fits_core(bank, problem.accumulator, 0) else copy(bank, problem.accumulator)
