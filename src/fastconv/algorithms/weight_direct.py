@@ -14,7 +14,7 @@ from fastconv.algorithms import MIN_PRODUCTS_PER_THREAD, GradientLayout, direct,
 
 NAME = direct.NAME
 
-CHUNK_PIXELS = 1024  # pixels summed by themselves: it bounds rounding errors, and keeps panels in the cache
+CHUNK_PIXELS = 384  # pixels summed by themselves: it bounds rounding errors, and keeps panels in the cache
 MIN_CHUNK_PIXELS = 32  # with precision "highest"
 STRIP_BYTES = 2**20  # bytes of the padded copy of what a chunk reads
 SUMS_BYTES = 2**22  # bytes of the sums of a unit of work
