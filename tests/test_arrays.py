@@ -81,6 +81,33 @@ def test_weight_may_have_any_layout(layout, dtype, rng):
     assert np.array_equal(fc.conv2d(image, layout(weight), padding=1), fc.conv2d(image, weight, padding=1))
 
 
+@pytest.mark.parametrize(
+    ("channels", "filters", "kernel", "options"),
+    [
+        (20, 50, (3, 3), {"algorithm": "winograd", "padding": 1}),
+        (3, 9, (3, 3), {"algorithm": "winograd"}),  # tiles in the lanes
+        (17, 33, (7, 5), {"algorithm": "winograd", "stride": 2}),  # kernels in parts
+        (24, 26, (3, 1), {"algorithm": "winograd", "groups": 2}),
+        (40, 70, (3, 3), {"algorithm": "direct", "padding": 1}),
+        (70, 40, (1, 1), {"algorithm": "direct"}),
+        (40, 32, (3, 3), {"algorithm": "direct", "padding": 9, "dilation": 9}),  # position by position
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("flip", [False, True])
+def test_weights_are_packed_from_where_they_lie(channels, filters, kernel, options, flip, rng):
+    image = values(rng, (channels, 12, 13), "f4")
+    weight = values(rng, (filters, channels // options.get("groups", 1), *kernel), "f4")
+    call, bank = fc.conv2d(image, weight, **options), fc.FilterBank(weight, **options)(image)
+    if flip:
+        weight = np.ascontiguousarray(weight[..., ::-1, ::-1])
+    exchanged = np.ascontiguousarray(weight.swapaxes(0, 1)).swapaxes(0, 1)
+    kernels_outermost = np.moveaxis(np.ascontiguousarray(np.moveaxis(weight, (2, 3), (0, 1))), (0, 1), (2, 3))
+    for same in (exchanged, kernels_outermost, *(layout(weight) for layout in LAYOUTS.values())):
+        assert np.array_equal(fc.conv2d(image, same, flip=flip, **options), call)
+        assert np.array_equal(fc.FilterBank(same, flip=flip, **options)(image), bank)
+
+
 def test_bias_may_have_any_layout(rng):
     image, weight, bias = values(rng, (3, 9, 9), "f4"), values(rng, (4, 3, 3, 3), "f4"), values(rng, 4, "f4")
     expected = fc.conv2d(image, weight, bias)

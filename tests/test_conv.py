@@ -101,6 +101,33 @@ def test_the_batch_is_computed_image_by_image(problem):
     assert (result[2] == once).all()
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("channels", "size", "filters", "kernel", "options"),
+    [
+        (16, (4, 4), 32, (3, 3), {"padding": 1}),
+        (16, (8, 8), 16, (3, 3), {"padding": 1, "stride": 2, "activation": "silu"}),
+        (32, (2, 3), 20, (2, 2), {}),
+        (24, (3, 5), 40, (3, 3), {"padding": 2, "groups": 2, "padding_mode": "circular", "flip": True}),
+        (300, (1, 1), 70, (1, 1), {}),
+        (600, (2, 2), 17, (1, 1), {"activation": "relu"}),
+    ],
+    ids=str,
+)
+def test_bits_of_small_maps_do_not_depend_on_the_batch(channels, size, filters, kernel, options, dtype, rng):
+    images = rng.standard_normal((130, channels, *size)).astype(dtype)  # more than a unit of work takes
+    weight = rng.standard_normal((filters, channels // options.get("groups", 1), *kernel)).astype(dtype)
+    bias = rng.standard_normal(filters).astype(dtype)
+    bank = fc.FilterBank(weight, bias, **options)
+    alone = np.stack([fc.conv2d(image, weight, bias, **options, threads=1) for image in images])
+    for threads in (1, 2, 5):
+        np.testing.assert_array_equal(fc.conv2d(images, weight, bias, **options, threads=threads), alone)
+    np.testing.assert_array_equal(bank(images), alone)
+    np.testing.assert_array_equal(bank(images[::-3]), alone[::-3])
+    expected = convolve(images[:2], weight, bias, **options)
+    np.testing.assert_allclose(alone[:2], expected, rtol=1e-3, atol=1e-3)
+
+
 # Rows of every width, so that every remainder of a vector is met
 
 

@@ -83,6 +83,7 @@ def tile_layout(
     prefetch_maps: bool,
     by_position: bool = False,
     filters_innermost: bool = False,
+    images: int = 1,
 ) -> TileLayout: ...
 def interleaved_layout(
     map_size: Sequence[int],

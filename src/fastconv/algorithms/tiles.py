@@ -19,11 +19,14 @@ DOMAIN = "it takes float32 and float64"
 
 STRIP_BYTES = 2**18  # bytes of a padded strip: it stays in the second-level cache while all filters are applied to it
 PACKED_STRIP_BYTES = 2**20  # bytes of a strip that is read chunk by chunk, or that is mostly sums
+SHARED_STRIP_BYTES = 2**17  # bytes of the strips and sums of small maps whose images are computed together
 IN_PLACE_PRODUCTS = 2**28  # products of a strip read in place: one unit of work, which must not delay interrupts
 PREFETCH_BYTES = 2**20  # bytes of maps that a core's caches do not hold: they are prefetched before they are written
 CHUNK_TAPS = 512  # taps summed by themselves: it bounds rounding errors, and keeps panels in the cache
 MIN_CHUNK_TAPS = 32  # with precision "highest"
 BLOCK_TILES = 8  # register tiles computed in turn with one block of filters
+BLOCK_PIXELS = 64  # in these, about, with filters in the lanes
+REPACKED_WEIGHTS = 2**18  # weights packed on the fly, for all blocks of tiles: more are packed once, beforehand
 
 # Costs in multiply-adds of vectors, measured on AVX-512.
 IM2COL_VECTOR = 8  # per vector of an im2col panel
@@ -36,8 +39,9 @@ PACK_WEIGHT = 0.5  # per weight
 class Tiles(CoreLayout):
     """Tiles for maps of one size, strip by strip.
 
-    packed: weights are stored in the order in which tiles read them, rather than read as they are given; in_place: the image is read directly, not from a
-    padded strip; flat: planes of images and maps are passed as single columns of pixels.
+    packed: weights are stored in the order in which tiles read them, rather than read as they are given; in_place: the
+    image is read directly, not from a padded strip; flat: planes of images and maps are passed as single columns of
+    pixels; images: whose pixels, with filters in the lanes, share register tiles.
     """
 
     name = NAME
@@ -53,6 +57,7 @@ class Tiles(CoreLayout):
         im2col: bool,
         in_place: bool,
         flat: bool,
+        images: int = 1,
     ) -> None:
         chunk = chunk_taps(problem)
         filters_innermost = not packed and problem.exchanged and problem.kernel == (1, 1, 1)
@@ -71,8 +76,10 @@ class Tiles(CoreLayout):
             # The last vectors of a row overlap their neighbours: a later chunk would add to the same pixels twice.
             block_tiles=BLOCK_TILES if im2col or by_filters or problem.taps <= chunk else 1,
             prefetch_maps=prefetches_maps(problem, map_size),
+            images=images,
         )
         how = f"{'filters' if by_filters else 'pixels'} in the lanes, {where(in_place, strip_rows)}"
+        how += f" of {images} images" if images > 1 else ""
         how += f"{', panels' if im2col else ''}, chunks of {min(chunk, problem.taps)} taps"
         super().__init__(problem, direct.cost(problem), core, how, ("tiles", by_filters, packed))
         self.call_layout, self.contiguous_axes = core, 3 if flat else 1
@@ -125,17 +132,23 @@ def choose(problem: Problem, reuse: bool, budget: float) -> Tiles | None:
     strip_row_bytes = row_bytes * problem.kernel[0] * channels
     by_pixels = vectors * problem.taps * (filters + IM2COL_VECTOR * im2col)
     by_pixels += DEINTERLEAVE_ROW * channels * problem.kernel[0] * rows * phases[0] if problem.stride[2] > 1 else 0
-    by_filters = _filter_lanes_cost(problem, rows * columns, width, reuse) < by_pixels
+    inside = all(problem.stays_inside(axis) for axis in range(3))
+    filters_row_bytes = columns * filters * itemsize + (0 if inside else strip_row_bytes * problem.stride[1])
+    images = max(1, min(problem.images_shape[0], SHARED_STRIP_BYTES // max(1, rows * filters_row_bytes)))
+    by_filters = _filter_lanes_cost(problem, rows * columns, width, images, reuse) < by_pixels
     if by_filters:
-        im2col, in_place = False, all(problem.stays_inside(axis) for axis in range(3))
-        strip_row_bytes = columns * filters * itemsize + (0 if in_place else strip_row_bytes * problem.stride[1])
+        im2col, in_place, strip_row_bytes = False, inside, filters_row_bytes
     else:
-        strip_row_bytes = strip_row_bytes * phases[0] * phases[1] // problem.stride[2]
+        images, strip_row_bytes = 1, strip_row_bytes * phases[0] * phases[1] // problem.stride[2]
     strip_rows = (PACKED_STRIP_BYTES if by_filters or im2col else STRIP_BYTES) // strip_row_bytes
     if in_place and not by_filters:
         strip_rows = max(24 * width, IN_PLACE_PRODUCTS // (problem.taps * filters))
+    turned = problem.flip and problem.kernel != (1, 1, 1)  # weights that would have to be copied in any case
     row = filters if problem.exchanged else problem.taps  # of weights as given
-    packed = reuse or (not by_filters and row * itemsize % CONFLICT_BYTES == 0)
+    conflicts = not by_filters and row * itemsize % CONFLICT_BYTES == 0
+    repeats = problem.images_shape[0] * rows * columns / BLOCK_PIXELS  # of packing on the fly
+    repacked = repeats * problem.taps * filters if images > 1 else 0
+    packed = reuse or turned or conflicts or repacked > REPACKED_WEIGHTS
     return Tiles(
         problem,
         map_size,
@@ -145,6 +158,7 @@ def choose(problem: Problem, reuse: bool, budget: float) -> Tiles | None:
         im2col=im2col,
         in_place=in_place,
         flat=flat,
+        images=images,
     )
 
 
@@ -158,8 +172,10 @@ def chunk_taps(problem: Problem) -> int:
     return CHUNK_TAPS if problem.precision == "default" else max(MIN_CHUNK_TAPS, math.isqrt(problem.taps))
 
 
-def _filter_lanes_cost(problem: Problem, pixels: int, width: int, reuse: bool) -> float:
+def _filter_lanes_cost(problem: Problem, pixels: int, width: int, images: int, reuse: bool) -> float:
     """Return the cost of one group of an image with filters in the lanes, in multiply-adds of vectors."""
     filters = problem.filters // problem.groups
     packing = 0.0 if reuse or pixels == 1 else PACK_WEIGHT * problem.taps * filters
+    if images > 1:
+        packing *= min(1.0, pixels / BLOCK_PIXELS)
     return pixels * math.ceil(filters / width) * (BROADCAST_PRODUCT * problem.taps + TRANSPOSE_VECTOR) + packing

@@ -5,24 +5,26 @@
 
 
 cdef void fill_strip(real *strip, const TileJob *job, const TileUnit *unit) noexcept nogil:
-    """Copy what a unit reads of an image into a strip (C * kd, row phases, rows, column phases, pitch)."""
+    """Copy what a unit reads into a strip (images, C * kd, row phases, rows, column phases, pitch)."""
     cdef const Arrays *arrays = &job.arrays
     cdef const Window *window = &job.window
     cdef const Axis *axis = &window.axis[1]
     cdef const real *image = (<const real *>arrays.images
                               + image_at(arrays, unit.strip.n, unit.group * window.channels))
+    cdef const real *channel
     cdef const real *plane
-    cdef Py_ssize_t c, i, phase, z
+    cdef Py_ssize_t n, i, phase, z
     cdef Py_ssize_t first = unit.strip.first_row * job.strip.down
     cdef Py_ssize_t rows = (unit.strip.rows - 1) * job.strip.down + 1 + axis.reach
     cdef PaddedRow shape
     shape.ukernels, shape.axis, shape.padding_mode = job.ukernels, window.axis[2], window.padding_mode
     shape.pitch, shape.columns = job.strip.pitch, arrays.image_size[2]
     shape.source_step = axis.stride * arrays.image_step[3]
-    for c in range(window.channels):
+    for n in range(unit.images * window.channels):
+        channel = image + n // window.channels * arrays.image_step[0] + n % window.channels * arrays.image_step[1]
         for i in range(window.axis[0].taps):
             z = depth_at(window, arrays, unit.strip.depth, i)
-            plane = NULL if z < 0 else image + c * arrays.image_step[1] + z * arrays.image_step[2]
+            plane = NULL if z < 0 else channel + z * arrays.image_step[2]
             for phase in range(axis.phases):
                 fill_plane(strip, plane, &shape, axis, phase, first, rows, arrays)
                 strip += job.strip.plane_step

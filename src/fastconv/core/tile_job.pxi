@@ -45,42 +45,54 @@ cdef struct TileJob:
     Py_ssize_t chunk           # taps that are summed before the next ones
     Py_ssize_t block_tiles     # register tiles that are multiplied by all blocks of filters in turn
     Py_ssize_t strip_rows      # of the output, at most
-    Py_ssize_t strips, parts   # that the rows of a map, and the blocks of filters of a group, are cut into
+    Py_ssize_t images          # of a unit, at most: tiles of filters in the lanes run on over the pixels of small maps
+    Py_ssize_t batches, strips, parts  # that the batch, the rows of a map, and the blocks of filters are cut into
     Py_ssize_t panels, sums, block  # places of panels, sums and a packed block of filters in the workspace, in numbers
 
 
 cdef struct TileUnit:
-    # Some output rows of one image for some blocks of the filters of one group.
-    Strip strip
+    # Some output rows of one image, or of several, for some blocks of the filters of one group.
+    Strip strip                # of the first image
+    Py_ssize_t images, pixels  # pixels of all images
     Py_ssize_t group
     Range blocks
     Py_ssize_t row_pixels      # that vectors must not reach beyond: a row of the map, or all with im2col or in place
     Py_ssize_t row_vectors     # of as many pixels
     Py_ssize_t vectors, tiles  # in all
     const void *input          # the first pixel's input, in the image or in the strip
+    Py_ssize_t image_step      # from the input of one image to the next one's
     void *maps                 # the first pixel in the group's first map
+
+
+cdef inline Py_ssize_t image_strip(const TileJob *job) noexcept nogil:
+    """Return the numbers of the strip of one image."""
+    return job.window.channels * job.window.axis[0].taps * job.window.axis[1].phases * job.strip.plane_step
 
 
 cdef TileUnit find_tile_unit(const TileJob *job, Py_ssize_t index, real *workspace) noexcept nogil:
     """Return a unit of the job; its input is in the image, or will be in a strip at the start of the workspace."""
     cdef TileUnit unit
+    cdef Range images
     cdef const Arrays *arrays = &job.arrays
     cdef const Window *window = &job.window
     unit.blocks = nth_part(job.blocks.count, job.parts, index % job.parts)
     unit.strip = find_strip(arrays, job.strips, index // job.parts)
     unit.group = unit.strip.n % window.groups
-    unit.strip.n //= window.groups
+    images = nth_part(arrays.batch, job.batches, unit.strip.n // window.groups)
+    unit.strip.n, unit.images = images.first, images.last - images.first
+    unit.pixels = unit.images * unit.strip.pixels
     unit.row_pixels = arrays.map_size[2]
     if job.lanes == PIXELS and (job.im2col or job.in_place):
         unit.row_pixels = unit.strip.pixels
     unit.row_vectors = ceil_div(unit.row_pixels, job.ukernels.lanes)
     unit.vectors = unit.row_vectors * (unit.strip.rows if unit.row_pixels < unit.strip.pixels else 1)
     if job.lanes == FILTERS:
-        unit.tiles = ceil_div(unit.strip.pixels, job.ukernels.tile_filters)
+        unit.tiles = ceil_div(unit.pixels, job.ukernels.tile_filters)
     else:
         unit.tiles = ceil_div(unit.vectors, job.vectors)
-    unit.input = workspace
+    unit.input, unit.image_step = workspace, image_strip(job)
     if job.in_place:
+        unit.image_step = arrays.image_step[0]
         unit.input = (<const real *>arrays.images + image_at(arrays, unit.strip.n, unit.group * window.channels)
                       + (unit.strip.depth * window.axis[0].stride - window.axis[0].pad) * arrays.image_step[2]
                       + (unit.strip.first_row * window.axis[1].stride * job.strip.down - window.axis[1].pad)

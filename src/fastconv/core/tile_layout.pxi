@@ -39,11 +39,13 @@ cdef class TileLayout(Layout):
 
 
 cdef Py_ssize_t cut_tile_job(TileJob *job, Py_ssize_t threads) noexcept nogil:
-    """Cut a job into units for so many threads: smaller strips first, then fewer filters; return how many there are."""
+    """Cut a job into units for so many threads, of fewer images, smaller strips or fewer filters; return how many."""
     # In place, a row may be one pixel, of kernels of one tap: a strip has at least 8 vectors of them.
     cdef Py_ssize_t least_rows = 8 * job.ukernels.lanes if job.in_place and not job.by_position else 4
-    cdef Py_ssize_t others = job.arrays.batch * job.arrays.map_size[0] * job.window.groups
-    cdef Py_ssize_t wanted = ceil_div(wanted_units(threads), others)
+    cdef Py_ssize_t others = job.arrays.map_size[0] * job.window.groups, wanted = wanted_units(threads)
+    job.batches = min(job.arrays.batch, max(ceil_div(job.arrays.batch, job.images), ceil_div(wanted, others)))
+    others *= job.batches
+    wanted = ceil_div(wanted, others)
     job.strips = count_strips(&job.arrays, job.strip_rows, wanted, least_rows)
     job.parts = min(job.blocks.count, max(1, wanted // job.strips))
     if job.in_place and job.lanes == FILTERS and not job.packed:  # weights are read row by row
@@ -98,25 +100,24 @@ cdef Py_ssize_t divide_workspace(TileJob *job, map_size) except -1:
     """Note where panels, sums and a packed block lie behind the strip, and return the numbers of them all."""
     cdef Py_ssize_t strip = 0, panels = 0, sums, block
     if not job.in_place:
-        strip = (job.window.channels * job.window.axis[0].taps * job.window.axis[1].phases * job.strip.plane_step
-                 + SLACK)
+        strip = job.images * image_strip(job) + SLACK
     if job.im2col or (job.in_place and job.lanes == PIXELS):
         panels = job.block_tiles * panel_step(job)
     sums = job.blocks.filters * job.width
     if job.lanes == FILTERS:
-        sums = (1 + job.strip_rows * <Py_ssize_t>map_size[2]) * job.blocks.padded
+        sums = (1 + job.images * job.strip_rows * <Py_ssize_t>map_size[2]) * job.blocks.padded
     block = 0 if job.packed or job.lanes == PIXELS else job.chunk * job.width
     job.panels, job.sums, job.block = strip, strip + panels, strip + panels + sums
     return job.block + block
 
 
 def tile_layout(map_size, window, channels, filters, bits, strip_rows, *, by_filters, packed, im2col, in_place, chunk,
-                block_tiles, prefetch_maps, by_position=False, filters_innermost=False):
+                block_tiles, prefetch_maps, by_position=False, filters_innermost=False, images=1):
     """Return a layout of register tiles, for channels and filters of a group and maps of up to this size.
 
     Weights that are not packed lie as (K, C / groups * taps), or with filters innermost as (C, K / groups).
     In place is for images without padding, with pixels in the lanes only for kernels of one tap and stride 1. By
-    position is for zero-padding and filters in the lanes.
+    position is for zero-padding and filters in the lanes. With these, a unit may take several images.
     """
     cdef TileLayout layout = TileLayout.__new__(TileLayout)
     cdef TileJob *job = &layout.job
@@ -127,7 +128,7 @@ def tile_layout(map_size, window, channels, filters, bits, strip_rows, *, by_fil
     job.blocks = make_filter_blocks(filters, job.lanes, job.ukernels)
     job.packed, job.im2col, job.in_place, job.by_position = packed, im2col, in_place, by_position
     job.filter_step, job.tap_step = (1, filters) if filters_innermost else (job.window.taps, 1)
-    job.prefetch_maps, job.strip_rows = prefetch_maps, strip_rows
+    job.prefetch_maps, job.strip_rows, job.images = prefetch_maps, strip_rows, images
     job.block_tiles, job.chunk = min(<Py_ssize_t>block_tiles, BLOCK_TILES), min(<Py_ssize_t>chunk, job.window.taps)
     job.vectors = job.ukernels.tile_vectors[min(job.window.filters, job.ukernels.tile_filters)]
     job.width = (FILTER_TILE_VECTORS if job.lanes == FILTERS else job.vectors) * job.ukernels.lanes

@@ -39,12 +39,18 @@ cdef inline Py_ssize_t input_row_step(const TileJob *job) noexcept nogil:
 
 
 cdef void find_pixels(Tile *tile, const TileJob *job, const TileUnit *unit, Py_ssize_t index) noexcept nogil:
-    """Find the pixels of a tile whose lanes are filters."""
-    cdef Py_ssize_t i, pixel, row_step = input_row_step(job)
-    tile.pixels = nth_part(unit.strip.pixels, unit.tiles, index)
+    """Find the pixels of a tile whose lanes are filters; after the last pixel of an image comes the next one's first."""
+    cdef Py_ssize_t i, image, row, column, row_step = input_row_step(job)
+    tile.pixels = nth_part(unit.pixels, unit.tiles, index)
+    image, row = tile.pixels.first // unit.strip.pixels, tile.pixels.first % unit.strip.pixels // unit.row_pixels
+    column = tile.pixels.first % unit.row_pixels
     for i in range(tile.pixels.last - tile.pixels.first):
-        pixel = tile.pixels.first + i
-        tile.input[i] = pixel // unit.row_pixels * row_step + pixel % unit.row_pixels * job.strip.across
+        tile.input[i] = image * unit.image_step + row * row_step + column * job.strip.across
+        column += 1
+        if column == unit.row_pixels:
+            row, column = row + 1, 0
+        if row == unit.strip.rows:
+            image, row = image + 1, 0
 
 
 cdef void find_vectors(Tile *tile, const TileJob *job, const TileUnit *unit, Py_ssize_t index) noexcept nogil:
@@ -65,7 +71,7 @@ cdef void find_vectors(Tile *tile, const TileJob *job, const TileUnit *unit, Py_
 
 
 cdef void tile_unit(real *workspace, const TileJob *job, Py_ssize_t index) noexcept nogil:
-    """Compute some filters' maps over one strip of output rows of one image."""
+    """Compute some filters' maps over one strip of output rows of one image, or of several."""
     cdef TileUnit unit = find_tile_unit(job, index, workspace)
     cdef TileBatch batch
     cdef Py_ssize_t filters = ceil_div(job.blocks.filters, job.blocks.count)  # of a block
@@ -86,7 +92,7 @@ cdef void tile_unit(real *workspace, const TileJob *job, Py_ssize_t index) noexc
                     fill_panel(workspace + job.panels + tile * panel_step(job), job, &unit, batch.tile[tile].pixels,
                                taps)
             for block in range(unit.blocks.first, unit.blocks.last):
-                if is_stopped(&products, filters * (taps.last - taps.first) * unit.strip.pixels // batches):
+                if is_stopped(&products, filters * (taps.last - taps.first) * unit.pixels // batches):
                     return
                 if job.lanes == PIXELS:
                     multiply_pixels(workspace, job, &unit, &batch, block, taps)
@@ -100,8 +106,10 @@ cdef void tile_unit(real *workspace, const TileJob *job, Py_ssize_t index) noexc
 cdef void finish_maps(real *maps, const TileJob *job, const TileUnit *unit) noexcept nogil:
     """Apply what is left of the epilogue to the outputs of a unit."""
     cdef Range filters = filters_of(&job.blocks, unit.blocks)
-    finish_runs(maps + filters.first * job.arrays.map_step[1], filters.last - filters.first, job.arrays.map_step[1],
-                unit.strip.pixels, &job.epilogue)
+    cdef Py_ssize_t image
+    for image in range(unit.images):
+        finish_runs(maps + image * job.arrays.map_step[0] + filters.first * job.arrays.map_step[1],
+                    filters.last - filters.first, job.arrays.map_step[1], unit.strip.pixels, &job.epilogue)
 
 
 cdef void multiply_pixels(real *workspace, const TileJob *job, const TileUnit *unit, const TileBatch *batch,
@@ -181,7 +189,8 @@ cdef void multiply_filters(real *workspace, const TileJob *job, const TileUnit *
     cdef const real *weight = <const real *>job.arrays.weight + unit.group * job.blocks.filters * job.window.taps
     cdef const Tile *tile
     cdef Bank bank
-    cdef bint last = taps.last == job.window.taps, by_rows = not job.packed and unit.strip.pixels == 1 and job.tap_step == 1
+    cdef bint last = taps.last == job.window.taps
+    cdef bint by_rows = not job.packed and unit.pixels == 1 and job.tap_step == 1
     if job.packed:
         request.weight = <const real *>job.arrays.weight + packed_at(job, unit.group, block, taps)
     elif not by_rows:
@@ -231,7 +240,11 @@ cdef void multiply_rows(fc_filter_tile *request, const real *weight, const TileJ
 
 
 cdef void store_sums(const real *sums, const TileJob *job, const TileUnit *unit) noexcept nogil:
-    """Transpose the sums (pixels, K) of a unit's filters into their maps."""
+    """Transpose the sums (images, pixels, K) of a unit's filters into their maps."""
     cdef Range filters = filters_of(&job.blocks, unit.blocks)
-    job.ukernels.transpose(<real *>unit.maps + filters.first * job.arrays.map_step[1], job.arrays.map_step[1],
-                           sums + filters.first, job.blocks.padded, unit.strip.pixels, filters.last - filters.first)
+    cdef real *maps = <real *>unit.maps + filters.first * job.arrays.map_step[1]
+    cdef Py_ssize_t image
+    for image in range(unit.images):
+        job.ukernels.transpose(maps + image * job.arrays.map_step[0], job.arrays.map_step[1],
+                               sums + image * unit.strip.pixels * job.blocks.padded + filters.first, job.blocks.padded,
+                               unit.strip.pixels, filters.last - filters.first)
