@@ -20,6 +20,8 @@ from fastconv.algorithms import GradientLayout, weight_direct, weight_dot, weigh
 CHUNK_BYTES = (
     2**24
 )  # bytes of images and gradients that are summed by themselves: what conversions to other dtypes take
+LONG_MAP = 256  # numbers that NumPy sums at once, pairwise
+BIAS_IMAGES = 128  # images of shorter maps whose sums are added one after another
 
 WEIGHT_ORDER = (
     weight_exchanged,
@@ -187,10 +189,15 @@ def _contiguous(array: Array, dtype: np.dtype[Any], axes: int) -> Array:
 
 def run_bias(output_gradient: Array, axes: int) -> Array:
     """Return the gradient of the bias (K,): the sum of (..., K, *sizes) over all axes but that of the filters."""
-    filters = output_gradient.shape[-axes - 1]
-    maps = output_gradient.reshape(-1, filters, math.prod(output_gradient.shape[-axes:]))
-    dtype = np.dtype(np.int64) if maps.dtype.kind in "biu" else _check.promote([maps.dtype])
-    accumulator = np.float32 if dtype.itemsize == 2 else dtype
+    filters, numbers = output_gradient.shape[-axes - 1], math.prod(output_gradient.shape[-axes:])
+    maps = output_gradient.reshape(math.prod(output_gradient.shape[: -axes - 1]), filters, numbers)
+    dtype = np.dtype(np.int64) if maps.dtype.kind in "biu" else maps.dtype.newbyteorder("=")
+    accumulator = np.dtype(np.float32) if dtype.itemsize == 2 else dtype
+    if numbers >= LONG_MAP:
+        parts = maps.sum(axis=2, dtype=accumulator)
+    else:  # faster over the images, some at a time for small rounding errors
+        starts = range(0, max(1, len(maps)), BIAS_IMAGES)
+        parts = np.stack([maps[i : i + BIAS_IMAGES].sum(axis=0, dtype=accumulator).sum(axis=1) for i in starts])
     result = np.empty(filters, dtype)
-    _blocks.cast(maps.sum(axis=(0, 2), dtype=accumulator), result)
+    _blocks.cast(parts.sum(axis=0), result)
     return result

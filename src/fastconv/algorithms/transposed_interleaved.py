@@ -101,4 +101,8 @@ def choose(problem: Problem, reuse: bool, budget: float) -> TransposedInterleave
     smallest = (1 + _reach(problem, 1)) * row_bytes(problem, (1, 1, 1))
     if not is_flat or problem.stride[2] > MAX_STRIDE or smallest > WORKSPACE_BYTES:
         return None
-    return TransposedInterleaved(problem, problem.output_size, expected) if (expected := cost(problem, reuse)) <= budget else None
+    return (
+        TransposedInterleaved(problem, problem.output_size, expected)
+        if (expected := cost(problem, reuse)) <= budget
+        else None
+    )
