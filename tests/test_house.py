@@ -46,6 +46,7 @@ MAY_IMPORT = {
     "algorithms.transposed": "_core _problem _weights algorithms algorithms.direct",
     "algorithms.transposed_interleaved": "_core _problem _weights algorithms algorithms.direct algorithms.tiles",
     "algorithms.transposed_tiles": "_blocks _core _problem _weights algorithms algorithms.direct algorithms.tiles",
+    "algorithms.transposed_winograd": "_problem algorithms.winograd algorithms.winograd_forms",
     "algorithms.weight_exchanged": (
         "_blocks _core _problem algorithms algorithms.direct algorithms.sweep algorithms.tiles"
     ),

@@ -74,7 +74,9 @@ def test_sums_of_small_integers_are_exact(dtype, data, isa, threads):
     "case",
     [
         InterleavedCase((1, 9, 5, 40), (9, 3, 2, 1), stride=3),  # phases without taps
-        InterleavedCase((1, 6, 6, 40), (6, 1, 3, 3), stride=4, dilation=2, groups=6),  # odd rows and columns read nothing
+        InterleavedCase(
+            (1, 6, 6, 40), (6, 1, 3, 3), stride=4, dilation=2, groups=6
+        ),  # odd rows and columns read nothing
         InterleavedCase((1, 8, 1, 1), (8, 9, 2, 2), stride=9, output_size=9),  # fewer outputs than the stride
         InterleavedCase((1, 600, 4, 4), (600, 3, 4, 4), stride=2, padding=1),  # several chunks
         InterleavedCase((1, 30, 70, 40), (30, 7, 3, 3), stride=2, padding=1, output_padding=1),  # several strips

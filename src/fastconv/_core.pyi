@@ -151,12 +151,14 @@ def winograd_layout(
     channels: int,
     filters: int,
     bits: int,
-    forms: Sequence[Any],
+    forms: Sequence[Sequence[Any]],
     splits: Sequence[tuple[int, int, int]],
     few: bool,
     tile_rows: int,
     tile_columns: int,
     line_tiles: int,
+    *,
+    transposed: bool = False,
 ) -> WinogradLayout: ...
 
 # images (N, C, D, H, W), maps (N, K, D', H', W')

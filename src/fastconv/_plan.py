@@ -25,12 +25,13 @@ from fastconv.algorithms import (
     transposed,
     transposed_interleaved,
     transposed_tiles,
+    transposed_winograd,
     winograd,
 )
 
 # Each has the lowest cost so far as its budget.
 ORDER = (direct, sweep, tiles, by_position, winograd, fft, separable)
-TRANSPOSED_ORDER = (transposed, transposed_tiles, transposed_interleaved)
+TRANSPOSED_ORDER = (transposed, transposed_tiles, transposed_interleaved, transposed_winograd)
 KEEP_GIL_BELOW = 2**16  # products of a call: for fewer, releasing the GIL would cost more than it gives other threads
 PLAN_BYTES = 2**13  # bytes of a plan and its objects for each layout, about, without their tables per tap
 

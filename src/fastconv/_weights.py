@@ -36,11 +36,17 @@ def naming_weight(shape: tuple[int, ...]) -> Iterator[None]:
 def filters(problem: Problem, weight: Array, first: int = 0, last: int | None = None) -> Array:
     """Return filters[first:last] (..., C / groups, kd, kh, kw) in the accumulator's dtype, flipped if asked.
 
-    For a transposed convolution, channels[first:last] (..., K / groups, kd, kh, kw). They are a view of any steps where
-    the weights need no conversion.
+    They are a view of any steps where the weights need no conversion.
     """
-    bank = weight.reshape(problem.weight_shape) if problem.transposed else bank_of(problem, weight)
-    bank = bank[first:last]
+    return _converted(problem, bank_of(problem, weight)[first:last])
+
+
+def channels(problem: Problem, weight: Array) -> Array:
+    """Return the weights of a transposed convolution (C, K / groups, kd, kh, kw) likewise, in the order given."""
+    return _converted(problem, weight.reshape(problem.weight_shape))
+
+
+def _converted(problem: Problem, bank: Array) -> Array:
     if problem.flip:
         bank = bank[:, :, ::-1, ::-1, ::-1]
     return bank if fits_core(bank, problem.accumulator, 0) else copy(bank, problem.accumulator)

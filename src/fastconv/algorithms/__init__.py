@@ -18,6 +18,7 @@ _plan.py.
     transposed   transposed convolutions, phase by phase
     transposed_tiles  the same, in register tiles
     transposed_interleaved  the same with pixels in the lanes, for few filters in a group
+    transposed_winograd  the same, with fewer multiplications
 
 Gradients of weights have an interface of their own, GradientLayout:
 

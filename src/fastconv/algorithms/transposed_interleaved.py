@@ -56,7 +56,7 @@ class TransposedInterleaved(CoreLayout):
         if not self.any_weights and not _weights.all_finite(weight):
             return None
         packed = _core.empty((self._core_layout.packed_numbers,), self.problem.accumulator)
-        _core.pack_interleaved(_weights.filters(self.problem, weight), packed, self._core_layout)
+        _core.pack_interleaved(_weights.channels(self.problem, weight), packed, self._core_layout)
         return packed
 
     def block(self, size: Triple) -> TransposedInterleaved:

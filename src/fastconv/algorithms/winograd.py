@@ -72,6 +72,9 @@ class Split(NamedTuple):
     offset: int = 0
 
 
+Phases = tuple[tuple[Form, ...], tuple[Form, ...]]  # of rows and columns, by the stride of a transposed convolution
+
+
 class Variant(NamedTuple):
     """Forms and splits of rows and columns, and the rows and columns of tiles in a block."""
 
@@ -87,14 +90,29 @@ class Winograd(Layout):
     """A variant, and the partitions of its work over threads."""
 
     name = NAME
+    _numbers_per_product = 1.0  # of a transformed tile, that are transformed for each product
 
-    def __init__(self, problem: Problem, variant: Variant, cost: float) -> None:
-        channels, filters = problem.group_size
-        self._core_layout = _core.winograd_layout(problem.window, channels, filters, problem.bits, *variant)
-        forms = tuple(form[:3] for form in variant.forms)
-        packing = (NAME, *_core.current_isa(), *forms, variant.splits, variant.few)
+    def __init__(
+        self, problem: Problem, variant: Variant, cost: float, error: float, phases: Phases | None = None
+    ) -> None:
+        """`phases`: the forms of all phases of a transposed convolution, the last ones of which are the variant's."""
+        forms = phases or tuple((form,) for form in variant.forms)
+        self._core_layout = _core.winograd_layout(
+            problem.window,
+            *problem.group_size,
+            problem.bits,
+            forms,
+            variant.splits,
+            variant.few,
+            variant.tile_rows,
+            variant.tile_columns,
+            variant.line_tiles,
+            transposed=phases is not None,
+        )
+        names = tuple(tuple(form[:3] for form in axis) for axis in forms)
+        packing = (NAME, *_core.current_isa(), phases is not None, names, variant.splits, variant.few)
         super().__init__(problem, cost, self._core_layout.workspace, packing)
-        self.error, self.step = error_growth(variant.forms), self._core_layout.tile_size
+        self.error, self.step = error, self._core_layout.tile_size
         self._variant = variant
         self._partitions: dict[tuple[object, ...], tuple[int, int, int]] = {}
 
@@ -139,6 +157,10 @@ class Winograd(Layout):
     def pixels_read(self, axis: int, outputs: int) -> int:
         return self._core_layout.pixels_read(axis, outputs)
 
+    def _tiles(self, problem: Problem) -> tuple[int, int]:
+        """Return the rows and columns of tiles in one phase by the dilation."""
+        return count_tiles(problem, self._variant.forms)
+
     def _blocks_for(self, maps_shape: tuple[int, ...], threads: int) -> tuple[int, int, int]:
         blocks = self._partitions.get((maps_shape, threads))
         if blocks is None:  # other threads may do the same
@@ -156,7 +178,7 @@ class Winograd(Layout):
         """
         problem, variant = self.problem, self._variant
         images, _, depth, height, width = maps_shape
-        rows, columns = count_tiles(problem._replace(output_size=(depth, height, width)), variant.forms)
+        rows, columns = self._tiles(problem._replace(output_size=(depth, height, width)))
         min_row_blocks, min_column_blocks = -(-rows // variant.tile_rows), -(-columns // variant.tile_columns)
         filter_blocks, block_filters = self._core_layout.filter_blocks
         filters, line_tiles = problem.filters // problem.groups, max(1, variant.line_tiles)
@@ -171,8 +193,8 @@ class Winograd(Layout):
         ]
         row_blocks, column_blocks, parts = np.array(candidates, float).T
         channels = virtual_channels(problem, variant.splits)
-        y_sharing, x_sharing = (parts_sharing_tiles(split) for split in variant.splits)
-        transformed_channels = channels if variant.few else channels // (y_sharing * x_sharing)
+        y_sharing, x_sharing = (1 if variant.few else parts_sharing_tiles(split) for split in variant.splits)
+        transformed_channels = channels * self._numbers_per_product / (y_sharing * x_sharing)
 
         def unit_cost(tiles: Array, unit_filters: Array) -> Array:
             products = channels * unit_filters
@@ -181,7 +203,7 @@ class Winograd(Layout):
 
         block_rows = np.ceil(rows / row_blocks)
         block_columns = np.ceil(np.ceil(columns / line_tiles) / column_blocks) * line_tiles
-        if channels > transformed_channels:  # parts of kernels share tiles, and need a halo of tiles around the block
+        if y_sharing * x_sharing > 1:  # parts of kernels share tiles, and need a halo of tiles around the block
             tiles = block_rows * block_columns
             halo_tiles = (block_rows + y_sharing - 1) * (block_columns + x_sharing - 1) - tiles
             halo = TRANSFORM * transformed_channels * halo_tiles
@@ -208,7 +230,7 @@ def choose(problem: Problem, reuse: bool, budget: float) -> Winograd | None:
     for variant in _variants(problem):
         if (expected := cost(problem, variant, reuse)) < lowest:
             best, lowest = variant, expected
-    return Winograd(problem, best, lowest) if best else None
+    return Winograd(problem, best, lowest, error_growth(best.forms)) if best else None
 
 
 def supports(problem: Problem, output_size: Triple) -> bool:
@@ -317,11 +339,15 @@ def _block(problem: Problem, forms: tuple[Form, Form], splits: tuple[Split, Spli
         max_columns = max(1, math.isqrt(max_tiles * x // y), max_tiles // rows)
     line_tiles = _line_tiles(problem, forms[1])
     line_tiles *= line_tiles <= max_columns
-    step = line_tiles or 1
+    return *even_blocks(rows, columns, max_tiles, max_columns, line_tiles or 1), line_tiles
+
+
+def even_blocks(rows: int, columns: int, max_tiles: int, max_columns: int, step: int = 1) -> tuple[int, int]:
+    """Return the rows and columns of tiles in a block, such that blocks are nearly equal: columns are multiples of a step."""
     steps = -(-columns // step)
     block_columns = -(-steps // -(-steps // (max_columns // step))) * step
     block_rows = max(1, max_tiles // block_columns)
-    return -(-rows // -(-rows // block_rows)), block_columns, line_tiles
+    return -(-rows // -(-rows // block_rows)), block_columns
 
 
 def _line_tiles(problem: Problem, x: Form) -> int:

@@ -23,7 +23,8 @@ cdef class WeightWinogradLayout:
 
     cdef spread_outputs(self, AxisTransform *maps):
         """Let tiles of maps be the outputs of a form, transformed by A^T."""
-        maps.forward, maps.B = maps.form.spread, maps.A
+        cdef Phase *phase = <Phase *>maps.phase  # of this layout alone
+        phase.forward, phase.B = phase.form.spread, phase.A
         maps.inputs = maps.tile_step = maps.outputs
 
     cdef divide(self, forms, Py_ssize_t tiles):
@@ -71,8 +72,9 @@ def weight_winograd_layout(window, channels, filters, bits, forms, splits, Py_ss
     cdef WeightWinogradJob *job = &layout.job
     dilation, groups = window[2:4]
     one, whole = (1, 1, 1), ((1, 1, 0), (1, 1, 0))
-    layout.image = winograd_layout(window, channels, filters, bits, forms, splits, False, block_strips, strip_tiles, 0)
-    layout.maps = winograd_layout((one, one, dilation, groups, ZEROS, IDENTITY), filters, channels, bits, forms, whole,
+    phases = [(form,) for form in forms]
+    layout.image = winograd_layout(window, channels, filters, bits, phases, splits, False, block_strips, strip_tiles, 0)
+    layout.maps = winograd_layout((one, one, dilation, groups, ZEROS, IDENTITY), filters, channels, bits, phases, whole,
                                   False, block_strips, strip_tiles, 0)
     layout.itemsize, layout.tables = <Py_ssize_t>bits // 8, []
     layout.block_strips, layout.strip_tiles = block_strips, strip_tiles

@@ -1,13 +1,16 @@
 # Winograd convolution of many channels: lanes are channels, then filters. Part of _core.pyx.
 #
-#     lines of the image -> strip (positions of rows, columns, lanes)          padded, `lanes` channels side by side
+#     lines of the image -> strip (inputs of rows, columns, lanes)             padded, `lanes` channels side by side
 #       -> between (positions, columns, lanes)                                transformed along the columns
 #       -> tiles (positions, tiles, virtual channels)                         and along the rows
-#       -> sums (positions, tiles, filters)                                   a GEMM at every position
+#       -> sums (products, tiles, filters)                                    a GEMM for every product
 #       -> between (outputs, tiles, positions, lanes) -> out (outputs, pixels, lanes)   transformed back
 #       -> maps (K, D', H', W')                                               with bias and clip
 #
-# Uses: job.pxi, epilogue.pxi, rows.pxi, filters.pxi, tiles.pxi, winograd_job.pxi.
+# Transposed convolution: the last three steps are done for each phase of the rows; pixels of `out` are in the order of
+# the map, those of a phase of the columns as many apart as there are phases.
+#
+# Uses: job.pxi, epilogue.pxi, rows.pxi, filters.pxi, tiles.pxi, winograd_job.pxi, winograd_repair.pxi.
 
 
 cdef enum:
@@ -22,15 +25,16 @@ cdef struct TileRun:
 cdef void winograd_unit(real *workspace, const WinogradJob *job, Py_ssize_t index) noexcept nogil:
     """Compute some filters' maps over one block of tiles."""
     cdef Block block = find_block(job, index)
-    cdef Py_ssize_t b, row
+    cdef Py_ssize_t b, phase, row
     cdef Range filters
     memset(workspace, 0, FILTER_TILE_VECTORS * job.ukernels.lanes * sizeof(real))
     transform_tiles(workspace, job, &block)
     for b in range(block.blocks.first, block.blocks.last):
         filters = nth_block(&job.blocks, b)
-        multiply_tiles(workspace, job, &block, filters)
-        for row in range(block.rows.first, block.rows.last):
-            finish_tiles(workspace, job, &block, filters, row)
+        for phase in range(job.y.phases):
+            multiply_tiles(workspace, job, &block, filters, &job.y.phase[phase])
+            for row in range(block.rows.first, block.rows.last):
+                finish_tiles(workspace, job, &block, filters, phase, row)
     clear_blanks(workspace, job, &block)
 
 
@@ -145,74 +149,91 @@ cdef void transform_run(real *to, real *workspace, const WinogradJob *job, const
     cdef const Axis *axis = &job.window.axis[2]
     cdef const AxisTransform *y = &job.y
     cdef const AxisTransform *x = &job.x
-    cdef Py_ssize_t lanes = job.ukernels.lanes, columns = (run.count - 1) * x.tile_step + x.inputs, i
+    cdef const Phase *phase
+    cdef Py_ssize_t lanes = job.ukernels.lanes, columns = (run.count - 1) * x.tile_step + x.inputs, form, i
     cdef Py_ssize_t column = lanes + run.first * x.tile_step * axis.dilation + run.remainder * axis.stride
     cdef real *strip = workspace + job.at.strip
     cdef real *between = workspace + job.at.between
     cdef fc_transform request
-    request.matrix, request.runs, request.run_step, request.to_run_step = y.B, 1, 0, 0
+    request.runs, request.run_step, request.to_run_step = 1, 0, 0
     request.items, request.item_step = columns, axis.dilation * lanes
-    request.to, request.to_step, request.to_item_step = between, columns * lanes, lanes
+    request.to_step, request.to_item_step = columns * lanes, lanes
     for i in range(y.inputs):
-        request.source[i] = (strip + (run.row * y.tile_step + i) % y.inputs * job.many.strip_step
-                             + column * lanes)
-    y.forward(&request)
-    request.matrix, request.runs, request.run_step = x.B, y.positions, columns * lanes
-    request.items, request.item_step = run.count, x.tile_step * lanes
-    request.to, request.to_step, request.to_item_step = to, job.many.position_step, job.many.tile_step
+        request.source[i] = strip + (run.row * y.tile_step + i) % y.inputs * job.many.strip_step + column * lanes
+    for form in range(y.forms):
+        phase = phase_of_form(y, form)
+        request.matrix, request.to = phase.B, between + phase.first_position * columns * lanes
+        phase.forward(&request)
+    request.runs, request.run_step = y.positions, columns * lanes
     request.to_run_step = x.positions * job.many.position_step
+    request.items, request.item_step = run.count, x.tile_step * lanes
+    request.to_step, request.to_item_step = job.many.position_step, job.many.tile_step
     for i in range(x.inputs):
         request.source[i] = between + i * lanes
-    x.forward(&request)
+    for form in range(x.forms):
+        phase = phase_of_form(x, form)
+        request.matrix, request.to = phase.B, to + phase.first_position * job.many.position_step
+        phase.forward(&request)
 
 
-cdef void multiply_tiles(real *workspace, const WinogradJob *job, const Block *block, Range filters) noexcept nogil:
-    """Sum over all channels at every position: sums (positions, tiles, filters)."""
+cdef void multiply_tiles(real *workspace, const WinogradJob *job, const Block *block, Range filters,
+                         const Phase *phase) noexcept nogil:
+    """Sum over all channels for every product of a phase of the rows: sums (products, tiles, filters)."""
+    cdef const AxisTransform *y = &job.y
+    cdef const AxisTransform *x = &job.x
     cdef Py_ssize_t width = filters.last - filters.first, i, j, chunk, c, products = 0
     cdef const real *weight = (<const real *>job.transformed + block.group * transformed_numbers(job)
-                               + filters.first * job.channels * job.y.rows * job.x.rows)
+                               + filters.first * job.channels * y.rows * x.rows)
     cdef fc_filter_tile request
     request.width = request.sums_step = width
     request.low, request.high = -INFINITY, INFINITY
-    for i in range(job.y.positions):
-        if is_stopped(&products, job.x.positions * job.channels * width * block.tiles):
+    for i in range(phase.first_product, phase.first_product + phase.positions):
+        if is_stopped(&products, x.products * job.channels * width * block.tiles):
             return
-        for j in range(job.x.positions):
+        for j in range(x.products):
             for chunk in range(ceil_div(job.channels, CHUNK_CHANNELS)):
                 c = chunk * CHUNK_CHANNELS
-                request.weight = weight + ((job.y.row[i] * job.x.rows + job.x.row[j]) * job.channels + c) * width
+                request.weight = weight + ((y.row[i] * x.rows + x.row[j]) * job.channels + c) * width
                 request.offset, request.taps = job.many.offset + c, min(CHUNK_CHANNELS, job.channels - c)
                 request.bias = workspace if c == 0 else NULL  # zeros
-                multiply_position_tiles(workspace, &request, job, block, i * job.x.positions + j)
+                multiply_position_tiles(workspace, &request, job, block, y.position[i] * x.positions + x.position[j],
+                                        (i - phase.first_product) * x.products + j)
 
 
 cdef void multiply_position_tiles(real *workspace, fc_filter_tile *request, const WinogradJob *job, const Block *block,
-                                  Py_ssize_t position) noexcept nogil:
-    """Add some channels of all tiles at one position to the sums."""
-    cdef Py_ssize_t groups = ceil_div(block.tiles, job.ukernels.tile_filters), group, tile
+                                  Py_ssize_t position, Py_ssize_t product) noexcept nogil:
+    """Add some channels of all tiles at one position to the sums of one product."""
+    cdef Py_ssize_t groups = ceil_div(block.tiles, job.ukernels.tile_filters), group, tile, count
+    cdef Py_ssize_t least = block.tiles // groups, larger = block.tiles % groups  # groups have one tile more than least
     cdef Py_ssize_t columns = block.columns.last - block.columns.first, column = 0
     cdef Py_ssize_t unused = job.tile_columns + job.x.shared_parts - 1 - columns if job.shared else 0  # of every row
+    cdef Py_ssize_t vectors = request.width // job.ukernels.lanes
     cdef const real *pixel = workspace + job.at.tiles + position * job.many.position_step
-    cdef real *sums = workspace + job.at.sums + position * job.many.sums_step
-    cdef Range some
+    cdef real *sums = workspace + job.at.sums + product * job.many.sums_step
     for group in range(groups):
-        some = nth_part(block.tiles, groups, group)
-        for tile in range(some.last - some.first):
+        count = least + (group < larger)
+        for tile in range(count):
             request.pixel[tile] = pixel
             pixel, column = pixel + job.many.tile_step, column + 1
             if column == columns:
                 pixel, column = pixel + unused * job.many.tile_step, 0
-        request.sums = sums + some.first * request.width
+        request.sums = sums
         prefetch_weights(request, group, groups, <real>0)
-        job.ukernels.filter_tile[some.last - some.first][request.width // job.ukernels.lanes](request)
+        job.ukernels.filter_tile[count][vectors](request)
+        sums += count * request.width
 
 
-cdef void finish_tiles(real *workspace, const WinogradJob *job, const Block *block, Range filters,
+cdef void finish_tiles(real *workspace, const WinogradJob *job, const Block *block, Range filters, Py_ssize_t row_phase,
                        Py_ssize_t row) noexcept nogil:
-    """Transform one row of tiles back, and write it to the maps, some tiles and `lanes` filters at a time."""
+    """Transform one row of tiles back, and write it to the maps, some tiles and `lanes` filters at a time.
+
+    Of a transposed convolution, these are outputs in one phase of the rows and all phases of the columns.
+    """
     cdef Py_ssize_t lanes = job.ukernels.lanes, columns = block.columns.last - block.columns.first
     cdef Py_ssize_t dilation = job.window.axis[2].dilation, width = filters.last - filters.first
-    cdef Py_ssize_t vector, filter, remainder, first, tile, count
+    cdef Py_ssize_t vector, filter, remainder, column_phase, first, tile, count
+    cdef const Phase *y = &job.y.phase[row_phase]
+    cdef const Phase *x
     cdef Range some = row_tiles(block, row)
     cdef Py_ssize_t start = ((row - block.rows.first) * columns + some.first - block.places.first) * dilation
     cdef real *between = workspace + job.at.between
@@ -225,55 +246,61 @@ cdef void finish_tiles(real *workspace, const WinogradJob *job, const Block *blo
             count = min(some.last - first, job.many.run_tiles)
             for remainder in range(dilation):
                 tile = start + remainder * (some.last - some.first) + first - some.first
-                inverse_columns(between, sums + tile * width + filter - filters.first, job, width, count)
-                inverse_rows(out + remainder * lanes, between, job, count)
-            write_tiles(out, job, block, filter, row, Range(block.columns.first + first,
-                                                            block.columns.first + first + count))
+                for column_phase in range(job.x.phases):
+                    x = &job.x.phase[column_phase]
+                    inverse_columns(between, sums + tile * width + filter - filters.first, job, y, x, width, count)
+                    inverse_rows(out + (remainder + column_phase) * lanes, between, job, x, count)
+            write_tiles(out, job, block, filter, row_phase, row, Range(block.columns.first + first,
+                                                                       block.columns.first + first + count))
             first += count
 
 
-cdef void inverse_columns(real *between, const real *sums, const WinogradJob *job, Py_ssize_t width,
-                          Py_ssize_t count) noexcept nogil:
+cdef void inverse_columns(real *between, const real *sums, const WinogradJob *job, const Phase *y, const Phase *x,
+                          Py_ssize_t width, Py_ssize_t count) noexcept nogil:
     """Transform the sums of some neighbouring tiles back along columns: (outputs, tiles, positions, lanes)."""
     cdef Py_ssize_t lanes = job.ukernels.lanes, i
     cdef fc_transform request
-    request.matrix, request.items, request.item_step = job.y.A, count, width
-    request.runs, request.run_step = job.x.positions, job.many.sums_step
-    request.to, request.to_step = between, count * job.x.positions * lanes
-    request.to_item_step, request.to_run_step = job.x.positions * lanes, lanes
-    for i in range(job.y.positions):
-        request.source[i] = sums + i * job.x.positions * job.many.sums_step
-    job.y.form.inverse(&request)
+    request.matrix, request.items, request.item_step = y.A, count, width
+    request.runs, request.run_step = x.positions, job.many.sums_step
+    request.to, request.to_step = between, count * x.positions * lanes
+    request.to_item_step, request.to_run_step = x.positions * lanes, lanes
+    for i in range(y.positions):
+        request.source[i] = sums + (i * job.x.products + x.first_product) * job.many.sums_step
+    y.form.inverse(&request)
 
 
-cdef void inverse_rows(real *out, const real *between, const WinogradJob *job, Py_ssize_t count) noexcept nogil:
+cdef void inverse_rows(real *out, const real *between, const WinogradJob *job, const Phase *x,
+                       Py_ssize_t count) noexcept nogil:
     """Transform (outputs, tiles, positions, lanes) back along rows: (outputs, pixels, lanes)."""
-    cdef Py_ssize_t lanes = job.ukernels.lanes, dilation = job.window.axis[2].dilation, i
+    cdef Py_ssize_t lanes = job.ukernels.lanes, i
     cdef fc_transform request
-    request.matrix, request.items, request.item_step = job.x.A, count, job.x.positions * lanes
-    request.runs, request.run_step = job.y.outputs, count * job.x.positions * lanes
-    request.to, request.to_step = out, dilation * lanes
-    request.to_item_step, request.to_run_step = job.x.outputs * dilation * lanes, job.many.out_columns * lanes
-    for i in range(job.x.positions):
+    request.matrix, request.items, request.item_step = x.A, count, x.positions * lanes
+    request.runs, request.run_step = job.y.outputs, count * x.positions * lanes
+    request.to, request.to_step = out, job.window.axis[2].dilation * job.x.phases * lanes
+    request.to_item_step, request.to_run_step = job.x.outputs * request.to_step, job.many.out_columns * lanes
+    for i in range(x.positions):
         request.source[i] = between + i * lanes
-    job.x.form.inverse(&request)
+    x.form.inverse(&request)
 
 
 cdef void write_tiles(const real *out, const WinogradJob *job, const Block *block, Py_ssize_t filter,
-                      Py_ssize_t tile_row, Range tiles) noexcept nogil:
+                      Py_ssize_t row_phase, Py_ssize_t tile_row, Range tiles) noexcept nogil:
     """Write the outputs (rows, pixels, lanes) of some tiles to the maps of up to `lanes` filters."""
-    cdef Py_ssize_t lanes = job.ukernels.lanes, across = job.x.outputs * job.window.axis[2].dilation, k, i
+    cdef Py_ssize_t lanes = job.ukernels.lanes, k, i
+    cdef Py_ssize_t across = job.x.outputs * job.x.phases * job.window.axis[2].dilation
     cdef Py_ssize_t filters = min(lanes, job.window.filters - filter), map_step = job.arrays.map_step[1]
     cdef const real *bias = <const real *>job.arrays.bias + block.group * job.window.filters + filter
     cdef real *map
     cdef MapRun run
-    run.column = tiles.first * across
-    run.count = min((tiles.last - tiles.first) * across, job.arrays.map_size[2] - run.column)
+    run.column = max(0, tiles.first * across - job.x.skipped)
+    run.count = min(tiles.last * across - job.x.skipped, job.arrays.map_size[2]) - run.column
+    out += (run.column + job.x.skipped - tiles.first * across) * lanes
     for k in range(job.y.outputs):
         run.filter = filter
-        run.row = (tile_row * job.y.outputs + k) * job.window.axis[1].dilation + block.phase
-        if run.row >= job.arrays.map_size[1]:
-            break
+        run.row = map_row(job, block, row_phase, tile_row * job.y.outputs + k)
+        if not 0 <= run.row < job.arrays.map_size[1]:
+            out += job.many.out_columns * lanes
+            continue
         map = run_in_map(job, block, run, <real>0)
         if job.ukernels.scatter(map, map_step, filters, out, run.count, bias, job.epilogue.low, job.epilogue.high,
                                 job.nontemporal):

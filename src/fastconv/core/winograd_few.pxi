@@ -6,7 +6,7 @@
 #       -> sums (filters, outputs of columns, positions of rows, lanes)        GEMM and inverse along the columns, in
 #       -> maps (K, D', H', W')                                                registers; then inverse along the rows
 #
-# Uses: job.pxi, epilogue.pxi, rows.pxi, filters.pxi, winograd_job.pxi.
+# Uses: job.pxi, epilogue.pxi, rows.pxi, filters.pxi, winograd_job.pxi, winograd_repair.pxi.
 
 
 cdef void winograd_few_unit(real *workspace, const WinogradJob *job, Py_ssize_t index) noexcept nogil:
@@ -60,10 +60,10 @@ cdef void transform_tile_row(real *workspace, const WinogradJob *job, const Bloc
     cdef Py_ssize_t part, column_part, c, i, pixel
     cdef fc_transform down
     cdef fc_transform along
-    down.matrix, down.runs, down.run_step, down.to_run_step = y.B, 1, 0, 0
+    down.matrix, down.runs, down.run_step, down.to_run_step = y.phase.B, 1, 0, 0
     down.items, down.item_step = few.strip_step // lanes, lanes
     down.to, down.to_step, down.to_item_step = between, few.strip_step, lanes
-    along.matrix, along.runs, along.run_step, along.to_run_step = x.B, y.positions, few.strip_step, lanes
+    along.matrix, along.runs, along.run_step, along.to_run_step = x.phase.B, y.positions, few.strip_step, lanes
     along.items, along.item_step = ceil_div(block.columns.last - block.columns.first, lanes), lanes
     along.to_step, along.to_item_step = job.channels * y.positions * lanes, few.tile_step
     for part in range(y.parts):
@@ -71,13 +71,13 @@ cdef void transform_tile_row(real *workspace, const WinogradJob *job, const Bloc
             for i in range(y.positions):
                 down.source[i] = (strip + c * few.channel_step
                                   + (first + i * y.part_step + part * y.part_offset) % few.lines * few.strip_step)
-            y.form.forward(&down)
+            y.phase.form.forward(&down)
             for column_part in range(x.parts):
                 for i in range(x.positions):
                     pixel = i * x.part_step + column_part * x.part_offset
                     along.source[i] = between + pixel % few.tile_pixels * few.pitch + pixel // few.tile_pixels
                 along.to = tiles
-                x.form.forward(&along)
+                x.phase.form.forward(&along)
                 tiles += y.positions * lanes
 
 
@@ -88,14 +88,14 @@ cdef void multiply_tile_row(real *workspace, const WinogradJob *job, const Block
     cdef const real *weight = <const real *>job.transformed + block.group * transformed_numbers(job)
     cdef real *sums = workspace + job.at.sums
     cdef fc_winograd_few request
-    request.matrix, request.channels, request.runs, request.to = job.y.A, job.channels, job.x.positions, sums
+    request.matrix, request.channels, request.runs, request.to = job.y.phase.A, job.channels, job.x.positions, sums
     while filters.first < last:
         request.weight = (weight + filters.first // lanes * lanes * job.channels * job.y.rows * job.x.rows
                           + filters.first % lanes)
         request.filters = min(min(FEW_MAX_FILTERS, lanes), job.window.filters - filters.first)
         for vector in range(ceil_div(block.columns.last - block.columns.first, lanes)):
             request.tiles = workspace + job.at.tiles + vector * job.few.tile_step
-            job.y.form.few(&request)
+            job.y.phase.form.few(&request)
             for k in range(request.filters):
                 write_tile_vector(sums + k * job.y.outputs * job.x.positions * lanes, workspace + job.at.out, job,
                                   block, filters.first + k, row, block.columns.first + vector * lanes)
@@ -112,18 +112,18 @@ cdef void write_tile_vector(const real *sums, real *out, const WinogradJob *job,
     cdef fc_inverse_rows request
     rows = min(job.y.outputs, ceil_div(arrays.map_size[1] - run.row, dilation))
     run.count = min(job.ukernels.lanes * job.x.outputs, arrays.map_size[2] - run.column)
-    request.matrix, request.source, request.rows, request.columns = job.x.A, sums, rows, run.count
+    request.matrix, request.source, request.rows, request.columns = job.x.phase.A, sums, rows, run.count
     request.map, request.prefetch = map, map + FEW_MAX_FILTERS * arrays.map_step[1]
     request.row_step = dilation * arrays.map_size[2]
     request.bias = (<const real *>arrays.bias)[block.group * job.window.filters + filter]
     request.low, request.high = job.epilogue.low, job.epilogue.high
     request.nontemporal = job.nontemporal
-    if job.x.form.inverse_rows(&request):  # some output is not finite: look which, without bias and clip
+    if job.x.phase.form.inverse_rows(&request):  # some output is not finite: look which, without bias and clip
         request.map, request.rows, request.bias, request.nontemporal = out, 1, 0, False
         request.low, request.high = -INFINITY, INFINITY
         for k in range(rows):
             request.source = sums + k * job.x.positions * job.ukernels.lanes
-            job.x.form.inverse_rows(&request)
+            job.x.phase.form.inverse_rows(&request)
             recompute_nonfinite(map + k * request.row_step, out, 1, job, block, run)
             run.row += dilation
     finish_runs(map, rows, request.row_step, run.count, &job.epilogue)

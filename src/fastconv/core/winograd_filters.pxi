@@ -106,34 +106,39 @@ cdef void gather_kernels(real *kernels, const WinogradJob *job, const Bank *bank
 
 cdef void transform_kernels(real *staged, const real *kernels, const WinogradJob *job, const Bank *bank,
                             Py_ssize_t y_part, Py_ssize_t channels, Py_ssize_t width) noexcept nogil:
-    """Transform one part of the kernels of a vector of filters by rows, and all parts by columns."""
-    cdef const AxisTransform *y = &job.y
-    cdef const AxisTransform *x = &job.x
-    cdef Py_ssize_t lanes = job.ukernels.lanes, parts = x.parts * x.shared_parts, part
+    """Transform one part of the kernels of a vector of filters by rows, and all parts by columns, for all phases."""
+    cdef Py_ssize_t lanes = job.ukernels.lanes, parts = job.x.parts * job.x.shared_parts, part, i, j
+    cdef const Phase *y
+    cdef const Phase *x
     cdef Py_ssize_t[KERNEL_MAX_TAPS * KERNEL_MAX_TAPS] offset
     cdef fc_kernel_transform request
-    request.y, request.y_rows, request.y_taps = y.G, y.rows, y.taps
-    request.x, request.x_rows, request.x_taps = x.G, x.rows, x.taps
     request.source, request.offset = kernels, offset
     request.channels, request.channel_step = channels // parts, bank.taps // job.window.channels * lanes
     request.to_channel_step, request.to_column_step = parts * width, channels * width + ROW_GAP
-    request.to_row_step = lanes if job.tiles_in_lanes else x.rows * request.to_column_step
-    for part in range(parts):
-        find_part_taps(offset, job, bank, y_part, part)
-        request.to = staged + part * width
-        job.ukernels.transform_kernels(&request)
+    request.to_row_step = lanes if job.tiles_in_lanes else job.x.rows * request.to_column_step
+    for i in range(job.y.phases):
+        y = &job.y.phase[i]
+        request.y, request.y_rows, request.y_taps = y.G, y.rows, y.taps
+        for j in range(job.x.phases):
+            x = &job.x.phase[j]
+            request.x, request.x_rows, request.x_taps = x.G, x.rows, x.taps
+            for part in range(parts):
+                find_taps(offset, job, bank, y_part * job.y.part_offset, part * job.x.part_offset, y, x)
+                request.to = (staged + part * width + y.first_row * request.to_row_step
+                              + x.first_row * request.to_column_step)
+                job.ukernels.transform_kernels(&request)
 
 
-cdef void find_part_taps(Py_ssize_t *offset, const WinogradJob *job, const Bank *bank, Py_ssize_t y_part,
-                         Py_ssize_t x_part) noexcept nogil:
-    """Find where the taps of a part lie in a gathered kernel; -1 for those beyond the kernel, which are zero."""
-    cdef Py_ssize_t rows = job.window.axis[1].taps, columns = job.window.axis[2].taps, i, j, row, column, tap
+cdef void find_taps(Py_ssize_t *offset, const WinogradJob *job, const Bank *bank, Py_ssize_t first_row,
+                    Py_ssize_t first_column, const Phase *y, const Phase *x) noexcept nogil:
+    """Find where the taps of a phase, and of a part, lie in a gathered kernel; -1 for those beyond, which are zero."""
+    cdef Py_ssize_t rows = job.y.kernel, columns = job.x.kernel, i, j, row, column, tap
     cdef bint turned = lies_turned(job, bank)
-    for i in range(job.y.taps):
-        row = y_part * job.y.part_offset + i * job.y.part_step
-        for j in range(job.x.taps):
-            column = x_part * job.x.part_offset + j * job.x.part_step
+    for i in range(y.taps):
+        row = first_row + y.first_tap + i * y.tap_step
+        for j in range(x.taps):
+            column = first_column + x.first_tap + j * x.tap_step
             tap = row * columns + column
             if turned:
                 tap = rows * columns - 1 - tap
-            offset[i * job.x.taps + j] = tap * job.ukernels.lanes if row < rows and column < columns else -1
+            offset[i * x.taps + j] = tap * job.ukernels.lanes if row < rows and column < columns else -1

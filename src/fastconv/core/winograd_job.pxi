@@ -1,5 +1,4 @@
-# Winograd convolution: the job, its blocks of tiles, and what is done to outputs that transforms get wrong.
-# Part of _core.pyx.
+# Winograd convolution: the job and its blocks of tiles. Part of _core.pyx.
 #
 #     tile (m x m outputs) = A [ sum over channels of (G g G^T) * (B d B^T) ] A^T        g: kernel, d: the tile's input
 #
@@ -10,18 +9,45 @@
 # part p multiplies those p tiles further on. Dilated kernels read every d-th pixel: outputs with the same remainder
 # by the dilation make tiles of their own.
 #
-# Uses: job.pxi, epilogue.pxi, filters.pxi, bank.pxi, blank.pxi.
+# Transposed convolution: along each axis, the outputs with one remainder by the stride s are a phase, which is a
+# convolution of stride 1 with every s-th tap, the last one first. A tile makes the s * m neighbouring outputs that read
+# its input with their last taps: phase p of them has the taps k - s + p, k - 2 s + p, ... of all k, so that the first
+# phase has the fewest taps, and the last one the most, one more at most. Phases with as many taps have one form, and
+# share transformed tiles. The first tile begins up to s - 1 outputs in front of the map. For the loops over tiles and
+# their input, the window is that of the last phase.
+#
+# Uses: job.pxi, epilogue.pxi, filters.pxi, bank.pxi.
 
 
-cdef struct AxisTransform:
-    # The transforms along rows or columns; sizes and steps count pixels.
+cdef struct Phase:
+    # A form of rows or columns, and what it makes of a tile: all of its outputs, or those of a phase.
     const fc_form *form
     void (*forward)(const fc_transform *) noexcept nogil  # of a tile's inputs by B, as a rule the form's
     const void *B              # (positions, inputs)
     const void *A              # (outputs, positions): back
     const void *G              # (rows, taps): of a kernel
-    const Py_ssize_t *row      # of G, for every position (positions,)
-    Py_ssize_t taps, inputs, positions, rows, outputs  # as many inputs as positions
+    Py_ssize_t taps, positions, rows
+    Py_ssize_t first_tap       # of the kernel, and the step to the next one
+    Py_ssize_t tap_step
+    Py_ssize_t first_position  # of the form's in a transformed tile
+    Py_ssize_t first_product, first_row  # of the phase's among those of all phases
+
+
+cdef struct AxisTransform:
+    # The transforms along rows or columns; sizes and steps count pixels.
+    const Phase *phase         # (phases,)
+    Py_ssize_t phases          # the stride of a transposed convolution, else 1
+    Py_ssize_t forms           # 2 if the last phase has another form than the first one
+    Py_ssize_t kernel          # taps of a kernel as given,
+    Py_ssize_t taps            # and of the kernel of a virtual channel
+    Py_ssize_t inputs          # of a tile
+    Py_ssize_t positions       # of a transformed tile, for all forms
+    Py_ssize_t products        # of a tile, and rows of all transformed kernels, for all phases
+    Py_ssize_t rows
+    const Py_ssize_t *position  # of the transformed tile (products,)
+    const Py_ssize_t *row      # of the transformed kernel (products,)
+    Py_ssize_t outputs         # of a tile in each phase
+    Py_ssize_t skipped         # outputs of the first tile that lie in front of the map
     Py_ssize_t tile_step       # from the input of one tile to the next one's
     Py_ssize_t parts           # of a kernel that have an input of their own: part p reads every part_step-th pixel from
     Py_ssize_t part_step, part_offset  # p * part_offset on
@@ -34,7 +60,7 @@ cdef struct ManySteps:
     Py_ssize_t strip_step      # from one line of the strip to the next
     Py_ssize_t tile_step       # from one transformed tile to the next,
     Py_ssize_t position_step   # and from one position of them to the next
-    Py_ssize_t sums_step       # from one position of the sums to the next
+    Py_ssize_t sums_step       # from the sums of one product to the next
     Py_ssize_t out_columns     # pixels of a row of outputs
     const Py_ssize_t *offset   # from a tile's first number to that of each virtual channel
 
@@ -66,6 +92,7 @@ cdef struct WinogradJob:
     Py_ssize_t views           # of these, that have transformed tiles of their own
     bint split                 # kernels have parts by stride, or of neighbouring taps that lanes of tiles do not share
     bint shared                # kernels have parts that share tiles
+    bint transposed            # convolution
     bint tiles_in_lanes        # few channels
     bint nontemporal           # maps bypass the cache
     Py_ssize_t tile_rows, tile_columns  # of a block at most
@@ -97,7 +124,8 @@ cdef struct MapRun:
 
 cdef Py_ssize_t count_tiles(const WinogradJob *job, const AxisTransform *transform, int axis) noexcept nogil:
     """Return how many tiles an axis of the maps has, for every remainder by the dilation."""
-    return ceil_div(ceil_div(job.arrays.map_size[axis], job.window.axis[axis].dilation), transform.outputs)
+    return ceil_div(ceil_div(job.arrays.map_size[axis] + transform.skipped, job.window.axis[axis].dilation),
+                    transform.outputs * transform.phases)
 
 
 cdef Block find_block(const WinogradJob *job, Py_ssize_t index) noexcept nogil:
@@ -127,6 +155,11 @@ cdef Block find_block(const WinogradJob *job, Py_ssize_t index) noexcept nogil:
     block.tiles = (block.places.last - block.places.first) * job.window.axis[2].dilation
     block.z = depth_at(&job.window, &job.arrays, block.depth, 0)
     return block
+
+
+cdef inline const Phase *phase_of_form(const AxisTransform *transform, Py_ssize_t form) noexcept nogil:
+    """Return a phase that has a form of an axis: the first phase the first one, the last phase the last one."""
+    return &transform.phase[form * (transform.phases - 1)]
 
 
 cdef Range row_tiles(const Block *block, Py_ssize_t row) noexcept nogil:
@@ -168,74 +201,12 @@ cdef inline real *run_in_map(const WinogradJob *job, const Block *block, MapRun 
                                              block.depth, run.row) + run.column)
 
 
+cdef inline Py_ssize_t map_row(const WinogradJob *job, const Block *block, Py_ssize_t row_phase,
+                               Py_ssize_t output) noexcept nogil:
+    """Return the row of the maps that is this output of a block's tiles in a phase of the rows."""
+    return (output * job.y.phases + row_phase) * job.window.axis[1].dilation + block.phase - job.y.skipped
+
+
 cdef Py_ssize_t transformed_numbers(const WinogradJob *job) noexcept nogil:
     """Return how many numbers the transformed filters of a group are."""
     return job.blocks.padded * job.channels * job.y.rows * job.x.rows
-
-
-cdef void recompute_nonfinite(real *map, const real *out, Py_ssize_t step, const WinogradJob *job, const Block *block,
-                              MapRun run) noexcept nogil:
-    """Sum outputs directly that are not finite: a transform spreads NaN and infinity over its tile.
-
-    map is the run's first output, and out, `step` apart, are its outputs before bias and activation.
-    """
-    cdef const Arrays *arrays = &job.arrays
-    cdef const Axis *axis = &job.window.axis[0]
-    cdef Py_ssize_t p, c, i, j, x, y, tap, filter = block.group * job.window.filters + run.filter
-    cdef const real *image = input_plane(job, block, 0, <real>0)
-    cdef const real *weight
-    cdef real total
-    for p in range(run.count):
-        if isfinite(out[p * step]):
-            continue
-        weight = <const real *>job.bank.start + filter * job.bank.filter_step
-        total = (<const real *>arrays.bias)[filter]
-        for c in range(job.window.channels):
-            for i in range(axis[1].taps):
-                y = input_index(&axis[1], run.row, i, arrays.image_size[1], job.window.padding_mode)
-                for j in range(axis[2].taps):
-                    x = input_index(&axis[2], run.column + p, j, arrays.image_size[2], job.window.padding_mode)
-                    tap = c * job.bank.step[0] + i * job.bank.step[2] + j * job.bank.step[3]
-                    if y >= 0 and x >= 0 and block.z >= 0:
-                        total += weight[tap] * image[c * arrays.image_step[1] + y * arrays.image_step[3] + x]
-                    else:
-                        total += weight[tap] * 0
-        map[p] = clip(total, &job.epilogue)
-
-
-cdef void clear_blanks(real *workspace, const WinogradJob *job, const Block *block) noexcept nogil:
-    """Set outputs that read only zeros to what the bias alone gives.
-
-    Transforms leave rounding errors of their neighbours there. A NaN stays: it comes from weights that are not finite.
-    """
-    cdef Py_ssize_t across = job.x.outputs * job.window.axis[2].dilation, filter, row, o
-    cdef int *room = <int *>(workspace + job.at.blank)
-    cdef unsigned char *mask = <unsigned char *>(room + job.blank_numbers) - job.blank_rows * job.blank_columns
-    cdef const unsigned char *blank
-    cdef real *map
-    cdef real value
-    cdef Range tiles, filters = filters_of(&job.blocks, block.blocks)
-    cdef OutputPlane plane
-    plane.pixels = NULL if block.z < 0 else input_plane(job, block, 0, <real>0)
-    plane.step, plane.size, plane.axis = &job.arrays.image_step[1], &job.arrays.image_size[0], &job.window.axis[0]
-    plane.padding_mode, plane.channels, plane.phase = job.window.padding_mode, job.window.channels, block.phase
-    plane.rows = Range(block.rows.first * job.y.outputs, min(block.rows.last * job.y.outputs, ceil_div(
-        job.arrays.map_size[1] - block.phase, job.window.axis[1].dilation)))
-    plane.columns = Range(block.columns.first * across, min(block.columns.last * across, job.arrays.map_size[2]))
-    plane.run, plane.blank = room, <unsigned char *>(room + job.blank_columns)
-    if not find_blanks(mask, job.blank_columns, &plane, <real>0):
-        return
-    for row in range(plane.rows.first, plane.rows.last):
-        tiles = row_tiles(block, row // job.y.outputs)
-        tiles = Range(tiles.first * across, min(tiles.last * across, plane.columns.last - plane.columns.first))
-        blank = mask + (row - plane.rows.first) * job.blank_columns
-        if memchr(blank + tiles.first, True, tiles.last - tiles.first) == NULL:
-            continue
-        for filter in range(filters.first, filters.last):
-            value = clip((<const real *>job.arrays.bias)[block.group * job.window.filters + filter], &job.epilogue)
-            finish_runs(&value, 1, 0, 1, &job.epilogue)
-            map = run_in_map(job, block, MapRun(filter, row * job.window.axis[1].dilation + block.phase,
-                                                plane.columns.first, 0), <real>0)
-            for o in range(tiles.first, tiles.last):
-                if blank[o] and map[o] == map[o]:
-                    map[o] = value

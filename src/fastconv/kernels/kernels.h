@@ -250,7 +250,7 @@ typedef int fc_inverse_rows_fn(const fc_inverse_rows *request);
 typedef struct {
     ptrdiff_t outputs, taps, stride;
     fc_transform_fn *forward, *inverse, *spread;
-    fc_winograd_few_fn *few; /* these two are NULL for stride 2 */
+    fc_winograd_few_fn *few; /* these two are NULL for forms whose lanes are never tiles */
     fc_inverse_rows_fn *inverse_rows;
 } fc_form;
 

@@ -80,9 +80,9 @@
 #  define DOTS(X) DOTS_TO_4(X, 1) DOTS_TO_4(X, 2) DOTS_TO_4(X, 3)
 #endif
 
-/* Winograd forms: outputs, taps and stride; with one tap, transforms are copies. X: those of stride 1, whose lanes may be tiles;
-   Y: the others. */
+/* Winograd forms: outputs, taps and stride; with one tap, transforms are copies. X: those of whole kernels with stride 1, whose
+   lanes may be tiles; Y: those with stride 2, and of the short phases of transposed convolutions. */
 #define FORMS(X, Y) \
     X(1, 1, 1) X(2, 3, 1) X(3, 3, 1) X(4, 3, 1) X(2, 5, 1) X(3, 5, 1) X(3, 4, 1) X(4, 4, 1) \
-    Y(2, 3, 2) Y(4, 3, 2) Y(2, 5, 2)
+    Y(2, 3, 2) Y(4, 3, 2) Y(2, 5, 2) Y(2, 1, 1) Y(3, 1, 1) Y(4, 1, 1) Y(2, 2, 1) Y(3, 2, 1) Y(4, 2, 1)
 #endif
