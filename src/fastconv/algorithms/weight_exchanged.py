@@ -14,7 +14,9 @@ from fastconv import _blocks, _core
 from fastconv._problem import Array, Problem
 from fastconv.algorithms import GradientLayout, Layout, direct, sweep, tiles
 
-SLOWNESS = 3.0  # of products, relative to the forward pass
+# Costs as in direct.py.
+PRODUCT = 4.0  # per product
+GROUP = 2.0**20  # per group: a call, with its own weights to be packed
 
 
 class Exchanged(GradientLayout):
@@ -24,7 +26,8 @@ class Exchanged(GradientLayout):
     how = "forward convolution of images by gradients"
 
     def __init__(self, forward: Problem) -> None:
-        super().__init__(forward, SLOWNESS * direct.PRODUCT * forward.products / max(1, math.prod(forward.batch_shape)))
+        products = forward.products / max(1, math.prod(forward.batch_shape))
+        super().__init__(forward, PRODUCT * products + GROUP * forward.groups)
         self._layouts: dict[int, Layout] = {}
 
     def run(self, images: Array, maps: Array, threads: int) -> Array:
