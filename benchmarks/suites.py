@@ -84,11 +84,20 @@ def backward_calls(case: BackwardCase | Net, x: Array, w: Any) -> dict[str, Call
 
 
 def training_step(case: Net, x: Array, w: list[Array]) -> Array:
+    """Return the gradients of all weights, by the functions that take new weights in every call."""
     gradient, *weights = w
-    banks = [fc.FilterBank(weight, **layer.options) for weight, layer in zip(weights, case.layers, strict=True)]
-    net = fc.Sequential(*banks)
-    net(x)
-    return np.concatenate([one.weight.reshape(-1) for one in net.backward(x, gradient)])
+    images = [x]
+    for weight, layer in zip(weights, case.layers, strict=True):
+        images.append(fc.conv2d(images[-1], weight, **layer.options))
+    found = []
+    for weight, layer in zip(reversed(weights), reversed(case.layers), strict=True):
+        options = {**layer.options}
+        maps, image = images.pop(), images[-1]
+        if options.pop("activation", None):
+            gradient = gradient * (maps > 0)
+        found.append(fc.grad.conv2d_weight(image, weight.shape, gradient, **options).reshape(-1))
+        gradient = fc.grad.conv2d_input(image.shape, weight, gradient, **options)
+    return np.concatenate(found[::-1])
 
 
 def backward_error(case: BackwardCase | Net, x: Array, w: Any, result: Array) -> float:
