@@ -15,8 +15,9 @@ static void check_row(const fc_kernels *kernels, ptrdiff_t filters, ptrdiff_t ph
     void *sums = draw(phases * filters * INTERLEAVED_VECTORS * lanes), *room = draw(filters * map_step + lanes);
     void *map = nontemporal ? aligned(room, lanes) : at(room, 1), *expected = copy(map, filters * map_step);
     const fc_interleaved_row request = {
-        .weight = weight, .image = image, .offset = offset, .first = first, .phases = phases, .columns = columns, .chunk = 2 + 6 * nontemporal,
-        .sums = sums, .map = map, .map_step = map_step, .bias = bias, .low = 0, .high = 6, .nontemporal = nontemporal};
+        .weight = weight, .image = image, .offset = offset, .first = first, .phases = phases, .columns = columns,
+        .chunk = nontemporal ? 8 : 2, .sums = sums, .map = map, .map_step = map_step, .bias = bias, .low = 0, .high = 6,
+        .nontemporal = nontemporal};
     for (ptrdiff_t f = 0; f < filters; f++)
         for (ptrdiff_t x = 0; x < columns; x++) {
             double sum = get(bias, f);

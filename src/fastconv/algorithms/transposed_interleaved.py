@@ -1,8 +1,8 @@
-"""Transposed convolutions with pixels in the lanes, for few filters in a group and depthwise banks: phases are interleaved.
+"""Transposed convolutions with pixels in the lanes, for few filters in a group and for depthwise banks.
 
-Outputs of a row with the same remainder by the stride, a phase, are neighbours in the lanes; the phases of a few vectors of
-them are summed one after another and interleaved as they are stored. Where taps read beyond the input, they read zeros:
-weights that are not finite would make NaN of these, and are refused.
+Outputs of a row with the same remainder by the stride, a phase, are neighbours in the lanes; the phases of a few vectors
+of them are summed one after another and interleaved as they are stored. Where taps read beyond the input, they read
+zeros: weights that are not finite would make NaN of these, and are refused.
 """
 
 from __future__ import annotations

@@ -1,11 +1,12 @@
-# Transposed convolution with pixels in the lanes: the job, its geometry, and the order of its weights. Part of _core.pyx.
+# Transposed convolution with pixels in the lanes: the job, its geometry, and the order of its weights.
+# Part of _core.pyx.
 #
 #     maps[k, o] = activation(bias[k] + sum over channels c and taps t with (o + pad - t * dilation) % stride == 0 of
 #                             weight[c, k, t] * images[c, (o + pad - t * dilation) / stride])
 #
-# As in transposed_job.pxi, the outputs m * stride + phase of a phase read pixels m + tap_input(t). `Axis.pad` is below the
-# stride here: whole strides of padding shift the image instead, so that phases keep their places. Pixels that do not exist
-# are zeros of a padded strip.
+# As in transposed_job.pxi, the outputs m * stride + phase of a phase read pixels m + tap_input(t). `Axis.pad` is below
+# the stride here: whole strides of padding shift the image instead, so that phases keep their places. Pixels that do
+# not exist are zeros of a padded strip.
 #
 # Uses: geometry.pxd, kernels.pxd, job.pxi, epilogue.pxi, filters.pxi, transposed_job.pxi.
 
@@ -60,7 +61,8 @@ cdef void note_phases(Py_ssize_t *offset, Py_ssize_t *first, const InterleavedJo
     first[y.stride * x.stride] = t
 
 
-cdef void pack_phases(real *packed, const real *weight, const Py_ssize_t *step, const InterleavedJob *job) noexcept nogil:
+cdef void pack_phases(real *packed, const real *weight, const Py_ssize_t *step,
+                      const InterleavedJob *job) noexcept nogil:
     """Pack weights (C, K / groups, 1, kh, kw) with these steps in the order of `note_phases`, filters innermost."""
     cdef const Axis *y = &job.window.axis[1]
     cdef const Axis *x = &job.window.axis[2]

@@ -1,8 +1,9 @@
 /* Rows of transposed convolutions with pixels in the lanes.
 
-   With a stride along the columns, the outputs of a row with the same remainder by it make a phase, which sees some of the taps.
-   A phase is summed like the maps of a convolution without stride, in register tiles of filters and pixels; the phases of a few
-   vectors of pixels meet in a small buffer, and are interleaved from there into the maps. This is stride 2, two filters:
+   With a stride along the columns, the outputs of a row with the same remainder by it make a phase, which sees some of
+   the taps. A phase is summed like the maps of a convolution without stride, in register tiles of filters and pixels; the
+   phases of a few vectors of pixels meet in a small buffer, and are interleaved from there into the maps. This is stride 2,
+   two filters:
 
        image          x0 x1 x2 x3 ...
          |              taps of phase 0        taps of phase 1
@@ -94,8 +95,8 @@ NOINLINE void NAMED(interleave_phases)(const ptrdiff_t phases, real *map, const 
 }
 
 /* Compute some vectors of pixels of each phase, from pixel `first` of the row on. */
-INLINE void NAMED(interleaved_part)(const int filters, const int vectors, const fc_interleaved_row *row, const ptrdiff_t first,
-                                    const int streams) {
+INLINE void NAMED(interleaved_part)(const int filters, const int vectors, const fc_interleaved_row *row,
+                                    const ptrdiff_t first, const int streams) {
     const ptrdiff_t phases = row->phases, step = filters * vectors * LANES, left = row->columns - first * phases;
     real *sums = row->sums, *map = (real *)row->map + first * phases;
     for (ptrdiff_t p = 0; p < phases; p++)
