@@ -39,7 +39,7 @@ cdef inline Py_ssize_t input_row_step(const TileJob *job) noexcept nogil:
 
 
 cdef void find_pixels(Tile *tile, const TileJob *job, const TileUnit *unit, Py_ssize_t index) noexcept nogil:
-    """Find the pixels of a tile whose lanes are filters; after the last pixel of an image comes the next one's first."""
+    """Find the pixels of a tile with filters in the lanes, which run on from one image to the next."""
     cdef Py_ssize_t i, image, row, column, row_step = input_row_step(job)
     tile.pixels = nth_part(unit.pixels, unit.tiles, index)
     image, row = tile.pixels.first // unit.strip.pixels, tile.pixels.first % unit.strip.pixels // unit.row_pixels
