@@ -20,6 +20,7 @@ DOMAIN = "it takes everything"
 
 PHASE_COST = 3.0  # of a product, relative to register tiles
 PHASE_STORE = 60.0  # per output: sums of a phase are stored, and then copied to their places
+PHASE_CALL = 1.5e6  # per phase: a call of the core from Python
 
 
 class AxisPhase(NamedTuple):
@@ -39,7 +40,8 @@ class Phases(Layout):
 
     def __init__(self, problem: Problem) -> None:
         pads = tuple(pad % step for pad, step in zip(problem.pad, problem.stride, strict=True))
-        cost = PHASE_COST * direct.PRODUCT * problem.products / max(1, math.prod(problem.batch_shape))
+        batch = max(1, math.prod(problem.batch_shape))
+        cost = (PHASE_COST * direct.PRODUCT * problem.products + PHASE_CALL * math.prod(problem.stride)) / batch
         cost += PHASE_STORE * problem.filters * math.prod(problem.output_size)
         super().__init__(problem, cost, 0, ("phases", *pads), whole_images=False)
         self.step = problem.stride
