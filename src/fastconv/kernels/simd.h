@@ -26,7 +26,11 @@
 #endif
 #if defined(__GNUC__)
 #  define INLINE static inline __attribute__((always_inline))
-#  define NOINLINE static __attribute__((noinline))
+#  if defined(__clang__)
+#    define NOINLINE static __attribute__((noinline))
+#  else
+#    define NOINLINE static __attribute__((noinline, noclone)) /* nor copies for constant arguments */
+#  endif
 #else
 #  define INLINE static __forceinline
 #  define NOINLINE static __declspec(noinline)

@@ -68,16 +68,20 @@
     STACKS_OF(X, 3, 1) STACKS_OF(X, 5, 1) STACKS_OF(X, 7, 1) STACKS_OF(X, 3, 2) STACKS_OF(X, 5, 2) STACKS_OF(X, 7, 2)
 
 /* Tiles of dot products: rows of gradients and of images, all that are no larger than a full tile. */
-#define DOTS_TO_4(X, gradients) X(gradients, 1) X(gradients, 2) X(gradients, 3) X(gradients, 4)
-#if REGISTERS == 32 /* 24 sums */
+#define DOTS_TO_2(X, gradients) X(gradients, 1) X(gradients, 2)
+#define DOTS_TO_4(X, gradients) DOTS_TO_2(X, gradients) X(gradients, 3) X(gradients, 4)
+#if REGISTERS == 32 /* 16 sums */
 #  define DOT_GRADIENTS 4
-#  define DOT_IMAGES 6
-#  define DOTS_TO_6(X, gradients) DOTS_TO_4(X, gradients) X(gradients, 5) X(gradients, 6)
-#  define DOTS(X) DOTS_TO_6(X, 1) DOTS_TO_6(X, 2) DOTS_TO_6(X, 3) DOTS_TO_6(X, 4)
-#else /* 12 sums */
+#  define DOT_IMAGES 4
+#  define DOTS(X) DOTS_TO_4(X, 1) DOTS_TO_4(X, 2) DOTS_TO_4(X, 3) DOTS_TO_4(X, 4)
+#elif defined(SIMD_AVX2) /* 12 sums */
 #  define DOT_GRADIENTS 3
 #  define DOT_IMAGES 4
 #  define DOTS(X) DOTS_TO_4(X, 1) DOTS_TO_4(X, 2) DOTS_TO_4(X, 3)
+#else
+#  define DOT_GRADIENTS 2
+#  define DOT_IMAGES 2
+#  define DOTS(X) DOTS_TO_2(X, 1) DOTS_TO_2(X, 2)
 #endif
 
 /* Winograd forms: outputs, taps and stride; with one tap, transforms are copies. X: those of whole kernels with stride 1, whose
