@@ -24,7 +24,7 @@ STRIP_BYTES = 3 * 2**17  # bytes of a strip and of its sums, which stay in the s
 
 # Costs as in direct.py.
 COPY_PIXEL = 2.0  # per number of the input
-PACK_WEIGHT = 4.0  # per weight
+PACK_WEIGHT = 30.0  # per weight
 
 
 class TransposedTiles(CoreLayout):
