@@ -653,3 +653,13 @@ def test_functions_say_what_they_do(axes):
     function = CONV_TRANSPOSE[axes]
     assert function.__name__ in fc.__all__
     assert all(part in function.__doc__ for part in ("Parameters", "Returns", "output_padding", "output_size"))
+
+
+@pytest.mark.parametrize(("channels", "filters", "size"), [(64, 2, 7), (1, 1, 3), (4, 4, 1), (16, 24, 5)])
+def test_many_images_have_the_bits_of_one(channels: int, filters: int, size: int) -> None:
+    """What a batch saves for each image must not choose another algorithm, whose sums have another order."""
+    rng = np.random.default_rng(0)
+    image = rng.standard_normal((1, channels, size, size), np.float32)
+    weight = rng.standard_normal((channels, filters, 4, 4), np.float32)
+    many = fc.conv_transpose2d(np.repeat(image, 256, axis=0), weight, stride=2, padding=1)
+    assert np.array_equal(many, np.repeat(fc.conv_transpose2d(image, weight, stride=2, padding=1), 256, axis=0))

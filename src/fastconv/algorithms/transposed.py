@@ -28,7 +28,7 @@ class AxisPhase(NamedTuple):
 
     offset: int
     taps: slice  # of the kernel, the last one first
-    tap_count: int  # of taps; 0 if these outputs read nothing
+    tap_count: int  # 0 if these outputs read nothing
     dilation: int
     pad: int
 
@@ -40,8 +40,8 @@ class Phases(Layout):
 
     def __init__(self, problem: Problem) -> None:
         pads = tuple(pad % step for pad, step in zip(problem.pad, problem.stride, strict=True))
-        batch = max(1, math.prod(problem.batch_shape))
-        cost = (PHASE_COST * direct.PRODUCT * problem.products + PHASE_CALL * math.prod(problem.stride)) / batch
+        products = problem.products / max(1, math.prod(problem.batch_shape))
+        cost = PHASE_COST * direct.PRODUCT * products + PHASE_CALL * math.prod(problem.stride)
         cost += PHASE_STORE * problem.filters * math.prod(problem.output_size)
         super().__init__(problem, cost, 0, ("phases", *pads), whole_images=False)
         self.step = problem.stride
