@@ -127,13 +127,13 @@ def as_bias(value: ArrayLike, *dtypes: np.dtype[Any]) -> Array:
         return array.astype(dtype)
 
 
-def per_axis(name: str, value: object, axes: int) -> tuple[int, ...]:
-    """Return an option that is one int of 1 or more, or one such int per axis, as one int per axis."""
+def per_axis(name: str, value: object, axes: int, least: int = 1) -> tuple[int, ...]:
+    """Return an option that is one int of at least so much, or one such int per axis, as one int per axis."""
     value = _limit_bits(name, hashable(value))
     entries = value if isinstance(value, tuple) else (value,) * axes
     numbers = tuple(_as_int(entry) for entry in entries)
-    if len(numbers) != axes or any(number is None or number < 1 for number in numbers):
-        raise _int_error(name, f"an int of 1 or more, or one such int per axis ({axes})", value)
+    if len(numbers) != axes or any(number is None or number < least for number in numbers):
+        raise _int_error(name, f"an int of {least} or more, or one such int per axis ({axes})", value)
     return cast(tuple[int, ...], numbers)
 
 

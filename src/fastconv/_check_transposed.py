@@ -32,14 +32,14 @@ def options(axes: int, given: Sequence[object]) -> TransposedOptions:
     stride, padding, output_padding, groups, dilation, output_size, flip, activation, algorithm, precision = given
     shared = (stride, padding, dilation, groups, "zeros", flip, activation, algorithm, precision)
     checked = _check.options(axes, shared)
-    extra = _per_axis("output_padding", output_padding, axes, 0)
+    extra = _check.per_axis("output_padding", output_padding, axes, least=0)
     for amount, step, spread in zip(extra, checked.stride, checked.dilation, strict=True):
         if amount >= max(step, spread):
             raise ValueError(
                 f"output_padding must be less than stride or dilation: output pixels beyond belong to another input pixel; "
                 f"got {output_padding!r} with stride {stride!r} and dilation {dilation!r}"
             )
-    size = None if output_size is None else _per_axis("output_size", output_size, axes, 1)
+    size = None if output_size is None else _check.per_axis("output_size", output_size, axes)
     if size is not None and any(extra):
         raise ValueError(f"output_padding must be 0 where output_size says the same; got {output_padding!r}")
     return TransposedOptions(
@@ -197,14 +197,3 @@ def _placement(
             f"padding must leave at least one pixel per axis of {full}; got {pads}, cut off before and after"
         )
     return tuple(before for before, _ in pads), output_size
-
-
-def _per_axis(name: str, value: object, axes: int, least: int) -> tuple[int, ...]:
-    """Return an option that is an int, or one int per axis, as one int per axis."""
-    value = _check.hashable(value)
-    entries: tuple[Any, ...] = value if isinstance(value, tuple) else (value,) * axes
-    if any(type(entry) is not int for entry in entries):
-        raise TypeError(f"{name} must be an int, or one int per axis ({axes}); got {value!r}")
-    if len(entries) != axes or any(entry < least for entry in entries):
-        raise ValueError(f"{name} must be an int of {least} or more, or one such int per axis ({axes}); got {value!r}")
-    return entries

@@ -17,18 +17,13 @@ from fastconv import _blocks, _check, _check_transposed, _core, _plan
 from fastconv._problem import Array, Problem
 from fastconv.algorithms import GradientLayout, weight_direct, weight_dot, weight_exchanged, weight_winograd
 
-CHUNK_BYTES = (
-    2**24
-)  # bytes of images and gradients that are summed by themselves: what conversions to other dtypes take
+# Bytes of images and gradients that are summed by themselves: what conversions to other dtypes take.
+CHUNK_BYTES = 2**24
 LONG_MAP = 256  # numbers that NumPy sums at once, pairwise
 BIAS_IMAGES = 128  # images of shorter maps whose sums are added one after another
 
-WEIGHT_ORDER = (
-    weight_exchanged,
-    weight_direct,
-    weight_dot,
-    weight_winograd,
-)  # each has the lowest cost so far as its budget
+# Each has the lowest cost so far as its budget.
+WEIGHT_ORDER = (weight_exchanged, weight_direct, weight_dot, weight_winograd)
 
 Indices = slice | list[int]
 
