@@ -3,11 +3,14 @@
 #     for a chunk of pixels:                      whose strip and gradients stay in the cache
 #         for some filters, and some weights:     as many as a tile of dot products has
 #             micro-kernel fc_dot                 down the lines of the chunk
+#         add the sums of the chunk to those of all
 #     add up the partial sums of every weight
 #
 # A group of one filter has a tile of its own: line m of the gradient meets line u + m of the strip through row u of the
 # kernel. So tiles are some rows of the kernel, for which the gradient is shifted by a line each, times taps of a row,
-# and every line of the strip is loaded once for all of these rows. With a stride, rows of one phase are neighbours.
+# and every line of the strip is loaded once for all of these rows. With a stride, rows of one phase are neighbours. How
+# many rows a tile has depends on the ISA, and so does where the lines are parted; so sums go on from those in memory,
+# product after product, and begin anew with every chunk.
 #
 # Uses: geometry.pxd, kernels.pxd, job.pxi, weight_gradient_job.pxi.
 
@@ -18,6 +21,7 @@ cdef struct WeightDotJob:
     bint shifts               # gradients of one filter by lines, rather than take those of some filters
     Py_ssize_t parts          # that the filters of a group are cut into
     Py_ssize_t maps, sums     # places in the workspace, in numbers; of interleaved gradients, for stacks
+    Py_ssize_t chunk_sums     # the same of the sums of one chunk
 
 
 cdef void weight_dot_unit(real *workspace, const WeightDotJob *job, Py_ssize_t index) noexcept nogil:
@@ -27,29 +31,39 @@ cdef void weight_dot_unit(real *workspace, const WeightDotJob *job, Py_ssize_t i
     cdef Py_ssize_t group = index // job.parts, n, image, depth, products = 0
     cdef Range filters = nth_part(window.filters, job.parts, index % job.parts)
     cdef Range channels = Range(group * window.channels, (group + 1) * window.channels)
+    cdef Py_ssize_t numbers = (filters.last - filters.first) * window.taps * DOT_SUMS
     cdef real *sums = workspace + job.sums  # (filters, taps, DOT_SUMS)
+    cdef real *chunk_sums = workspace + job.chunk_sums
     cdef const real *input
     cdef fc_dot request
     cdef Chunk chunk
     request.gradient_step, request.image_step, request.stride = gradient.arrays.map_size[2], gradient.input_step[2], 1
-    memset(sums, 0, (filters.last - filters.first) * window.taps * DOT_SUMS * sizeof(real))
+    memset(sums, 0, numbers * sizeof(real))
     for n in range(gradient.chunks.count):
         chunk = nth_chunk(&gradient.chunks, n)
         if is_stopped(&products, chunk.pixels * (filters.last - filters.first) * window.taps):
             return
         if not gradient.in_place:
             fill_chunk_strip(workspace, gradient, &chunk, channels)
+        memset(chunk_sums, 0, numbers * sizeof(real))
         input = chunk_input(workspace, gradient, &chunk, channels.first)
         request.lines, request.columns = chunk.some[2], chunk.some[3]
         for image in range(chunk.some[0]):
             for depth in range(chunk.some[1]):
-                dot_plane(sums, input + image * gradient.input_step[0] + depth * gradient.input_step[1],
+                dot_plane(chunk_sums, input + image * gradient.input_step[0] + depth * gradient.input_step[1],
                           <const real *>gradient.arrays.maps + chunk_maps_at(
                               gradient, &chunk, group * window.filters + filters.first, image, depth),
                           job, filters.last - filters.first, &request)
+        add_chunk_sums(sums, chunk_sums, numbers)
     gradient.ukernels.add_dot_sums(
         <real *>gradient.arrays.weight + (group * window.filters + filters.first) * window.taps, sums,
         (filters.last - filters.first) * window.taps)
+
+
+cdef inline void add_chunk_sums(real *sums, const real *chunk_sums, Py_ssize_t numbers) noexcept nogil:
+    cdef Py_ssize_t index
+    for index in range(numbers):
+        sums[index] += chunk_sums[index]
 
 
 cdef void dot_plane(real *sums, const real *input, const real *maps, const WeightDotJob *job, Py_ssize_t filters,

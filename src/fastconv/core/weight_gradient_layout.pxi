@@ -119,7 +119,8 @@ cdef class WeightDotLayout(Layout):
             interleave_strip(gradient, <Py_ssize_t *>bound.tables.start, kernel)
             job.maps *= DOT_SUMS
             job.sums = job.maps + most[2] * most[3] * DOT_SUMS
-        bound.workspace = (job.sums + gradient.window.filters * gradient.window.taps * DOT_SUMS) * self.itemsize
+        job.chunk_sums = job.sums + gradient.window.filters * gradient.window.taps * DOT_SUMS
+        bound.workspace = (2 * job.chunk_sums - job.sums) * self.itemsize
         return bound
 
     cdef run(self, const Arrays *arrays, Py_ssize_t threads, bint keep_gil):

@@ -17,17 +17,20 @@ cdef void weight_stack_unit(real *workspace, const WeightDotJob *job, Py_ssize_t
     cdef Py_ssize_t group = index * DOT_SUMS, count = min(DOT_SUMS, window.groups - group)
     cdef Py_ssize_t n, image, depth, filter, products = 0
     cdef real *maps = workspace + job.maps
+    cdef Py_ssize_t numbers = window.filters * window.taps * DOT_SUMS
     cdef real *sums = workspace + job.sums  # (filters, taps, DOT_SUMS)
+    cdef real *chunk_sums = workspace + job.chunk_sums
     cdef fc_dot request
     cdef Chunk chunk
     # Channels that are missing are zeros, and so are the first sums.
     memset(sums if count == DOT_SUMS else workspace, 0,
-           (window.filters * window.taps * DOT_SUMS + (0 if count == DOT_SUMS else job.sums)) * sizeof(real))
+           (numbers + (0 if count == DOT_SUMS else job.sums)) * sizeof(real))
     request.image_step, request.stride = gradient.input_step[2], window.axis[2].stride
     for n in range(gradient.chunks.count):
         chunk = nth_chunk(&gradient.chunks, n)
         if is_stopped(&products, chunk.pixels * window.filters * window.taps * DOT_SUMS):
             return
+        memset(chunk_sums, 0, numbers * sizeof(real))
         fill_stack_strip(workspace, gradient, &chunk, group, count)
         request.lines, request.columns = chunk.some[2], chunk.some[3] * DOT_SUMS
         request.gradient_step = request.columns
@@ -38,9 +41,10 @@ cdef void weight_stack_unit(real *workspace, const WeightDotJob *job, Py_ssize_t
                         maps, DOT_SUMS, <const real *>gradient.arrays.maps + chunk_maps_at(
                             gradient, &chunk, group * window.filters + filter, image, depth),
                         window.filters * gradient.arrays.map_step[1], count, chunk.some[2] * chunk.some[3])
-                    dot_plane(sums + filter * window.taps * DOT_SUMS,
+                    dot_plane(chunk_sums + filter * window.taps * DOT_SUMS,
                               workspace + image * gradient.input_step[0] + depth * gradient.input_step[1],
                               <const real *>maps, job, 1, &request)
+        add_chunk_sums(sums, chunk_sums, numbers)
     for filter in range(window.filters):
         gradient.ukernels.transpose(
             <real *>gradient.arrays.weight + (group * window.filters + filter) * window.taps,

@@ -36,7 +36,7 @@ INLINE void NAMED(dot)(const int gradients, const int images, const fc_dot *dot)
         UNROLLED for (int i = 0; i < gradients; i++) gradient[i] = (const real *)dot->gradient[i] + part;
         UNROLLED for (int j = 0; j < images; j++) image[j] = (const real *)dot->image[j] + part;
         UNROLLED for (int i = 0; i < gradients; i++)
-            UNROLLED for (int j = 0; j < images; j++) sum[i][j] = v_splat(0);
+            UNROLLED for (int j = 0; j < images; j++) sum[i][j] = v_load(sums + i * dot->sums_step + j * DOT_SUMS);
         ROLLED for (ptrdiff_t line = 0; line < lines; line++) {
             ROLLED for (ptrdiff_t column = 0, seen = 0; column < whole; column += DOT_SUMS, seen += stride * DOT_SUMS)
                 NAMED(dot_columns)(gradients, images, gradient, image, column, seen, 0, 0, sum);
@@ -45,10 +45,7 @@ INLINE void NAMED(dot)(const int gradients, const int images, const fc_dot *dot)
             UNROLLED for (int j = 0; j < images; j++) image[j] += image_step;
         }
         UNROLLED for (int i = 0; i < gradients; i++)
-            UNROLLED for (int j = 0; j < images; j++) {
-                real *to = sums + i * dot->sums_step + j * DOT_SUMS;
-                v_store(to, v_add(v_load(to), sum[i][j]));
-            }
+            UNROLLED for (int j = 0; j < images; j++) v_store(sums + i * dot->sums_step + j * DOT_SUMS, sum[i][j]);
     }
 }
 
