@@ -93,6 +93,31 @@ def convolve_guarded(case: Case, dtype: Any, threads: int, at_end: bool, algorit
         assert not wrong.any(), f"{wrong.sum()} wrong outputs by a {name}"
 
 
+def differentiate_guarded(case: Case, dtype: Any, at_end: bool) -> None:
+    """Compute the gradients of a bank, and transposed convolutions with it, with every array guarded, packed weights too."""
+    axes = len(case.weight) - 2
+    image, weight, _ = case.draw(dtype, integers=True)
+    options = {name: option for name, option in case.options.items() if name != "activation"}
+    maps = np.random.default_rng(0).integers(-3, 4, CONV[axes](image, weight, **options).shape).astype(dtype)
+    expected = getattr(fc.grad, f"conv{axes}d_input")(image.shape, weight, maps, **options)
+    sums = getattr(fc.grad, f"conv{axes}d_weight")(image, weight.shape, maps, **options)
+    image, weight, maps = (guarded(array, at_end) for array in (image, weight, maps))
+    out = guarded(np.zeros_like(image), at_end)
+    _plan.prepare = lambda plan, weight: guarded_weights(PREPARE(plan, weight), at_end)
+    try:
+        found = getattr(fc.grad, f"conv{axes}d_input")(image.shape, weight, maps, **options)
+        assert (found == expected).all(), "wrong gradient of the input"
+        assert (getattr(fc.grad, f"conv{axes}d_weight")(image, weight.shape, maps, **options) == sums).all()
+        if options.get("padding_mode", "zeros") == "zeros" and not isinstance(options.get("padding"), str):
+            size = image.shape[2:]
+            getattr(fc, f"conv_transpose{axes}d")(maps, weight, **options, output_size=size, out=out)
+            assert (out == expected).all(), "wrong transposed convolution"
+            fc.TransposedFilterBank(weight, **options)(maps, output_size=size, out=out)
+            assert np.allclose(out, expected, rtol=1e-3, atol=1e-3), "wrong transposed bank"
+    finally:
+        _plan.prepare = PREPARE
+
+
 def convolve_far(image_shape: Any, weight_shape: Any, algorithm: str, **options: Any) -> None:
     """Convolve with taps, or outputs, so far from each other that most see nothing of the image, or refuse to."""
     rng = np.random.default_rng(0)
@@ -120,6 +145,8 @@ def rounds() -> Iterator[Any]:
     ]
     for arguments in guarded_rounds:
         yield convolve_guarded, arguments, {}
+    for index, case in enumerate(CASES[::2] + SMALL_MAPS[::4]):
+        yield differentiate_guarded, (case, np.float64 if index % 3 == 0 else np.float32, index % 4 > 0), {}
     shapes = [
         ((1, 2, 4), (1, 1, 2, 2)),
         ((2, 4, 4), (8, 2, 2, 2)),

@@ -5,7 +5,8 @@ The functions follow ``torch.nn.grad``. _gradient.py plans and runs them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -910,6 +911,7 @@ def _transposed_weight(
     threads: int | None,
 ) -> Array:
     image, maps = _check.as_array("input", input), _as_maps(grad_output)
+    _check.check_dtype("input", image.dtype)
     dtypes = maps.dtype, image.dtype
     plan = _planned(_plan_transposed_weight, axes, image.shape, weight_shape, maps.shape, dtypes, options)
     return _gradient.run_weight(plan, maps, conjugate(image), config.num_threads(threads))
@@ -935,10 +937,22 @@ def _planned(
         plan = _plans.get(key)
     if plan is None:
         shapes = _check.shape_of("input_shape", input_shape), _check.shape_of("weight_shape", weight_shape)
-        _check.check_arrays(axes, *shapes, dtypes)
-        plan = make(axes, *shapes, maps_shape, dtypes, options)
+        with _naming_shape("input" if make in (_plan_input, _plan_transposed_input) else "weight"):
+            _check.check_arrays(axes, *shapes, dtypes)
+            plan = make(axes, *shapes, maps_shape, dtypes, options)
         _plans.put(key, plan, plan.nbytes)
     return plan
+
+
+@contextmanager
+def _naming_shape(array: str) -> Iterator[None]:
+    """Let errors about this array, of which only the shape was given, begin with that argument."""
+    try:
+        yield
+    except ValueError as error:
+        if not str(error).startswith(f"{array} "):
+            raise
+        raise ValueError(f"{array}_shape{str(error).removeprefix(array)}") from None
 
 
 def _plan_input(
