@@ -36,7 +36,8 @@ def convolve(
     groups: int = 1,
     *,
     axes: int = 2,
-    padding_mode: str = "zeros",
+    padding_mode: Any = "zeros",
+    padding_value: Any = 0,
     flip: bool = False,
     activation: str | None = None,
 ) -> Any:
@@ -55,7 +56,7 @@ def convolve(
     batch, (channels, *size) = image.shape[: -axes - 1], image.shape[-axes - 1 :]
     image = image.reshape(math.prod(batch), channels, *size)  # (N, C, H, W)
     pads = padding_pairs(padding, size, kernel, stride, dilation)
-    padded = np.pad(image, [(0, 0), (0, 0), *pads], NUMPY_PADDING_MODES.get(padding_mode, padding_mode))
+    padded = pad(image, pads, padding_mode, padding_value)
 
     bias = np.zeros(filters, np.int64) if bias is None else np.asarray(bias).reshape(filters)
     sum_dtype = exact_dtype(image, weight, bias)
@@ -164,7 +165,8 @@ def input_gradient(
     dilation: Any = 1,
     groups: int = 1,
     *,
-    padding_mode: str = "zeros",
+    padding_mode: Any = "zeros",
+    padding_value: Any = 0,
     flip: bool = False,
 ) -> Any:
     """The gradient of `convolve`'s input for a bank: stamped on the padded image, whose padding is then added to its originals."""
@@ -180,9 +182,9 @@ def input_gradient(
     stamped = stamp(gradient.astype(sum_dtype), weight.astype(sum_dtype).conj(), stride, dilation, groups)
 
     original = np.arange(math.prod(size)).reshape(size)  # of every pixel of the padded image
-    mode = NUMPY_PADDING_MODES.get(padding_mode, padding_mode)
-    nowhere = {"constant_values": original.size} if mode == "constant" else {}
-    original = np.pad(original, pads, mode, **nowhere)[tuple(map(slice, stamped.shape[2:]))]
+    nowhere = original.size
+    original = pad(original[np.newaxis, np.newaxis], pads, padding_mode, nowhere)[0, 0]
+    original = original[tuple(map(slice, stamped.shape[2:]))]
     result = np.zeros((*stamped.shape[:2], math.prod(size) + 1), sum_dtype)
     np.add.at(result, (slice(None), slice(None), original), stamped)
     return result[..., :-1].reshape(input_shape)
@@ -197,7 +199,8 @@ def weight_gradient(
     dilation: Any = 1,
     groups: int = 1,
     *,
-    padding_mode: str = "zeros",
+    padding_mode: Any = "zeros",
+    padding_value: Any = 0,
     flip: bool = False,
 ) -> Any:
     """The gradient of `convolve`'s weight for a bank: for every output, its gradient times the window that it sees."""
@@ -209,7 +212,7 @@ def weight_gradient(
     pads = padding_pairs(padding, size, kernel, stride, dilation)
     gradient = gradient.reshape(-1, *gradient.shape[-axes - 1 :])  # (N, K, H', W')
     image = image.reshape(len(gradient), group_channels * groups, *size)
-    padded = np.pad(image, [(0, 0), (0, 0), *pads], NUMPY_PADDING_MODES.get(padding_mode, padding_mode))
+    padded = pad(image, pads, padding_mode, padding_value)
     sum_dtype = exact_dtype(image, gradient)
     padded, gradient = padded.astype(sum_dtype).conj(), gradient.astype(sum_dtype)
 
@@ -225,17 +228,40 @@ def weight_gradient(
 
 
 def per_axis(value: Any, axes: int) -> list[int]:
-    return [value] * axes if np.ndim(value) == 0 else list(value)
+    return list(value) if isinstance(value, (list, tuple, np.ndarray)) else [value] * axes
+
+
+def pad(image: Any, pads: list[tuple[int, int]], padding_mode: Any, padding_value: Any) -> Any:
+    """Pad images (N, C, H, W): what lies outside along an axis of mode "zeros" is padding_value, a number or one per channel."""
+    modes = [padding_mode] * len(pads) if isinstance(padding_mode, str) else padding_mode
+    modes = [NUMPY_PADDING_MODES.get(mode, mode) for mode in modes]
+    repeated = [pair if mode != "constant" else (0, 0) for pair, mode in zip(pads, modes, strict=True)]
+    for axis, mode in enumerate(modes):
+        if mode != "constant":
+            widths = [(0, 0)] * image.ndim
+            widths[axis + 2] = repeated[axis]
+            image = np.pad(image, widths, mode)
+    constant = [(0, 0) if mode != "constant" else pair for pair, mode in zip(pads, modes, strict=True)]
+    values = np.asarray(padding_value).reshape(-1, *[1] * len(pads))
+    shape = [n + sum(pair) for n, pair in zip(image.shape[2:], constant, strict=True)]
+    padded = np.empty((*image.shape[:2], *shape), image.dtype)
+    padded[...] = values
+    padded[(..., *(slice(b, b + n) for n, (b, _) in zip(image.shape[2:], constant, strict=True)))] = image
+    return padded
 
 
 def padding_pairs(
     padding: Any, size: list[int], kernel: list[int], stride: list[int], dilation: list[int]
 ) -> list[tuple[int, int]]:
     """Pixels added before and after every axis, from any way of writing the padding."""
-    if not isinstance(padding, str):
-        return [(p, p) if np.ndim(p) == 0 else (p[0], p[1]) for p in per_axis(padding, len(size))]
+    if len(size) == 1 and np.shape(padding) == (2,):
+        padding = [padding]
+    entries = [padding] * len(size) if isinstance(padding, str) else per_axis(padding, len(size))
     pairs = []
-    for n, k, s, d in zip(size, kernel, stride, dilation, strict=True):
+    for entry, n, k, s, d in zip(entries, size, kernel, stride, dilation, strict=True):
+        if not isinstance(entry, str):
+            pairs.append((entry, entry) if np.ndim(entry) == 0 else (entry[0], entry[1]))
+            continue
         to_same = max((math.ceil(n / s) - 1) * s + d * (k - 1) + 1 - n, 0)  # gives ceil(n / s) outputs
         pairs.append(
             {
@@ -243,7 +269,8 @@ def padding_pairs(
                 "same": (to_same // 2, to_same - to_same // 2),
                 "same_lower": (to_same - to_same // 2, to_same // 2),
                 "full": (d * (k - 1), d * (k - 1)),
-            }[padding]
+                "causal": (d * (k - 1), 0),
+            }[entry]
         )
     return pairs
 

@@ -3,6 +3,7 @@
 Sizes are small, but rows reach past the vectors of any instruction set. Values come from a drawn seed: shapes and options shrink, values need not.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +17,7 @@ import fastconv as fc
 CONV = {1: fc.conv1d, 2: fc.conv2d, 3: fc.conv3d}
 CONV_TRANSPOSE = {1: fc.conv_transpose1d, 2: fc.conv_transpose2d, 3: fc.conv_transpose3d}
 PADDING_MODES = ["zeros", "reflect", "replicate", "circular", "symmetric"]
-PADDING_NAMES = ["valid", "same", "same_lower", "full"]
+PADDING_NAMES = ["valid", "same", "same_lower", "full", "causal"]
 ACTIVATIONS = ["relu", "relu6", "leaky_relu", "sigmoid", "silu", "hardswish", "tanh"]
 FLOATS = [np.float32, np.float64, np.float16, ml_dtypes.bfloat16]
 COMPLEX = [np.complex64, np.complex128]
@@ -94,13 +95,15 @@ def assert_near(result: Any, expected: Any, products: int, message: str = "") ->
     np.testing.assert_allclose(result.astype(expected.dtype), expected, rtol=eps, atol=tolerance, err_msg=message)
 
 
-def paddings(axes: int) -> st.SearchStrategy[Any]:
+def paddings(axes: int, mixed_names: Sequence[str] = PADDING_NAMES) -> st.SearchStrategy[Any]:
+    """Paddings for all axes at once, or one for each: names among them are some of these."""
     amount = st.integers(0, 4)
     return st.one_of(
         amount,
         st.tuples(*[amount] * axes),
         st.tuples(*[st.tuples(amount, amount)] * axes),
         st.sampled_from(PADDING_NAMES),
+        st.tuples(*[st.one_of(amount, st.tuples(amount, amount), st.sampled_from(mixed_names))] * axes),
     )
 
 
@@ -113,6 +116,8 @@ def smallest_size(padding: Any, axis: int, reach: int) -> int:
     if isinstance(padding, str):
         return reach if padding == "valid" else 1
     pad = padding if isinstance(padding, int) else padding[axis]
+    if isinstance(pad, str):
+        return smallest_size(pad, axis, reach)
     return max(1, reach - (2 * pad if isinstance(pad, int) else sum(pad)))
 
 
@@ -144,6 +149,14 @@ def problems(
         room = (60 // axes if axis == axes - 1 else 6) if draw(st.booleans()) else 3
         size.append(smallest + draw(st.integers(0, room)))
 
+    modes = draw(st.sampled_from(padding_modes))
+    if padding_modes is PADDING_MODES and draw(st.integers(0, 3)) == 0:
+        modes = draw(st.tuples(*[st.sampled_from(padding_modes)] * axes))
+    value: Any = 0
+    if "zeros" in (modes if isinstance(modes, tuple) else (modes,)) and draw(st.booleans()):
+        number = st.integers(0, 1)
+        value = draw(st.one_of(number, st.tuples(*[number] * channels)))
+
     lead = draw(st.lists(st.integers(1, 3), max_size=2))
     planes = [] if rank == "kernel" or (channels == 1 and not lead and draw(st.booleans())) else [channels]
     weight_shape = {"bank": (filters, group_channels), "filter": (group_channels,), "kernel": ()}[rank] + kernel
@@ -163,7 +176,8 @@ def problems(
             "padding": padding,
             "dilation": dilation,
             "groups": groups,
-            "padding_mode": draw(st.sampled_from(padding_modes)),
+            "padding_mode": modes,
+            "padding_value": value,
             "flip": draw(st.booleans()),
             "activation": draw(st.sampled_from(activations)),
         },
@@ -184,7 +198,7 @@ def transposed_problems(
     stride = draw(an_int_or_one_per_axis(4, axes))
     dilation = draw(an_int_or_one_per_axis(3, axes))
     strides, dilations = per_axis(stride, axes), per_axis(dilation, axes)
-    padding = draw(paddings(axes))
+    padding = draw(paddings(axes, [name for name in PADDING_NAMES if "same" not in name]))
     asked = (
         draw(st.sampled_from(["nothing", "padding", "size"])) if padding not in ("same", "same_lower") else "nothing"
     )

@@ -288,6 +288,57 @@ def test_padding_does_not_depend_on_unused_border_pixels(padding_mode, rng):
     assert np.array_equal(fc.conv2d(image, weight, **options), convolve(image, weight, **options))
 
 
+def test_constants_lie_beyond_the_image(rng):
+    options = {"padding": 1, "padding_mode": "constant"}
+    assert fc.conv1d([1, 2, 3], [1, 1, 1], **options, padding_value=10).tolist() == [13, 6, 15]
+    two = fc.conv1d([[1, 2, 3], [1, 2, 3]], [[1, 1, 1], [100, 100, 100]], **options, padding_value=[10, 20])
+    assert two.tolist() == [13 + 2300, 606, 15 + 2500]
+    assert fc.conv1d(np.uint8([1, 2]), [0.5, 0.5], **options, padding_value=0.5).tolist() == [0.75, 1.5, 1.25]
+    assert fc.conv1d([1, 2], [1j, 1], **options, padding_value=1j).tolist() == [0, 2 + 1j, 3j]
+    assert fc.conv2d(np.ones((3, 3)), np.ones((1, 3)), padding=(0, 1), padding_value=2).tolist() == [[4, 3, 4]] * 3
+
+
+def test_a_nan_beyond_the_image_reaches_what_sees_it():
+    for weight in ([1.0, 1, 1], [[[1.0, 1, 1]]]):
+        maps = fc.conv1d(np.ones((1, 5)), weight, padding=(2, 1), padding_value=np.nan)
+        assert np.isnan(maps[0]).tolist() == [True, True, False, False, False, True]
+    maps = fc.conv2d(np.ones((16, 40, 40), "f4"), np.ones((16, 16, 3, 3), "f4"), padding=1, padding_value=np.inf)
+    assert np.isinf(maps[:, [0, -1]]).all()
+    np.testing.assert_allclose(maps[:, 1:-1, 1:-1], 144, rtol=1e-6)
+
+
+def test_every_axis_may_have_a_padding_mode_of_its_own(rng):
+    image, weight = small_integers(rng, 2, 6, 7), small_integers(rng, 3, 2, 3, 5)
+    padded = np.pad(np.pad(image, ((0, 0), (2, 1), (0, 0)), "wrap"), ((0, 0), (0, 0), (3, 4)), "edge")
+    maps = fc.conv2d(image, weight, padding=((2, 1), (3, 4)), padding_mode=("circular", "edge"))
+    assert np.array_equal(maps, fc.conv2d(padded, weight))
+
+
+def test_causal_padding_lies_before_the_image(rng):
+    image, weight = small_integers(rng, 2, 6, 7), small_integers(rng, 3, 2, 3, 4)
+    causal = fc.conv2d(image, weight, padding="causal", dilation=(2, 1), stride=2)
+    assert np.array_equal(causal, fc.conv2d(image, weight, padding=((4, 0), (3, 0)), dilation=(2, 1), stride=2))
+    mixed = fc.conv2d(image, weight, padding=("causal", "same"))
+    assert np.array_equal(mixed, fc.conv2d(image, weight, padding=((2, 0), (1, 2))))
+    flat = fc.conv1d(image[:, 0], weight[:, :, 0], padding=(3, 0))
+    assert np.array_equal(flat, fc.conv1d(image[:, 0], weight[:, :, 0], padding="causal"))
+
+
+@pytest.mark.parametrize("padding_value", [2, (1, 2, 3)])
+@pytest.mark.parametrize("size", [(9, 11), (700, 300)])
+def test_borders_do_not_depend_on_how_arrays_lie(size, padding_value, rng):
+    """Small images are padded as a whole, large ones block by block; others are converted."""
+    image, weight = rng.integers(-9, 9, (2, 3, *size)).astype("f4"), small_integers(rng, 4, 3, 3, 3).astype("f4")
+    options = {"padding": ((1, 2), (3, 0)), "padding_mode": ("constant", "reflect"), "padding_value": padding_value}
+    expected = fc.conv2d(image, weight, **options, algorithm="direct")
+    for same in (np.asfortranarray(image), image.astype(">f4"), image.astype("i1"), image[..., ::-1].copy()[..., ::-1]):
+        assert np.array_equal(fc.conv2d(same, weight, **options, algorithm="direct"), expected)
+    out = np.zeros(expected.shape[::-1], "f8").T
+    assert fc.conv2d(image, weight, **options, algorithm="direct", out=out) is out
+    assert np.array_equal(out, expected)
+    assert np.array_equal(fc.FilterBank(weight, **options)(image[0]), fc.FilterBank(weight, **options)(image)[0])
+
+
 # Stride, dilation, groups, flip, bias
 
 

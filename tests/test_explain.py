@@ -7,7 +7,7 @@ import fastconv as fc
 from fastconv import _check, _core, _lengths
 from fastconv.algorithms import separable
 
-OPTIONS = (1, 1, 1, 1, "zeros", False, None, "auto", "default")  # with padding 1
+OPTIONS = (1, 1, 1, 1, "zeros", 0, False, None, "auto", "default")  # with padding 1
 
 
 def bank(*shape):

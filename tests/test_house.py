@@ -27,11 +27,12 @@ MAY_IMPORT = {
     "_threads": "",
     "filters": "",
     "plot": "",
-    "_problem": "_core",
+    "_border": "_core",
+    "_problem": "_border _core",
     "_activations": "_problem",
     # floor 2: arrays on their way to the core, and arguments on their way to a problem
-    "_blocks": "_core _problem",
-    "_weights": "_blocks _core _problem",
+    "_blocks": "_border _problem",
+    "_weights": "_blocks _border _core _problem",
     "_check": "_core _problem",
     "_check_transposed": "_check _problem",
     "_fold": "_check _problem _weights",
@@ -50,15 +51,16 @@ MAY_IMPORT = {
     "algorithms.weight_exchanged": (
         "_blocks _core _problem algorithms algorithms.direct algorithms.sweep algorithms.tiles"
     ),
-    "algorithms.weight_direct": "_blocks _core _problem algorithms algorithms.direct",
+    "algorithms.weight_direct": "_border _core _problem algorithms algorithms.direct",
     "algorithms.weight_dot": "_core _problem algorithms algorithms.direct algorithms.weight_direct",
     "algorithms.weight_winograd": "_core _problem algorithms algorithms.winograd algorithms.winograd_forms",
-    "algorithms.separable": "_blocks _core _problem _threads _weights algorithms algorithms.sweep",
-    "algorithms.fft": "_blocks _core _problem _threads _weights algorithms algorithms.direct algorithms.sweep algorithms.tiles",
+    "algorithms.separable": "_blocks _border _core _problem _threads _weights algorithms algorithms.sweep",
+    "algorithms.fft": "_blocks _border _core _problem _threads _weights algorithms algorithms.direct algorithms.sweep algorithms.tiles",
     # floor 4: plans
     "_plan": "_blocks _check _core _fold _problem _weights algorithms algorithms.*",
     "_gradient": (
-        "_blocks _check _check_transposed _core _plan _problem algorithms algorithms.weight_direct algorithms.weight_dot"
+        "_blocks _border _check _check_transposed _core _plan _problem algorithms algorithms.weight_direct"
+        " algorithms.weight_dot"
         " algorithms.weight_exchanged algorithms.weight_winograd"
     ),
     "_lengths": "_check _fold _plan _problem _weights",

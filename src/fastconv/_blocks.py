@@ -9,10 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
+from typing import cast as cast_to
 
 import numpy as np
 
-from fastconv import _core
+from fastconv._border import Indices, Room, fits_core, last_axes, take
 from fastconv._problem import Array, Triple
 
 if TYPE_CHECKING:
@@ -28,16 +29,13 @@ def is_plain(array: Array, dtype: np.dtype[Any]) -> bool:
     return array.dtype == dtype and flags.c_contiguous and flags.aligned
 
 
-def fits_core(array: Array, dtype: np.dtype[Any], contiguous_axes: int) -> bool:
-    """Return whether the core takes an array: of this dtype, aligned, its last `contiguous_axes` axes contiguous."""
-    if array.dtype != dtype or not array.flags.aligned or any(stride % dtype.itemsize for stride in array.strides):
-        return False
-    step = dtype.itemsize
-    for size, stride in zip(array.shape[: -1 - contiguous_axes : -1], array.strides[::-1], strict=False):
-        if size > 1 and stride != step:
-            return False
-        step *= size
-    return True
+def _plain(array: Array, dtype: np.dtype[Any], room: Room) -> Array:
+    """Return an array as a plain one of this dtype, the same one if possible."""
+    if is_plain(array, dtype):
+        return array
+    copy = room.array(array.shape, dtype)
+    np.copyto(copy, array, casting="unsafe")
+    return copy
 
 
 def cast(values: Array, out: Array) -> None:
@@ -49,7 +47,12 @@ def cast(values: Array, out: Array) -> None:
 def convolve(layout: Layout, input: Array, packed: Any, bias: Array | None, result: Array, threads: int) -> None:
     """Run a layout on input and result of any dtype and strides, with all batch axes; bias must be plain."""
     problem = layout.problem
-    if layout.whole_images and is_plain(input, problem.accumulator) and is_plain(result, problem.accumulator):
+    if (
+        problem.border is None
+        and layout.whole_images
+        and is_plain(input, problem.accumulator)
+        and is_plain(result, problem.accumulator)
+    ):
         images, maps = input.reshape(layout.images_shape), result.reshape(layout.maps_shape)
         layout.run(images, packed, bias, maps, problem.pad, threads)
         return
@@ -67,43 +70,50 @@ def workspace(layout: Layout) -> int:
 
 def _batches(layout: Layout, input: Array, result: Array) -> Iterator[tuple[Array, Array]]:
     """Yield views (N, C, D, H, W) of input and (N, K, D', H', W') of result; several if batch axes cannot be merged."""
-    batch_axes = len(layout.problem.batch_shape)
+    batch_axes, border = len(layout.problem.batch_shape), layout.problem.border
+    image_shape = layout.images_shape[1:] if border is None else (layout.images_shape[1], *border.size)
     if batch_axes <= 1 or (input.flags.c_contiguous and result.flags.c_contiguous):
-        yield input.reshape(layout.images_shape), result.reshape(layout.maps_shape)
+        yield input.reshape(layout.images_shape[0], *image_shape), result.reshape(layout.maps_shape)
         return
     count = input.shape[batch_axes - 1]
     for index in np.ndindex(input.shape[: batch_axes - 1]):
-        images = input[index].reshape(count, *layout.images_shape[1:])
+        images = input[index].reshape(count, *image_shape)
         yield images, result[index].reshape(count, *layout.maps_shape[1:])
 
 
 def _run_pieces(layout: Layout, images: Array, packed: Any, bias: Array | None, maps: Array, threads: int) -> None:
     """Convolve images (N, C, D, H, W) into maps (N, K, D', H', W'), converting some images or blocks at a time."""
     problem = layout.problem
-    accumulator = problem.accumulator
+    accumulator, border = problem.accumulator, problem.border
+    rooms = Room(), Room()  # for input and output
     fits = fits_core(images, accumulator, layout.contiguous_axes)
     image_bytes = max(1, math.prod(images.shape[1:])) * accumulator.itemsize
     count = len(images) if fits else CONVERTED_BYTES // image_bytes  # 0: an image exceeds them
-    if count and layout.whole_images and fits_core(maps, accumulator, 3):
+    if border is None and count and layout.whole_images and fits_core(maps, accumulator, 3):
         for first in range(0, len(images), count):
             batch = images[first : first + count]
             if not fits:
-                batch = np.require(batch, accumulator, ["C", "A"])
+                batch = _plain(batch, accumulator, rooms[0])
             layout.run(batch, packed, bias, maps[first : first + count], problem.pad, threads)
         return
     count, size, layout = _block_cut(layout)
     for first in range(0, maps.shape[0], count):
         for block in np.ndindex(*(-(-n // step) for n, step in zip(problem.output_size, size, strict=True))):
             target, source, pad = maps[first : first + count], images[first : first + count], []
+            ranges: list[Indices] = []
             for axis in range(3):
                 start = block[axis] * size[axis]
                 stop = min(start + size[axis], problem.output_size[axis])
                 pixels, before = problem.input_range(axis, start, stop, layout.pixels_read(axis, stop - start))
-                leading = (slice(None),) * (axis + 2)
-                source, target = source[(*leading, pixels)], target[(*leading, slice(start, stop))]
+                target = target[last_axes([slice(start, stop), *[slice(None)] * (2 - axis)])]
+                ranges.append(pixels)
                 pad.append(before)
-            source = np.require(source, accumulator, ["C", "A"])
-            result = target if fits_core(target, accumulator, 3) else _core.empty(target.shape, accumulator)
+            if border is None:
+                source = take(source, ranges)
+            else:
+                source = border.section(source, cast_to(list[slice], ranges), accumulator, rooms[0])
+            source = _plain(source, accumulator, rooms[0])
+            result = target if fits_core(target, accumulator, 3) else rooms[1].array(target.shape, accumulator)
             layout.run(source, packed, bias, result, pad, threads)
             if result is not target:
                 cast(result, target)

@@ -14,9 +14,10 @@ from fastconv import _core
 from fastconv._problem import Array, Problem, Triple
 
 PerAxis = int | Sequence[int]
-Padding = int | Sequence[int] | Sequence[Sequence[int]] | str
+Padding = int | str | Sequence[int | str | Sequence[int]]
+PaddingMode = str | Sequence[str]
 
-PADDINGS = ("valid", "same", "same_lower", "full")
+PADDINGS = ("valid", "same", "same_lower", "full", "causal")
 PADDING_MODES: dict[object, str] = {
     **{mode: mode for mode in _core.PADDING_MODES},
     "constant": "zeros",
@@ -71,6 +72,7 @@ class Options(NamedTuple):
     dilation: Any = 1
     groups: Any = 1
     padding_mode: Any = "zeros"
+    padding_value: Any = 0
     flip: Any = False
     activation: Any = None
     algorithm: Any = "auto"
@@ -155,16 +157,31 @@ def shape_of(name: str, value: object) -> tuple[int, ...]:
     return cast(tuple[int, ...], numbers)
 
 
-def padding_pairs(padding: object, axes: int) -> tuple[tuple[int, int], ...]:
-    """Return a padding given in ints as one (before, after) pair per axis."""
+def normalize_padding(padding: object, axes: int) -> str | tuple[tuple[int, int] | str, ...]:
+    """Return a padding as one name, or as one (before, after) pair or name per axis."""
     padding = _limit_bits("padding", hashable(padding))
+    if isinstance(padding, str):
+        _check_one_of("padding", padding, PADDINGS, _padding_advice(axes, padding))
+        return padding
     entries = padding if isinstance(padding, tuple) else (padding,) * axes
-    pairs = tuple(tuple(map(_as_int, e)) if isinstance(e, tuple) else (_as_int(e), _as_int(e)) for e in entries)
-    if len(pairs) != axes or any(len(pair) != 2 or any(edge is None or edge < 0 for edge in pair) for pair in pairs):
-        several = f"one such int or one (before, after) pair per axis ({axes})"
-        wanted = f"an int of 0 or more, {several if axes > 1 else 'a pair, ((2, 0),)'}, or one of {PADDINGS}"
+    if axes == 1 and len(entries) == 2 and not any(isinstance(entry, (tuple, str)) for entry in entries):
+        entries = (entries,)  # a flat pair
+    for entry in entries:
+        if isinstance(entry, str):
+            _check_one_of("padding", entry, PADDINGS, _padding_advice(axes, entry))
+    pairs = tuple(e if isinstance(e, (tuple, str)) else (e, e) for e in entries)
+    if len(pairs) != axes or not all(isinstance(pair, str) or _is_pair(pair) for pair in pairs):
+        several = f"one such int, (before, after) pair or name per axis ({axes})"
+        wanted = f"an int of 0 or more, {several if axes > 1 else 'a pair, (2, 0)'}, or one of {PADDINGS}"
         raise _int_error("padding", wanted, padding)
-    return cast(tuple[tuple[int, int], ...], pairs)
+    names = set(pairs)
+    return cast(str, names.pop()) if len(names) == 1 and isinstance(pairs[0], str) else cast(Any, pairs)
+
+
+def _is_pair(value: tuple[object, ...]) -> bool:
+    """Return whether value is a pair of ints of 0 or more."""
+    edges = tuple(map(_as_int, value))
+    return len(edges) == 2 and all(edge is not None and edge >= 0 for edge in edges)
 
 
 def options(axes: int, given: Sequence[object]) -> Options:
@@ -172,15 +189,13 @@ def options(axes: int, given: Sequence[object]) -> Options:
 
     Floats and bools that equal ints (1.0, True) are refused, so that the returned options can be a key of cached plans.
     """
-    stride, padding, dilation, groups, padding_mode, flip, activation, algorithm, precision = given
+    stride, padding, dilation, groups, padding_mode, padding_value, flip, activation, algorithm, precision = given
     strides = per_axis("stride", stride, axes)
-    if isinstance(padding, str):
-        _check_one_of("padding", padding, PADDINGS, _padding_advice(axes, padding))
-    else:
-        padding = padding_pairs(padding, axes)
+    padding = normalize_padding(padding, axes)
     dilations = per_axis("dilation", dilation, axes)
     group_count = positive_int("groups", groups)
-    mode = padding_mode_name(padding_mode)
+    mode = padding_mode_names(padding_mode, axes)
+    values = padding_values(padding_value, mode)
     if not isinstance(flip, bool):
         raise TypeError(f"flip must be True or False; got {flip!r}")
     _check_one_of("activation", activation, tuple(_core.ACTIVATIONS))
@@ -191,13 +206,36 @@ def options(axes: int, given: Sequence[object]) -> Options:
             f"algorithm must be 'auto' or 'direct' with precision='highest', which {algorithm!r} does not reach; "
             f"got {algorithm!r}: use precision='default' or algorithm='direct'"
         )
-    return Options(strides, padding, dilations, group_count, mode, flip, activation, algorithm, precision)
+    return Options(strides, padding, dilations, group_count, mode, values, flip, activation, algorithm, precision)
 
 
-def padding_mode_name(mode: object) -> str:
-    """Return the name of a padding mode that is used here; NumPy has others for some."""
-    _check_one_of("padding_mode", mode, tuple(PADDING_MODES), _padding_mode_advice(mode))
-    return PADDING_MODES[mode]
+def padding_mode_names(mode: object, axes: int) -> str | tuple[str, ...]:
+    """Return the names that are used here of a padding mode, or of one per axis; NumPy has others for some."""
+    mode = hashable(mode)
+    if not isinstance(mode, tuple):
+        _check_one_of("padding_mode", mode, tuple(PADDING_MODES), _padding_mode_advice(mode))
+        return PADDING_MODES[mode]
+    if len(mode) != axes:
+        raise ValueError(f"padding_mode must be one name, or one per axis ({axes}); got {mode!r}")
+    names = tuple(cast(str, padding_mode_names(entry, 0)) for entry in mode)
+    return names[0] if len(set(names)) == 1 else names
+
+
+def padding_values(value: Any, mode: str | tuple[str, ...]) -> tuple[complex, ...]:
+    """Return the values of padding with constants, one or one per channel; () if all are zero."""
+    if type(value) in (int, tuple) and value in (0, ()):
+        return ()
+    array = as_array("padding_value", value)
+    check_dtype("padding_value", array.dtype)
+    if array.ndim > 1 or not array.size:
+        raise ValueError(f"padding_value must be a number, or one per channel; got shape {array.shape}")
+    if not array.any():
+        return ()
+    if mode != "zeros" and "zeros" not in tuple(mode):
+        raise ValueError(f"padding_value must be 0 unless padding_mode is 'constant'; got {value!r} with {mode!r}")
+    return tuple(
+        math.nan if isinstance(number, float) and math.isnan(number) else number for number in array.ravel().tolist()
+    )
 
 
 def hashable(value: object, levels: int = 2) -> object:
@@ -262,7 +300,7 @@ def problem(
 
     Each is already checked by itself: by `check_arrays` and `options`.
     """
-    strides, padding, dilations, group_count, mode, flip, activation, algorithm, precision = checked
+    strides, padding, dilations, group_count, mode, values, flip, activation, algorithm, precision = checked
     filters, kernel = _filters_and_kernel(axes, weight_shape)
     batch_shape, channels, size = split_input_shape(axes, input_shape, weight_shape)
     if filters % group_count:
@@ -276,11 +314,13 @@ def problem(
     taps = math.prod(kernel) * _filter_channels(axes, weight_shape)
     dtype, accumulator = result_types(dtypes, taps)
     check_activation(activation, dtype)
+    _check_padding_values(values, channels, dtypes[0], accumulator)
     pads = resolve_padding(padding, axes, size, kernel, strides, dilations)
     output_size = _output_size(size, kernel, strides, dilations, pads, always_fits=padding in PADDINGS[1:])
     strides = tuple(1 if n == 1 else step for n, step in zip(output_size, strides, strict=True))  # or unused
     dilations = tuple(1 if taps == 1 else step for taps, step in zip(kernel, dilations, strict=True))
-    if mode != "zeros" and any(n == 0 < outputs for n, outputs in zip(size, output_size, strict=True)):
+    modes = (mode,) * axes if isinstance(mode, str) else mode
+    if any(m != "zeros" and n == 0 < outputs for m, n, outputs in zip(modes, size, output_size, strict=True)):
         raise ValueError(f"padding_mode {mode!r} needs pixels to repeat, but input of shape {input_shape} has none")
 
     maps = (filters,) if len(weight_shape) == axes + 2 else ()
@@ -292,7 +332,7 @@ def problem(
             f"input of shape {input_shape} with padding {padding!r} and dilation {dilations} is too large: padded it would measure "
             f"{padded} pixels, and the output would have shape {output_shape}"
         )
-    return Problem(
+    made = Problem(
         output_shape=output_shape,
         batch_shape=batch_shape,
         channels=channels,
@@ -304,7 +344,7 @@ def problem(
         stride=triple(strides),
         dilation=triple(dilations),
         pad=triple(tuple(before for before, _ in pads), fill=0),
-        padding_mode=mode,
+        padding_mode="zeros",
         flip=flip,
         activation=activation,
         algorithm=algorithm,
@@ -312,6 +352,7 @@ def problem(
         dtype=dtype,
         accumulator=accumulator,
     )
+    return made.bordered(mode, values)
 
 
 def result_types(dtypes: tuple[np.dtype[Any], ...], taps: int) -> tuple[np.dtype[Any], np.dtype[Any]]:
@@ -340,12 +381,20 @@ def may_overflow(dtypes: tuple[np.dtype[Any], ...], taps: int, target: np.dtype[
     return all(dtype.kind in "biu" for dtype in dtypes) and _max_sum(dtypes, taps) > np.iinfo(target).max
 
 
-def check_integer_range(name: str, target: np.dtype[Any], input: Array, filters: Array, bias: Array | None) -> None:
+def check_integer_range(
+    name: str,
+    target: np.dtype[Any],
+    input: Array,
+    filters: Array,
+    bias: Array | None,
+    padding_values: tuple[Any, ...] = (),
+) -> None:
     """Raise ValueError, naming the argument `name`, if a sum over these integers could exceed target's range.
 
     Every partial sum lies between the sum of all negative products and that of all positive ones.
     """
-    pixels = _extremes(input)
+    lowest, highest = _extremes(input)
+    pixels = min(lowest, *map(int, padding_values), 0), max(highest, *map(int, padding_values), 0)
     offsets = _extremes(bias)
     lowest, highest = 0, 0
     for taps in filters:
@@ -529,17 +578,23 @@ def resolve_padding(
     dilation: tuple[int, ...],
 ) -> tuple[tuple[int, int], ...]:
     """Return the pixels of padding before and after each axis, for a padding given by name or in ints."""
-    full = [(taps - 1) * step for taps, step in zip(kernel, dilation, strict=True)]
-    if isinstance(padding, str):
-        if padding == "valid":
-            return ((0, 0),) * axes
-        if padding == "full":
-            return tuple((edge, edge) for edge in full)
-        # "same": ceil(n / stride) outputs; where the total is odd, one end gets one pixel more.
-        totals = [max((-(-n // s) - 1) * s + edge + 1 - n, 0) for n, s, edge in zip(size, stride, full, strict=True)]
-        halves = [(total // 2, total - total // 2) for total in totals]
-        return tuple(halves if padding == "same" else [(after, before) for before, after in halves])
-    return padding_pairs(padding, axes)
+    per_axis = (padding,) * axes if isinstance(padding, str) else cast(tuple[Any, ...], padding)
+    given = zip(per_axis, size, kernel, stride, dilation, strict=True)
+    return tuple(_named_padding(p, n, (taps - 1) * d, s) if isinstance(p, str) else p for p, n, taps, s, d in given)
+
+
+def _named_padding(name: str, size: int, edge: int, stride: int) -> tuple[int, int]:
+    """Return the pixels of padding before and after one axis; edge: the span of a kernel less 1."""
+    if name == "valid":
+        return (0, 0)
+    if name == "full":
+        return (edge, edge)
+    if name == "causal":
+        return (edge, 0)
+    # "same": ceil(n / stride) outputs; where the total is odd, one end gets one pixel more.
+    total = max((-(-size // stride) - 1) * stride + edge + 1 - size, 0)
+    half = total // 2
+    return (half, total - half) if name == "same" else (total - half, half)
 
 
 def _output_size(
@@ -562,6 +617,24 @@ def _output_size(
             f"but input {size} with padding {pads} has {padded}"
         )
     return tuple((n - span) // step + 1 for n, span, step in zip(padded, spans, stride, strict=True))
+
+
+def _check_padding_values(
+    values: tuple[Any, ...], channels: int, image: np.dtype[Any], accumulator: np.dtype[Any]
+) -> None:
+    """Raise ValueError or TypeError if constants of the padding do not fit the channels, or the dtype of the sums."""
+    if len(values) not in (0, 1, channels):
+        raise ValueError(f"padding_value must be a number, or one per channel ({channels}); got {len(values)}")
+    for value in values:
+        if isinstance(value, complex) and accumulator.kind != "c":
+            raise TypeError(f"padding_value must be real for a result of real numbers; got {value!r}")
+        if accumulator.kind == "i":
+            limits = (0, 1) if image.kind == "b" else (np.iinfo(image).min, np.iinfo(image).max)
+            if not (math.isfinite(value) and value == int(value) and limits[0] <= value <= limits[1]):
+                raise ValueError(
+                    f"padding_value must be an integer that input's dtype {image} holds, where weights are integers; "
+                    f"got {value!r}"
+                )
 
 
 def check_activation(activation: str | None, dtype: np.dtype[Any]) -> None:
@@ -643,8 +716,6 @@ def _padding_advice(axes: int, padding: str) -> str:
     """Return advice for an unknown name of a padding: what it is called here."""
     if padding in PADDING_MODES:
         return f"; {padding!r} is a padding_mode"
-    if padding == "causal":
-        return "; to pad before the first axis alone, for kernels of 3 taps: " + repr(((2, 0), (0, 0), (0, 0))[:axes])
     return f"; it is called {padding.lower()!r} here" if padding.lower() in PADDINGS else ""
 
 

@@ -30,8 +30,10 @@ class TransposedOptions(NamedTuple):
 def options(axes: int, given: Sequence[object]) -> TransposedOptions:
     """Check the options one by one, in the signature's order, and return them normalised: ints per axis, pairs, names."""
     stride, padding, output_padding, groups, dilation, output_size, flip, activation, algorithm, precision = given
-    shared = (stride, padding, dilation, groups, "zeros", flip, activation, algorithm, precision)
+    shared = (stride, padding, dilation, groups, "zeros", (), flip, activation, algorithm, precision)
     checked = _check.options(axes, shared)
+    if not isinstance(checked.padding, str) and {"same", "same_lower"} & set(checked.padding):
+        raise ValueError(f"padding must be 'same' for all axes or for none; got {padding!r}")
     extra = _check.per_axis("output_padding", output_padding, axes, least=0)
     for amount, step, spread in zip(extra, checked.stride, checked.dilation, strict=True):
         if amount >= max(step, spread):
@@ -129,6 +131,7 @@ def adjoint(forward: Problem, output_shape: tuple[int, ...]) -> Transposed:
         "size": forward.output_size,
         "output_size": forward.size,
         "padding_mode": "zeros",
+        "border": None,
         "activation": None,
     }
     return _spread(Transposed(**fields))

@@ -111,6 +111,7 @@ include "core/weight_stack.pxi"
 include "core/weight_gradient_layout.pxi"
 include "core/weight_winograd.pxi"
 include "core/weight_winograd_layout.pxi"
+include "core/border.pxi"
 
 
 def padded_indices(Py_ssize_t start, Py_ssize_t stop, Py_ssize_t size, int mode):

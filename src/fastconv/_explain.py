@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from fastconv import _blocks, _check, _lengths, _plan
-from fastconv._check import Options, Padding, PerAxis
+from fastconv._check import Options, Padding, PaddingMode, PerAxis
 from fastconv._problem import Problem
 from fastconv.algorithms import Layout
 
@@ -56,7 +56,8 @@ def explain(
     padding: Padding = 0,
     dilation: PerAxis = 1,
     groups: int = 1,
-    padding_mode: str = "zeros",
+    padding_mode: PaddingMode = "zeros",
+    padding_value: ArrayLike = 0,
     flip: bool = False,
     activation: str | None = None,
     algorithm: str = "auto",
@@ -76,7 +77,7 @@ def explain(
     axes : {1, 2, 3}, optional
         The spatial axes, as for `conv1d`, `conv2d` or `conv3d`. By default weights of rank 3, 4 and 5 are banks for
         signals, images and volumes, as for `FilterBank`, and those of rank 1 and 2 kernels for signals and images.
-    stride, padding, dilation, groups, padding_mode, flip, activation, algorithm, precision
+    stride, padding, dilation, groups, padding_mode, padding_value, flip, activation, algorithm, precision
         As for `conv2d`.
     dtype : dtype, optional
         Of the input; by default its own, or, if only its shape is given, that of the weight.
@@ -117,7 +118,7 @@ def explain(
     shape, own_dtype = _input(input)
     bank = _check.as_array("weight", weight)
     axes = _axes(axes, bank.shape)
-    given = (stride, padding, dilation, groups, padding_mode, flip, activation, algorithm, precision)
+    given = (stride, padding, dilation, groups, padding_mode, padding_value, flip, activation, algorithm, precision)
     dtypes = (own_dtype or bank.dtype if dtype is None else _dtype(dtype), bank.dtype)
     _check.check_arrays(axes, shape, bank.shape, dtypes)
     options = _check.options(axes, given)

@@ -7,13 +7,14 @@ has parts at the padded borders, which are added to the pixels that they repeat.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import product
 from typing import Any, NamedTuple, cast
 
 import numpy as np
 
 from fastconv import _blocks, _check, _check_transposed, _core, _plan
+from fastconv._border import Border, fits_core
 from fastconv._problem import Array, Problem
 from fastconv.algorithms import GradientLayout, weight_direct, weight_dot, weight_exchanged, weight_winograd
 
@@ -28,7 +29,7 @@ WEIGHT_ORDER = (weight_exchanged, weight_direct, weight_dot, weight_winograd)
 Indices = slice | list[int]
 
 
-class Border(NamedTuple):
+class BorderPart(NamedTuple):
     """A part of the padded image, and the pixels of the image that it repeats."""
 
     plan: _plan.Plan
@@ -41,7 +42,7 @@ class InputGradient(NamedTuple):
     shape: tuple[int, ...]  # of the input
     maps_shape: tuple[int, ...]  # of the output's gradient, (N, K, D', H', W')
     plan: _plan.Plan
-    borders: tuple[Border, ...]  # parts of the padding that repeat pixels
+    borders: tuple[BorderPart, ...]  # parts of the padding that repeat pixels
 
     @property
     def plans(self) -> tuple[_plan.Plan, ...]:
@@ -58,7 +59,8 @@ def plan_input(
 ) -> InputGradient:
     """Return the plan of an input gradient, for an output gradient and a weight of these dtypes."""
     adjoint = _check_transposed.adjoint(forward, input_shape)
-    sections = [] if forward.padding_mode == "zeros" else list(_sections(forward))
+    modes = (forward.padding_mode,) * 3 if forward.border is None else forward.border.modes
+    sections = [] if set(modes) == {"zeros"} else list(_sections(forward, modes))
     if len(sections) <= 1:
         return InputGradient(input_shape, adjoint.images_shape, _plan.make(adjoint, dtypes, reuse), ())
     adjoint = adjoint._replace(dtype=adjoint.accumulator)
@@ -68,20 +70,20 @@ def plan_input(
         z, y, x = (pad + first for pad, (first, _, _) in zip(adjoint.pad, section, strict=True))
         shape = (*adjoint.images_shape[:1], adjoint.filters, *size)
         part = adjoint._replace(output_shape=shape, batch_shape=shape[:1], output_size=size, pad=(z, y, x))
-        plans.append(Border(_plan.make(part, dtypes, reuse), tuple(pixels for _, _, pixels in section)))
+        plans.append(BorderPart(_plan.make(part, dtypes, reuse), tuple(pixels for _, _, pixels in section)))
     return InputGradient(input_shape, adjoint.images_shape, plans[0].plan, tuple(plans[1:]))
 
 
-def _sections(forward: Problem) -> Iterator[tuple[tuple[int, int, Indices], ...]]:
+def _sections(forward: Problem, modes: Sequence[str]) -> Iterator[tuple[tuple[int, int, Indices], ...]]:
     """Yield the parts of the padded image, the image itself first: first position, size and pixels per axis."""
     axes: list[list[tuple[int, int, Indices]]] = []
-    for axis, (size, pad) in enumerate(zip(forward.size, forward.pad, strict=True)):
+    for axis, (size, pad, mode) in enumerate(zip(forward.size, forward.pad, modes, strict=True)):
         parts: list[tuple[int, int, Indices]] = [(0, size, slice(None))]
         end = forward.span(axis, forward.output_size[axis]) - pad if forward.output_size[axis] else 0
         for first, last in ((-pad, 0), (size, end)):
-            if first < last:
-                mode = _core.PADDING_MODES[forward.padding_mode]
-                parts.append((first, last - first, _core.padded_indices(first, last, size, mode)))
+            if first < last and mode != "zeros":
+                indices = _core.padded_indices(first, last, size, _core.PADDING_MODES[mode])
+                parts.append((first, last - first, indices))
         axes.append(parts)
     yield from product(*axes)
 
@@ -119,7 +121,8 @@ class WeightGradient(NamedTuple):
     """How to compute the gradient of a convolution's weight; a layout that cannot sum some values is followed by others."""
 
     shape: tuple[int, ...]  # of the weight
-    forward: Problem
+    forward: Problem  # of images with their border, if they have one
+    border: Border | None
     layouts: tuple[GradientLayout, ...]
     integers_may_overflow: bool
 
@@ -132,28 +135,36 @@ def plan_weight(forward: Problem, weight_shape: tuple[int, ...], dtypes: tuple[n
     """Return the plan of a weight gradient, for images and output gradients of these dtypes."""
     outputs = math.prod(forward.batch_shape) * math.prod(forward.output_size)  # products of a sum
     dtype, accumulator = _check.result_types(dtypes, outputs)
-    forward = forward._replace(dtype=dtype, accumulator=accumulator)
+    forward, border = forward._replace(dtype=dtype, accumulator=accumulator), forward.border
+    if border is not None:
+        forward = forward.padded._replace(border=None)
     layouts: tuple[GradientLayout, ...] = ()
     for algorithm in WEIGHT_ORDER:
         layout = algorithm.choose(forward, layouts[0].cost if layouts else math.inf)
         if layout is not None:
             layouts = (layout,) if layout.any_values else (layout, *layouts)
-    return WeightGradient(weight_shape, forward, layouts, _check.may_overflow(dtypes, outputs, accumulator))
+    return WeightGradient(weight_shape, forward, border, layouts, _check.may_overflow(dtypes, outputs, accumulator))
 
 
 def run_weight(gradient: WeightGradient, input: Array, output_gradient: Array, threads: int) -> Array:
     """Return the gradient of the weight, from some images at a time."""
-    forward = gradient.forward
-    images, maps = input.reshape(forward.images_shape), output_gradient.reshape(forward.maps_shape)
+    forward, border = gradient.forward, gradient.border
+    images_shape = forward.images_shape if border is None else (*forward.images_shape[:2], *border.size)
+    images, maps = input.reshape(images_shape), output_gradient.reshape(forward.maps_shape)
     if gradient.integers_may_overflow:
         filters = np.moveaxis(maps, 1, 0).reshape(forward.filters, -1)
-        _check.check_integer_range("grad_output", forward.accumulator, images, filters, None)
+        _check.check_integer_range(
+            "grad_output", forward.accumulator, images, filters, None, border.values if border else ()
+        )
     total: Array | None = None
-    if images.size and maps.size:
-        image_numbers = math.prod(images.shape[1:]) + math.prod(maps.shape[1:])
+    if math.prod(forward.images_shape) and maps.size:
+        image_numbers = math.prod(forward.images_shape[1:]) + math.prod(maps.shape[1:])
         step = max(1, CHUNK_BYTES // (image_numbers * forward.accumulator.itemsize))
         for first in range(0, len(images), step):
-            some_images = _contiguous(images[first : first + step], forward.accumulator, 1)
+            some_images = images[first : first + step]
+            if border is not None:
+                some_images = border.section(some_images, [slice(0, n) for n in forward.size], forward.accumulator)
+            some_images = _contiguous(some_images, forward.accumulator, 1)
             some_maps = _contiguous(maps[first : first + step], forward.accumulator, 3)
             part = _sum(gradient.layouts, some_images, some_maps, threads)
             total = part if total is None else total + part
@@ -179,7 +190,7 @@ def _sum(layouts: tuple[GradientLayout, ...], images: Array, maps: Array, thread
 
 def _contiguous(array: Array, dtype: np.dtype[Any], axes: int) -> Array:
     """Return an array of this dtype whose last axes are contiguous, the same one if possible."""
-    return array if _blocks.fits_core(array, dtype, axes) else np.require(array, dtype, ["C", "A"])
+    return array if fits_core(array, dtype, axes) else np.require(array, dtype, ["C", "A"])
 
 
 def run_bias(output_gradient: Array, axes: int) -> Array:

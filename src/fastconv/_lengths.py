@@ -51,11 +51,12 @@ def plan_for(
 
 def _row_padding(problem: Problem, padding: Any) -> int | str | None:
     """Return a row's total padding, or its name; None if rows are too short to share, or kernel or padding too long."""
-    if problem.size[2] < LONG_ROW or problem.span(2) > LONG_ROW // 2:
+    if problem.border is not None or problem.size[2] < LONG_ROW or problem.span(2) > LONG_ROW // 2:
         return None
-    if isinstance(padding, str):
-        return padding
-    total = sum(padding[-1])
+    last = padding if isinstance(padding, str) else padding[-1]
+    if isinstance(last, str):
+        return last
+    total = sum(last)
     return total if total <= LONG_ROW // 2 else None
 
 

@@ -33,6 +33,7 @@ from fastconv.algorithms import (
 ORDER = (direct, sweep, tiles, by_position, winograd, fft, separable)
 TRANSPOSED_ORDER = (transposed, transposed_tiles, transposed_interleaved, transposed_winograd)
 KEEP_GIL_BELOW = 2**16  # products of a call: for fewer, releasing the GIL would cost more than it gives other threads
+PADDED_BYTES = 2**19  # bytes of images with a border that are copied as a whole
 PLAN_BYTES = 2**13  # bytes of a plan and its objects for each layout, about, without their tables per tap
 
 
@@ -72,7 +73,9 @@ def make(given: Problem, dtypes: tuple[np.dtype[Any], ...], reuse: bool) -> Plan
     """Return the plan for input, weight and bias of these dtypes; `reuse`: packed weights serve many calls."""
     convolution = given.convolution if isinstance(given, Transposed) else None
     problem = convolution or given
-    fold = None if problem.transposed else _fold.fold(problem)
+    if problem.border is not None:
+        problem = problem.padded
+    fold = None if problem.transposed or problem.border is not None else _fold.fold(problem)
     if fold is not None:
         problem = fold.reduced
     layouts = choose(problem, reuse)
@@ -88,7 +91,17 @@ def make(given: Problem, dtypes: tuple[np.dtype[Any], ...], reuse: bool) -> Plan
     best, call = layouts[0], None
     packing: tuple[object, ...] = (convolution is not None, *(layout.packing for layout in layouts))
     no_conversions = all(dtype == problem.accumulator for dtype in (problem.dtype, dtypes[0], *dtypes[2:]))
-    if best.call_layout is not None and no_conversions and fold is None and problem.products and best.whole_images:
+    pads_whole = (
+        problem.border is None or math.prod(problem.images_shape) * problem.accumulator.itemsize <= PADDED_BYTES
+    )
+    if (
+        best.call_layout is not None
+        and no_conversions
+        and fold is None
+        and pads_whole
+        and problem.products
+        and best.whole_images
+    ):
         output, keep_gil = (problem.output_shape, problem.dtype), problem.products <= KEEP_GIL_BELOW
         call = _core.Call(*best.core_shapes(problem), output, problem.pad, best.call_layout, best.threads, keep_gil)
     return Plan(
@@ -147,7 +160,8 @@ def run(
         if packed is None and not plan.raw_weights:
             packed = prepare(plan, weight)
         if packed is None or packed[0] == 0:
-            maps = plan.call.run(input, weight if packed is None else packed[1], bias, threads, out)
+            images = input if plan.problem.border is None else plan.problem.with_border(input)
+            maps = plan.call.run(images, weight if packed is None else packed[1], bias, threads, out)
             if maps is not None:
                 return maps
     problem = plan.problem
@@ -181,4 +195,5 @@ def _check_integers(plan: Plan, input: Array, weight: Array, bias: Array | None,
     if narrows or plan.integers_may_overflow:
         filters = _weights.bank_of(problem, weight) if plan.fold is None else plan.fold.crop_weight(weight)
         name, target = ("out", out.dtype) if out is not None and narrows else ("input", problem.dtype)
-        _check.check_integer_range(name, target, input, filters, bias)
+        values = () if problem.border is None else problem.border.values
+        _check.check_integer_range(name, target, input, filters, bias, values)

@@ -6,12 +6,13 @@ There are always three spatial axes, depth, rows and columns: 1-D and 2-D proble
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastconv import _core
+from fastconv._border import MAX_INDICES, Border
 
 Array = NDArray[Any]
 Triple = tuple[int, int, int]
@@ -20,7 +21,6 @@ LINE_BYTES = 64  # bytes of a cache line
 # Bytes of the maps of one image, from which on they are written by non-temporal stores: cached, they would evict the
 # input.
 NONTEMPORAL_BYTES = 2**22
-MAX_INDICES = 2**31  # pixels gathered by index along an axis: their indices take 16 GB
 
 
 class Problem(NamedTuple):
@@ -45,6 +45,7 @@ class Problem(NamedTuple):
     dtype: np.dtype[Any]  # of the result
     accumulator: np.dtype[Any]
     exchanged: bool = False  # weights come as those of a transposed convolution, (C, K / groups, kd, kh, kw)
+    border: Border | None = None  # of images whose padding padding_mode does not describe
 
     @property
     def transposed(self) -> bool:
@@ -110,6 +111,28 @@ class Problem(NamedTuple):
         mode, activation = _core.PADDING_MODES[self.padding_mode], _core.ACTIVATIONS[self.activation]
         return self.kernel, self.stride, self.dilation, self.groups, mode, activation
 
+    def bordered(self, modes: str | tuple[str, ...], values: tuple[complex, ...]) -> Problem:
+        """Return the problem with these padding modes, one or one per axis, and values of padding with constants."""
+        if isinstance(modes, str) and (modes != "zeros" or not values):
+            return self._replace(padding_mode=modes)
+        z, y, x = (modes,) * 3 if isinstance(modes, str) else ("zeros",) * (3 - len(modes)) + modes
+        outside = {mode for axis, mode in enumerate((z, y, x)) if not self.stays_inside(axis)}
+        if len(outside) <= 1 and not ("zeros" in outside and values):
+            return self._replace(padding_mode=outside.pop() if outside else "zeros")
+        return self._replace(border=Border((z, y, x), values or (0,), self.size, self.pad))
+
+    @property
+    def padded(self) -> Problem:
+        """The convolution of the image with its border, without padding."""
+        depth, rows, columns = (self.span(axis, n) if n else 0 for axis, n in enumerate(self.output_size))
+        return self._replace(size=(depth, rows, columns), pad=(0, 0, 0))
+
+    def with_border(self, input: Array) -> Array:
+        """Return the input with its border, (N, C, D, H, W): what the padded problem convolves."""
+        border = cast(Border, self.border)
+        images = input.reshape(*self.images_shape[:2], *border.size)
+        return border.section(images, [slice(0, n) for n in self.size], self.accumulator)
+
     def span(self, axis: int, outputs: int = 1) -> int:
         """Return the length of the receptive field of neighbouring outputs along an axis, padding included."""
         return (outputs - 1) * self.stride[axis] + (self.kernel[axis] - 1) * self.dilation[axis] + 1
@@ -154,6 +177,7 @@ class Problem(NamedTuple):
             algorithm="direct",
             dtype=self.accumulator,
             exchanged=False,
+            border=None,
         )
 
 

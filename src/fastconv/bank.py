@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from fastconv import _check, _gradient, _lengths, _plan, config
 from fastconv._bank import Bank, Gradients, conjugate
-from fastconv._check import Padding, PerAxis
+from fastconv._check import Padding, PaddingMode, PerAxis
 from fastconv._problem import Array
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class FilterBank(Bank):
         K filters. Rank 3 makes a bank for signals, rank 5 one for volumes. The bank keeps a copy.
     bias : array_like, shape (K,), optional
         Added to each feature map.
-    stride, padding, dilation, groups, padding_mode, flip, activation, algorithm, precision
+    stride, padding, dilation, groups, padding_mode, padding_value, flip, activation, algorithm, precision
         As for `conv2d`.
 
     Attributes
@@ -82,7 +82,8 @@ class FilterBank(Bank):
         padding: Padding = 0,
         dilation: PerAxis = 1,
         groups: int = 1,
-        padding_mode: str = "zeros",
+        padding_mode: PaddingMode = "zeros",
+        padding_value: ArrayLike = 0,
         flip: bool = False,
         activation: str | None = None,
         algorithm: str = "auto",
@@ -91,7 +92,18 @@ class FilterBank(Bank):
         super().__init__(
             "signals (K, C/groups, kw), images (K, C/groups, kh, kw) or volumes (K, C/groups, kd, kh, kw)", weight, bias
         )
-        options = (stride, padding, dilation, groups, padding_mode, flip, activation, algorithm, precision)
+        options = (
+            stride,
+            padding,
+            dilation,
+            groups,
+            padding_mode,
+            padding_value,
+            flip,
+            activation,
+            algorithm,
+            precision,
+        )
         self._checked = _check.options(self._axes, options)
         self._options = dict(zip(self.DEFAULTS, map(_check.hashable, options), strict=True))  # as given
         dilations = self._checked.dilation
@@ -301,9 +313,11 @@ class FilterBank(Bank):
     def _check_that_some_image_fits(self) -> None:
         """Raise what planning raises if these filters and options fit no image."""
         strides, padding = self._checked.stride, self._checked.padding
-        pads = [0 if padding == "valid" else field - 1 for field in self._receptive_field]
-        if not isinstance(padding, str):
-            pads = [sum(pair) for pair in padding]
+        named = (padding,) * self._axes if isinstance(padding, str) else padding
+        pads = [
+            (0 if pair == "valid" else field - 1) if isinstance(pair, str) else sum(pair)
+            for field, pair in zip(self._receptive_field, named, strict=True)
+        ]
         # Sizes to try, per axis: the kernel's, one much larger than kernel and padding, and the smallest possible.
         sizes = [
             (field, 64 * step + 16 * (field + pad), max(1, field - pad))

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from fastconv import _check, _lengths, _plan, config
 from fastconv._cache import Cache
-from fastconv._check import Padding, PerAxis
+from fastconv._check import Padding, PaddingMode, PerAxis
 from fastconv._problem import Array
 
 __all__ = ["conv1d", "conv2d", "conv3d"]
@@ -33,7 +33,8 @@ def conv2d(
     dilation: PerAxis = 1,
     groups: int = 1,
     *,
-    padding_mode: str = "zeros",
+    padding_mode: PaddingMode = "zeros",
+    padding_value: ArrayLike = 0,
     flip: bool = False,
     activation: str | None = None,
     algorithm: str = "auto",
@@ -67,14 +68,20 @@ def conv2d(
         Pixels added around the image: everywhere, per axis, or per axis before and after.
         ``"valid"``: none. ``"same"``: the output has ``ceil(n / stride)`` pixels; where the padding is odd, one more
         comes after (``"same_lower"``: before). ``"full"``: every position at which kernel and image touch.
+        ``"causal"``: all before the image, so that no output sees what follows it. Each axis may have a name or pair of
+        its own: ``("causal", (1, 1))``.
     dilation : int or (int, int)
         Pixels from one tap of the kernel to the next.
     groups : int
         Channels and filters are split into so many groups, each convolved for itself.
-    padding_mode : {"zeros", "reflect", "replicate", "circular", "symmetric"}
+    padding_mode : {"zeros", "reflect", "replicate", "circular", "symmetric"}, or one per axis
         What the padding holds; NumPy's names ``"constant"``, ``"edge"`` and ``"wrap"`` work too.
         What SciPy, scikit-image, dask and mahotas call "reflect" is ``"symmetric"`` here, and their "mirror"
         ``"reflect"``.
+    padding_value : number or array_like, shape (C,)
+        What the padding holds where its mode is ``"constant"``, in all channels or in each. Where the result is of
+        integers, integers that the input's dtype holds. Values other than 0, and modes that differ by axis, take
+        longer than zeros, for blocks of the padded image are copied.
     flip : bool
         Rotate every kernel by 180 degrees first.
     activation : {None, "relu", "relu6", "leaky_relu", "sigmoid", "silu", "hardswish", "tanh"}
@@ -158,7 +165,7 @@ def conv2d(
     >>> fc.conv2d(batch, bank, stride=2, padding=1, activation="relu").shape
     (8, 16, 16, 16)
     """
-    options = (stride, padding, dilation, groups, padding_mode, flip, activation, algorithm, precision)
+    options = (stride, padding, dilation, groups, padding_mode, padding_value, flip, activation, algorithm, precision)
     types = (type(stride), type(padding), type(dilation), type(groups), type(flip))
     return _convolve(2, input, weight, bias, options, types, out, threads)
 
@@ -172,7 +179,8 @@ def conv1d(
     dilation: PerAxis = 1,
     groups: int = 1,
     *,
-    padding_mode: str = "zeros",
+    padding_mode: PaddingMode = "zeros",
+    padding_value: ArrayLike = 0,
     flip: bool = False,
     activation: str | None = None,
     algorithm: str = "auto",
@@ -190,8 +198,8 @@ def conv1d(
         Signals of C channels; all leading axes are batch. ``(W,)`` is a signal of one channel.
     weight : array_like
         A bank ``(K, C/groups, kw)``, a filter ``(C, kw)`` or a kernel ``(kw,)``.
-    bias, stride, padding, dilation, groups, padding_mode, flip, activation, algorithm, precision, out, threads
-        As for `conv2d`, with one spatial axis: ``padding=((2, 0),)`` pads 2 samples before it and none after.
+    bias, stride, padding, dilation, groups, padding_mode, padding_value, flip, activation, algorithm, precision, out, threads
+        As for `conv2d`, with one spatial axis: ``padding=(2, 0)`` pads 2 samples before it and none after.
 
     Returns
     -------
@@ -215,7 +223,7 @@ def conv1d(
     >>> fc.conv1d([1, 2, 4, 8], [-1, 1], padding="same", padding_mode="circular")
     array([ 1,  2,  4, -7])
     """
-    options = (stride, padding, dilation, groups, padding_mode, flip, activation, algorithm, precision)
+    options = (stride, padding, dilation, groups, padding_mode, padding_value, flip, activation, algorithm, precision)
     types = (type(stride), type(padding), type(dilation), type(groups), type(flip))
     return _convolve(1, input, weight, bias, options, types, out, threads)
 
@@ -229,7 +237,8 @@ def conv3d(
     dilation: PerAxis = 1,
     groups: int = 1,
     *,
-    padding_mode: str = "zeros",
+    padding_mode: PaddingMode = "zeros",
+    padding_value: ArrayLike = 0,
     flip: bool = False,
     activation: str | None = None,
     algorithm: str = "auto",
@@ -247,7 +256,7 @@ def conv3d(
         Volumes of C channels; all leading axes are batch. ``(D, H, W)`` is a volume of one channel.
     weight : array_like
         A bank ``(K, C/groups, kd, kh, kw)``, a filter ``(C, kd, kh, kw)`` or a kernel ``(kd, kh, kw)``.
-    bias, stride, padding, dilation, groups, padding_mode, flip, activation, algorithm, precision, out, threads
+    bias, stride, padding, dilation, groups, padding_mode, padding_value, flip, activation, algorithm, precision, out, threads
         As for `conv2d`, with three spatial axes.
 
     Returns
@@ -271,7 +280,7 @@ def conv3d(
     >>> fc.conv3d(np.ones((2, 5, 8, 8)), np.ones((4, 2, 3, 3, 3)), padding=(0, 1, 1)).shape
     (4, 3, 8, 8)
     """
-    options = (stride, padding, dilation, groups, padding_mode, flip, activation, algorithm, precision)
+    options = (stride, padding, dilation, groups, padding_mode, padding_value, flip, activation, algorithm, precision)
     types = (type(stride), type(padding), type(dilation), type(groups), type(flip))
     return _convolve(3, input, weight, bias, options, types, out, threads)
 
@@ -302,7 +311,7 @@ def _convolve(
     except TypeError:  # an option is not hashable: a list or an array
         key, plan = None, None
     if plan is None and not UNAMBIGUOUS_TYPES.issuperset(types):
-        if key is None or not _are_ints([option for option in options[:3] if type(option) is not str]):
+        if key is None or not _are_ints(options[:3]):
             checked = _checked(axes, image, filters, offset, options)
             key = axes, rounded, image.dtype, filters.shape, filters.dtype, offset_key, checked
         else:
@@ -332,11 +341,11 @@ def _checked(axes: int, image: Array, filters: Array, offset: Array | None, opti
 
 
 def _are_ints(entries: list[object] | tuple[object, ...]) -> bool:
-    """Return whether all entries are ints, or tuples of ints."""
+    """Return whether all entries are ints or names, or tuples of them."""
     for entry in entries:
         if type(entry) is tuple:
             if not _are_ints(entry):
                 return False
-        elif type(entry) is not int:
+        elif type(entry) not in (int, str):
             return False
     return True

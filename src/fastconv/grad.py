@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from fastconv import _check, _check_transposed, _gradient, _plan, _weights, config
 from fastconv._bank import conjugate
 from fastconv._cache import Cache
-from fastconv._check import Padding, PerAxis
+from fastconv._check import Padding, PaddingMode, PerAxis
 from fastconv._problem import Array, Problem
 
 __all__ = [
@@ -55,7 +55,8 @@ def conv2d_input(
     dilation: PerAxis = 1,
     groups: int = 1,
     *,
-    padding_mode: str = "zeros",
+    padding_mode: PaddingMode = "zeros",
+    padding_value: ArrayLike = 0,
     flip: bool = False,
     precision: str = "default",
     threads: int | None = None,
@@ -70,7 +71,7 @@ def conv2d_input(
         The bank (K, C/groups, kh, kw), filter or kernel of the convolution.
     grad_output : array_like, shape (..., K, H', W')
         Gradient of the loss by the output, of the output's shape.
-    stride, padding, dilation, groups, padding_mode, flip, precision
+    stride, padding, dilation, groups, padding_mode, padding_value, flip, precision
         Those of the call of `conv2d`.
     threads : int, optional
         The most threads to use; the result does not depend on it.
@@ -102,7 +103,7 @@ def conv2d_input(
     >>> fc.grad.conv2d_input((4, 8, 8), np.ones((2, 4, 3, 3)), np.ones((2, 8, 8)), padding=1).shape
     (4, 8, 8)
     """
-    options = (stride, padding, dilation, groups, padding_mode, flip, None, "auto", precision)
+    options = (stride, padding, dilation, groups, padding_mode, padding_value, flip, None, "auto", precision)
     return _input(2, input_shape, weight, grad_output, options, threads)
 
 
@@ -115,7 +116,8 @@ def conv2d_weight(
     dilation: PerAxis = 1,
     groups: int = 1,
     *,
-    padding_mode: str = "zeros",
+    padding_mode: PaddingMode = "zeros",
+    padding_value: ArrayLike = 0,
     flip: bool = False,
     precision: str = "default",
     threads: int | None = None,
@@ -130,7 +132,7 @@ def conv2d_weight(
         Shape of its bank (K, C/groups, kh, kw), filter or kernel.
     grad_output : array_like, shape (..., K, H', W')
         Gradient of the loss by the output, of the output's shape.
-    stride, padding, dilation, groups, padding_mode, flip, precision
+    stride, padding, dilation, groups, padding_mode, padding_value, flip, precision
         Those of the call of `conv2d`.
     threads : int, optional
         The most threads to use; the result does not depend on it.
@@ -160,7 +162,7 @@ def conv2d_weight(
     >>> fc.grad.conv2d_weight(np.ones((4, 8, 8)), (2, 4, 3, 3), np.ones((2, 8, 8)), padding=1).shape
     (2, 4, 3, 3)
     """
-    options = (stride, padding, dilation, groups, padding_mode, flip, None, "auto", precision)
+    options = (stride, padding, dilation, groups, padding_mode, padding_value, flip, None, "auto", precision)
     return _weight(2, input, weight_shape, grad_output, options, threads)
 
 
@@ -339,7 +341,8 @@ def conv1d_input(
     dilation: PerAxis = 1,
     groups: int = 1,
     *,
-    padding_mode: str = "zeros",
+    padding_mode: PaddingMode = "zeros",
+    padding_value: ArrayLike = 0,
     flip: bool = False,
     precision: str = "default",
     threads: int | None = None,
@@ -354,7 +357,7 @@ def conv1d_input(
         The bank (K, C/groups, kw), filter or kernel of the convolution.
     grad_output : array_like, shape (..., K, W')
         Gradient of the loss by the output, of the output's shape.
-    stride, padding, dilation, groups, padding_mode, flip, precision, threads
+    stride, padding, dilation, groups, padding_mode, padding_value, flip, precision, threads
         As for `conv2d_input`, with one spatial axis.
 
     Returns
@@ -378,7 +381,7 @@ def conv1d_input(
     >>> fc.grad.conv1d_input((4, 8), np.ones((2, 4, 3)), np.ones((2, 8)), padding=1).shape
     (4, 8)
     """
-    options = (stride, padding, dilation, groups, padding_mode, flip, None, "auto", precision)
+    options = (stride, padding, dilation, groups, padding_mode, padding_value, flip, None, "auto", precision)
     return _input(1, input_shape, weight, grad_output, options, threads)
 
 
@@ -391,7 +394,8 @@ def conv1d_weight(
     dilation: PerAxis = 1,
     groups: int = 1,
     *,
-    padding_mode: str = "zeros",
+    padding_mode: PaddingMode = "zeros",
+    padding_value: ArrayLike = 0,
     flip: bool = False,
     precision: str = "default",
     threads: int | None = None,
@@ -406,7 +410,7 @@ def conv1d_weight(
         Shape of its bank (K, C/groups, kw), filter or kernel.
     grad_output : array_like, shape (..., K, W')
         Gradient of the loss by the output, of the output's shape.
-    stride, padding, dilation, groups, padding_mode, flip, precision, threads
+    stride, padding, dilation, groups, padding_mode, padding_value, flip, precision, threads
         As for `conv2d_input`, with one spatial axis.
 
     Returns
@@ -430,7 +434,7 @@ def conv1d_weight(
     >>> fc.grad.conv1d_weight(np.ones((4, 8)), (2, 4, 3), np.ones((2, 8)), padding=1).shape
     (2, 4, 3)
     """
-    options = (stride, padding, dilation, groups, padding_mode, flip, None, "auto", precision)
+    options = (stride, padding, dilation, groups, padding_mode, padding_value, flip, None, "auto", precision)
     return _weight(1, input, weight_shape, grad_output, options, threads)
 
 
@@ -605,7 +609,8 @@ def conv3d_input(
     dilation: PerAxis = 1,
     groups: int = 1,
     *,
-    padding_mode: str = "zeros",
+    padding_mode: PaddingMode = "zeros",
+    padding_value: ArrayLike = 0,
     flip: bool = False,
     precision: str = "default",
     threads: int | None = None,
@@ -620,7 +625,7 @@ def conv3d_input(
         The bank (K, C/groups, kd, kh, kw), filter or kernel of the convolution.
     grad_output : array_like, shape (..., K, D', H', W')
         Gradient of the loss by the output, of the output's shape.
-    stride, padding, dilation, groups, padding_mode, flip, precision, threads
+    stride, padding, dilation, groups, padding_mode, padding_value, flip, precision, threads
         As for `conv2d_input`, with three spatial axes.
 
     Returns
@@ -644,7 +649,7 @@ def conv3d_input(
     >>> fc.grad.conv3d_input((4, 8, 8, 8), np.ones((2, 4, 3, 3, 3)), np.ones((2, 8, 8, 8)), padding=1).shape
     (4, 8, 8, 8)
     """
-    options = (stride, padding, dilation, groups, padding_mode, flip, None, "auto", precision)
+    options = (stride, padding, dilation, groups, padding_mode, padding_value, flip, None, "auto", precision)
     return _input(3, input_shape, weight, grad_output, options, threads)
 
 
@@ -657,7 +662,8 @@ def conv3d_weight(
     dilation: PerAxis = 1,
     groups: int = 1,
     *,
-    padding_mode: str = "zeros",
+    padding_mode: PaddingMode = "zeros",
+    padding_value: ArrayLike = 0,
     flip: bool = False,
     precision: str = "default",
     threads: int | None = None,
@@ -672,7 +678,7 @@ def conv3d_weight(
         Shape of its bank (K, C/groups, kd, kh, kw), filter or kernel.
     grad_output : array_like, shape (..., K, D', H', W')
         Gradient of the loss by the output, of the output's shape.
-    stride, padding, dilation, groups, padding_mode, flip, precision, threads
+    stride, padding, dilation, groups, padding_mode, padding_value, flip, precision, threads
         As for `conv2d_input`, with three spatial axes.
 
     Returns
@@ -696,7 +702,7 @@ def conv3d_weight(
     >>> fc.grad.conv3d_weight(np.ones((4, 8, 8, 8)), (2, 4, 3, 3, 3), np.ones((2, 8, 8, 8)), padding=1).shape
     (2, 4, 3, 3, 3)
     """
-    options = (stride, padding, dilation, groups, padding_mode, flip, None, "auto", precision)
+    options = (stride, padding, dilation, groups, padding_mode, padding_value, flip, None, "auto", precision)
     return _weight(3, input, weight_shape, grad_output, options, threads)
 
 

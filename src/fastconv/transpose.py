@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from fastconv import _check, _check_transposed, _gradient, _plan, _weights, config
 from fastconv._bank import Bank, Gradients, conjugate
 from fastconv._cache import Cache
-from fastconv._check import Padding, PerAxis
+from fastconv._check import Padding, PaddingMode, PerAxis
 from fastconv._problem import Array, Transposed
 
 __all__ = ["TransposedFilterBank", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"]
@@ -274,7 +274,7 @@ class TransposedFilterBank(Bank):
         Added to each feature map.
     stride, padding, output_padding, groups, dilation, flip, activation, algorithm, precision
         As for `conv_transpose2d`.
-    padding_mode : {"zeros", "reflect", "replicate", "circular", "symmetric"}
+    padding_mode : {"zeros", "reflect", "replicate", "circular", "symmetric"}, or one per axis
         That of the convolution whose adjoint the bank is: what would be cut off is added to the pixels that its padding
         repeats. Other than zeros only without bias and activation.
 
@@ -319,7 +319,7 @@ class TransposedFilterBank(Bank):
         output_padding: PerAxis = 0,
         groups: int = 1,
         dilation: PerAxis = 1,
-        padding_mode: str = "zeros",
+        padding_mode: PaddingMode = "zeros",
         flip: bool = False,
         activation: str | None = None,
         algorithm: str = "auto",
@@ -330,11 +330,13 @@ class TransposedFilterBank(Bank):
         )
         options = (stride, padding, output_padding, groups, dilation, None, flip, activation, algorithm, precision)
         self._checked = _check_transposed.options(self._axes, options)
-        self._padding_mode = _check.padding_mode_name(padding_mode)
+        self._padding_mode = _check.padding_mode_names(padding_mode, self._axes)
         if self._padding_mode != "zeros" and (self._bias is not None or activation is not None):
             raise ValueError(f"padding_mode must be 'zeros' with bias or activation; got {padding_mode!r}")
         names = _check_transposed.TransposedOptions._fields
-        self._options = dict(zip(names, map(_check.hashable, options), strict=True)) | {"padding_mode": padding_mode}
+        self._options = dict(zip(names, map(_check.hashable, options), strict=True)) | {
+            "padding_mode": _check.hashable(padding_mode)
+        }
         del self._options["output_size"]
         if self._weight.shape[0] % self._checked.groups:
             raise ValueError(
@@ -423,7 +425,7 @@ class TransposedFilterBank(Bank):
         plans = self._plans.get(key)
         if plans is None:
             problem, _ = self._problem(array.shape, array.dtype, None)
-            forward = _check_transposed.forward(problem, array.shape)._replace(padding_mode=self._padding_mode)
+            forward = _check_transposed.forward(problem, array.shape).bordered(self._padding_mode, ())
             dtypes = (grad.dtype, self._weight.dtype)
             dtype, accumulator = _check.result_types(dtypes, forward.taps)
             input_plan = _plan.make(forward._replace(dtype=dtype, accumulator=accumulator), dtypes, reuse=True)
@@ -480,7 +482,7 @@ class TransposedFilterBank(Bank):
                     problem.output_shape, problem.images_shape, _plan.make(problem, dtypes, reuse=True), ()
                 )
             else:
-                forward = _check_transposed.forward(problem, shape)._replace(padding_mode=self._padding_mode)
+                forward = _check_transposed.forward(problem, shape).bordered(self._padding_mode, ())
                 plan = _gradient.plan_input(forward, problem.output_shape, dtypes, reuse=True)
             prepared = plan, tuple(self._pack(part, self._weight) for part in plan.plans)
             self._plans.put(key, prepared, plan.nbytes)

@@ -19,17 +19,17 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, lru_cache, partial
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from fastconv import _blocks, _core, _weights
-from fastconv._blocks import fits_core
+from fastconv._border import fits_core, last_axes, take
 from fastconv._problem import Array, Problem, Triple
 from fastconv._threads import parallel_for
 from fastconv.algorithms import WORKSPACE_BYTES, Layout, direct, sweep, tiles
@@ -121,7 +121,7 @@ class Fft(Layout):
         self, images: Array, packed: Filters, bias: Array | None, maps: Array, pads: Sequence[int], threads: int
     ) -> None:
         problem = self.problem
-        images = images.reshape(len(images), problem.groups, -1, *problem.size)
+        images = images.reshape(len(images), problem.groups, -1, *images.shape[2:])
         maps = maps.reshape(len(maps), problem.groups, -1, *problem.output_size)
         depth, rows, columns = self.outputs
         steps = (self.blocks.unit_groups, self.blocks.unit_filters, 1, depth, rows, columns * self.blocks.unit_blocks)
@@ -219,7 +219,7 @@ def _filter_spectra(filters: Array, layout: Fft, dtype: np.dtype[Any]) -> Array:
     shape = [n if axis in layout.axes else 1 for axis, n in zip((-3, -2, -1), layout.blocks.size, strict=True)]
     taps = tuple(slice(0, span, step) for span, step in zip(_spans(problem), problem.dilation, strict=True))
     padded = np.zeros((*filters.shape[:-3], *shape), dtype)
-    padded[_last_axes(taps)] = filters
+    padded[last_axes(taps)] = filters
     with np.errstate(all="ignore"), _naming_workspace(layout):
         spectra: Array = _library()[0].rfftn(padded, axes=layout.axes)
         return np.conjugate(spectra, out=spectra)
@@ -274,7 +274,7 @@ def _convolve_unit(
     maps = maps[n, groups, ks, start[0] : start[0] + depth, start[1] : start[1] + rows]
     maps = maps[..., start[2] : start[2] + columns * layout.blocks.unit_blocks]  # (groups, K / groups, D', H', W')
     offsets = None if bias is None else bias.reshape(-1, filters.shape[1], 1, 1, 1)[groups, ks]
-    strip, pads, image = _padded_strip(images[n, groups], layout, start, maps.shape[-3:])
+    strip, pads, image = _padded_strip(images[n, groups], layout, groups, start, maps.shape[-3:])
     blocks = _overlapping_blocks(strip, layout)
     targets = list(_split_columns(maps, columns))
     with np.errstate(all="ignore"):
@@ -291,18 +291,18 @@ def _convolve_unit(
                 valid &= _all_finite(values)
                 if blank is not None:
                     for b, block_blank in enumerate(_split_columns(blank, columns)):
-                        values[b][_last_axes(map(slice, block_blank.shape[1:]))][block_blank] = 0
+                        values[b][last_axes(map(slice, block_blank.shape[1:]))][block_blank] = 0
                 if offsets is not None:
                     values += offsets[:, k]
                 if problem.activation is not None:
                     _core.apply_activation(values, _core.ACTIVATIONS[problem.activation])
                 for target, block in zip(targets, values, strict=True):
-                    target[:, k] = block[_last_axes(map(slice, target.shape[-3:]))]
+                    target[:, k] = block[last_axes(map(slice, target.shape[-3:]))]
         # A transform spreads NaN and infinity, from the image or by overflow, over all of its block.
         for b, g in np.argwhere(~valid):
             offset = None if offsets is None else offsets[g].ravel()
             values = layout.sum_directly(blocks[b, g], filters[groups, ks][g], offset)
-            targets[b][g] = values[_last_axes(map(slice, targets[b][g].shape))]
+            targets[b][g] = values[last_axes(map(slice, targets[b][g].shape))]
 
 
 def _all_finite(values: Array) -> Array:
@@ -350,7 +350,9 @@ def _fields_hold_cells(size: tuple[int, ...], pads: Triple, outputs: Triple, lay
     return True
 
 
-def _padded_strip(image: Array, layout: Fft, start: Sequence[int], size: Sequence[int]) -> tuple[Array, Triple, Array]:
+def _padded_strip(
+    image: Array, layout: Fft, groups: slice, start: Sequence[int], size: Sequence[int]
+) -> tuple[Array, Triple, Array]:
     """Return the input of a unit, zero-padded to whole blocks; its zeros before each axis; and a view without zeros.
 
     image (groups, C / groups, D, H, W); start and size: of the outputs.
@@ -360,12 +362,19 @@ def _padded_strip(image: Array, layout: Fft, start: Sequence[int], size: Sequenc
     width = layout.blocks.size[2] + (count - 1) * layout.outputs[2] * problem.stride[2]
     shape = (*image.shape[:2], *layout.blocks.size[:2], width)
     depth, rows, columns = (problem.input_range(axis, start[axis], start[axis] + size[axis]) for axis in range(3))
-    image = _take(image, (depth[0], rows[0], columns[0]))
+    ranges = (depth[0], rows[0], columns[0])
+    if problem.border is None:
+        image = take(image, ranges)
+    else:
+        border = problem.border.of_groups(groups, problem.groups)
+        merged = image.reshape(1, -1, *image.shape[2:])
+        merged = border.section(merged, cast(tuple[slice, ...], ranges), problem.accumulator)
+        image = merged.reshape(*image.shape[:2], *merged.shape[2:])
     pads = (depth[1], rows[1], columns[1])
     if image.shape == shape and fits_core(image, problem.accumulator, 1):
         return image, pads, image
     strip = np.zeros(shape, problem.accumulator)
-    inside = strip[_last_axes(slice(before, before + n) for before, n in zip(pads, image.shape[2:], strict=True))]
+    inside = strip[last_axes(slice(before, before + n) for before, n in zip(pads, image.shape[2:], strict=True))]
     inside[...] = image
     return strip, pads, inside
 
@@ -378,19 +387,6 @@ def _overlapping_blocks(strip: Array, layout: Fft) -> Array:
         return strip[np.newaxis]
     strides = (step * strip.strides[-1], *strip.strides)
     return as_strided(strip, (count, *strip.shape[:2], *layout.blocks.size), strides, writeable=False)
-
-
-def _take(image: Array, indices: Sequence[slice | list[int]]) -> Array:
-    """Return the pixels at these indices of an image (groups, C / groups, D, H, W); a view if they are slices."""
-    image = image[_last_axes(index if isinstance(index, slice) else slice(None) for index in indices)]
-    lists = [(axis, index) for axis, index in enumerate(indices, 2) if not isinstance(index, slice)]
-    if len(lists) > 1:
-        axes = zip(indices, image.shape[2:], strict=True)
-        image = image[_last_axes(np.ix_(*(range(n) if isinstance(index, slice) else index for index, n in axes)))]
-        lists = []
-    for axis, index in lists:
-        image = image.take(index, axis)
-    return image
 
 
 def _multiply_spectra(spectra: Array, weight: Array, overwrite: bool) -> Array:
@@ -426,13 +422,8 @@ def _inverse_transform(values: Array, layout: Fft) -> Array:
 
 def _valid_outputs(values: Array, axis: int, count: int, stride: int) -> Array:
     """Return every stride-th of the first `count` values along an axis."""
-    valid: Array = values[_last_axes([slice(0, count, stride), *[slice(None)] * (-1 - axis)])]
+    valid: Array = values[last_axes([slice(0, count, stride), *[slice(None)] * (-1 - axis)])]
     return valid
-
-
-def _last_axes(indices: Iterable[Any]) -> tuple[Any, ...]:
-    """Return the NumPy index of these indices along the last axes."""
-    return (..., *indices)
 
 
 def _split_columns(maps: Array, columns: int) -> Iterator[Array]:

@@ -21,7 +21,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastconv import _core, _weights
-from fastconv._blocks import cast, fits_core
+from fastconv._blocks import cast
+from fastconv._border import fits_core
 from fastconv._problem import LINE_BYTES, Array, Problem
 from fastconv._threads import parallel_for
 from fastconv.algorithms import WORKSPACE_BYTES, Layout
@@ -207,6 +208,8 @@ def _strip_rows(problem: Problem) -> int:
 
 def _three_passes(problem: Problem) -> ThreePasses | None:
     """Return the layout of three passes; None if rows are too wide, or kernels read far more padding than volume."""
+    if problem.border is not None:
+        return None
     if problem.padding_mode != "zeros" and any(problem.span(axis) > 2 * problem.size[axis] for axis in (0, 1)):
         return None
     planes = min(problem.output_size[0], MAX_SLAB_PLANES)

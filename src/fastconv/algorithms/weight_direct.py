@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 
-from fastconv import _blocks, _core
+from fastconv import _core
+from fastconv._border import fits_core
 from fastconv._problem import Array, Problem
 from fastconv.algorithms import MIN_PRODUCTS_PER_THREAD, GradientLayout, direct, lanes
 
@@ -52,7 +53,7 @@ class CoreGradient(GradientLayout):
 
 def _contiguous(array: Array, axes: int) -> Array:
     """Return an array whose last axes are contiguous, the same one if possible."""
-    return array if _blocks.fits_core(array, array.dtype, axes) else array.copy()
+    return array if fits_core(array, array.dtype, axes) else array.copy()
 
 
 def chunk_pixels(forward: Problem, most: int) -> int:

@@ -1,0 +1,114 @@
+"""What lies beyond an image where the core's padding modes do not say it: constants other than zero, or a mode per axis.
+
+Then the problem that is planned is that of the padded image, without padding. This image never exists as a whole: blocks
+of it are copied, as `_blocks.py` does with arrays that the core cannot read.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastconv import _core
+
+Array = NDArray[Any]
+Triple = tuple[int, int, int]
+Indices = slice | list[int]
+
+MAX_INDICES = 2**31  # pixels gathered by index along an axis: their indices take 16 GB
+
+
+class Border(NamedTuple):
+    """The padding of one image."""
+
+    modes: tuple[str, str, str]  # per axis; "zeros" means the values
+    values: tuple[complex, ...]  # one per channel of the images, or one for all
+    size: Triple  # of the image
+    pad: Triple  # pixels before each axis
+
+    def of_groups(self, groups: slice, count: int) -> Border:
+        """Return the border of the channels of some of `count` groups."""
+        per_group = len(self.values) // count
+        return (
+            self
+            if len(self.values) == 1
+            else self._replace(values=self.values[groups.start * per_group : groups.stop * per_group])
+        )
+
+    def section(self, images: Array, ranges: Sequence[slice], dtype: np.dtype[Any], room: Room | None = None) -> Array:
+        """Return part of padded images (N, C, D, H, W): a view where it lies inside of them, else a copy in this dtype."""
+        spans = [(part.start - pad, part.stop - pad) for part, pad in zip(ranges, self.pad, strict=True)]
+        if all(first >= 0 and last <= size for (first, last), size in zip(spans, self.size, strict=True)):
+            inside: Array = images[last_axes(slice(*span) for span in spans)]
+            return inside
+        origin = [0, 0, 0]
+        if not fits_core(images, dtype, 1):
+            boxes = [self._pixels(axis, *span) for axis, span in enumerate(spans)]
+            images = np.require(images[last_axes(boxes)], dtype, ["C", "A"])
+            origin = [box.start for box in boxes]
+        values = np.array(self.values if len(self.values) > 1 else self.values * images.shape[1], dtype)
+        section = (room or Room()).array((*images.shape[:2], *(last - first for first, last in spans)), dtype)
+        firsts, modes = [first for first, _ in spans], [_core.PADDING_MODES[mode] for mode in self.modes]
+        _core.fill_section(images, section, values, firsts, modes, self.size, origin)
+        return section
+
+    def _pixels(self, axis: int, first: int, last: int) -> slice:
+        """Return the pixels that positions first..last of the padded image show along an axis."""
+        size, mode = self.size[axis], self.modes[axis]
+        if mode == "zeros" or (first >= 0 and last <= size):
+            start = min(max(first, 0), size)
+            return slice(start, max(start, min(last, size)))
+        if last - first > MAX_INDICES:
+            raise MemoryError(f"an output would read {last - first} pixels: there is no memory for so many")
+        indices = _core.padded_indices(first, last, size, _core.PADDING_MODES[mode])
+        return slice(min(indices), max(indices) + 1)
+
+
+class Room:
+    """Memory for one array after another: new memory for each would cost more than filling it."""
+
+    def __init__(self) -> None:
+        self._bytes: Array = np.empty(0, np.uint8)
+
+    def array(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+        """Return an array, as np.empty does, in place of the last one."""
+        size = math.prod(shape) * dtype.itemsize
+        if self._bytes.size < size:
+            self._bytes = _core.empty((size,), np.dtype(np.uint8))
+        return self._bytes[:size].view(dtype).reshape(shape)
+
+
+def fits_core(array: Array, dtype: np.dtype[Any], contiguous_axes: int) -> bool:
+    """Return whether the core takes an array: of this dtype, aligned, its last `contiguous_axes` axes contiguous."""
+    if array.dtype != dtype or not array.flags.aligned or any(stride % dtype.itemsize for stride in array.strides):
+        return False
+    step = dtype.itemsize
+    for size, stride in zip(array.shape[: -1 - contiguous_axes : -1], array.strides[::-1], strict=False):
+        if size > 1 and stride != step:
+            return False
+        step *= size
+    return True
+
+
+def take(images: Array, indices: Sequence[Indices]) -> Array:
+    """Return the pixels at these indices of images (..., D, H, W); a view if they are slices."""
+    images = images[last_axes(index if isinstance(index, slice) else slice(None) for index in indices)]
+    lists = [(axis, index) for axis, index in enumerate(indices, -3) if not isinstance(index, slice)]
+    if len(lists) > 1:
+        axes = zip(indices, images.shape[-3:], strict=True)
+        picked: Array = images[
+            last_axes(np.ix_(*(range(n) if isinstance(index, slice) else index for index, n in axes)))
+        ]
+        return picked
+    for axis, index in lists:
+        images = images.take(index, axis)
+    return images
+
+
+def last_axes(indices: Iterable[Any]) -> tuple[Any, ...]:
+    """Return the NumPy index of these indices along the last axes."""
+    return (..., *indices)
