@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from fastconv.algorithms import Layout
 
 CONVERTED_BYTES = 2**22  # bytes of whole images converted at a time; larger images are cut into blocks
+MANY_NUMBERS = 2**12  # of results, for which converting by way of int32 rather than int64 is worth looking at all
 BLOCK_BYTES = 2**20  # bytes of a block: of its receptive field and its outputs together
 
 
@@ -38,10 +39,24 @@ def _plain(array: Array, dtype: np.dtype[Any], room: Room) -> Array:
     return copy
 
 
-def cast(values: Array, out: Array) -> None:
-    """Copy results to an array of another dtype, without warnings: values too large for float16 become infinite."""
+def cast(values: Array, out: Array, room: Room | None = None) -> None:
+    """Copy results to an array of another dtype, without warnings: values too large for float16 become infinite.
+
+    Integers hold them truncated towards zero, and wrapped around.
+    """
     with np.errstate(all="ignore"):
+        if out.dtype.kind in "bui" and values.dtype.kind == "f":  # of negative ones, processors would make anything
+            narrow = values.size >= MANY_NUMBERS and values.max() < 2**31 and values.min() > -(2**31)
+            whole = (room or Room()).array(values.shape, np.dtype(np.int32 if narrow else np.int64))
+            np.copyto(whole, values, casting="unsafe")
+            values = whole
         np.copyto(out, values, casting="unsafe")
+
+
+def converted(values: Array, dtype: np.dtype[Any]) -> Array:
+    """Return a few results in another dtype, as `cast` would copy them."""
+    with np.errstate(all="ignore"):
+        return (values.astype(np.int64) if dtype.kind in "bui" and values.dtype.kind == "f" else values).astype(dtype)
 
 
 def convolve(layout: Layout, input: Array, packed: Any, bias: Array | None, result: Array, threads: int) -> None:
@@ -85,7 +100,7 @@ def _run_pieces(layout: Layout, images: Array, packed: Any, bias: Array | None, 
     """Convolve images (N, C, D, H, W) into maps (N, K, D', H', W'), converting some images or blocks at a time."""
     problem = layout.problem
     accumulator, border = problem.accumulator, problem.border
-    rooms = Room(), Room()  # for input and output
+    rooms = Room(), Room(), Room()  # for input, output and its conversion
     fits = fits_core(images, accumulator, layout.contiguous_axes)
     image_bytes = max(1, math.prod(images.shape[1:])) * accumulator.itemsize
     count = len(images) if fits else CONVERTED_BYTES // image_bytes  # 0: an image exceeds them
@@ -101,10 +116,14 @@ def _run_pieces(layout: Layout, images: Array, packed: Any, bias: Array | None, 
         for block in np.ndindex(*(-(-n // step) for n, step in zip(problem.output_size, size, strict=True))):
             target, source, pad = maps[first : first + count], images[first : first + count], []
             ranges: list[Indices] = []
+            pixels: Indices
             for axis in range(3):
                 start = block[axis] * size[axis]
                 stop = min(start + size[axis], problem.output_size[axis])
-                pixels, before = problem.input_range(axis, start, stop, layout.pixels_read(axis, stop - start))
+                if border is None and stop - start == problem.output_size[axis]:  # the core knows all modes
+                    pixels, before = slice(0, problem.size[axis]), problem.pad[axis]
+                else:
+                    pixels, before = problem.input_range(axis, start, stop, layout.pixels_read(axis, stop - start))
                 target = target[last_axes([slice(start, stop), *[slice(None)] * (2 - axis)])]
                 ranges.append(pixels)
                 pad.append(before)
@@ -116,7 +135,7 @@ def _run_pieces(layout: Layout, images: Array, packed: Any, bias: Array | None, 
             result = target if fits_core(target, accumulator, 3) else rooms[1].array(target.shape, accumulator)
             layout.run(source, packed, bias, result, pad, threads)
             if result is not target:
-                cast(result, target)
+                cast(result, target, rooms[2])
 
 
 def _block_cut(layout: Layout) -> tuple[int, Triple, Layout]:

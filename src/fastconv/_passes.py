@@ -1,0 +1,265 @@
+"""Correlations of N-dimensional arrays: a kernel along some axes, or one pass after another along one axis each.
+
+An array becomes the images of a convolution of one channel: neighbouring axes along which nothing is summed are merged,
+up to three axes are spatial, and the others are batch. Results of integers are truncated towards zero, and wrap around.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastconv import _blocks, _core, _plan
+from fastconv._problem import Array, Problem, Triple
+from fastconv.algorithms import separable
+
+DType = np.dtype[Any]
+
+SMALL_BYTES = 2**15  # bytes of arrays that are converted as a whole, and whose passes are one call each
+MAX_FUSED_TAPS = 256  # of passes that run together, by direct summation
+
+
+class Window(NamedTuple):
+    """How a kernel extends along one axis."""
+
+    taps: int = 1
+    before: int = 0  # positions in front of an output that it reads
+    mode: str = "zeros"  # what it reads beyond the array: a padding mode, where zeros stand for cval
+
+
+class DTypes(NamedTuple):
+    """Of an array, of its sums and of the result."""
+
+    image: DType
+    sums: DType
+    result: DType
+
+
+class Arrangement(NamedTuple):
+    """How arrays of one shape are images."""
+
+    problem: Problem
+    merged: tuple[int, ...] | None  # the shape with merged axes; None if arrays only need to be reshaped
+    order: tuple[int, ...]  # of these axes: batch, then spatial ones
+
+    def images(self, array: Array) -> Array:
+        """Return a view of an array as images."""
+        return array if self.merged is None else array.reshape(self.merged).transpose(self.order)
+
+
+def arrange(
+    shape: tuple[int, ...], windows: Sequence[Window], cval: complex, dtypes: DTypes, contiguous: bool
+) -> Arrangement:
+    """Return the problem of one correlation of arrays of one shape, all of which are contiguous, or not all."""
+    axes = _merge(shape, windows) if contiguous else list(zip(shape, windows, strict=True))
+    spatial = _spatial_axes([window.taps for _, window in axes])
+    order = (*(axis for axis in range(len(axes)) if axis not in spatial), *spatial)
+    reshaped = contiguous and order == tuple(range(len(axes)))
+    sizes, used = [axes[axis][0] for axis in spatial], [axes[axis][1] for axis in spatial]
+    batch = tuple(axes[axis][0] for axis in order[: len(axes) - len(spatial)])
+    problem = Problem(
+        output_shape=shape if reshaped else tuple(axes[axis][0] for axis in order),
+        batch_shape=(math.prod(batch),) if reshaped else batch,
+        channels=1,
+        filters=1,
+        groups=1,
+        size=_triple(sizes, 1),
+        kernel=_triple([window.taps for window in used], 1),
+        output_size=_triple(sizes, 1),
+        stride=(1, 1, 1),
+        dilation=(1, 1, 1),
+        pad=_triple([window.before for window in used], 0),
+        padding_mode="zeros",
+        flip=False,
+        activation=None,
+        algorithm="auto" if dtypes.image.kind in "fc" else "direct",  # sums of integers are exact, or almost
+        precision="default",
+        dtype=dtypes.result,
+        accumulator=dtypes.sums,
+    ).bordered(tuple(window.mode for window in used), (cval,) if cval else ())
+    return Arrangement(problem, None if reshaped else tuple(n for n, _ in axes), order)
+
+
+class Correlation:
+    """Correlations of arrays of one shape and dtype with kernels of one shape."""
+
+    def __init__(
+        self, shape: tuple[int, ...], windows: Sequence[Window], cval: complex, dtypes: DTypes, contiguous: bool
+    ) -> None:
+        small = math.prod(shape) * dtypes.sums.itemsize <= SMALL_BYTES and len(set(dtypes)) > 1
+        self._converts = dtypes if small else None
+        plan_dtypes = DTypes(*(dtypes.sums,) * 3) if small else dtypes
+        self._arrangement = arrange(shape, windows, cval, plan_dtypes, contiguous)
+        self._plan = _plan.make(self._arrangement.problem, (plan_dtypes.image, dtypes.sums), reuse=False)
+        self._direct = self._arrangement.merged is None and self._plan.fold is None and not small
+
+    def run(self, image: Array, kernel: Array, out: Array | None, threads: int) -> Array:
+        """Return the correlation of an array with a kernel of the sums' dtype, in `out` if given."""
+        if self._direct:
+            return _plan.run(self._plan, image, kernel, None, out, threads)
+        if self._converts is None:
+            return self._run(image, kernel, out, threads)
+        sums = self._run(image.astype(self._converts.sums), kernel, None, threads)
+        if out is None:
+            return _blocks.converted(sums, self._converts.result)
+        _blocks.cast(sums, out)
+        return out
+
+    def _run(self, image: Array, kernel: Array, out: Array | None, threads: int) -> Array:
+        arrangement = self._arrangement
+        if arrangement.merged is None and self._plan.fold is None:
+            return _plan.run(self._plan, image, kernel, None, out, threads)
+        result = np.empty(image.shape, self._plan.problem.dtype) if out is None else out
+        images, maps = arrangement.images(image), arrangement.images(result)
+        if arrangement.merged is None:
+            problem = arrangement.problem
+            images = images.reshape(*problem.batch_shape, *problem.size)
+        _plan.run(self._plan, images, kernel, None, maps, threads)
+        return result
+
+
+class TapByTap:
+    """The same along too many axes for one problem: the sum of the correlations of all taps along one axis."""
+
+    def __init__(
+        self, axis: int, shape: tuple[int, ...], windows: Sequence[Window], cval: complex, dtypes: DTypes
+    ) -> None:
+        self._axis, self._window, self._cval, self._dtypes = axis, windows[axis], cval, dtypes
+        rest = [Window() if index == axis else window for index, window in enumerate(windows)]
+        self._of_a_tap = correlation(shape, rest, cval, DTypes(*(dtypes.sums,) * 3), True)
+
+    def run(self, image: Array, kernel: Array, out: Array | None, threads: int) -> Array:
+        """Return the correlation of an array with a kernel of the sums' dtype, in `out` if given."""
+        size, window = image.shape[self._axis], self._window
+        total = np.zeros(image.shape, self._dtypes.sums)
+        for tap in range(window.taps):
+            first = tap - window.before
+            indices = np.array(_core.padded_indices(first, first + size, size, _core.PADDING_MODES[window.mode]))
+            plane = image.take(indices, self._axis).astype(self._dtypes.sums)
+            np.moveaxis(plane, self._axis, 0)[indices < 0] = self._cval
+            total += self._of_a_tap.run(plane, np.ascontiguousarray(kernel.take([tap], self._axis)), None, threads)
+        result = np.empty(image.shape, self._dtypes.result) if out is None else out
+        _blocks.cast(total, result)
+        return result
+
+
+def correlation(
+    shape: tuple[int, ...], windows: Sequence[Window], cval: complex, dtypes: DTypes, contiguous: bool
+) -> Correlation | TapByTap:
+    """Return what correlates arrays of this shape, all of them contiguous or not all, with kernels of the same rank."""
+    long = [axis for axis, window in enumerate(windows) if window.taps > 1]
+    if len(long) + (bool(long) and long[-1] < len(shape) - 1) <= 3:
+        return Correlation(shape, windows, cval, dtypes, contiguous)
+    return TapByTap(long[0], shape, windows, cval, dtypes)
+
+
+class FusedPasses:
+    """Passes along the last two or three axes of contiguous arrays, on parts that stay in the cache."""
+
+    def __init__(self, layout: separable.Passes) -> None:
+        self._layout = layout
+
+    def run(self, image: Array, factors: separable.Factors, out: Array | None, threads: int) -> Array:
+        """Return the result of all passes, in `out` if given."""
+        layout = self._layout
+        result = _core.empty_result(image.shape, image.dtype) if out is None else out
+        target = np.empty_like(result) if np.may_share_memory(image, result) else result
+        _blocks.convolve(layout, image, factors, None, target, min(threads, layout.threads))
+        if target is not result:
+            result[...] = target
+        return result
+
+
+class Pass(NamedTuple):
+    """A kernel along one axis."""
+
+    axis: int
+    window: Window
+    kernel: Array
+
+
+class Chain:
+    """Passes along one axis each, in order: each ends in the result's dtype."""
+
+    def __init__(
+        self, shape: tuple[int, ...], passes: Sequence[Pass], cval: complex, dtypes: DTypes, contiguous: bool
+    ) -> None:
+        self._steps: list[tuple[Any, Any]] = []  # with their kernels
+        self._dtype, self._small = dtypes.result, math.prod(shape) * dtypes.sums.itemsize <= SMALL_BYTES
+        fused, rest = _fuse(shape, passes, cval, dtypes) if contiguous and not self._small else (None, passes)
+        for axis, window, kernel in rest:
+            windows = [window if index == axis else Window() for index in range(len(shape))]
+            shaped = kernel.reshape([-1 if index == axis else 1 for index in range(len(shape))])
+            step = correlation(shape, windows, cval, dtypes, contiguous)
+            self._steps.append((step, np.ascontiguousarray(shaped, dtypes.sums)))
+            dtypes = dtypes._replace(image=dtypes.result)
+        if fused:
+            self._steps.append(fused)
+
+    def run(self, image: Array, out: Array | None, threads: int) -> Array:
+        """Return the result of all passes, in `out` if given."""
+        if self._small and out is None:
+            for step, kernel in self._steps:
+                image = step.run(image, kernel, None, threads)
+            return image
+        result = _core.empty_result(image.shape, self._dtype) if out is None else out
+        temporary = _core.empty(image.shape, self._dtype) if len(self._steps) > 1 else result
+        remaining = len(self._steps)
+        for step, kernel in self._steps:
+            remaining -= 1
+            image = step.run(image, kernel, temporary if remaining % 2 else result, threads)
+        return result
+
+
+def _fuse(
+    shape: tuple[int, ...], passes: Sequence[Pass], cval: complex, dtypes: DTypes
+) -> tuple[tuple[FusedPasses, separable.Factors] | None, Sequence[Pass]]:
+    """Return the passes along the last two axes as one step with its kernels, and the others; None and all if it cannot be."""
+    by_axis = {one.axis - len(shape): one for one in passes}
+    if len(set(dtypes)) > 1 or dtypes.sums.kind != "f" or not {-2, -1} <= by_axis.keys() or len(by_axis) < len(passes):
+        return None, passes
+    modes = {by_axis[-2].window.mode, by_axis[-1].window.mode}
+    if (
+        len(modes) > 1
+        or (cval and "zeros" in modes)
+        or max(by_axis[-2].window.taps, by_axis[-1].window.taps) > MAX_FUSED_TAPS
+    ):
+        return None, passes
+    windows = [Window()] * (len(shape) - 2) + [by_axis[-2].window, by_axis[-1].window]
+    kernels = [by_axis[-2].kernel, by_axis[-1].kernel]
+    problem = arrange(shape, windows, 0, dtypes, True).problem
+    layout = separable.choose(problem, True, math.inf)
+    if layout is None:
+        return None, passes
+    columns, rows = (kernel.astype(dtypes.sums).reshape(1, -1) for kernel in kernels)
+    factors = separable.Factors(np.ones((1, 1), dtypes.sums), columns, rows)
+    return (FusedPasses(layout), factors), [one for one in passes if one.axis - len(shape) not in (-2, -1)]
+
+
+def _merge(shape: tuple[int, ...], windows: Sequence[Window]) -> list[tuple[int, Window]]:
+    """Return the axes of a contiguous array, neighbours along which nothing is summed as one."""
+    merged: list[tuple[int, Window]] = []
+    for size, window in zip(shape, windows, strict=True):
+        if merged and window.taps == merged[-1][1].taps == 1:
+            merged[-1] = merged[-1][0] * size, window
+        else:
+            merged.append((size, window))
+    return merged
+
+
+def _spatial_axes(taps: Sequence[int]) -> list[int]:
+    """Return the axes that are those of images: those of the kernel, what lies between them, and the last one."""
+    last = len(taps) - 1
+    kernel = [axis for axis, count in enumerate(taps) if count > 1] or [last]
+    if kernel == [last] and last > 0:
+        return [last - 1, last]  # rows of one long image
+    whole = list(range(kernel[0], last + 1))
+    return whole if len(whole) <= 3 else sorted({*kernel, last})
+
+
+def _triple(values: Sequence[int], fill: int) -> Triple:
+    depth, rows, columns = [fill] * (3 - len(values)) + list(values)
+    return depth, rows, columns
