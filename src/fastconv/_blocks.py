@@ -13,6 +13,7 @@ from typing import cast as cast_to
 
 import numpy as np
 
+from fastconv import _core
 from fastconv._border import Indices, Room, fits_core, last_axes, take
 from fastconv._problem import Array, Triple
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from fastconv.algorithms import Layout
 
 CONVERTED_BYTES = 2**22  # bytes of whole images converted at a time; larger images are cut into blocks
-MANY_NUMBERS = 2**12  # of results, for which converting by way of int32 rather than int64 is worth looking at all
 BLOCK_BYTES = 2**20  # bytes of a block: of its receptive field and its outputs together
 
 
@@ -39,24 +39,27 @@ def _plain(array: Array, dtype: np.dtype[Any], room: Room) -> Array:
     return copy
 
 
-def cast(values: Array, out: Array, room: Room | None = None) -> None:
-    """Copy results to an array of another dtype, without warnings: values too large for float16 become infinite.
+def cast(values: Array, out: Array) -> None:
+    """Copy plain results to an array of another dtype, without warnings: values too large for float16 become infinite.
 
     Integers hold them truncated towards zero, and wrapped around.
     """
+    if out.dtype.kind in "bui" and values.dtype.kind == "f":  # whose conversion by NumPy differs from CPU to CPU
+        plain = is_plain(out, out.dtype) and out.dtype.kind != "b" and out.dtype.isnative
+        whole = out if plain else np.empty(out.shape, np.int64)
+        _core.truncate(values, whole)
+        if whole is out:
+            return
+        values = whole
     with np.errstate(all="ignore"):
-        if out.dtype.kind in "bui" and values.dtype.kind == "f":  # of negative ones, processors would make anything
-            narrow = values.size >= MANY_NUMBERS and values.max() < 2**31 and values.min() > -(2**31)
-            whole = (room or Room()).array(values.shape, np.dtype(np.int32 if narrow else np.int64))
-            np.copyto(whole, values, casting="unsafe")
-            values = whole
         np.copyto(out, values, casting="unsafe")
 
 
 def converted(values: Array, dtype: np.dtype[Any]) -> Array:
-    """Return a few results in another dtype, as `cast` would copy them."""
-    with np.errstate(all="ignore"):
-        return (values.astype(np.int64) if dtype.kind in "bui" and values.dtype.kind == "f" else values).astype(dtype)
+    """Return results in another dtype, as `cast` copies them."""
+    result: Array = np.empty(values.shape, dtype)
+    cast(values, result)
+    return result
 
 
 def convolve(layout: Layout, input: Array, packed: Any, bias: Array | None, result: Array, threads: int) -> None:
@@ -100,7 +103,7 @@ def _run_pieces(layout: Layout, images: Array, packed: Any, bias: Array | None, 
     """Convolve images (N, C, D, H, W) into maps (N, K, D', H', W'), converting some images or blocks at a time."""
     problem = layout.problem
     accumulator, border = problem.accumulator, problem.border
-    rooms = Room(), Room(), Room()  # for input, output and its conversion
+    rooms = Room(), Room()  # for input and output
     fits = fits_core(images, accumulator, layout.contiguous_axes)
     image_bytes = max(1, math.prod(images.shape[1:])) * accumulator.itemsize
     count = len(images) if fits else CONVERTED_BYTES // image_bytes  # 0: an image exceeds them
@@ -135,7 +138,7 @@ def _run_pieces(layout: Layout, images: Array, packed: Any, bias: Array | None, 
             result = target if fits_core(target, accumulator, 3) else rooms[1].array(target.shape, accumulator)
             layout.run(source, packed, bias, result, pad, threads)
             if result is not target:
-                cast(result, target, rooms[2])
+                cast(result, target)
 
 
 def _block_cut(layout: Layout) -> tuple[int, Triple, Layout]:

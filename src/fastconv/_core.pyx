@@ -17,7 +17,7 @@ import numpy as np
 
 cimport cython
 from libc.math cimport INFINITY, exp, expf, fabs, fabsf, isfinite, tanh, tanhf
-from libc.stdint cimport int32_t, int64_t
+from libc.stdint cimport int8_t, int16_t, int32_t, int64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memchr, memcpy, memset
 
@@ -112,6 +112,7 @@ include "core/weight_gradient_layout.pxi"
 include "core/weight_winograd.pxi"
 include "core/weight_winograd_layout.pxi"
 include "core/border.pxi"
+include "core/convert.pxi"
 
 
 def padded_indices(Py_ssize_t start, Py_ssize_t stop, Py_ssize_t size, int mode):
