@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "_problem": "_border _core",
     "_activations": "_problem",
     # floor 2: arrays on their way to the core, and arguments on their way to a problem
-    "_blocks": "_border _problem",
+    "_blocks": "_border _core _problem",
     "_weights": "_blocks _border _core _problem",
     "_check": "_core _problem",
     "_check_transposed": "_check _problem",
@@ -63,11 +63,14 @@ MAY_IMPORT = {
         " algorithms.weight_dot"
         " algorithms.weight_exchanged algorithms.weight_winograd"
     ),
+    "_passes": "_blocks _core _plan _problem algorithms.separable",
     "_lengths": "_check _fold _plan _problem _weights",
     "_explain": "_blocks _check _lengths _plan _problem algorithms",
     "_bank": "_activations _cache _check _plan _problem _weights",
     # floor 5: what users call
     "config": f"_check _core _threads {PACKAGE}",
+    "_ndimage": "_cache _check _passes _problem",
+    "ndimage": "_ndimage _problem config",
     "conv": "_cache _check _lengths _plan _problem config",
     "transpose": "_bank _cache _check _check_transposed _gradient _plan _problem _weights config",
     "grad": "_bank _cache _check _check_transposed _gradient _plan _problem _weights config",

@@ -8,7 +8,7 @@ from fastconv.config import get_num_threads, set_num_threads, show_config
 from fastconv.conv import conv1d, conv2d, conv3d
 
 if TYPE_CHECKING:
-    from fastconv import filters, grad, plot
+    from fastconv import filters, grad, ndimage, plot
     from fastconv._bank import Gradients
     from fastconv._explain import explain
     from fastconv.bank import FilterBank, Sequential
@@ -31,6 +31,7 @@ __all__ = [
     "filters",
     "get_num_threads",
     "grad",
+    "ndimage",
     "plot",
     "set_num_threads",
     "show_config",
@@ -40,7 +41,7 @@ if not TYPE_CHECKING:
 
     def __getattr__(name):
         """Import these on first use, so that programs without them start faster."""
-        if name in ("filters", "grad", "plot"):
+        if name in ("filters", "grad", "ndimage", "plot"):
             return import_module(f"fastconv.{name}")
         modules = {"FilterBank": "bank", "Gradients": "_bank", "Sequential": "bank", "explain": "_explain"}
         modules["TransposedFilterBank"] = "transpose"

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastconv import _check, config
+from fastconv import _check
 from fastconv._cache import Cache
 from fastconv._passes import Chain, DTypes, Pass, Window, correlation
 from fastconv._problem import Array
@@ -68,7 +68,13 @@ class Placement(NamedTuple):
 
 
 def correlate(
-    image: Array, kernel: Array, output: Any, cval: Any, options: tuple[Any, ...], place: Callable[..., Placement]
+    image: Array,
+    kernel: Array,
+    output: Any,
+    cval: Any,
+    options: tuple[Any, ...],
+    place: Callable[..., Placement],
+    threads: int,
 ) -> Array:
     """Correlate an array with a kernel, which `place(image's rank, kernel's shape, *options)` places along the axes."""
     is_complex = image.dtype.kind == "c" or kernel.dtype.kind == "c"
@@ -99,12 +105,17 @@ def correlate(
         kernel = np.ascontiguousarray(kernel, sums)
     if not image.ndim:
         return stored(step.run(image.reshape(1), kernel.reshape(1), None, 1).reshape(()), out)
-    result = step.run(image, kernel, native(out), config.num_threads(None))
+    result = step.run(image, kernel, native(out), threads)
     return result if out is None else stored(result, out)
 
 
 def run_passes(
-    image: Array, output: Any, cval: Any, options: tuple[Any, ...], passes: Callable[..., Sequence[Pass]]
+    image: Array,
+    output: Any,
+    cval: Any,
+    options: tuple[Any, ...],
+    passes: Callable[..., Sequence[Pass]],
+    threads: int,
 ) -> Array:
     """Return the result of `passes(image's rank, whether it holds integers, *options)`, along one axis each."""
     dtype, out = output_array(output, image, image.dtype.kind == "c", cval)
@@ -131,7 +142,7 @@ def run_passes(
         result = np.empty(image.shape, dtype) if out is None else out
         result[...] = image
         return result
-    result = filter_.step(image, reach)[0].run(image, native(out), config.num_threads(None))
+    result = filter_.step(image, reach)[0].run(image, native(out), threads)
     return result if out is None else stored(result, out)
 
 
