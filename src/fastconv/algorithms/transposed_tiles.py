@@ -24,6 +24,7 @@ STRIP_BYTES = 3 * 2**17  # bytes of a strip and of its sums, which stay in the s
 
 # Costs as in direct.py.
 COPY_PIXEL = 2.0  # per number of the input
+CACHED_STORE = 72.0  # per output, in addition, of maps that had better bypass the cache
 PACK_WEIGHT = 30.0  # per weight
 
 
@@ -88,7 +89,8 @@ def cost(problem: Problem, reuse: bool) -> float:
     places = problem.output_size[0] / problem.stride[0]  # outputs of a phase
     places *= math.prod(-(-n // step) for n, step in zip(problem.output_size[1:], problem.stride[1:], strict=True))
     products = direct.PRODUCT * places * taps * padded
-    stores = direct.STORE * math.prod(problem.output_size) * problem.filters
+    store = direct.STORE + CACHED_STORE * problem.bypasses_cache
+    stores = store * math.prod(problem.output_size) * problem.filters
     packing = 0.0 if reuse else PACK_WEIGHT * problem.filters * taps
     return products + stores + COPY_PIXEL * problem.channels * math.prod(problem.size) + packing
 
