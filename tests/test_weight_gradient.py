@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import fastconv as fc
 from fastconv import _core
 from fastconv._problem import Problem
 from fastconv.algorithms import weight_direct, weight_dot
@@ -281,3 +282,11 @@ def test_the_cheapest_is_the_one_that_suits() -> None:
         assert chosen is not None
         assert how in chosen.how
         assert all(layout is None or chosen.cost <= layout.cost for layout in layouts.values())
+
+
+def test_the_step_between_images_does_not_matter_if_there_is_one(rng):
+    """NumPy calls such an array contiguous, whatever the step is."""
+    image, grad_output = rng.standard_normal((1, 2, 9, 9), np.float32), rng.standard_normal((1, 4, 7, 7), np.float32)
+    odd = np.lib.stride_tricks.as_strided(image, strides=(3, *image.strides[1:]))
+    expected = fc.grad.conv2d_weight(image, (4, 2, 3, 3), grad_output)
+    assert np.array_equal(fc.grad.conv2d_weight(odd, (4, 2, 3, 3), grad_output), expected)

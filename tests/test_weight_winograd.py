@@ -18,8 +18,7 @@ EPS = {np.float32: 2**-23, np.float64: 2**-52}
 
 
 def forward_problem(image, weight_shape, precision="default", **options):
-    names = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1, "padding_mode": "zeros", "flip": False}
-    given = [*(names | options).values(), None, "auto", precision]
+    given = _check.Options(**options, precision=precision)
     return _check.problem(2, image.shape, weight_shape, None, (image.dtype,) * 2, _check.options(2, given))
 
 

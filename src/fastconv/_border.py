@@ -84,7 +84,12 @@ class Room:
 
 def fits_core(array: Array, dtype: np.dtype[Any], contiguous_axes: int) -> bool:
     """Return whether the core takes an array: of this dtype, aligned, its last `contiguous_axes` axes contiguous."""
-    if array.dtype != dtype or not array.flags.aligned or any(stride % dtype.itemsize for stride in array.strides):
+    flags = array.flags
+    if array.dtype != dtype or not flags.aligned:
+        return False
+    if flags.c_contiguous:
+        return True
+    if any(stride % dtype.itemsize for stride in array.strides):
         return False
     step = dtype.itemsize
     for size, stride in zip(array.shape[: -1 - contiguous_axes : -1], array.strides[::-1], strict=False):

@@ -183,8 +183,9 @@ def _sum(layouts: tuple[GradientLayout, ...], images: Array, maps: Array, thread
     """Return the gradient by the first layout that can sum these values."""
     for layout in layouts:
         result = layout.run(images, maps, threads)
-        if layout.any_values or np.isfinite(result).all():
+        if result is not None:
             break
+    assert result is not None  # the last layout can sum all values
     return result
 
 

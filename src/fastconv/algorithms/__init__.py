@@ -159,16 +159,16 @@ class GradientLayout:
 
     name: str
     how: str  # in words
-    any_values: bool = True  # else the gradient is right only where it is finite
+    any_values: bool = True  # else run may refuse
 
     def __init__(self, forward: Problem, cost: float) -> None:
         """`cost`: of one image, as for a Layout."""
         self.forward, self.cost = forward, cost
 
-    def run(self, images: Array, maps: Array, threads: int) -> Array:
+    def run(self, images: Array, maps: Array, threads: int) -> Array | None:
         """Return the gradient (K, C / groups, kd, kh, kw), for images (N, C, D, H, W) and gradients of maps (N, K, D', H', W').
 
-        N may be any number. Both are of the accumulator's dtype, rows of images and planes of maps contiguous; flip is
+        Return None if the layout cannot sum these values. N may be any number. Both are of the accumulator's dtype, rows of images and planes of maps contiguous; flip is
         ignored.
         """
         raise NotImplementedError

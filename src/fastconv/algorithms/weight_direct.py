@@ -24,7 +24,7 @@ MANY_FILTERS = 256  # filters whose gradients are better broadcast than transpos
 
 # Costs in multiply-adds of vectors, measured on AVX2.
 FEW_SUMS = (0.0, 1.6, 1.2, 1.1)  # per product of tiles with so many vectors of filters
-PANEL_NUMBER = 2.4  # per number of a panel: its share of a transposed square
+PANEL_VECTOR = 19.0  # per vector of a panel: its share of a transposed square
 STRIP_VECTOR, STRIP_ROW = 3.0, 20.0  # per vector, and row, of a strip
 STORE_VECTOR = 2.0  # per vector of sums and chunk
 
@@ -124,7 +124,7 @@ def _cost(forward: Problem, rows: int, across: int, in_place: bool) -> float:
     vectors = math.ceil(across / width)
     pixels = math.prod(forward.output_size)
     chunks = pixels / max(1, math.prod(chunk_size(forward, CHUNK_PIXELS)))
-    each = pixels * (FEW_SUMS[min(vectors, 3)] * rows * vectors + PANEL_NUMBER * across)
+    each = pixels * (FEW_SUMS[min(vectors, 3)] * rows * vectors + PANEL_VECTOR * across / width)
     each += STORE_VECTOR * chunks * rows * vectors
     if not in_place:
         each += channels * strip_cost(forward, CHUNK_PIXELS, width)

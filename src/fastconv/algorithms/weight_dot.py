@@ -27,7 +27,7 @@ MAX_SUMS_BYTES = 2**20  # bytes of the partial sums of a group
 PARTIAL_SUMS = 16  # of every weight, whatever a vector holds
 
 # Costs in multiply-adds of vectors, measured on AVX2.
-PRODUCT, LOAD = 0.6, 1.3  # per product, and per vector that is loaded for it, if there are more loads than products
+PRODUCT, LOAD = 0.95, 1.3  # per product, and per vector that is loaded for it, if there are more loads than products
 TILE_GRADIENTS, TILE_PIXELS = 3, 4  # rows of a tile of dot products
 TILE = 100.0  # per tile and plane: its sums are added to those before
 INTERLEAVE = 1.2  # per number of a stack: its share of a transposed square

@@ -15,7 +15,7 @@ from fastconv._problem import Array, Problem
 from fastconv.algorithms import GradientLayout, Layout, direct, sweep, tiles
 
 # Costs as in direct.py.
-PRODUCT = 4.0  # per product
+PRODUCT = 6.0  # per product
 GROUP = 2.0**20  # per group: a call, with its own weights to be packed
 
 

@@ -178,7 +178,7 @@ cdef extern from "kernels/kernels.h" nogil:
         const fc_stack_variant *stacks
         const fc_form *forms
         fc_kernel_transform_fn transform_kernels
-        void (*collect)(const fc_transform *, Py_ssize_t positions, Py_ssize_t taps, int adds) noexcept nogil
+        int (*collect)(const fc_transform *, Py_ssize_t positions, Py_ssize_t taps, int adds) noexcept nogil
         void (*gather)(void *to, const void *source, Py_ssize_t step, Py_ssize_t rows, Py_ssize_t count,
                        Py_ssize_t before, Py_ssize_t room) noexcept nogil
         int (*scatter)(void *to, Py_ssize_t to_step, Py_ssize_t rows, const void *source, Py_ssize_t count,

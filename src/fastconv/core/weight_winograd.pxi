@@ -43,6 +43,7 @@ cdef struct WeightWinogradJob:
     void *map_tiles
     void *totals               # (blocks of filters, virtual channels, taps, width); NULL if one block is all
     void *gradient             # (K, virtual channels, taps)
+    bint *nonfinite            # set if any of its numbers is NaN or infinite
     WeightWinogradPlaces at
 
 
@@ -115,14 +116,18 @@ cdef void weight_product_unit(real *workspace, const WeightWinogradJob *job, Py_
     cdef Py_ssize_t block = index % image.blocks.count, channel, taps = image.y.taps * image.x.taps
     cdef Range filters = nth_block(&image.blocks, block), channels
     cdef real *totals = workspace + job.at.totals
+    cdef bint nonfinite = False
     channels.first = index // image.blocks.count * UNIT_CHANNELS
     channels.last = min(image.channels, channels.first + UNIT_CHANNELS)
     multiply_positions(workspace, job, block, channels, filters)
     if job.totals != NULL:
         totals = <real *>job.totals + (block * image.channels + channels.first) * taps * job.width
     for channel in range(channels.last - channels.first):
-        collect_channel(totals + channel * taps * job.width, workspace, job, channel, filters.last - filters.first)
+        nonfinite |= collect_channel(totals + channel * taps * job.width, workspace, job, channel,
+                                     filters.last - filters.first)
     if job.block.last == job.strips:
+        if nonfinite:
+            job.nonfinite[0] = True
         image.ukernels.transpose(
             <real *>job.gradient + ((job.group * image.window.filters + filters.first) * image.channels
                                     + channels.first) * taps,
@@ -155,9 +160,12 @@ cdef void multiply_positions(real *workspace, const WeightWinogradJob *job, Py_s
             channel += count
 
 
-cdef void collect_channel(real *totals, real *workspace, const WeightWinogradJob *job, Py_ssize_t channel,
+cdef bint collect_channel(real *totals, real *workspace, const WeightWinogradJob *job, Py_ssize_t channel,
                           Py_ssize_t filters) noexcept nogil:
-    """Transform the sums of one channel and a block of filters to taps, and add them to totals (taps, filters)."""
+    """Transform the sums of one channel and a block of filters to taps, and add them to totals (taps, filters).
+
+    Return whether any total is not finite.
+    """
     cdef const AxisTransform *y = &job.image.y
     cdef const AxisTransform *x = &job.image.x
     cdef const real *sums = workspace + job.at.sums + channel * job.width
@@ -175,4 +183,4 @@ cdef void collect_channel(real *totals, real *workspace, const WeightWinogradJob
     request.to, request.to_run_step, request.to_step = totals, x.taps * job.width, job.width
     for i in range(x.positions):
         request.source[i] = between + i * job.width
-    job.image.ukernels.collect(&request, x.positions, x.taps, job.block.first > 0)
+    return job.image.ukernels.collect(&request, x.positions, x.taps, job.block.first > 0)

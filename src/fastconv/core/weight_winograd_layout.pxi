@@ -95,13 +95,14 @@ def weight_gradient_winograd(images, maps, gradient, pads, WeightWinogradLayout 
     """Compute the gradient of weights from images (N, C, D, H, W) and the gradient of their maps (N, K, D', H', W').
 
     gradient (K, virtual channels of a group, taps of their kernels) is contiguous, and so are rows of images and maps;
-    pads are those in front of each axis of the images.
+    pads are those in front of each axis of the images. Return whether all of the gradient is finite.
     """
     cdef WeightWinogradJob job = layout.job
     cdef const WinogradJob *image = &job.image
     cdef Py_ssize_t transforms = ceil_div(image.views, image.ukernels.lanes) + image.blocks.count
     cdef Py_ssize_t products = image.blocks.count * ceil_div(image.channels, UNIT_CHANNELS)
     cdef Py_ssize_t taps = image.y.taps * image.x.taps, blocks, block
+    cdef bint nonfinite = False
     measure_image(&job.image.arrays, images, maps)
     measure_image(&job.maps.arrays, maps, maps)
     set_pads(&job.image.window, pads)
@@ -117,9 +118,11 @@ def weight_gradient_winograd(images, maps, gradient, pads, WeightWinogradLayout 
     shared = empty((sum(numbers),), np.dtype(f"f{layout.itemsize}"))
     job.image_tiles = view_of(shared, 1, True).start
     job.map_tiles = <char *>job.image_tiles + <Py_ssize_t>numbers[0] * layout.itemsize
+    job.nonfinite = &nonfinite
     job.totals = NULL if blocks <= 1 else <char *>job.map_tiles + <Py_ssize_t>numbers[1] * layout.itemsize
     for job.group in range(image.window.groups):
         for block in range(blocks):
             job.block = nth_part(job.strips, blocks, block)
             run_units(layout.transform_unit, &job, transforms, layout.workspace, threads)
             run_units(layout.product_unit, &job, products, layout.workspace, threads)
+    return not nonfinite

@@ -289,8 +289,8 @@ typedef struct {
     const fc_form *forms;             /* an empty one last */
     fc_kernel_transform_fn *transform_kernels;
     /* A transform of the products of all positions to up to 5 taps by the transpose of G (positions, taps), all of which is read;
-       it adds to what is there, or replaces it. */
-    void (*collect)(const fc_transform *transform, ptrdiff_t positions, ptrdiff_t taps, int adds);
+       it adds to what is there, or replaces it. Returns 1 if any sum is NaN or infinite, else 0. */
+    int (*collect)(const fc_transform *transform, ptrdiff_t positions, ptrdiff_t taps, int adds);
     /* Rows to vectors: to[p * lanes + i] = from[i * from_step + p], zero for i from `rows` on, for p below count.
        Reads from - before up to from + room of each row, and writes up to `lanes` places p on either side of `to`. */
     void (*gather)(void *to, const void *from, ptrdiff_t from_step, ptrdiff_t rows, ptrdiff_t count, ptrdiff_t before,

@@ -4,6 +4,7 @@
    G' sum over tiles of ((A' gradient of the outputs) * (B inputs)). For the structure of A see winograd.inc.h. */
 #include "expects.h"
 #include "kernels.h"
+#include "move.inc.h"
 #include "simd.h"
 #include "variants.h"
 
@@ -65,9 +66,9 @@ FORMS(SPREAD, SPREAD)
 #undef POSITIONS
 
 /* Multiply the transpose of G, a dense matrix (positions, taps), by the products of all positions, for some items at a
-   time, which share the numbers of G. */
-INLINE void NAMED(collect_items)(const int items, const int taps, const fc_transform *t, const ptrdiff_t positions,
-                                 const int adds, const ptrdiff_t run, const ptrdiff_t item) {
+   time, which share the numbers of G. Return zero times all sums and `nonfinite`: NaN if any of them is not finite. */
+INLINE vec NAMED(collect_items)(const int items, const int taps, const fc_transform *t, const ptrdiff_t positions,
+                                 const int adds, const ptrdiff_t run, const ptrdiff_t item, vec nonfinite) {
     const ptrdiff_t from_place = run * t->run_step + item * t->item_step, item_step = t->item_step, to_step = t->to_step;
     const real *row = t->matrix;
     real *to = (real *)t->to + run * t->to_run_step + item * t->to_item_step;
@@ -84,27 +85,35 @@ INLINE void NAMED(collect_items)(const int items, const int taps, const fc_trans
         }
     }
     UNROLLED for (int k = 0; k < items; k++)
-        UNROLLED for (int j = 0; j < taps; j++) v_store(to + k * t->to_item_step + j * to_step, sum[k][j]);
+        UNROLLED for (int j = 0; j < taps; j++) {
+            v_store(to + k * t->to_item_step + j * to_step, sum[k][j]);
+            nonfinite = v_fma(sum[k][j], v_splat(0), nonfinite);
+        }
+    return nonfinite;
 }
 
-INLINE void NAMED(collect_taps)(const int taps, const fc_transform *t, const ptrdiff_t positions, const int adds) {
+INLINE int NAMED(collect_taps)(const int taps, const fc_transform *t, const ptrdiff_t positions, const int adds) {
     const int items = taps < 5 ? FILTER_TILE_VECTORS : 2; /* whose sums fit 16 registers */
+    vec nonfinite = v_splat(0);
     for (ptrdiff_t run = 0; run < t->runs; run++) {
         ptrdiff_t item = 0;
-        for (; item + items <= t->items; item += items) NAMED(collect_items)(items, taps, t, positions, adds, run, item);
-        for (; item < t->items; item++) NAMED(collect_items)(1, taps, t, positions, adds, run, item);
+        for (; item + items <= t->items; item += items)
+            nonfinite = NAMED(collect_items)(items, taps, t, positions, adds, run, item, nonfinite);
+        for (; item < t->items; item++) nonfinite = NAMED(collect_items)(1, taps, t, positions, adds, run, item, nonfinite);
     }
+    return NAMED(has_nan)(nonfinite);
 }
 
-static void NAMED(collect)(const fc_transform *t, ptrdiff_t positions, ptrdiff_t taps, int adds) {
+static int NAMED(collect)(const fc_transform *t, ptrdiff_t positions, ptrdiff_t taps, int adds) {
     expects(t->matrix && t->to && 0 < positions && positions <= TRANSFORM_MAX_POSITIONS);
     expects(0 < taps && taps <= 5);
     for (ptrdiff_t i = 0; i < positions; i++) expects(t->from[i]);
     switch (taps) {
-    case 1: NAMED(collect_taps)(1, t, positions, adds); break;
-    case 2: NAMED(collect_taps)(2, t, positions, adds); break;
-    case 3: NAMED(collect_taps)(3, t, positions, adds); break;
-    case 4: NAMED(collect_taps)(4, t, positions, adds); break;
-    case 5: NAMED(collect_taps)(5, t, positions, adds); break;
+    case 1: return NAMED(collect_taps)(1, t, positions, adds);
+    case 2: return NAMED(collect_taps)(2, t, positions, adds);
+    case 3: return NAMED(collect_taps)(3, t, positions, adds);
+    case 4: return NAMED(collect_taps)(4, t, positions, adds);
+    case 5: return NAMED(collect_taps)(5, t, positions, adds);
     }
+    return 0;
 }
