@@ -38,6 +38,7 @@ from fastconv import _core
 from fastconv._problem import Array, Problem, Triple
 
 WORKSPACE_BYTES = 2**22  # bytes a thread; a few layouts that could not run otherwise exceed it
+VECTOR_BYTES = 64
 CONFLICT_BYTES = 2**12  # bytes: rows a multiple of this apart evict each other from the first-level cache
 MIN_PRODUCTS_PER_THREAD = 2**19  # products; for fewer, waking another thread costs more than it saves
 
@@ -177,6 +178,14 @@ class GradientLayout:
 def lanes(problem: Problem) -> int:
     """Return the lanes of a vector: how many numbers of the accumulator's dtype it holds."""
     return _core.current_isa()[1] * 4 // problem.accumulator.itemsize
+
+
+def cost_lanes(problem: Problem) -> int:
+    """Return the lanes that costs count with, where algorithms of different bits are compared: of vectors of 64 bytes.
+
+    Which one runs must not depend on the instruction set.
+    """
+    return VECTOR_BYTES // problem.accumulator.itemsize
 
 
 def used_fraction(count: int, lanes: int) -> float:

@@ -11,7 +11,7 @@ import math
 
 from fastconv import _core, _weights
 from fastconv._problem import Array, Problem, Triple
-from fastconv.algorithms import WORKSPACE_BYTES, CoreLayout, direct, lanes
+from fastconv.algorithms import WORKSPACE_BYTES, CoreLayout, cost_lanes, direct
 from fastconv.algorithms.tiles import chunk_taps
 
 NAME = direct.NAME
@@ -83,7 +83,7 @@ def _reach(problem: Problem, axis: int) -> int:
 def cost(problem: Problem, reuse: bool) -> float:
     """Return the cost of one image."""
     channels, filters = problem.group_size
-    width, outputs = lanes(problem), math.prod(problem.output_size) * problem.filters
+    width, outputs = cost_lanes(problem), math.prod(problem.output_size) * problem.filters
     rows, columns = (math.ceil(problem.output_size[axis] / problem.stride[axis]) for axis in (1, 2))
     places = rows * math.ceil(columns / (2 * width)) * 2 * width  # micro-kernels take two vectors at least
     product = PRODUCT if filters > 1 else LONE_PRODUCT

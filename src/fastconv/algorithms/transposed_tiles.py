@@ -14,7 +14,7 @@ import numpy as np
 from fastconv import _core, _weights
 from fastconv._blocks import is_plain
 from fastconv._problem import Array, Problem, Triple
-from fastconv.algorithms import WORKSPACE_BYTES, CoreLayout, direct, lanes
+from fastconv.algorithms import WORKSPACE_BYTES, CoreLayout, cost_lanes, direct, lanes
 from fastconv.algorithms.tiles import chunk_taps
 
 NAME = direct.NAME
@@ -84,7 +84,7 @@ def _reach(problem: Problem, axis: int) -> int:
 def cost(problem: Problem, reuse: bool) -> float:
     """Return the cost of one image."""
     channels, filters = problem.group_size
-    padded = _padded(filters, lanes(problem)) * problem.groups
+    padded = _padded(filters, cost_lanes(problem)) * problem.groups
     taps = channels * math.prod(problem.kernel)
     places = problem.output_size[0] / problem.stride[0]  # outputs of a phase
     places *= math.prod(-(-n // step) for n, step in zip(problem.output_size[1:], problem.stride[1:], strict=True))

@@ -11,7 +11,7 @@ import math
 from fastconv import _core
 from fastconv._border import fits_core
 from fastconv._problem import Array, Problem
-from fastconv.algorithms import MIN_PRODUCTS_PER_THREAD, GradientLayout, direct, lanes
+from fastconv.algorithms import MIN_PRODUCTS_PER_THREAD, GradientLayout, cost_lanes, direct
 
 NAME = direct.NAME
 
@@ -120,7 +120,7 @@ def strip_cost(forward: Problem, pixels: int, width: int) -> float:
 
 def _cost(forward: Problem, rows: int, across: int, in_place: bool) -> float:
     """Return the cost of one image, for so many rows that are broadcast and numbers in the lanes of each group."""
-    width, channels = lanes(forward), forward.group_size[0]
+    width, channels = cost_lanes(forward), forward.group_size[0]
     vectors = math.ceil(across / width)
     pixels = math.prod(forward.output_size)
     chunks = pixels / max(1, math.prod(chunk_size(forward, CHUNK_PIXELS)))

@@ -9,7 +9,7 @@ import math
 
 from fastconv import _core
 from fastconv._problem import Problem
-from fastconv.algorithms import direct, lanes
+from fastconv.algorithms import cost_lanes, direct
 from fastconv.algorithms.weight_direct import (
     MAX_STRIP_BYTES,
     CoreGradient,
@@ -57,7 +57,7 @@ def choose(forward: Problem, budget: float) -> CoreGradient | None:
 
 def _cost(forward: Problem, in_place: bool) -> float:
     """Return the cost of one image."""
-    width, (channels, filters) = lanes(forward), forward.group_size
+    width, (channels, filters) = cost_lanes(forward), forward.group_size
     _, _, rows, columns = chunk_size(forward, CHUNK_PIXELS)
     gradients = min(TILE_GRADIENTS, filters if filters > 1 else math.ceil(forward.kernel[1] / forward.stride[1]))
     loads = LOAD * (1 / gradients + 1 / min(TILE_PIXELS, forward.taps))
@@ -75,7 +75,7 @@ def _cost(forward: Problem, in_place: bool) -> float:
 
 def _stack_cost(forward: Problem) -> float:
     """Return the cost of one image, for groups of one channel whose maps are interleaved."""
-    width, filters = lanes(forward), forward.filters // forward.groups
+    width, filters = cost_lanes(forward), forward.filters // forward.groups
     count, depth, rows, columns = chunk_size(forward, STACK_PIXELS)
     pixels = math.prod(forward.output_size)
     read = strip_numbers(forward, STACK_PIXELS) * pixels / max(1, count * depth * rows * columns)
