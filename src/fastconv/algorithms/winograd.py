@@ -46,7 +46,7 @@ FEW_PRODUCT = 1.3  # per product
 FEW_CHANNEL, FEW_FILTER = 20.0, 7.0  # per number of a transformed tile, for each channel and each filter
 FETCH = 48.0  # per transformed weight and block, divided by the tiles of a block, whose products hide it
 CACHED_STORE = 20.0  # per output of maps large enough for non-temporal stores, where these cannot be used
-TRANSFORM_WEIGHT = 2.5  # per product in the transform of the weights
+TRANSFORM_WEIGHT = 1.3  # per product in the transform of the weights
 REFETCH = 3.0  # per transformed weight and unit of work
 HALO_TILE = 8.0  # per channel and tile of a row of tiles that two units share
 

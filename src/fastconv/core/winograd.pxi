@@ -10,7 +10,8 @@
 # Transposed convolution: the last three steps are done for each phase of the rows; pixels of `out` are in the order of
 # the map, those of a phase of the columns as many apart as there are phases.
 #
-# Uses: job.pxi, epilogue.pxi, rows.pxi, filters.pxi, tiles.pxi, winograd_job.pxi, winograd_repair.pxi.
+# Uses: job.pxi, epilogue.pxi, rows.pxi, filters.pxi, tiles.pxi, winograd_job.pxi, winograd_filters.pxi,
+# winograd_repair.pxi.
 
 
 cdef struct TileRun:

@@ -111,8 +111,8 @@ cdef void transform_chunk(real *transformed, real *workspace, const WinogradJob 
         some = min(staged_channels(job), channels.last - first)
         gather_block(workspace, job, &job.bank, Range(row, last), vectors, Range(first, first + some))
         for vector in range(vectors):
-            transform_kernels(transformed + vector * lanes, workspace + vector * some * kernel * lanes, job, &job.bank, 0,
-                              some, width, row_step)
+            transform_kernels(transformed + vector * lanes, workspace + vector * some * kernel * lanes, job,
+                              &job.bank, 0, some, width, row_step)
         transformed += some * width
         first += some
 

@@ -173,8 +173,8 @@ def winograd_layout(window, channels, filters, bits, forms, splits, few, tile_ro
     """Return a layout of these forms and splits of rows and columns, for channels and filters of a group.
 
     An axis has one form, or one for each phase of a transposed convolution. Blocks have up to tile_rows x tile_columns
-    tiles; with few channels, lanes are tiles. Kernels in parts, and few channels, need packed weights. If maps bypass the cache, line_tiles make a cache line of outputs; else
-    they are 0.
+    tiles; with few channels, lanes are tiles. Kernels in parts, and few channels, need packed weights. If maps bypass
+    the cache, line_tiles make a cache line of outputs; else they are 0.
     """
     cdef WinogradLayout layout = WinogradLayout.__new__(WinogradLayout)
     cdef WinogradJob *job = &layout.job
@@ -212,8 +212,9 @@ def convolve_winograd(images, weight, transformed, bias, maps, pads, WinogradLay
     """Convolve images with a filter bank by Winograd's forms.
 
     images and maps as for `convolve`; weight (K, C / groups, 1, kh, kw) may have any steps, and transformed is what
-    `pack_winograd` made of it, or None if the layout has no packed weights. A map is cut into blocks of tiles, and the filters of a group into parts:
-    blocks is (row blocks, column blocks, parts), or None for blocks as large as can be and all filters.
+    `pack_winograd` made of it, or None if the layout has no packed weights. A map is cut into blocks of tiles, and the
+    filters of a group into parts: blocks is (row blocks, column blocks, parts), or None for blocks as large as can be
+    and all filters.
     """
     cdef WinogradJob job = layout.job
     if bias is None:
