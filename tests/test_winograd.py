@@ -3,6 +3,7 @@
 import itertools
 import math
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from problem_table import CASES, Case, use_isa
 from strategies import PADDING_MODES
 
 import fastconv as fc
-from fastconv import _core
+from fastconv import _core, conv
 from fastconv.algorithms import winograd, winograd_forms
 
 ISAS = _core.available_isas()
@@ -99,6 +100,18 @@ def test_errors_are_small_and_the_same_wherever_there_is_fma(case, dtype):
     limit = winograd.MAX_ERROR_GROWTH_SHORT * ROUNDING[dtype] * most
     assert {isa: error for isa in ISAS if not (error := abs(maps[isa] - expected).max()) <= limit} == {}
     assert [isa for isa in WITH_FMA if not (maps[isa] == maps[WITH_FMA[0]]).all()] == []
+
+
+@pytest.mark.parametrize(("channels", "filters", "groups"), [(3, 5, 1), (70, 50, 1), (130, 100, 1), (40, 20, 2)])
+def test_filters_transformed_where_they_are_multiplied_give_the_bits_of_packed_ones(channels, filters, groups, rng):
+    image = rng.standard_normal((groups * channels, 7, 8)).astype(np.float32)
+    weight = rng.standard_normal((groups * filters, channels, 3, 3)).astype(np.float32)
+    maps = []
+    for always_packed in (False, True):
+        conv._plans.clear()
+        with patch.object(winograd, "_is_one_block", lambda *_, packed=always_packed: not packed):
+            maps.append(fc.conv2d(image, weight, padding=1, groups=groups, algorithm="winograd"))
+    np.testing.assert_array_equal(*maps)
 
 
 @given(data=st.data())

@@ -158,6 +158,7 @@ def winograd_layout(
     tile_columns: int,
     line_tiles: int,
     *,
+    packed: bool = True,
     transposed: bool = False,
 ) -> WinogradLayout: ...
 
@@ -195,7 +196,7 @@ def convolve_separable(
 def convolve_winograd(
     images: NDArray[Any],
     weight: NDArray[Any],
-    transformed: NDArray[Any],
+    transformed: NDArray[Any] | None,
     bias: NDArray[Any] | None,
     maps: NDArray[Any],
     pads: Sequence[int],

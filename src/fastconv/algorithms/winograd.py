@@ -46,7 +46,7 @@ FEW_PRODUCT = 1.3  # per product
 FEW_CHANNEL, FEW_FILTER = 20.0, 7.0  # per number of a transformed tile, for each channel and each filter
 FETCH = 48.0  # per transformed weight and block, divided by the tiles of a block, whose products hide it
 CACHED_STORE = 20.0  # per output of maps large enough for non-temporal stores, where these cannot be used
-TRANSFORM_WEIGHT = 2.5  # per product in the transform of the weights
+TRANSFORM_WEIGHT = 1.3  # per product in the transform of the weights
 REFETCH = 3.0  # per transformed weight and unit of work
 HALO_TILE = 8.0  # per channel and tile of a row of tiles that two units share
 
@@ -93,9 +93,20 @@ class Winograd(Layout):
     _numbers_per_product = 1.0  # of a transformed tile, that are transformed for each product
 
     def __init__(
-        self, problem: Problem, variant: Variant, cost: float, error: float, phases: Phases | None = None
+        self,
+        problem: Problem,
+        variant: Variant,
+        cost: float,
+        error: float,
+        phases: Phases | None = None,
+        *,
+        packed: bool = True,
     ) -> None:
-        """`phases`: the forms of all phases of a transposed convolution, the last ones of which are the variant's."""
+        """Make a layout of a variant.
+
+        `phases`: the forms of all phases of a transposed convolution, the last ones of which are the variant's.
+        `packed`: filters are transformed beforehand, rather than by every unit of work, chunk by chunk.
+        """
         forms = phases or tuple((form,) for form in variant.forms)
         self._core_layout = _core.winograd_layout(
             problem.window,
@@ -107,13 +118,14 @@ class Winograd(Layout):
             variant.tile_rows,
             variant.tile_columns,
             variant.line_tiles,
+            packed=packed,
             transposed=phases is not None,
         )
         names = tuple(tuple(form[:3] for form in axis) for axis in forms)
         packing = (NAME, *_core.current_isa(), phases is not None, names, variant.splits, variant.few)
         super().__init__(problem, cost, self._core_layout.workspace, packing)
         self.error, self.step = error, self._core_layout.tile_size
-        self._variant = variant
+        self._variant, self._packed = variant, packed
         self._partitions: dict[tuple[object, ...], tuple[int, int, int]] = {}
 
     @property
@@ -134,9 +146,11 @@ class Winograd(Layout):
         positions = y.positions * x.positions / (y.outputs * x.outputs)
         return positions * virtual_channels(self.problem, self._variant.splits)
 
-    def pack(self, weight: Array) -> tuple[Array, Array]:
-        """Return the weights as given, to recompute outputs that are not finite, and their transforms."""
+    def pack(self, weight: Array) -> tuple[Array, Array | None]:
+        """Return the weights as given, to recompute outputs that are not finite, and their transforms if packed."""
         filters = _weights.filters(self.problem, weight)
+        if not self._packed:
+            return filters, None
         transformed = _weights.pack(
             self.problem, self._core_layout, _core.pack_winograd, lambda first, last: filters[first:last]
         )
@@ -145,7 +159,7 @@ class Winograd(Layout):
     def run(
         self,
         images: Array,
-        packed: tuple[Array, Array],
+        packed: tuple[Array, Array | None],
         bias: Array | None,
         maps: Array,
         pads: Sequence[int],
@@ -230,7 +244,17 @@ def choose(problem: Problem, reuse: bool, budget: float) -> Winograd | None:
     for variant in _variants(problem):
         if (expected := cost(problem, variant, reuse)) < lowest:
             best, lowest = variant, expected
-    return Winograd(problem, best, lowest, error_growth(best.forms)) if best else None
+    if best is None:
+        return None
+    packed = reuse or best.few or best.splits != (Split(), Split()) or not _is_one_block(problem, best)
+    return Winograd(problem, best, lowest, error_growth(best.forms), packed=packed)
+
+
+def _is_one_block(problem: Problem, variant: Variant) -> bool:
+    """Return whether one block of tiles is all that the filters are applied to, on one thread."""
+    rows, columns = count_tiles(problem, variant.forms)
+    others = problem.images_shape[0] * problem.output_size[0] * problem.dilation[1]
+    return others == 1 and rows <= variant.tile_rows and columns <= variant.tile_columns
 
 
 def supports(problem: Problem, output_size: Triple) -> bool:

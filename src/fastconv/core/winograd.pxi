@@ -10,11 +10,8 @@
 # Transposed convolution: the last three steps are done for each phase of the rows; pixels of `out` are in the order of
 # the map, those of a phase of the columns as many apart as there are phases.
 #
-# Uses: job.pxi, epilogue.pxi, rows.pxi, filters.pxi, tiles.pxi, winograd_job.pxi, winograd_repair.pxi.
-
-
-cdef enum:
-    CHUNK_CHANNELS = 64  # that are summed before the next ones are added: rounding errors stay small
+# Uses: job.pxi, epilogue.pxi, rows.pxi, filters.pxi, tiles.pxi, winograd_job.pxi, winograd_filters.pxi,
+# winograd_repair.pxi.
 
 
 cdef struct TileRun:
@@ -179,22 +176,40 @@ cdef void transform_run(real *to, real *workspace, const WinogradJob *job, const
 cdef void multiply_tiles(real *workspace, const WinogradJob *job, const Block *block, Range filters,
                          const Phase *phase) noexcept nogil:
     """Sum over all channels for every product of a phase of the rows: sums (products, tiles, filters)."""
+    cdef Py_ssize_t width = filters.last - filters.first
+    cdef Range channels = Range(0, 0)
+    if job.packed:
+        multiply_channels(workspace, <const real *>job.transformed + block.group * transformed_numbers(job)
+                          + block_at(job, filters), job.channels * width, job, block, width,
+                          Range(0, job.channels), phase)
+        return
+    while channels.last < job.channels:
+        channels = Range(channels.last, min(channels.last + CHUNK_CHANNELS, job.channels))
+        transform_chunk(workspace + job.at.chunk, workspace + job.at.kernels, job, block.group, filters, channels)
+        multiply_channels(workspace, workspace + job.at.chunk, (channels.last - channels.first) * width + ROW_GAP, job,
+                          block, width, channels, phase)
+
+
+cdef void multiply_channels(real *workspace, const real *weight, Py_ssize_t row_step, const WinogradJob *job,
+                            const Block *block, Py_ssize_t width, Range channels, const Phase *phase) noexcept nogil:
+    """Add some channels, from the beginning of a chunk on, to the sums of all products of a phase of the rows.
+
+    weight: these channels of a block of `width` transformed filters, rows of G so many numbers apart.
+    """
     cdef const AxisTransform *y = &job.y
     cdef const AxisTransform *x = &job.x
-    cdef Py_ssize_t width = filters.last - filters.first, i, j, chunk, c, products = 0
-    cdef const real *weight = (<const real *>job.transformed + block.group * transformed_numbers(job)
-                               + filters.first * job.channels * y.rows * x.rows)
+    cdef Py_ssize_t count = channels.last - channels.first, i, j, chunk, c, products = 0
     cdef fc_filter_tile request
     request.width = request.sums_step = width
     request.low, request.high = -INFINITY, INFINITY
     for i in range(phase.first_product, phase.first_product + phase.positions):
-        if is_stopped(&products, x.products * job.channels * width * block.tiles):
+        if is_stopped(&products, x.products * count * width * block.tiles):
             return
         for j in range(x.products):
-            for chunk in range(ceil_div(job.channels, CHUNK_CHANNELS)):
-                c = chunk * CHUNK_CHANNELS
-                request.weight = weight + ((y.row[i] * x.rows + x.row[j]) * job.channels + c) * width
-                request.offset, request.taps = job.many.offset + c, min(CHUNK_CHANNELS, job.channels - c)
+            for chunk in range(ceil_div(count, CHUNK_CHANNELS)):
+                c = channels.first + chunk * CHUNK_CHANNELS
+                request.weight = weight + (y.row[i] * x.rows + x.row[j]) * row_step + chunk * CHUNK_CHANNELS * width
+                request.offset, request.taps = job.many.offset + c, min(CHUNK_CHANNELS, channels.last - c)
                 request.bias = workspace if c == 0 else NULL  # zeros
                 multiply_position_tiles(workspace, &request, job, block, y.position[i] * x.positions + x.position[j],
                                         (i - phase.first_product) * x.products + j)

@@ -12,7 +12,7 @@
 
 
 cdef enum:
-    STAGED_NUMBERS = 16384  # at a time: the second-level cache holds them, and runs are long enough to be written fast
+    STAGED_NUMBERS = 8192  # at a time: the second-level cache holds them, and runs are long enough to be written fast
     ROW_GAP = 16            # numbers between the rows of `staged`, which may else evict each other
 
 
@@ -38,8 +38,8 @@ cdef void transform_filters(real *transformed, real *workspace, const WinogradJo
                             Py_ssize_t first) noexcept nogil:
     """Transform a piece of the bank, the filters from `first` on."""
     cdef FilterBlocks blocks = job.blocks
-    cdef Py_ssize_t last = first + bank.filters, step = staged_channels(job), group, block, part, row
-    cdef Range filters, channels
+    cdef Py_ssize_t last = first + bank.filters, group, block, row
+    cdef Range filters
     if job.tiles_in_lanes:
         blocks.count = blocks.units
     for group in range(first // blocks.filters, ceil_div(last, blocks.filters)):
@@ -48,34 +48,83 @@ cdef void transform_filters(real *transformed, real *workspace, const WinogradJo
             row = group * blocks.filters + filters.first - first
             if not 0 <= row < bank.filters:
                 continue
-            for part in range(ceil_div(job.window.channels, step)):
-                channels = Range(part * step, min((part + 1) * step, job.window.channels))
-                transform_block(transformed + group * transformed_numbers(job), workspace, job, bank, row, filters,
-                                channels)
+            transform_block(transformed + group * transformed_numbers(job) + block_at(job, filters), workspace, job,
+                            bank, row, filters)
+
+
+cdef inline Py_ssize_t block_at(const WinogradJob *job, Range filters) noexcept nogil:
+    """Return the place of a block among the transformed filters of its group."""
+    return filters.first * job.channels * job.y.rows * job.x.rows
 
 
 cdef void transform_block(real *transformed, real *workspace, const WinogradJob *job, const Bank *bank, Py_ssize_t row,
-                          Range filters, Range channels) noexcept nogil:
-    """Transform some channels of a block of filters, the first of which is this row of the bank."""
+                          Range filters) noexcept nogil:
+    """Transform a block of filters, the first of which is this row of the bank."""
+    cdef Py_ssize_t first = 0, last
+    while first < job.window.channels:
+        last = min(first + staged_channels(job), job.window.channels)
+        transform_some(transformed, workspace, job, bank, row, filters, Range(first, last))
+        first = last
+
+
+cdef void transform_some(real *transformed, real *workspace, const WinogradJob *job, const Bank *bank, Py_ssize_t row,
+                         Range filters, Range channels) noexcept nogil:
+    """Transform some channels of a block of filters."""
     cdef Py_ssize_t lanes = job.ukernels.lanes, width = filters.last - filters.first, vectors = width // lanes
     cdef Py_ssize_t x_parts = job.x.parts * job.x.shared_parts, kernel = bank.taps // job.window.channels
     cdef Py_ssize_t some = (channels.last - channels.first) * x_parts, rows = job.y.rows * job.x.rows
     cdef Py_ssize_t last = row + job.blocks.filters - filters.first, vector, part, i
     cdef Py_ssize_t gathered = (channels.last - channels.first) * kernel * lanes  # numbers of a vector of filters
+    cdef Py_ssize_t row_step
     cdef real *staged = workspace + gathered_numbers(job)
     cdef real *to
-    transformed += filters.first * job.channels * rows
-    for vector in range(vectors):
-        gather_kernels(workspace + vector * gathered, job, bank,
-                       Range(row + vector * lanes, min(row + (vector + 1) * lanes, last)), channels)
+    gather_block(workspace, job, bank, Range(row, last), vectors, channels)
     if job.tiles_in_lanes:  # a row of `staged` has the rows of G for y of every channel
         rows, width = job.x.rows, job.y.rows * lanes
+    row_step = some * width + ROW_GAP
     for part in range(job.y.parts * job.y.shared_parts):
         for vector in range(vectors):
-            transform_kernels(staged + vector * lanes, workspace + vector * gathered, job, bank, part, some, width)
+            transform_kernels(staged + vector * lanes, workspace + vector * gathered, job, bank, part, some, width,
+                              row_step)
         to = transformed + (part * job.window.channels + channels.first) * x_parts * width
         for i in range(rows):
-            memcpy(to + i * job.channels * width, staged + i * (some * width + ROW_GAP), some * width * sizeof(real))
+            memcpy(to + i * job.channels * width, staged + i * row_step, some * width * sizeof(real))
+
+
+cdef Py_ssize_t chunk_numbers(const WinogradJob *job) noexcept nogil:
+    """Return the room that a chunk of a block of transformed filters takes."""
+    cdef Py_ssize_t channels = min(job.channels, CHUNK_CHANNELS)
+    return job.y.rows * job.x.rows * (channels * FILTER_TILE_VECTORS * job.ukernels.lanes + ROW_GAP)
+
+
+cdef void transform_chunk(real *transformed, real *workspace, const WinogradJob *job, Py_ssize_t group, Range filters,
+                          Range channels) noexcept nogil:
+    """Transform some channels of a block of whole filters: (row of G for y, row of G for x, channels, filters).
+
+    Rows of G lie ROW_GAP apart.
+    """
+    cdef Py_ssize_t lanes = job.ukernels.lanes, width = filters.last - filters.first, vectors = width // lanes
+    cdef Py_ssize_t row_step = (channels.last - channels.first) * width + ROW_GAP, first = channels.first, some, vector
+    cdef Py_ssize_t row = group * job.blocks.filters + filters.first, last = (group + 1) * job.blocks.filters
+    cdef Py_ssize_t kernel = job.bank.taps // job.channels
+    while first < channels.last:
+        some = min(staged_channels(job), channels.last - first)
+        gather_block(workspace, job, &job.bank, Range(row, last), vectors, Range(first, first + some))
+        for vector in range(vectors):
+            transform_kernels(transformed + vector * lanes, workspace + vector * some * kernel * lanes, job,
+                              &job.bank, 0, some, width, row_step)
+        transformed += some * width
+        first += some
+
+
+cdef void gather_block(real *kernels, const WinogradJob *job, const Bank *bank, Range rows, Py_ssize_t vectors,
+                       Range channels) noexcept nogil:
+    """Gather some channels of so many vectors of filters, rows of the bank: (vectors, channels, kh, kw, lanes)."""
+    cdef Py_ssize_t lanes = job.ukernels.lanes, vector
+    for vector in range(vectors):
+        gather_kernels(kernels, job, bank, Range(rows.first, min(rows.first + lanes, rows.last)), channels)
+        kernels += (channels.last - channels.first) * (bank.taps // job.window.channels) * lanes
+        rows.first += lanes
 
 
 cdef inline bint lies_turned(const WinogradJob *job, const Bank *bank) noexcept nogil:
@@ -105,7 +154,8 @@ cdef void gather_kernels(real *kernels, const WinogradJob *job, const Bank *bank
 
 
 cdef void transform_kernels(real *staged, const real *kernels, const WinogradJob *job, const Bank *bank,
-                            Py_ssize_t y_part, Py_ssize_t channels, Py_ssize_t width) noexcept nogil:
+                            Py_ssize_t y_part, Py_ssize_t channels, Py_ssize_t width,
+                            Py_ssize_t row_step) noexcept nogil:
     """Transform one part of the kernels of a vector of filters by rows, and all parts by columns, for all phases."""
     cdef Py_ssize_t lanes = job.ukernels.lanes, parts = job.x.parts * job.x.shared_parts, part, i, j
     cdef const Phase *y
@@ -114,7 +164,7 @@ cdef void transform_kernels(real *staged, const real *kernels, const WinogradJob
     cdef fc_kernel_transform request
     request.source, request.offset = kernels, offset
     request.channels, request.channel_step = channels // parts, bank.taps // job.window.channels * lanes
-    request.to_channel_step, request.to_column_step = parts * width, channels * width + ROW_GAP
+    request.to_channel_step, request.to_column_step = parts * width, row_step
     request.to_row_step = lanes if job.tiles_in_lanes else job.x.rows * request.to_column_step
     for i in range(job.y.phases):
         y = &job.y.phase[i]

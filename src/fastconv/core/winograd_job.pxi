@@ -74,9 +74,13 @@ cdef struct FewSteps:
     Py_ssize_t tile_step       # from one vector of transformed tiles to the next
 
 
+cdef enum:
+    CHUNK_CHANNELS = 64  # that are summed before the next ones are added: rounding errors stay small
+
+
 cdef struct WorkspacePlaces:
     # Where things lie in a workspace, in numbers; whole vectors of zeros come first.
-    Py_ssize_t parts, strip, between, tiles, sums, out, blank
+    Py_ssize_t parts, strip, between, tiles, sums, out, chunk, kernels, blank
 
 
 cdef struct WinogradJob:
@@ -86,8 +90,9 @@ cdef struct WinogradJob:
     Epilogue epilogue
     FilterBlocks blocks
     AxisTransform y, x
-    const void *transformed    # weights
-    Bank bank                  # as given, for outputs that are summed directly
+    bint packed                # the filters: transformed beforehand, rather than by every unit, chunk by chunk
+    const void *transformed    # weights, if packed
+    Bank bank                  # as given, for units that transform it, and for outputs that are summed directly
     Py_ssize_t channels        # virtual ones of a group
     Py_ssize_t views           # of these, that have transformed tiles of their own
     bint split                 # kernels have parts by stride, or of neighbouring taps that lanes of tiles do not share

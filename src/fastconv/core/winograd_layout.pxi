@@ -135,7 +135,10 @@ cdef class WinogradLayout(Layout):
         at.tiles = at.between + max(y.positions * run_columns, y.outputs * many.run_tiles * x.inputs) * lanes
         at.sums = at.tiles + y.positions * x.positions * many.position_step
         at.out = at.sums + products * many.sums_step
-        at.blank = at.out + y.outputs * many.out_columns * lanes
+        at.chunk = at.kernels = at.blank = at.out + y.outputs * many.out_columns * lanes
+        if not job.packed:
+            at.kernels = at.chunk + chunk_numbers(job)
+            at.blank = at.kernels + gathered_numbers(job)
         rows = np.add.outer(np.arange(y.shared_parts) * dilation * row_tiles * many.tile_step,
                             np.arange(y.parts * job.window.channels) * x.parts)
         parts = np.add.outer(np.arange(x.shared_parts) * many.tile_step, np.arange(x.parts))
@@ -166,12 +169,12 @@ cdef class WinogradLayout(Layout):
 
 
 def winograd_layout(window, channels, filters, bits, forms, splits, few, tile_rows, tile_columns, line_tiles, *,
-                    transposed=False):
+                    packed=True, transposed=False):
     """Return a layout of these forms and splits of rows and columns, for channels and filters of a group.
 
     An axis has one form, or one for each phase of a transposed convolution. Blocks have up to tile_rows x tile_columns
-    tiles; with few channels, lanes are tiles. If maps bypass the cache, line_tiles make a cache line of outputs; else
-    they are 0.
+    tiles; with few channels, lanes are tiles. Kernels in parts, and few channels, need packed weights. If maps bypass
+    the cache, line_tiles make a cache line of outputs; else they are 0.
     """
     cdef WinogradLayout layout = WinogradLayout.__new__(WinogradLayout)
     cdef WinogradJob *job = &layout.job
@@ -181,7 +184,7 @@ def winograd_layout(window, channels, filters, bits, forms, splits, few, tile_ro
     job.epilogue = make_epilogue(window[5])
     job.ukernels = ukernels_of(bits)
     job.blocks = make_filter_blocks(filters, FILTERS, job.ukernels)
-    job.transposed, job.tiles_in_lanes, job.nontemporal = transposed, few, line_tiles > 0
+    job.transposed, job.tiles_in_lanes, job.nontemporal, job.packed = transposed, few, line_tiles > 0, packed
     job.tile_rows, job.tile_columns, job.line_tiles = tile_rows, tile_columns, max(1, <Py_ssize_t>line_tiles)
     layout.itemsize = <Py_ssize_t>bits // 8
     layout.choose_forms(forms, splits)
@@ -209,8 +212,9 @@ def convolve_winograd(images, weight, transformed, bias, maps, pads, WinogradLay
     """Convolve images with a filter bank by Winograd's forms.
 
     images and maps as for `convolve`; weight (K, C / groups, 1, kh, kw) may have any steps, and transformed is what
-    `pack_winograd` made of it. A map is cut into blocks of tiles, and the filters of a group into parts:
-    blocks is (row blocks, column blocks, parts), or None for blocks as large as can be and all filters.
+    `pack_winograd` made of it, or None if the layout has no packed weights. A map is cut into blocks of tiles, and the
+    filters of a group into parts: blocks is (row blocks, column blocks, parts), or None for blocks as large as can be
+    and all filters.
     """
     cdef WinogradJob job = layout.job
     if bias is None:
@@ -221,7 +225,8 @@ def convolve_winograd(images, weight, transformed, bias, maps, pads, WinogradLay
         set_transposed_pads(&job)
     job.bank = bank_of(weight, layout.itemsize, job.window.taps)
     job.arrays.bias = numbers_of(bias, layout.filters, layout.itemsize)
-    job.transformed = numbers_of(transformed, layout.packed_numbers, layout.itemsize)
+    if job.packed:
+        job.transformed = numbers_of(transformed, layout.packed_numbers, layout.itemsize)
     if blocks is None:
         job.row_blocks, job.parts = ceil_div(count_tiles(&job, &job.y, 1), job.tile_rows), 1
         job.column_blocks = ceil_div(count_tiles(&job, &job.x, 2), job.tile_columns)

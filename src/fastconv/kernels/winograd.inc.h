@@ -227,9 +227,40 @@ INLINE void NAMED(transform_kernel_rows)(const int x_taps, const fc_kernel_trans
     }
 }
 
+/* The same for 3x3, all in registers. */
+INLINE void NAMED(transform_3x3)(const fc_kernel_transform *t) {
+    const real *from = t->from, *to_kernel = t->to;
+    const ptrdiff_t y_rows = t->y_rows, x_rows = t->x_rows, to_row_step = t->to_row_step, to_step = t->to_column_step;
+    ROLLED for (ptrdiff_t c = 0; c < t->channels; c++, from += t->channel_step, to_kernel += t->to_channel_step) {
+        const real *y = t->y;
+        real *to_row = (real *)to_kernel;
+        vec kernel[9];
+        UNROLLED for (int tap = 0; tap < 9; tap++)
+            kernel[tap] = t->offset[tap] < 0 ? v_splat(0) : v_load(from + t->offset[tap]);
+        ROLLED for (ptrdiff_t i = 0; i < y_rows; i++, y += 3, to_row += to_row_step) {
+            const real *x = t->x;
+            real *to = to_row;
+            vec row[3];
+            UNROLLED for (int v = 0; v < 3; v++) {
+                row[v] = v_splat(0);
+                UNROLLED for (int u = 0; u < 3; u++) row[v] = v_fma(v_splat(y[u]), kernel[u * 3 + v], row[v]);
+            }
+            ROLLED for (ptrdiff_t j = 0; j < x_rows; j++, x += 3, to += to_step) {
+                vec sum = v_splat(0);
+                UNROLLED for (int v = 0; v < 3; v++) sum = v_fma(v_splat(x[v]), row[v], sum);
+                v_store(to, sum);
+            }
+        }
+    }
+}
+
 static void NAMED(transform_kernels)(const fc_kernel_transform *t) {
     expects(t->from && t->offset && t->y && t->x && t->to && t->channels >= 0);
     expects(0 < t->y_taps && t->y_taps <= KERNEL_MAX_TAPS && 0 < t->x_taps && t->x_taps <= KERNEL_MAX_TAPS);
+    if (t->y_taps == 3 && t->x_taps == 3) {
+        NAMED(transform_3x3)(t);
+        return;
+    }
     switch (t->x_taps) {
     case 1: NAMED(transform_kernel_rows)(1, t); break;
     case 2: NAMED(transform_kernel_rows)(2, t); break;
