@@ -23,7 +23,8 @@ from strategies import (
 )
 
 import fastconv as fc
-from fastconv import _core
+from fastconv import _check, _core, _gradient
+from fastconv.algorithms import GradientLayout
 
 all_axes = pytest.mark.parametrize("axes", [1, 2, 3])
 all_modes = pytest.mark.parametrize("padding_mode", PADDING_MODES)
@@ -579,6 +580,37 @@ def test_results_do_not_depend_on_the_instruction_set(image, weight, options, dt
             results.add(by_input.tobytes() + by_weight.tobytes())
     use_isa(before)
     assert len(results) <= 1
+
+
+def chosen_layouts(seed: int) -> list[str]:
+    """What computes the gradients of a layer that is drawn at random."""
+    rng = np.random.default_rng(seed)
+    channels, filters = (int(rng.choice([1, 2, 4, 8, 16, 24, 64, 128])) for _ in range(2))
+    taps, size, dtype = (
+        rng.choice([1, 2, 3, 5]),
+        int(rng.choice([4, 7, 14, 28, 56])),
+        np.dtype(rng.choice(["f4", "f8"])),
+    )
+    groups = channels if rng.integers(4) == 0 else 1
+    image, weight = (int(rng.choice([1, 4])), channels, size, size), (groups * filters, channels // groups, taps, taps)
+    given = (int(rng.integers(1, 4)), int(taps) // 2, 1, groups, "zeros", 0, False, None, "auto", "default")
+    dtypes = dtype, dtype
+    forward = _check.problem(2, image, weight, None, dtypes, _check.options(2, given))
+    layouts = [*_gradient.plan_weight(forward, weight, dtypes).layouts]
+    layouts += _gradient.plan_input(forward, image, dtypes, reuse=False).plan.layouts
+    return [f"{type(layout).__module__} {layout.how}" for layout in layouts if isinstance(layout, GradientLayout)] + [
+        layout.name for layout in layouts if not isinstance(layout, GradientLayout)
+    ]
+
+
+def test_which_algorithm_runs_does_not_depend_on_the_instruction_set():
+    before, _ = _core.current_isa()
+    chosen = []
+    for isa in _core.available_isas():
+        use_isa(isa)
+        chosen.append([chosen_layouts(seed) for seed in range(200)])
+    use_isa(before)
+    assert all(layouts == chosen[0] for layouts in chosen)
 
 
 @pytest.mark.parametrize("options", [{}, {"padding": 1}, {"stride": 2, "padding": 1}])
