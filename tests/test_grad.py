@@ -593,7 +593,7 @@ def chosen_layouts(seed: int) -> list[str]:
     )
     groups = channels if rng.integers(4) == 0 else 1
     image, weight = (int(rng.choice([1, 4])), channels, size, size), (groups * filters, channels // groups, taps, taps)
-    given = (int(rng.integers(1, 4)), int(taps) // 2, 1, groups, "zeros", 0, False, None, "auto", "default")
+    given = (int(rng.integers(1, 4)), taps // 2, 1, groups, "zeros", 0, False, None, "auto", "default")
     dtypes = dtype, dtype
     forward = _check.problem(2, image, weight, None, dtypes, _check.options(2, given))
     layouts = [*_gradient.plan_weight(forward, weight, dtypes).layouts]
