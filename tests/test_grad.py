@@ -587,7 +587,7 @@ def chosen_layouts(seed: int) -> list[str]:
     rng = np.random.default_rng(seed)
     channels, filters = (int(rng.choice([1, 2, 4, 8, 16, 24, 64, 128])) for _ in range(2))
     taps, size, dtype = (
-        rng.choice([1, 2, 3, 5]),
+        int(rng.choice([1, 2, 3, 5])),
         int(rng.choice([4, 7, 14, 28, 56])),
         np.dtype(rng.choice(["f4", "f8"])),
     )

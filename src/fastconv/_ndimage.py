@@ -170,9 +170,9 @@ def sums_dtype(image: Array, result: DType, kernel: Array | float | None, small:
     largest = 1.0 if kind == "b" else float(np.iinfo(image.dtype).max) + 1
     if image.dtype.itemsize == 8 and image.size:
         largest = max(abs(float(image.min())), abs(float(image.max())))
-    if largest * reach <= EXACT_SINGLE:
+    if largest * reach < EXACT_SINGLE:
         return SINGLE
-    in_double = largest * reach <= EXACT_DOUBLE or kind == "u" or largest * reach >= LARGEST_SUM
+    in_double = largest * reach < EXACT_DOUBLE or kind == "u" or largest * reach >= LARGEST_SUM
     return DOUBLE if in_double else np.dtype(np.int64)
 
 

@@ -182,12 +182,14 @@ class Pass(NamedTuple):
 
 
 class Chain:
-    """Passes along one axis each, in order: each ends in the result's dtype."""
+    """Passes along one axis each, which end in the result's dtype: in order where that matters."""
 
     def __init__(
         self, shape: tuple[int, ...], passes: Sequence[Pass], cval: complex, dtypes: DTypes, contiguous: bool
     ) -> None:
         self._steps: list[tuple[Any, Any]] = []  # with their kernels
+        if dtypes.result.kind in "fc" and not cval:  # the order in which passes are fused, whatever the arrays' layout
+            passes = sorted(passes, key=lambda one: one.axis)
         self._dtype, self._small = dtypes.result, math.prod(shape) * dtypes.sums.itemsize <= SMALL_BYTES
         fused, rest = _fuse(shape, passes, cval, dtypes) if contiguous and not self._small else (None, passes)
         for axis, window, kernel in rest:

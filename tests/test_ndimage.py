@@ -1,0 +1,308 @@
+"""fastconv.ndimage: its rules with right values, and SciPy's own functions on random calls."""
+
+import warnings
+
+import numpy as np
+import pytest
+
+from fastconv import ndimage
+
+scipy_ndimage = pytest.importorskip("scipy.ndimage")
+
+MODES = ["reflect", "mirror", "nearest", "wrap", "constant", "grid-mirror", "grid-wrap", "grid-constant"]
+DTYPES = ["f4", "f8", "u1", "i1", "i2", "u2", "i4", "u4", "i8", "c8", "c16", ">f8", "f2"]
+LAYOUTS = [np.asarray, np.asfortranarray, lambda x: np.repeat(x, 2, axis=-1)[..., ::2], lambda x: x[::-1]]
+
+
+# The rules, by hand
+
+
+def test_the_anchor_lies_in_the_middle_or_behind_it_and_moves_with_the_origin():
+    assert ndimage.correlate1d([1, 2, 3], [1, 1]).tolist() == [2, 3, 5]
+    assert ndimage.correlate1d([1, 2, 3], [1, 1], origin=-1).tolist() == [3, 5, 6]
+    assert ndimage.convolve1d([1, 2, 3], [1, 1]).tolist() == [3, 5, 6]
+    assert ndimage.convolve1d([1, 2, 3], [1, 1], origin=-1).tolist() == [2, 3, 5]
+    assert ndimage.correlate([1, 2, 3], [1, 2, 3]).tolist() == [9, 14, 17]
+    assert ndimage.convolve([1, 2, 3], [1, 2, 3]).tolist() == [7, 10, 15]
+    assert ndimage.uniform_filter1d([2, 4, 6], 2, origin=-1).tolist() == [3, 5, 6]
+
+
+@pytest.mark.parametrize(
+    ("mode", "expected"),
+    [
+        ("nearest", [1, 1, 1]),
+        ("wrap", [3, 1, 2]),
+        ("reflect", [3, 3, 2]),
+        ("mirror", [1, 2, 3]),
+        ("constant", [0, 0, 0]),
+    ],
+)
+def test_modes_go_on_for_any_reach(mode, expected):
+    assert ndimage.correlate1d([1, 2, 3], [1, 0, 0, 0, 0, 0, 0, 0], mode=mode).tolist() == expected
+
+
+def test_one_pixel_is_repeated():
+    assert ndimage.correlate1d(np.ones(1), np.ones(5), mode="mirror").tolist() == [5]
+
+
+def test_weights_lie_along_fewer_axes_in_ascending_order():
+    cube = np.arange(8).reshape(2, 2, 2)
+    for axes in ((0, 2), (2, 0)):
+        result = ndimage.correlate(cube, [[0, 1], [0, 0]], axes=axes)
+        assert result.ravel().tolist() == [0, 1, 2, 3, 0, 1, 2, 3]
+    copy = ndimage.gaussian_filter(cube, 1, axes=())
+    assert copy is not cube
+    assert np.array_equal(copy, cube)
+
+
+def test_cval_is_a_float_for_images_of_integers():
+    assert ndimage.correlate1d([1, 2, 3], [1, 1, 1], mode="constant", cval=1.7).tolist() == [4, 6, 6]
+
+
+def test_any_rank():
+    assert ndimage.correlate(3.0, 1.0) == 3.0
+    for shape in ((0, 3), (3, 0, 2)):
+        assert ndimage.correlate(np.ones(shape), np.ones((1,) * len(shape))).shape == shape
+        assert ndimage.gaussian_filter(np.ones(shape), 1).shape == shape
+    image, kernel = np.random.default_rng(0).random((3, 4, 5, 3, 2)), np.ones((2, 3, 2, 2, 1))
+    np.testing.assert_allclose(ndimage.correlate(image, kernel), scipy_ndimage.correlate(image, kernel))
+
+
+def test_the_result_has_the_dtype_of_the_image_unless_output_says_otherwise():
+    assert ndimage.correlate(np.ones((3, 3), "f4"), np.ones((3, 3))).dtype == np.float32
+    half = ndimage.correlate1d([1, 2, 3], [0.5, 0.5])
+    assert half.tolist() == [1, 1, 2]
+    assert half.dtype == np.int64
+    assert ndimage.correlate1d([1, 2, 3], [0.5, 0.5], output=float).tolist() == [1, 1.5, 2.5]
+    for output in ("f4", np.float32, np.dtype("f4")):
+        assert ndimage.sobel(np.ones((3, 3)), output=output).dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("image", "weights", "expected"),
+    [
+        (np.uint8([200, 100]), [1, 1], [144, 44]),
+        (np.uint8([1, 2]), [-1, 0], [255, 255]),
+        (np.int8([100, 100]), [1, 1], [-56, -56]),
+        (np.int64([-1, -2, -3]), [0.5, 0.5], [-1, -1, -2]),
+        (np.int64([2**53 + 1, 0]), [0, 1, 0], [2**53 + 1, 0]),
+    ],
+)
+def test_integers_are_truncated_and_wrap_around(image, weights, expected):
+    assert ndimage.correlate1d(image, weights).tolist() == expected
+    assert ndimage.correlate1d(np.repeat(image, 5000), [0, 1, 0]).tolist() == np.repeat(image, 5000).tolist()
+
+
+def test_every_pass_ends_in_the_dtype_of_the_result():
+    image = np.zeros((5, 5), np.uint8)
+    image[2, 2] = 10
+    assert ndimage.gaussian_filter(image, 1)[2].tolist() == scipy_ndimage.gaussian_filter(image, 1)[2].tolist()
+    assert ndimage.prewitt(np.uint8([[3, 2, 5], [5, 8, 3]]), 1).tolist() == [[1, 2, 1], [5, 254, 249]]
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i1", "u2", "i4", "i8", "f4", "f8"])
+@pytest.mark.parametrize("value", [1, 7, 100])
+def test_a_constant_image_stays_constant(dtype, value):
+    for shape in ((9,), (7, 8), (60, 70)):
+        image = np.full(shape, value, dtype)
+        filtered = [ndimage.gaussian_filter(image, sigma) for sigma in (0.3, 0.5, 1, 2, 3.7, 8)]
+        filtered += [ndimage.uniform_filter(image, size) for size in (2, 3, 7, 10, 49)]
+        for result in filtered:
+            if image.dtype.kind == "f":
+                np.testing.assert_allclose(result, image, rtol=1e-6 if dtype == "f4" else 1e-14)
+            else:
+                assert np.array_equal(result, image)
+
+
+def test_means_of_integers_are_exact():
+    image = np.random.default_rng(0).integers(0, 255, 300).astype(np.uint8)
+    windows = np.lib.stride_tricks.sliding_window_view(np.pad(image, (3, 3), "symmetric").astype(int), 7)
+    assert np.array_equal(ndimage.uniform_filter1d(image, 7), windows.sum(1) // 7)
+
+
+def test_what_scipy_gets_wrong_is_right():
+    assert np.isnan(ndimage.uniform_filter1d([1, np.nan, 1, 1, 1, 1.0], 3)).tolist() == [True] * 3 + [False] * 3
+    assert ndimage.uniform_filter1d([1e16, 1, 1, 1, 1, 1], 3)[-1] == pytest.approx(1)
+    assert ndimage.correlate(np.full(2, 1e20), np.full(2, 1e-17)) == pytest.approx([2000, 2000])
+    assert ndimage.correlate(np.array([True, False]), [1, 1]).tolist() == [True, True]
+    assert ndimage.correlate(np.array([True, False, False]), [0, 1, 1]).view(np.uint8).max() == 1
+
+
+def test_complex_weights_are_conjugated_by_correlate_alone():
+    assert ndimage.correlate1d([1, 2, 3], [1, 1j]).tolist() == [1 - 1j, 1 - 2j, 2 - 3j]
+    assert ndimage.convolve1d([1, 2, 3], [1, 1j]).tolist() == [2 + 1j, 3 + 2j, 3 + 3j]
+    assert ndimage.correlate1d([1j, 2, 3], [1, 1, 1], mode="constant", cval=1 + 1j).tolist() == [3 + 2j, 5 + 1j, 6 + 1j]
+    assert ndimage.correlate1d(np.float32([1, 2]), np.array([1j, 1])).dtype == np.complex64
+    assert ndimage.correlate1d([1, 2], [1j, 1]).dtype == np.complex128
+    with pytest.warns(UserWarning, match="promoting specified output dtype to complex"):
+        assert ndimage.correlate1d([1, 2], [1j, 1], output=float).dtype == np.complex128
+
+
+@pytest.mark.parametrize("view", [lambda x: x, lambda x: x[::-1], lambda x: x.T])
+@pytest.mark.parametrize("size", [7, 90])
+def test_output_may_be_the_input(view, size):
+    for dtype in ("f8", "u1", "f4"):
+        for call in (
+            lambda x, **more: ndimage.correlate(x, np.ones((3, 3)), **more),
+            lambda x, **more: ndimage.gaussian_filter(x, 1, **more),
+            lambda x, **more: ndimage.sobel(x, **more),
+        ):
+            image = (np.random.default_rng(0).random((size, size)) * 99).astype(dtype)
+            expected = call(image)
+            target = view(image)
+            assert call(image, output=target) is target
+            assert np.array_equal(target, expected)
+
+
+def test_output_in_the_other_byte_order_is_filled():
+    image = np.random.default_rng(0).random((9, 9))
+    output = np.zeros((9, 9), ">f4")
+    assert ndimage.gaussian_filter(image, 1, output=output) is output
+    np.testing.assert_allclose(output, ndimage.gaussian_filter(image, 1), rtol=1e-6)
+
+
+def test_gaussian_derivatives():
+    impulse = np.zeros(5)
+    impulse[2] = 1
+    assert ndimage.gaussian_filter1d(impulse, 1, order=1).round(4).tolist() == [0.0947, 0.2414, 0, -0.2414, -0.0947]
+
+
+def test_one_call_has_the_bits_of_its_passes():
+    image = np.random.default_rng(0).standard_normal((130, 140))
+    for dtype in ("f4", "f8"):
+        blurred = ndimage.gaussian_filter(image.astype(dtype), 1, mode=["reflect", "wrap"])
+        columns = ndimage.gaussian_filter1d(image.astype(dtype), 1, axis=0, mode="reflect")
+        assert np.array_equal(blurred, ndimage.gaussian_filter1d(columns, 1, axis=1, mode="wrap"))
+        both = ndimage.gaussian_filter1d(ndimage.gaussian_filter1d(image.astype(dtype), 1, axis=0), 1, axis=1)
+        assert np.array_equal(ndimage.gaussian_filter(image.astype(dtype), 1), both)
+
+
+# Errors, as SciPy has them
+
+
+@pytest.mark.parametrize(
+    ("call", "kind", "words"),
+    [
+        (
+            lambda: ndimage.correlate1d([1, 2], [1, 1], mode="circular"),
+            RuntimeError,
+            "boundary mode not supported.*'circular'",
+        ),
+        (
+            lambda: ndimage.correlate([1, 2], [1, 1], mode=["wrap"]),
+            RuntimeError,
+            "A sequence of modes is not supported",
+        ),
+        (lambda: ndimage.correlate1d([1, 2], [1, 1], origin=1), ValueError, "Invalid origin"),
+        (lambda: ndimage.convolve1d([1, 2], [1, 1], origin=1), ValueError, "Invalid origin"),
+        (lambda: ndimage.uniform_filter1d([1, 2], 3, origin=2), ValueError, "invalid origin"),
+        (lambda: ndimage.uniform_filter1d([1, 2], 0), RuntimeError, "incorrect filter size"),
+        (lambda: ndimage.correlate1d([1, 2], []), RuntimeError, "no filter weights given"),
+        (lambda: ndimage.correlate1d([1, 2], [[1]]), RuntimeError, "no filter weights given"),
+        (lambda: ndimage.correlate([1, 2], 1), RuntimeError, r"weights.ndim \(0\) must match len\(axes\) \(1\)"),
+        (lambda: ndimage.correlate(np.ones((2, 2)), [1, 1], axes=5), ValueError, "out of range"),
+        (
+            lambda: ndimage.correlate(np.ones((2, 2)), [1, 1], axes=0.5),
+            TypeError,
+            "cannot be interpreted as an integer",
+        ),
+        (lambda: ndimage.gaussian_filter(np.ones((2, 2)), 1, axes=(0, 0)), ValueError, "axes must be unique"),
+        (
+            lambda: ndimage.gaussian_filter(np.ones((2, 2)), [1, 2, 3]),
+            RuntimeError,
+            "sequence argument must have length",
+        ),
+        (lambda: ndimage.gaussian_filter(np.ones(2), 1, order=-1), ValueError, "order must be non-negative"),
+        (lambda: ndimage.gaussian_filter(np.ones(2), 1, radius=-1), ValueError, "Radius must be a nonnegative integer"),
+        (lambda: ndimage.gaussian_filter1d(np.ones(2), 0), ZeroDivisionError, "division by zero"),
+        (lambda: ndimage.correlate1d([1, 2], [1], axis=1), np.exceptions.AxisError, "axis 1"),
+        (lambda: ndimage.sobel(np.ones(3), output=np.ones(2)), RuntimeError, "output shape not correct"),
+        (lambda: ndimage.sobel(np.ones(3), output="bool"), RuntimeError, "output must have numeric dtype"),
+        (lambda: ndimage.sobel(np.ones(3) * 1j, output="f4"), RuntimeError, "output must have complex dtype"),
+        (lambda: ndimage.sobel(np.ones(3), output=complex), RuntimeError, "output must have real dtype"),
+        (lambda: ndimage.sobel(np.ones(3), cval=1j), ValueError, "cval must be real"),
+        (lambda: ndimage.sobel(np.ones(3, np.longdouble)), RuntimeError, "not supported"),
+        (lambda: ndimage.sobel(np.ones(3, object)), (RuntimeError, TypeError), "object"),
+    ],
+)
+def test_errors(call, kind, words):
+    for _ in range(2):  # plans that are remembered must not let anything pass
+        with pytest.raises(kind, match=words):
+            call()
+
+
+# SciPy on random calls
+
+
+def drawn_call(rng):
+    """A function's name, its arguments, and the options of a random call."""
+    rank = int(rng.integers(1, 5))
+    shape = tuple(int(rng.integers(1, [300, 40, 12, 6][rank - 1])) for _ in range(rank))
+    dtype = str(rng.choice(DTYPES))
+    image = rng.standard_normal(shape) * 20
+    image = abs(image) if "u" in dtype else image + 1j * rng.standard_normal(shape) if "c" in dtype else image
+    image = LAYOUTS[rng.integers(4)](image.astype(dtype))
+    axis = int(rng.integers(-rank, rank))
+
+    def weights(*sizes):
+        kernel = rng.standard_normal(sizes)
+        return np.rint(3 * kernel) if rng.integers(2) else kernel
+
+    name = str(rng.choice([name for name in ndimage.__all__ if not name.startswith("generic")]))
+    options = {"mode": str(rng.choice(MODES)), "cval": float(rng.choice([0, 0, 1.5]))}
+    if name in ("correlate", "convolve"):
+        size = [int(rng.integers(1, 6 if rank < 4 else 4)) for _ in range(rank)]
+        arguments = (weights(*size),)
+        if name == "correlate":
+            options["origin"] = [int(rng.integers(-(n // 2), (n - 1) // 2 + 1)) for n in size]
+    elif name in ("correlate1d", "convolve1d"):
+        arguments = weights(int(rng.integers(1, 9))), axis
+    else:
+        arguments = {
+            "gaussian_filter": (float(rng.choice([0.5, 1, 2])), int(rng.integers(0, 3))),
+            "gaussian_filter1d": (1.3, axis, int(rng.integers(0, 3))),
+            "uniform_filter": (int(rng.integers(1, 6)),),
+            "uniform_filter1d": (int(rng.integers(1, 6)), axis),
+            "sobel": (axis,),
+            "prewitt": (axis,),
+            "laplace": (),
+        }.get(name, (1.2,))
+    if name in ("gaussian_filter", "uniform_filter", "sobel", "laplace") and rng.integers(3) == 0:
+        options["mode"] = [str(rng.choice(MODES)) for _ in range(rank)]
+    if image.dtype.kind != "c" and rng.integers(2):
+        options["output"] = str(rng.choice(["f4", "f8"]))
+    return name, image, arguments, options
+
+
+@pytest.mark.parametrize("seed", range(400))
+def test_scipy_on_random_calls(seed):
+    name, image, arguments, options = drawn_call(np.random.default_rng(seed))
+    theirs = image.astype("f4") if image.dtype == np.float16 else image  # which SciPy refuses
+    with warnings.catch_warnings(action="ignore"):
+        expected = getattr(scipy_ndimage, name)(theirs, *arguments, **options)
+    found = getattr(ndimage, name)(image, *arguments, **options)
+    assert found.shape == expected.shape
+    if image.dtype == np.float16 and "output" not in options:
+        assert found.dtype == np.float16
+        np.testing.assert_allclose(found, expected, rtol=2e-3, atol=0.2)
+        return
+    assert found.dtype == expected.dtype
+    if found.dtype.kind in "iu":  # truncated: of sums that are integers but for rounding, one or the other
+        with np.errstate(over="ignore"):
+            far = (found != expected) & (abs(found.astype(float) - expected.astype(float)) != 1)
+        assert far.mean() < 0.01
+        assert (found != expected).mean() < (0.2 if "gaussian" in name or "uniform" in name else 0.06)
+        return
+    single = found.real.dtype == np.float32
+    scale = abs(expected).max() + abs(theirs.astype(complex)).max()
+    np.testing.assert_allclose(
+        found, expected, rtol=1e-5 if single else 1e-12, atol=(1e-5 if single else 1e-12) * scale
+    )
+
+
+def test_nothing_of_scipy_is_called(monkeypatch):
+    for name in ndimage.__all__:
+        monkeypatch.setattr(scipy_ndimage, name, None)
+    for seed in range(40):
+        name, image, arguments, options = drawn_call(np.random.default_rng(seed))
+        getattr(ndimage, name)(image, *arguments, **options)
