@@ -63,7 +63,7 @@ MAY_IMPORT = {
         " algorithms.weight_dot"
         " algorithms.weight_exchanged algorithms.weight_winograd"
     ),
-    "_passes": "_blocks _core _plan _problem algorithms.separable",
+    "_passes": "_blocks _border _core _plan _problem algorithms algorithms.separable",
     "_lengths": "_check _fold _plan _problem _weights",
     "_explain": "_blocks _check _lengths _plan _problem algorithms",
     "_bank": "_activations _cache _check _plan _problem _weights",

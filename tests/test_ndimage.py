@@ -222,7 +222,7 @@ def test_one_call_has_the_bits_of_its_passes():
         (lambda: ndimage.sobel(np.ones(3), output=complex), RuntimeError, "output must have real dtype"),
         (lambda: ndimage.sobel(np.ones(3), cval=1j), ValueError, "cval must be real"),
         (lambda: ndimage.sobel(np.ones(3, np.longdouble)), RuntimeError, "not supported"),
-        (lambda: ndimage.sobel(np.ones(3, object)), (RuntimeError, TypeError), "object"),
+        (lambda: ndimage.sobel(np.ones(3, object)), RuntimeError, "not supported"),
     ],
 )
 def test_errors(call, kind, words):

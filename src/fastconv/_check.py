@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -407,6 +407,22 @@ def check_integer_range(
             f"{name} would need sums of up to {max(-lowest, highest)}, with this weight and pixels from {pixels[0]} "
             f"to {pixels[1]}, but {target} holds {limits.max}: convert to float64 or use smaller integers"
         )
+
+
+def check_sums(
+    problem: Problem,
+    input: Array,
+    filters: Callable[[], Array],
+    bias: Array | None,
+    out: Array | None,
+    may_overflow: bool,
+) -> None:
+    """Raise ValueError if a sum of integers could exceed the range of the result's dtype, or of out's."""
+    narrows = out is not None and out.dtype.kind == "i" and out.dtype != problem.dtype
+    if narrows or may_overflow:
+        name, target = ("out", out.dtype) if out is not None and narrows else ("input", problem.dtype)
+        values = () if problem.border is None else problem.border.values
+        check_integer_range(name, target, input, filters(), bias, values)
 
 
 def check_out(out: object, problem: Problem) -> Array:

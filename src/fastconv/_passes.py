@@ -8,18 +8,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from fastconv import _blocks, _core, _plan
+from fastconv._border import Room
 from fastconv._problem import Array, Problem, Triple
-from fastconv.algorithms import separable
+from fastconv.algorithms import CONFLICT_BYTES, separable
 
 DType = np.dtype[Any]
 
 SMALL_BYTES = 2**15  # bytes of arrays that are converted as a whole, and whose passes are one call each
 MAX_FUSED_TAPS = 256  # of passes that run together, by direct summation
+BLOCK_BYTES = 2**19  # bytes of the blocks of an array that a pass copies
+MIN_COLUMNS = 48  # of such a block
+# Rows as long as this that lie below each other share places of the cache, which has room for so many of them.
+LONG_ROW_BYTES, MAX_WAYS = 2**15, 8
 
 
 class Window(NamedTuple):
@@ -157,20 +163,66 @@ def correlation(
 
 
 class FusedPasses:
-    """Passes along the last two or three axes of contiguous arrays, on parts that stay in the cache."""
+    """Passes along the last two axes of contiguous arrays, on strips of rows that stay in the cache; in place by planes."""
 
     def __init__(self, layout: separable.Passes) -> None:
         self._layout = layout
+        rows, columns = layout.problem.size[1:]
+        self._planes = max(1, BLOCK_BYTES // (rows * columns * layout.problem.accumulator.itemsize))  # copied at a time
 
-    def run(self, image: Array, factors: separable.Factors, out: Array | None, threads: int) -> Array:
-        """Return the result of all passes, in `out` if given."""
+    def run(self, image: Array, factors: separable.Factors, out: Array, threads: int) -> Array:
+        """Return the result of all passes, in `out`."""
         layout = self._layout
-        result = _core.empty_result(image.shape, image.dtype) if out is None else out
-        target = np.empty_like(result) if np.may_share_memory(image, result) else result
-        _blocks.convolve(layout, image, factors, None, target, min(threads, layout.threads))
-        if target is not result:
-            result[...] = target
-        return result
+        threads = min(threads, layout.threads)
+        if not np.may_share_memory(image, out):
+            _blocks.convolve(layout, image, factors, None, out, threads)
+            return out
+        room, size = Room(), layout.problem.size
+        images, maps = (array.reshape(-1, 1, *size) for array in (image, out))
+        for first in range(0, len(images), self._planes):
+            planes = images[first : first + self._planes]
+            copy = room.array(planes.shape, image.dtype)
+            np.copyto(copy, planes)
+            layout.run(copy, factors, None, maps[first : first + self._planes], layout.problem.pad, threads)
+        return out
+
+
+class AxisBlocks:
+    """A pass along one axis of contiguous arrays by blocks that do not depend on each other, and so in place.
+
+    They are copied, to where rows of a kernel do not evict each other from the cache.
+    """
+
+    def __init__(self, shape: tuple[int, ...], one: Pass, cval: complex, sums: DType) -> None:
+        self._window, self._cval, self._sums = one.window, cval, sums
+        self._shape = (math.prod(shape[: one.axis]), shape[one.axis], math.prod(shape[one.axis + 1 :]))
+        room = max(1, BLOCK_BYTES // (sums.itemsize * shape[one.axis]))
+        columns = min(self._shape[2], max(MIN_COLUMNS, room))
+        columns -= columns * sums.itemsize % CONFLICT_BYTES == 0
+        self._steps: dict[tuple[int, ...], Correlation] = {}  # by shape of the block
+        self._block = (max(1, room // columns) if columns == self._shape[2] else 1), columns
+
+    def run(self, image: Array, kernel: Array, out: Array, threads: int) -> Array:
+        """Return the correlation of an array with a kernel of the sums' dtype, in `out`."""
+        rooms = Room(), Room()
+        images, maps = image.reshape(self._shape), out.reshape(self._shape)
+        kernel = kernel.reshape(1, -1, 1)
+        (count, _, width), (lead, columns) = self._shape, self._block
+        for first, column in product(range(0, count, lead), range(0, width, columns)):
+            block = slice(first, first + lead), slice(None), slice(column, column + columns)
+            pixels = images[block]
+            copy, sums = (room.array(pixels.shape, self._sums) for room in rooms)
+            np.copyto(copy, pixels, casting="unsafe")
+            self._step(pixels.shape).run(copy, kernel, sums, threads)
+            _blocks.cast(sums, maps[block])
+        return out
+
+    def _step(self, shape: tuple[int, ...]) -> Correlation:
+        step = self._steps.get(shape)
+        if step is None:
+            windows = Window(), self._window, Window()
+            step = self._steps[shape] = Correlation(shape, windows, self._cval, DTypes(*(self._sums,) * 3), True)
+        return step
 
 
 class Pass(NamedTuple):
@@ -191,12 +243,19 @@ class Chain:
         if dtypes.result.kind in "fc" and not cval:  # the order in which passes are fused, whatever the arrays' layout
             passes = sorted(passes, key=lambda one: one.axis)
         self._dtype, self._small = dtypes.result, math.prod(shape) * dtypes.sums.itemsize <= SMALL_BYTES
-        fused, rest = _fuse(shape, passes, cval, dtypes) if contiguous and not self._small else (None, passes)
-        for axis, window, kernel in rest:
-            windows = [window if index == axis else Window() for index in range(len(shape))]
-            shaped = kernel.reshape([-1 if index == axis else 1 for index in range(len(shape))])
-            step = correlation(shape, windows, cval, dtypes, contiguous)
-            self._steps.append((step, np.ascontiguousarray(shaped, dtypes.sums)))
+        self._in_place = contiguous and not self._small
+        fused, rest = _fuse(shape, passes, cval, dtypes) if self._in_place else (None, passes)
+        for one in rest:
+            kernel = one.kernel.reshape([-1 if index == one.axis else 1 for index in range(len(shape))])
+            windows = [one.window if index == one.axis else Window() for index in range(len(shape))]
+            row_bytes = math.prod(shape[one.axis + 1 :]) * dtypes.sums.itemsize
+            conflicts = one.window.taps > MAX_WAYS and row_bytes >= LONG_ROW_BYTES
+            step: Any
+            if self._in_place and (self._steps or conflicts):
+                step = AxisBlocks(shape, one, cval, dtypes.sums)
+            else:
+                step = correlation(shape, windows, cval, dtypes, contiguous)
+            self._steps.append((step, np.ascontiguousarray(kernel, dtypes.sums)))
             dtypes = dtypes._replace(image=dtypes.result)
         if fused:
             self._steps.append(fused)
@@ -208,7 +267,7 @@ class Chain:
                 image = step.run(image, kernel, None, threads)
             return image
         result = _core.empty_result(image.shape, self._dtype) if out is None else out
-        temporary = _core.empty(image.shape, self._dtype) if len(self._steps) > 1 else result
+        temporary = result if self._in_place or len(self._steps) == 1 else _core.empty(image.shape, self._dtype)
         remaining = len(self._steps)
         for step, kernel in self._steps:
             remaining -= 1

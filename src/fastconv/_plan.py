@@ -7,6 +7,7 @@ that may refuse weights is followed by the next cheapest, down to one that takes
 from __future__ import annotations
 
 import math
+from functools import partial
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -91,17 +92,8 @@ def make(given: Problem, dtypes: tuple[np.dtype[Any], ...], reuse: bool) -> Plan
     best, call = layouts[0], None
     packing: tuple[object, ...] = (convolution is not None, *(layout.packing for layout in layouts))
     no_conversions = all(dtype == problem.accumulator for dtype in (problem.dtype, dtypes[0], *dtypes[2:]))
-    pads_whole = (
-        problem.border is None or math.prod(problem.images_shape) * problem.accumulator.itemsize <= PADDED_BYTES
-    )
-    if (
-        best.call_layout is not None
-        and no_conversions
-        and fold is None
-        and pads_whole
-        and problem.products
-        and best.whole_images
-    ):
+    whole = best.whole_images and fold is None and (problem.border is None or problem.image_bytes <= PADDED_BYTES)
+    if best.call_layout is not None and no_conversions and whole and problem.products:
         output, keep_gil = (problem.output_shape, problem.dtype), problem.products <= KEEP_GIL_BELOW
         call = _core.Call(*best.core_shapes(problem), output, problem.pad, best.call_layout, best.threads, keep_gil)
     return Plan(
@@ -183,7 +175,7 @@ def run(
     else:
         result = out
     if plan.integers_may_overflow or out is not None:
-        _check_integers(plan, input, weight, bias, out)
+        _check.check_sums(problem, input, partial(_filters, plan, weight), bias, out, plan.integers_may_overflow)
     if result.size:
         index, weights = prepare(plan, weight) if packed is None else packed
         layout = plan.layouts[index]
@@ -197,12 +189,6 @@ def run(
     return result if out is None else out
 
 
-def _check_integers(plan: Plan, input: Array, weight: Array, bias: Array | None, out: Array | None) -> None:
-    """Raise ValueError if a sum of integers could exceed the range of the result's dtype, or of out's."""
-    problem = plan.problem
-    narrows = out is not None and out.dtype.kind == "i" and out.dtype != problem.dtype
-    if narrows or plan.integers_may_overflow:
-        filters = _weights.bank_of(problem, weight) if plan.fold is None else plan.fold.crop_weight(weight)
-        name, target = ("out", out.dtype) if out is not None and narrows else ("input", problem.dtype)
-        values = () if problem.border is None else problem.border.values
-        _check.check_integer_range(name, target, input, filters, bias, values)
+def _filters(plan: Plan, weight: Array) -> Array:
+    """Return the weights that outputs are summed with, (K, ...)."""
+    return _weights.bank_of(plan.problem, weight) if plan.fold is None else plan.fold.crop_weight(weight)

@@ -78,6 +78,11 @@ class Problem(NamedTuple):
         return (math.prod(self.batch_shape), self.channels, *self.size)
 
     @property
+    def image_bytes(self) -> int:
+        """Bytes of the input in the accumulator's dtype."""
+        return math.prod(self.images_shape) * self.accumulator.itemsize
+
+    @property
     def maps_shape(self) -> tuple[int, ...]:
         """Shape of the output with its batch axes merged: (N, K, D', H', W')."""
         return (math.prod(self.batch_shape), self.filters, *self.output_size)

@@ -657,7 +657,8 @@ def laplace(
     """
     image = as_image(input)
     along = axis_indices(axes, image.ndim)
-    if isinstance(mode, str) and 0 < len(along) <= 3 and (output is None and image.dtype.kind != "b"):
+    whole = image.dtype.kind not in "iu" or cval == int(cval.real)  # or each difference would be truncated
+    if isinstance(mode, str) and 0 < len(along) <= 3 and output is None and image.dtype.kind != "b" and whole:
         kernel, options = _ndimage.laplace_kernel(image.ndim, along), (mode, 0, None, False)
         return _ndimage.correlate(image, kernel, output, cval, options, _ndimage.place_everywhere, num_threads(None))
 
