@@ -74,7 +74,7 @@ def convolve_guarded(case: Case, dtype: Any, threads: int, at_end: bool, algorit
         arrays[1] = arrays[1][..., :1] * arrays[1][..., :1, :]
         options = case.options
     expected = case.expected(arrays)
-    _plan.prepare = lambda plan, weight: guarded_weights(PREPARE(plan, weight), at_end)
+    _plan.prepare = lambda plan, weight, **more: guarded_weights(PREPARE(plan, weight, **more), at_end)
     image, weight, bias = (None if array is None else guarded(array, at_end) for array in arrays)
     out = guarded(np.zeros(expected.shape, dtype), at_end)
     convolve = CONV[len(case.weight) - 2]
@@ -103,7 +103,7 @@ def differentiate_guarded(case: Case, dtype: Any, at_end: bool) -> None:
     sums = getattr(fc.grad, f"conv{axes}d_weight")(image, weight.shape, maps, **options)
     image, weight, maps = (guarded(array, at_end) for array in (image, weight, maps))
     out = guarded(np.zeros_like(image), at_end)
-    _plan.prepare = lambda plan, weight: guarded_weights(PREPARE(plan, weight), at_end)
+    _plan.prepare = lambda plan, weight, **more: guarded_weights(PREPARE(plan, weight, **more), at_end)
     try:
         found = getattr(fc.grad, f"conv{axes}d_input")(image.shape, weight, maps, **options)
         assert (found == expected).all(), "wrong gradient of the input"

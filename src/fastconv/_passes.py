@@ -95,6 +95,7 @@ class Correlation:
     def __init__(
         self, shape: tuple[int, ...], windows: Sequence[Window], cval: complex, dtypes: DTypes, contiguous: bool
     ) -> None:
+        self.shape = shape
         small = math.prod(shape) * dtypes.sums.itemsize <= SMALL_BYTES and len(set(dtypes)) > 1
         self._converts = dtypes if small else None
         plan_dtypes = DTypes(*(dtypes.sums,) * 3) if small else dtypes
@@ -213,15 +214,17 @@ class AxisBlocks:
             pixels = images[block]
             copy, sums = (room.array(pixels.shape, self._sums) for room in rooms)
             np.copyto(copy, pixels, casting="unsafe")
-            self._step(pixels.shape).run(copy, kernel, sums, threads)
+            step = self._step(pixels.shape)
+            step.run(copy.reshape(step.shape), kernel, sums.reshape(step.shape), threads)
             _blocks.cast(sums, maps[block])
         return out
 
     def _step(self, shape: tuple[int, ...]) -> Correlation:
         step = self._steps.get(shape)
         if step is None:
-            windows = Window(), self._window, Window()
-            step = self._steps[shape] = Correlation(shape, windows, self._cval, DTypes(*(self._sums,) * 3), True)
+            windows = (Window(), self._window) if shape[2] == 1 else (Window(), self._window, Window())
+            dtypes = DTypes(*(self._sums,) * 3)
+            step = self._steps[shape] = Correlation(shape[: len(windows)], windows, self._cval, dtypes, True)
         return step
 
 
