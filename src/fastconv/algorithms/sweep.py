@@ -93,7 +93,7 @@ def _sweep_layout(problem: Problem, map_size: Triple, row_bytes: int) -> tuple[_
         strip_rows,
         in_place=in_place,
         parts=_parts(problem, strip_rows * columns),
-        nontemporal=problem.bypasses_cache,
+        nontemporal=problem.bypasses_cache and map_size == problem.output_size,  # blocks are converted next
         zero_rows=problem.padding_mode == "zeros" and not all(problem.stays_inside(axis) for axis in (0, 1)),
     )
     return layout, f"sweeps down {where(in_place, strip_rows)}"

@@ -44,7 +44,7 @@ class TransposedInterleaved(CoreLayout):
             problem.bits,
             rows,
             chunk=chunk,
-            nontemporal=problem.bypasses_cache,
+            nontemporal=problem.bypasses_cache and map_size == problem.output_size,
         )
         how = f"phases, pixels in the lanes, strips of {rows * problem.stride[1]} rows, chunks of {chunk} taps"
         packing = ("interleaved", problem.stride, problem.dilation, pads)
