@@ -64,11 +64,14 @@ MAY_IMPORT = {
         " algorithms.weight_exchanged algorithms.weight_winograd"
     ),
     "_lengths": "_check _fold _plan _problem _weights",
+    "_sections": "_plan _problem",
+    "_signal": "_blocks _cache _check _plan _problem _sections",
     "_explain": "_blocks _check _lengths _plan _problem algorithms",
     "_bank": "_activations _cache _check _plan _problem _weights",
     # floor 5: what users call
     "config": f"_check _core _threads {PACKAGE}",
     "conv": "_cache _check _lengths _plan _problem config",
+    "signal": "_check _problem _sections _signal config",
     "transpose": "_bank _cache _check _check_transposed _gradient _plan _problem _weights config",
     "grad": "_bank _cache _check _check_transposed _gradient _plan _problem _weights config",
     "bank": "_bank _check _gradient _lengths _plan _problem config plot transpose",

@@ -179,7 +179,9 @@ class ByParts:
         parts = np.stack([images.real, images.imag][: self._channels], -rank - 1)  # (..., C, D, H, W)
         c, d = kernel.real.reshape(self._kernel_shape), kernel.imag.reshape(self._kernel_shape)
         weights = [[c, -d], [d, c]] if self._complex_kernel else [[c], [c]]
-        bank = np.ascontiguousarray([row[: self._channels] for row in weights], self._sums)  # (2, C / groups, kd, kh, kw)
+        bank = np.ascontiguousarray(
+            [row[: self._channels] for row in weights], self._sums
+        )  # (2, C / groups, kd, kh, kw)
         maps = _plan.run(self.plan, parts.astype(self._sums, copy=False), bank, None, None, threads)
         real, imaginary = np.moveaxis(maps, -rank - 1, 0)
         result: Array = np.empty(real.shape, self._dtype)
@@ -198,7 +200,7 @@ class Planes:
     def __init__(self, task: Task) -> None:
         axes = windows(task)
         self._task, self._outer, self._axes = task, axes[:-3], axes[-3:]
-        self._cut = (..., *(axis.pixels for axis in self._axes))
+        self._cut: tuple[Any, ...] = (..., *(axis.pixels for axis in self._axes))
         self._plans: dict[int, _plan.Plan] = {}  # by channels
 
     def run(self, image: Array, kernel: Array, threads: int) -> Array:
@@ -252,7 +254,10 @@ def by_taps(task: Task, image: Array, kernel: Array) -> Array:
     starts = task.section.starts
     if task.border != Border():
         axes = windows(task)
-        margins = [(one.before, max(0, one.outputs + one.taps - 1 - one.before - n)) for one, n in zip(axes, image.shape, strict=True)]
+        margins = [
+            (one.before, max(0, one.outputs + one.taps - 1 - one.before - n))
+            for one, n in zip(axes, image.shape, strict=True)
+        ]
         value = {"constant_values": task.border.value} if task.border.mode == "zeros" else {}
         image = np.pad(image.astype(task.dtypes.result), margins, NUMPY_MODES[task.border.mode], **value)
         starts = tuple(one.taps - 1 for one in axes)

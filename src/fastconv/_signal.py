@@ -27,6 +27,9 @@ EXACT_SINGLE, EXACT_DOUBLE = 2.0**24, 2.0**53  # magnitudes up to which integers
 EXACT_ROUNDED = 2.0**44  # magnitudes of sums up to which Fourier transforms in float64 are off by less than 0.1
 
 
+Step = Signals | Images | ByParts | Planes  # what convolves arrays of given shapes and dtypes
+
+
 class Sums(NamedTuple):
     """How to add up."""
 
@@ -99,7 +102,9 @@ def convolve(
     border: Border | None = None,
 ) -> Array:
     """Return a section of the full convolution of two arrays of the same rank; options as for `prepared`."""
-    convolution = _plans.get((first.shape, second.shape, first.dtype, second.dtype, mode, dtype, correlated, method, border))
+    convolution = _plans.get(
+        (first.shape, second.shape, first.dtype, second.dtype, mode, dtype, correlated, method, border)
+    )
     if convolution is None:
         convolution = prepared(first, second, mode, dtype, correlated, method, border)
     return convolution.run(first, second, threads)
@@ -166,9 +171,9 @@ class Convolution:
         )
         self._is_small = _sections.products(self._task) <= SMALL
         self._is_narrow = max(image.itemsize, kernel.itemsize) <= 2
-        self._steps: dict[Sums, Images | ByParts | Planes] = {}
+        self._steps: dict[Sums, Step] = {}
         if len(first) == 1 and self._is_small and self._dtype.char not in "efd" and border is None:
-            self._step: Any = Signals(self._task)
+            self._step: Step | None = Signals(self._task)
         else:
             sums = self._sums_of_floats()
             self._step = sums and self._step_for(sums)
@@ -200,13 +205,13 @@ class Convolution:
         step = self._step or self._step_for(self._sums_of_integers(image, kernel))
         return step.plan is not None and step.plan.layouts[0].name == "fft"
 
-    def _step_for(self, sums: Sums) -> Images | ByParts | Planes:
+    def _step_for(self, sums: Sums) -> Step:
         step = self._steps.get(sums)
         if step is None:
             step = self._steps[sums] = self._make(sums)
         return step
 
-    def _make(self, sums: Sums) -> Images | ByParts | Planes:
+    def _make(self, sums: Sums) -> Step:
         image = sums.dtype if sums.converted else self._task.dtypes.image
         result = sums.dtype if sums.converted or sums.rounded else self._dtype
         task = self._task._replace(dtypes=DTypes(image, sums.dtype, result), algorithm=sums.algorithm)
@@ -381,7 +386,7 @@ class Matrices(NamedTuple):
 
 
 def road_of_matrices(
-    first: Array, second: Array, mode: str, boundary: Any, fillvalue: complex, correlated: bool
+    first: Array, second: Array, mode: str, boundary: Any, fillvalue: Any, correlated: bool
 ) -> Matrices:
     """Return how to convolve or correlate matrices; "same" correlations are those that follow `correlate`'s."""
     dtype = result_dtype(first, second)
@@ -490,7 +495,7 @@ class Polyphase(NamedTuple):
     banks: tuple[tuple[slice, int, Array, Any], ...]  # phases, samples to skip, their weights in h, and the plan
 
 
-def upfirdn(h: Array, x: Array, up: int, down: int, extension: tuple[str, complex], threads: int) -> Array:
+def upfirdn(h: Array, x: Array, up: int, down: int, extension: tuple[str, Any], threads: int) -> Array:
     """Return signals (N, W) upsampled by zeros between samples, filtered, and downsampled, in the dtype of h.
 
     extension: a mode, and what lies beyond the signals if it is "constant".
@@ -526,7 +531,9 @@ def polyphase(
     signals, samples = shape
     divisor = math.gcd(up, down)
     period, stride, reach = up // divisor, down // divisor, -(-taps // up)
-    newest = [lead + phase * down // up for phase in range(period)]  # the last sample that the first output of a phase sees
+    newest = [
+        lead + phase * down // up for phase in range(period)
+    ]  # the last sample that the first output of a phase sees
     task = Task((), (), Section((), ()), Border(), dtypes, "auto")
     banks, first = [], 0
     while first < min(period, outputs):

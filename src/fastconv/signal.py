@@ -395,9 +395,10 @@ def sepfir2d(input: ArrayLike, hrow: ArrayLike, hcol: ArrayLike) -> Array:
     array([[112., 123., 233.]])
     """
     image, row, column = _as_array("input", input), _as_array("hrow", hrow), _as_array("hcol", hcol)
-    if image.ndim != 2 or row.ndim != 1 or column.ndim != 1:
-        shapes = f"{image.shape}, {row.shape} and {column.shape}"
-        raise ValueError(f"input must be two-dimensional, hrow and hcol one-dimensional; got shapes {shapes}")
+    for name, array, rank in (("input", image, 2), ("hrow", row, 1), ("hcol", column, 1)):
+        if array.ndim != rank:
+            depth = "object too deep" if array.ndim > rank else "object of too small depth"
+            raise ValueError(f"{name} is an {depth}: it must be {rank}-D; got shape {array.shape}")
     if not (row.size % 2 and column.size % 2):
         raise ValueError(f"hrow and hcol must be odd length; got {row.size} and {column.size}")
     dtype = image.dtype.newbyteorder("=")
@@ -405,8 +406,8 @@ def sepfir2d(input: ArrayLike, hrow: ArrayLike, hcol: ArrayLike) -> Array:
         dtype = np.result_type(dtype, np.float32)
     if dtype.char in "gG":
         raise TypeError(f"input must be of at most 64 bits a real number; got {dtype}")
-    for name, weights in (("hrow", row), ("hcol", column)):
-        if not np.can_cast(weights.dtype, dtype, "safe"):
+    for name, weights in (("hrow", hrow), ("hcol", hcol)):  # those in lists have no dtype of their own
+        if isinstance(weights, np.ndarray) and not np.can_cast(weights.dtype, dtype, "safe"):
             raise TypeError(f"{name} must be castable to {dtype}, the dtype of the result, safely; got {weights.dtype}")
     if not image.size:
         return image.astype(dtype)
@@ -525,7 +526,7 @@ def lfilter(b: ArrayLike, a: ArrayLike, x: ArrayLike, axis: int = -1, zi: ArrayL
     weights, divisor, signals = np.atleast_1d(_as_array("b", b)), np.atleast_1d(_as_array("a", a)), _as_array("x", x)
     for name, array in (("b", weights), ("a", divisor)):
         if array.ndim != 1 or not array.size:
-            raise ValueError(f"{name} must be a 1-D array that is not empty; got shape {array.shape}")
+            raise ValueError(f"Parameter {name} is not a non-empty 1-D array; got shape {array.shape}")
     if len(divisor) > 1:
         raise NotImplementedError(f"a must be one number, for an FIR filter; got {len(divisor)}: use scipy.signal's")
     if not signals.ndim:
@@ -536,8 +537,12 @@ def lfilter(b: ArrayLike, a: ArrayLike, x: ArrayLike, axis: int = -1, zi: ArrayL
     state = None if zi is None else _signal.filter_state(_as_array("zi", zi), signals.shape, axis, len(weights) - 1)
     dtype = np.result_type(*(array for array in (weights, divisor, signals, state) if array is not None))
     if dtype.char not in "fdgFDGO":
-        raise NotImplementedError(f"arguments must give a floating-point dtype of 32 bits or more; got {dtype}")
-    kernel = (weights.astype(dtype) / divisor.astype(dtype)).reshape([-1 if i == axis else 1 for i in range(signals.ndim)])
+        raise NotImplementedError(
+            f"Parameter's dtypes produced {dtype}, which is not supported; it must be a floating-point dtype of 32 bits or more"
+        )
+    kernel = (weights.astype(dtype) / divisor.astype(dtype)).reshape(
+        [-1 if i == axis else 1 for i in range(signals.ndim)]
+    )
     n, lengths = signals.shape[axis], list(signals.shape)
     if state is not None:
         lengths[axis] = n + len(weights) - 1
@@ -559,7 +564,7 @@ def _convolve(first: Array, second: Array, mode: str, method: str, correlated: b
     if first.ndim != second.ndim:
         raise ValueError(f"in1 and in2 should have the same dimensionality; got shapes {first.shape}, {second.shape}")
     if not first.ndim:
-        return first * second  # type: ignore[no-any-return]
+        return first * second
     dtype = _signal.result_dtype(first, second)
     threads = config.num_threads(None)
     result = _signal.convolve(first, second, mode, dtype, threads, correlated, method)
@@ -568,9 +573,7 @@ def _convolve(first: Array, second: Array, mode: str, method: str, correlated: b
     return result
 
 
-def _convolve2d(
-    first: Array, second: Array, mode: str, boundary: str, fillvalue: ArrayLike, correlated: bool
-) -> Array:
+def _convolve2d(first: Array, second: Array, mode: str, boundary: str, fillvalue: ArrayLike, correlated: bool) -> Array:
     if not first.ndim == second.ndim == 2:
         raise ValueError(f"in1 and in2 must both be 2-D arrays; got shapes {first.shape} and {second.shape}")
     return _signal.convolve2d(first, second, mode, boundary, fillvalue, config.num_threads(None), correlated)
@@ -580,7 +583,7 @@ def _convolve_along(first: Array, second: Array, mode: str, axes: Any) -> Array:
     if first.ndim != second.ndim:
         raise ValueError(f"in1 and in2 should have the same dimensionality; got shapes {first.shape}, {second.shape}")
     if not first.ndim:
-        return first * second  # type: ignore[no-any-return]
+        return first * second
     if not (first.size and second.size):
         return np.array([])
     return _signal.convolve_along(first, second, mode, axes, config.num_threads(None))
