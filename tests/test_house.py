@@ -65,6 +65,8 @@ MAY_IMPORT = {
     ),
     "_passes": "_blocks _border _core _plan _problem algorithms algorithms.separable",
     "_lengths": "_check _fold _plan _problem _weights",
+    "_sections": "_plan _problem",
+    "_signal": "_blocks _cache _check _plan _problem _sections",
     "_explain": "_blocks _check _lengths _plan _problem algorithms",
     "_bank": "_activations _cache _check _plan _problem _weights",
     # floor 5: what users call
@@ -72,6 +74,7 @@ MAY_IMPORT = {
     "_ndimage": "_cache _check _passes _problem",
     "ndimage": "_ndimage _problem config",
     "conv": "_cache _check _lengths _plan _problem config",
+    "signal": "_check _problem _sections _signal config",
     "transpose": "_bank _cache _check _check_transposed _gradient _plan _problem _weights config",
     "grad": "_bank _cache _check _check_transposed _gradient _plan _problem _weights config",
     "bank": "_bank _check _gradient _lengths _plan _problem config plot transpose",

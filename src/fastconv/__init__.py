@@ -8,7 +8,7 @@ from fastconv.config import get_num_threads, set_num_threads, show_config
 from fastconv.conv import conv1d, conv2d, conv3d
 
 if TYPE_CHECKING:
-    from fastconv import filters, grad, ndimage, plot
+    from fastconv import filters, grad, ndimage, plot, signal
     from fastconv._bank import Gradients
     from fastconv._explain import explain
     from fastconv.bank import FilterBank, Sequential
@@ -35,13 +35,14 @@ __all__ = [
     "plot",
     "set_num_threads",
     "show_config",
+    "signal",
 ]
 
 if not TYPE_CHECKING:
 
     def __getattr__(name):
         """Import these on first use, so that programs without them start faster."""
-        if name in ("filters", "grad", "ndimage", "plot"):
+        if name in ("filters", "grad", "ndimage", "plot", "signal"):
             return import_module(f"fastconv.{name}")
         modules = {"FilterBank": "bank", "Gradients": "_bank", "Sequential": "bank", "explain": "_explain"}
         modules["TransposedFilterBank"] = "transpose"

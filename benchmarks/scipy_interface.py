@@ -1,0 +1,132 @@
+"""fastconv.signal and SciPy on the same arrays: how many times as fast, function by function.
+
+Run it as ``python benchmarks/scipy_interface.py [WORDS OF A ROW ...] [--threads N]``. Both sides of a row run in turn,
+many times; a ratio is that of the medians.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import fastconv as fc
+
+ROUND_SECONDS = 2e-3  # of repeated calls of one side before the other's turn, about
+ROUNDS, FEWEST_ROUNDS = 21, 5
+ROW_SECONDS = 4.0  # after which the fewest rounds will do
+
+
+class Row(NamedTuple):
+    """One comparison."""
+
+    name: str
+    ours: Callable[[], Any]
+    theirs: Callable[[], Any]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("words", nargs="*", help="only rows whose name has one of these")
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args()
+    fc.set_num_threads(options.threads)
+    import scipy
+
+    print(f"fastconv {fc.__version__}, SciPy {scipy.__version__}, NumPy {np.__version__}, threads: {options.threads}")
+    print(f"{'':52} {'ours':>10} {'SciPy':>10} {'times':>7}")
+    for row in rows():
+        if not options.words or any(word in row.name for word in options.words):
+            ours, theirs = measure(row)
+            print(f"{row.name:52} {duration(ours):>10} {duration(theirs):>10} {theirs / ours:7.2f}", flush=True)
+
+
+def measure(row: Row) -> tuple[float, float]:
+    """Return the median seconds of a call of each side."""
+    row.ours(), row.theirs()
+    repeats = [max(1, int(ROUND_SECONDS / max(1e-7, seconds(side, 1)))) for side in (row.ours, row.theirs)]
+    times: tuple[list[float], list[float]] = [], []
+    start = time.perf_counter()
+    while len(times[0]) < ROUNDS:
+        for side, count, found in zip((row.ours, row.theirs), repeats, times, strict=True):
+            found.append(seconds(side, count))
+        if len(times[0]) >= FEWEST_ROUNDS and time.perf_counter() - start > ROW_SECONDS:
+            break
+    return statistics.median(times[0]), statistics.median(times[1])
+
+
+def seconds(call: Callable[[], Any], count: int) -> float:
+    start = time.perf_counter()
+    for _ in range(count):
+        call()
+    return (time.perf_counter() - start) / count
+
+
+def duration(value: float) -> str:
+    return f"{value * 1e6:.1f} us" if value < 1e-3 else f"{value * 1e3:.2f} ms"
+
+
+def rows() -> Iterator[Row]:
+    yield from signal_rows()
+
+
+def compared(ours: Any, theirs: Any, title: str, function: str, *args: Any, **options: Any) -> Row:
+    """Return the row of one function, of both modules, with the same arguments."""
+    call, other = getattr(ours, function), getattr(theirs, function)
+    name = f"{ours.__name__.rpartition('.')[2]}.{function} {title}"
+    return Row(name, lambda: call(*args, **options), lambda: other(*args, **options))
+
+
+def signal_rows() -> Iterator[Row]:
+    import scipy.signal
+
+    from fastconv import signal
+
+    rng = np.random.default_rng(0)
+
+    def row(title: str, function: str, *args: Any, **options: Any) -> Row:
+        return compared(signal, scipy.signal, title, function, *args, **options)
+
+    def normal(*shape: int, dtype: str = "d") -> Any:
+        return rng.standard_normal(shape).astype(dtype)
+
+    for dtype in ("f", "d"):
+        name, x, k = np.dtype(dtype).name, normal(10**6, dtype=dtype), normal(1000, dtype=dtype)
+        for method in ("auto", "direct", "fft"):
+            yield row(f"10^6 x 10^3 {name} {method}", "convolve", x, k, method=method)
+        yield row(f"10^6 x 10^3 {name}", "oaconvolve", x, k)
+        image = normal(512, 512, dtype=dtype)
+        for size in (5, 9, 15, 21, 31, 51, 101):
+            yield row(f"512x512 {size}x{size} {name}", "convolve", image, normal(size, size, dtype=dtype))
+        yield row(f"512x512 5x5 symm {name}", "convolve2d", image, normal(5, 5, dtype=dtype), boundary="symm")
+        yield row(f"512x512 7, 7 {name}", "sepfir2d", image, normal(7, dtype=dtype), normal(7, dtype=dtype))
+    yield row("10^5 x 10^5 float64", "convolve", normal(10**5), normal(10**5))
+    yield row("64x64x64 5x5x5 float64", "convolve", normal(64, 64, 64), normal(5, 5, 5))
+    yield row("10^5 x 10^3 complex128", "convolve", normal(10**5) * 1j, normal(1000) * 1j)
+    yield row("10^6 x 10^3 int64", "convolve", rng.integers(0, 99, 10**6), rng.integers(0, 99, 1000))
+    yield row("512x512 5x5 uint8", "convolve2d", *(rng.integers(0, 255, (n, n)).astype("B") for n in (512, 5)))
+    yield row("1000x100 1000x100, axis 1 float64", "fftconvolve", normal(1000, 100), normal(1000, 100), axes=1)
+    for axis in (0, 1):
+        yield row(f"30 taps 1000x1000, axis {axis} float64", "lfilter", normal(30), 1.0, normal(1000, 1000), axis)
+    for up, down, taps in ((2, 1, 41), (1, 2, 41), (3, 2, 61), (160, 147, 3201)):
+        yield row(f"{taps} taps 10^5, {up}/{down} float64", "upfirdn", normal(taps), normal(10**5), up, down)
+    x, k, image, kernel = normal(20), normal(3), normal(5, 5), normal(3, 3)
+    for function in ("convolve", "correlate", "fftconvolve", "oaconvolve", "upfirdn"):
+        yield row("20 x 3 float64", function, x, k)
+    yield row("20 x 3 float64 direct", "convolve", x, k, method="direct")
+    yield row("20 x 3 int64 direct", "convolve", np.arange(20), np.arange(3), method="direct")
+    yield row("3 taps 20 float64", "lfilter", k, 1.0, x)
+    for dtype in ("d", "B", "D"):
+        for function in ("convolve", "convolve2d", "correlate2d"):
+            yield row(f"5x5 3x3 {np.dtype(dtype).name}", function, image.astype(dtype), kernel.astype(dtype))
+    yield row("5x5 3, 3 float64", "sepfir2d", image, k, k)
+    yield row("20, 3", "correlation_lags", 20, 3)
+    yield row("20 x 3 float64", "choose_conv_method", x, k)
+
+
+if __name__ == "__main__":
+    main()
