@@ -38,9 +38,8 @@ SINGLE, DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
 SMALL = 2**10  # numbers of an array: see is_small
 EXACT_SINGLE, EXACT_DOUBLE = 2.0**24, 2.0**53  # magnitudes up to which integers are exact in floating point
 LARGEST_SUM = 2.0**62  # magnitudes below which integers are summed in int64
-NUDGE = (
-    1 + 2.0**-44
-)  # on weights that sum to 1, for images of integers: a constant one is not truncated to the one below
+NUDGE = 1 + 2.0**-44  # on means that are truncated: a constant image stays what it is, not what is below
+SMALL_NUMBER = 2.0**40  # for nudges
 
 
 class Filter:
@@ -117,10 +116,11 @@ def run_passes(
     passes: Callable[..., Sequence[Pass]],
     threads: int,
 ) -> Array:
-    """Return the result of `passes(image's rank, whether it holds integers, *options)`, along one axis each."""
+    """Return the result of `passes(image's rank, *options)`, along one axis each."""
     dtype, out = output_array(output, image, image.dtype.kind == "c", cval)
     contiguous = image.flags.c_contiguous and (out is None or out.flags.c_contiguous)
-    key = (passes, image.shape, image.dtype, dtype, contiguous, cval, options)
+    truncates = dtype.kind in "biu" and (image.dtype.itemsize < 8 or holds_small_numbers(image))
+    key = (passes, image.shape, image.dtype, dtype, contiguous, truncates, cval, options)
     try:
         found = _plans.get(key)
     except TypeError:  # an option is a list
@@ -128,7 +128,9 @@ def run_passes(
         key = (*key[:-1], options)
         found = _plans.get(key)
     if found is None:
-        steps = passes(image.ndim, image.dtype.kind in "biu", *options)
+        steps = passes(image.ndim, *options)
+        if truncates:
+            steps = nudged(steps)
         reaches = [integer_reach(one.kernel) for one in steps]
         reach = None if None in reaches else math.prod(float(value or 0) for value in reaches)
 
@@ -144,6 +146,18 @@ def run_passes(
         return result
     result = filter_.step(image, reach)[0].run(image, native(out), threads)
     return result if out is None else stored(result, out)
+
+
+def nudged(passes: Sequence[Pass]) -> Sequence[Pass]:
+    """Return passes of means with weights that sum to slightly more than 1; others as they are."""
+    if any(one.kernel.min() < 0 or abs(one.kernel.sum() - 1) > 1e-9 for one in passes):
+        return passes
+    return [one._replace(kernel=one.kernel * NUDGE) for one in passes]
+
+
+def holds_small_numbers(image: Array) -> bool:
+    """Return whether all numbers are so small that a nudge does not reach the next integer."""
+    return image.size > 0 and float(image.min()) > -SMALL_NUMBER and float(image.max()) < SMALL_NUMBER
 
 
 def is_small(image: Array) -> bool:
@@ -209,8 +223,8 @@ def check_dtype(dtype: DType) -> None:
 
 def output_array(output: Any, image: Array, is_complex: bool, cval: Any) -> tuple[DType, Array | None]:
     """Return the dtype of the result in native byte order, and the array to write to if one is given."""
-    if not is_complex and isinstance(cval, (complex, np.complexfloating)):
-        raise ValueError(f"cval must be real for a real image and real weights; got {cval!r}")
+    if image.dtype.kind != "c" and isinstance(cval, (complex, np.complexfloating)):
+        raise ValueError(f"cval must be real for a real image; got {cval!r}")
     if output is None:
         return (np.promote_types(image.dtype, np.complex64) if is_complex else image.dtype), None
     array: Array | None = None
@@ -342,43 +356,39 @@ def place_along(
     return Placement(windows, (slice(None, None, -1 if flip else 1),), tuple(w.taps for w in windows))
 
 
-def gaussian_passes(
-    rank: int, whole: bool, sigma: Any, order: Any, mode: Any, truncate: Any, radius: Any, axes: Any
-) -> list[Pass]:
+def gaussian_passes(rank: int, sigma: Any, order: Any, mode: Any, truncate: Any, radius: Any, axes: Any) -> list[Pass]:
     """Return the passes of a Gaussian along several axes."""
     along = axis_indices(axes, rank)
     options = (per_axis(option, len(along)) for option in (sigma, order, mode, radius))
     return [
-        gaussian_pass(axis, s, n, edge, truncate, reach, whole)
+        gaussian_pass(axis, s, n, edge, truncate, reach)
         for axis, s, n, edge, reach in zip(along, *options, strict=True)
         if s > 1e-15
     ]
 
 
 def gaussian_passes_along(
-    rank: int, whole: bool, sigma: Any, order: Any, mode: Any, truncate: Any, radius: Any, axis: Any
+    rank: int, sigma: Any, order: Any, mode: Any, truncate: Any, radius: Any, axis: Any
 ) -> list[Pass]:
     """Return the pass of a Gaussian along one axis."""
-    return [gaussian_pass(axis_index(axis, rank), sigma, order, mode, truncate, radius, whole)]
+    return [gaussian_pass(axis_index(axis, rank), sigma, order, mode, truncate, radius)]
 
 
-def uniform_passes(rank: int, whole: bool, size: Any, mode: Any, origin: Any, axes: Any) -> list[Pass]:
+def uniform_passes(rank: int, size: Any, mode: Any, origin: Any, axes: Any) -> list[Pass]:
     """Return the passes of a mean along several axes."""
     along = axis_indices(axes, rank)
     options = (per_axis(option, len(along)) for option in (size, origin, mode))
     return [
-        uniform_pass(axis, int(n), shift, edge, whole)
-        for axis, n, shift, edge in zip(along, *options, strict=True)
-        if n > 1
+        uniform_pass(axis, int(n), shift, edge) for axis, n, shift, edge in zip(along, *options, strict=True) if n > 1
     ]
 
 
-def uniform_passes_along(rank: int, whole: bool, size: Any, mode: Any, origin: Any, axis: Any) -> list[Pass]:
+def uniform_passes_along(rank: int, size: Any, mode: Any, origin: Any, axis: Any) -> list[Pass]:
     """Return the pass of a mean along one axis."""
-    return [uniform_pass(axis_index(axis, rank), size, origin, mode, whole)]
+    return [uniform_pass(axis_index(axis, rank), size, origin, mode)]
 
 
-def edge_passes(rank: int, whole: bool, smooth: tuple[int, ...], mode: Any, axis: Any) -> list[Pass]:
+def edge_passes(rank: int, smooth: tuple[int, ...], mode: Any, axis: Any) -> list[Pass]:
     """Return the passes of a central difference along one axis, and of a smoothing kernel along all others."""
     along, modes = axis_index(axis, rank), per_axis(mode, rank)
     kernels = {index: np.array((-1, 0, 1) if index == along else smooth, float) for index in range(rank)}
@@ -412,23 +422,23 @@ def gaussian_kernel(sigma: float, order: int, radius: int) -> Array:
     return kernel
 
 
-def gaussian_pass(axis: int, sigma: Any, order: Any, mode: object, truncate: Any, radius: Any, whole: bool) -> Pass:
-    """Return the pass of a Gaussian along one axis; whole: of integers."""
+def gaussian_pass(axis: int, sigma: Any, order: Any, mode: object, truncate: Any, radius: Any) -> Pass:
+    """Return the pass of a Gaussian along one axis."""
     if order < 0:
         raise ValueError(f"order must be non-negative; got {order!r}")
     reach = int(float(truncate) * float(sigma) + 0.5) if radius is None else radius
     if not isinstance(reach, Integral) or reach < 0:
         raise ValueError(f"Radius must be a nonnegative integer; got {radius!r}")
     kernel = gaussian_kernel(float(sigma), operator.index(order), int(reach))
-    return Pass(axis, window(len(kernel), 0, mode), kernel * NUDGE if whole and order == 0 else kernel)
+    return Pass(axis, window(len(kernel), 0, mode), kernel)
 
 
-def uniform_pass(axis: int, size: int, origin: Any, mode: object, whole: bool) -> Pass:
-    """Return the pass of a mean along one axis; whole: of integers."""
+def uniform_pass(axis: int, size: int, origin: Any, mode: object) -> Pass:
+    """Return the pass of a mean along one axis."""
     if size < 1:
         raise RuntimeError(f"incorrect filter size: size must be 1 or more; got {size!r}")
     shift = operator.index(origin)
     if not 0 <= size // 2 + shift < size:
         raise ValueError(f"invalid origin: it must satisfy 0 <= size // 2 + origin < size; got {shift} for size {size}")
-    kernel = np.full(size, (NUDGE if whole else 1.0) / size)
+    kernel = np.full(size, 1 / size)
     return Pass(axis, Window(size, size // 2 + shift, padding_mode(mode)), kernel)

@@ -249,7 +249,8 @@ class Chain:
         self._in_place = contiguous and not self._small
         fused, rest = _fuse(shape, passes, cval, dtypes) if self._in_place else (None, passes)
         for one in rest:
-            kernel = one.kernel.reshape([-1 if index == one.axis else 1 for index in range(len(shape))])
+            kernel = rounded(one.kernel, dtypes.sums)
+            kernel = kernel.reshape([-1 if index == one.axis else 1 for index in range(len(shape))])
             windows = [one.window if index == one.axis else Window() for index in range(len(shape))]
             row_bytes = math.prod(shape[one.axis + 1 :]) * dtypes.sums.itemsize
             conflicts = one.window.taps > MAX_WAYS and row_bytes >= LONG_ROW_BYTES
@@ -258,7 +259,7 @@ class Chain:
                 step = AxisBlocks(shape, one, cval, dtypes.sums)
             else:
                 step = correlation(shape, windows, cval, dtypes, contiguous)
-            self._steps.append((step, np.ascontiguousarray(kernel, dtypes.sums)))
+            self._steps.append((step, np.ascontiguousarray(kernel)))
             dtypes = dtypes._replace(image=dtypes.result)
         if fused:
             self._steps.append(fused)
@@ -298,9 +299,18 @@ def _fuse(
     layout = separable.choose(problem, True, math.inf)
     if layout is None:
         return None, passes
-    columns, rows = (kernel.astype(dtypes.sums).reshape(1, -1) for kernel in kernels)
+    columns, rows = (rounded(kernel, dtypes.sums).reshape(1, -1) for kernel in kernels)
     factors = separable.Factors(np.ones((1, 1), dtypes.sums), columns, rows)
     return (FusedPasses(layout), factors), [one for one in passes if one.axis - len(shape) not in (-2, -1)]
+
+
+def rounded(kernel: Array, dtype: DType) -> Array:
+    """Return a kernel in another dtype: where its weights are rounded, the largest so that their sum stays what it is."""
+    weights: Array = kernel.astype(dtype)
+    if dtype == np.float32:
+        largest = int(np.abs(weights).argmax())
+        weights[largest] += kernel.sum() - weights.sum(dtype=np.float64)
+    return weights
 
 
 def _merge(shape: tuple[int, ...], windows: Sequence[Window]) -> list[tuple[int, Window]]:

@@ -12,6 +12,7 @@ import importlib
 import json
 import os
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from types import ModuleType
@@ -23,7 +24,7 @@ from suites import SUITES, Suite
 
 calls: collections.Counter[str] = collections.Counter()  # by function
 failures: dict[str, str] = {}  # by test: the last line of its error
-repeating: list[str] = []  # the function whose original runs: what it calls is not replaced
+repeating = threading.local()  # has a name while an original runs in a thread: what it calls is not replaced
 outcomes: collections.Counter[str] = collections.Counter()
 
 
@@ -69,15 +70,15 @@ def repeated(suite: Suite, name: str, ours: Callable[..., Any], theirs: Callable
 
     @functools.wraps(theirs)
     def call(*args: Any, **options: Any) -> Any:
-        if repeating or not suite.takes(name, args, options):
+        if hasattr(repeating, "name") or not suite.takes(name, args, options):
             return theirs(*args, **options)
         calls[name] += 1
         again = copy.deepcopy((args, options))  # for outputs that are given are written to
-        repeating.append(name)
+        repeating.name = name
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             expected = attempt(theirs, *again)
-        repeating.pop()
+        del repeating.name
         result = attempt(ours, args, options)
         tolerance = suite.tolerance * precision((args, options))
         compare(name, result, expected, tolerance)
