@@ -19,7 +19,7 @@ from fastconv._problem import Array
 ODD_FACTORS = sorted(3**i * 5**j for i in range(5) for j in range(4))  # of lengths of fast transforms
 
 # Costs as in algorithms/direct.py
-TRANSFORM = 8.0  # per number and step of a transform, of log2(n), if many are made at once
+TRANSFORM = 10.0  # per number and step of a transform, of log2(n), if many are made at once
 SINGLE_TRANSFORM = 12.0  # if it is the only one
 FAR_TRANSFORM = 40.0  # if it is the only one, of more numbers than fit the cache
 FAR_NUMBERS = 2**18

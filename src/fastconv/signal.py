@@ -52,7 +52,7 @@ def convolve(in1: ArrayLike, in2: ArrayLike, mode: str = "full", method: str = "
         ``"valid"``: those at which one array lies within the other.
     method : {"auto", "direct", "fft"}
         ``"direct"`` adds up every product; ``"auto"`` and ``"fft"`` take what is fastest, which may be Fourier
-        transforms of blocks.
+        transforms, of blocks or of whole arrays. Their rounding errors are relative to the largest numbers.
 
     Returns
     -------
@@ -241,10 +241,9 @@ def fftconvolve(in1: ArrayLike, in2: ArrayLike, mode: str = "full", axes: Any = 
 
     Notes
     -----
-    Fourier transforms of blocks are taken where they are fastest, and sums of products elsewhere.
+    Fourier transforms are taken where they are fastest, of blocks or of whole arrays, and sums of products elsewhere.
 
-    **Differences from SciPy**: a NaN or infinity reaches the outputs that read it, and no others. Errors are those of
-    `fastconv.conv2d`: small numbers far from large ones are not lost in the noise of transforms.
+    **Differences from SciPy**: a NaN or infinity reaches the outputs that read it, and no others.
 
     Examples
     --------
@@ -263,7 +262,7 @@ def oaconvolve(in1: ArrayLike, in2: ArrayLike, mode: str = "full", axes: Any = N
     Parameters
     ----------
     in1, in2, mode, axes
-        As for `fftconvolve`, which this is: both transform blocks where that is fastest.
+        As for `fftconvolve`, which this is: that transforms blocks, too, where it is fastest.
 
     Returns
     -------
