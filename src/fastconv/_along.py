@@ -40,7 +40,7 @@ def convolve(first: Array, second: Array, mode: str, axes: Any, threads: int) ->
     first, second = floating(first), floating(second)
     dtype = result_dtype(first, second)
     if along.is_plain:
-        return _signal.convolve(first, second, along.section, dtype, threads)
+        return _signal.convolve(first, second, along.section, dtype, threads, spectra=True)
     key = (first.shape, second.shape, dtype, along)
     spectra = plans.get(key)
     if spectra is None:

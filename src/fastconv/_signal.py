@@ -99,13 +99,14 @@ def convolve(
     correlated: bool = False,
     method: str = "auto",
     border: Border | None = None,
+    spectra: bool = False,
 ) -> Array:
     """Return a section of the full convolution of two arrays of the same rank; options as for `prepared`."""
     convolution = plans.get(
-        (first.shape, second.shape, first.dtype, second.dtype, mode, dtype, correlated, method, border)
+        (first.shape, second.shape, first.dtype, second.dtype, mode, dtype, correlated, method, border, spectra)
     )
     if convolution is None:
-        convolution = prepared(first, second, mode, dtype, correlated, method, border)
+        convolution = prepared(first, second, mode, dtype, correlated, method, border, spectra)
     return convolution.run(first, second, threads)
 
 
@@ -117,9 +118,13 @@ def prepared(
     correlated: bool = False,
     method: str = "auto",
     border: Border | None = None,
+    spectra: bool = False,
 ) -> Convolution:
-    """Return what convolves such arrays; correlated: the second one is reversed, but not conjugated, first."""
-    key = (first.shape, second.shape, first.dtype, second.dtype, mode, dtype, correlated, method, border)
+    """Return what convolves such arrays; correlated: the second one is reversed, but not conjugated, first.
+
+    spectra: Fourier transforms of whole arrays are allowed, whose errors are relative to the largest numbers.
+    """
+    key = (first.shape, second.shape, first.dtype, second.dtype, mode, dtype, correlated, method, border, spectra)
     convolution = plans.get(key)
     if convolution is None:
         check_method(method, dtype, first.ndim)
@@ -127,7 +132,7 @@ def prepared(
             check_shapes(check_mode(mode), first.shape, second.shape)
         where = mode if isinstance(mode, Section) else section(mode, first.shape, second.shape)
         dtypes = first.dtype, second.dtype, dtype
-        convolution = Convolution(first.shape, second.shape, where, dtypes, correlated, method, border)
+        convolution = Convolution(first.shape, second.shape, where, dtypes, correlated, method, border, spectra)
         plans.put(key, convolution, PLAN_BYTES)
     return convolution
 
@@ -136,7 +141,7 @@ def takes_fft(first: Array, second: Array, mode: str) -> bool:
     """Return whether `convolve` takes Fourier transforms for two arrays."""
     if first.ndim != second.ndim or not (first.ndim and first.size and second.size):
         return False
-    return prepared(first, second, mode, result_dtype(first, second)).takes_fft(first, second)
+    return prepared(first, second, mode, result_dtype(first, second), spectra=True).takes_fft(first, second)
 
 
 class Convolution:
@@ -151,6 +156,7 @@ class Convolution:
         correlated: bool = False,
         method: str = "auto",
         border: Border | None = None,
+        spectra: bool = False,
     ) -> None:
         self._swapped = border is None and math.prod(second) > math.prod(first)
         if self._swapped:
@@ -177,7 +183,7 @@ class Convolution:
         else:
             sums = self._sums_of_floats()
             self._step = sums and self._step_for(sums)
-            if sums is not None and sums.algorithm == "auto" and not self._is_small and border is None:
+            if sums is not None and sums.algorithm == "auto" and spectra and not self._is_small:
                 self._spectra = self._cheaper_spectra(sums)
 
     def run(self, first: Array, second: Array, threads: int) -> Array:

@@ -566,7 +566,7 @@ def _convolve(first: Array, second: Array, mode: str, method: str, correlated: b
         return first * second
     dtype = _signal.result_dtype(first, second)
     threads = config.num_threads(None)
-    result = _signal.convolve(first, second, mode, dtype, threads, correlated, method)
+    result = _signal.convolve(first, second, mode, dtype, threads, correlated, method, spectra=True)
     if method == "fft" and dtype.kind in "fc" and not np.isfinite(result).all():
         warnings.warn(NOT_FINITE, RuntimeWarning, stacklevel=3)
     return result
