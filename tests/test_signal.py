@@ -112,14 +112,15 @@ def test_the_second_array_of_a_correlation_is_conjugated() -> None:
 
 @pytest.mark.parametrize("method", ["auto", "direct", "fft"])
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_what_is_not_finite_reaches_only_what_reads_it(method: str, bad: float) -> None:
-    image, kernel = np.ones(2000), np.ones(300)
+@pytest.mark.parametrize(("size", "taps"), [(2000, 300), (4000, 3000)])
+def test_what_is_not_finite_reaches_only_what_reads_it(method: str, bad: float, size: int, taps: int) -> None:
+    image, kernel = np.ones(size), np.ones(taps)
     image[1000] = bad
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         result = signal.convolve(image, kernel, method=method)
     wrong = ~np.isfinite(result)
-    same(np.flatnonzero(wrong), np.arange(1000, 1300))
+    same(np.flatnonzero(wrong), np.arange(1000, 1000 + taps))
     assert [warning.category for warning in caught] == [RuntimeWarning] * (method == "fft")
 
 
@@ -290,6 +291,35 @@ def test_convolutions_and_correlations_are_scipys(seed: int) -> None:
     first, second = draw.array(draw.shape(rank)), draw.array(draw.shape(rank))
     for name in ("convolve", "correlate"):
         check_call(name, first, second, draw.one_of(MODES), draw.one_of(["auto", "direct", "fft"]))
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_large_kernels_are_scipys(seed: int) -> None:
+    draw = Draw(seed)
+    rank = draw.one_of([1, 2, 3, 4])
+    longest = {1: 5000, 2: 80, 3: 20, 4: 9}[rank]
+    first, second = (draw.array(draw.rng.integers(longest // 2, longest, rank), "fdFDl") for _ in range(2))
+    for name in ("convolve", "correlate"):
+        check_call(name, first, second, draw.one_of(["full", "same"]), "fft")
+    if rank > 1:
+        second = second[: first.shape[0]]
+        check_call("fftconvolve", first[: len(second)], second, draw.one_of(["full", "same"]), tuple(range(1, rank)))
+
+
+@pytest.mark.parametrize("dtype", "fd")
+def test_large_kernels_of_rank_one_are_passes(dtype: str) -> None:
+    rng = np.random.default_rng(3)
+    image, row = rng.standard_normal((200, 200)).astype(dtype), rng.standard_normal(150).astype(dtype)
+    check_call("convolve", image, np.outer(row, row))
+
+
+def test_transforms_by_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
+    from fastconv import _spectra
+
+    monkeypatch.setattr(_spectra, "library", lambda: (np.fft, {}))
+    rng = np.random.default_rng(4)
+    for first, second in ((rng.standard_normal(4000), rng.standard_normal(4000)), (np.ones((60, 60)), np.eye(60) * 1j)):
+        check_call("convolve", first, second)
 
 
 @seeds

@@ -138,8 +138,19 @@ class Images:
             kernel = np.ascontiguousarray(kernel, self._sums)
         if self._plain:
             return _plan.run(self.plan, image, kernel, None, None, threads)
+        return self._run(image, kernel, threads)
+
+    def run_passes(self, image: Array, kernel: Array, threads: int) -> Array | None:
+        """Return the convolution by a pass along each axis, if that is planned and the kernel allows it."""
+        layout = self.plan.layouts[0]
+        if layout.any_weights or self.plan.fold is not None:
+            return None
+        packed = layout.pack(kernel.astype(self._sums, copy=False).reshape(self._kernel_shape))
+        return None if packed is None else self._run(image, kernel, threads, (0, packed))
+
+    def _run(self, image: Array, kernel: Array, threads: int, packed: _plan.Packed | None = None) -> Array:
         images, kernel = self._view.images(image), kernel.reshape(self._kernel_shape)
-        return self._view.restored(_plan.run(self.plan, images, kernel, None, None, threads))
+        return self._view.restored(_plan.run(self.plan, images, kernel, None, None, threads, packed))
 
 
 class Signals:

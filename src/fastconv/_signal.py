@@ -1,24 +1,23 @@
-"""Arguments of scipy.signal's convolutions -> sections of full convolutions: its modes, dtypes and axes."""
+"""scipy.signal's convolutions -> sections of full convolutions: its modes and borders, and how to add up each dtype."""
 
 from __future__ import annotations
 
 import math
-import operator
-from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastconv import _blocks, _check, _plan, _sections
+from fastconv import _blocks, _sections, _weights
 from fastconv._cache import Cache
 from fastconv._problem import Array
-from fastconv._sections import Border, ByParts, DTypes, Images, Planes, Section, Signals, Task, Window
+from fastconv._sections import Border, ByParts, DTypes, Images, Planes, Section, Signals, Task
+from fastconv._spectra import Spectra
 
 DType = np.dtype[Any]
 
 PLAN_CACHE_BYTES = 2**22
 PLAN_BYTES = 2**13  # of one convolution, about
-_plans = Cache(PLAN_CACHE_BYTES)  # convolutions, by shapes, dtypes and options
+plans = Cache(PLAN_CACHE_BYTES)  # convolutions, by shapes, dtypes and options
 
 SINGLE, DOUBLE, INTEGER = np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.int64)
 SMALL = 2**13  # products of a convolution: for fewer, looking at arrays takes longer than summing them as they are
@@ -100,13 +99,14 @@ def convolve(
     correlated: bool = False,
     method: str = "auto",
     border: Border | None = None,
+    spectra: bool = False,
 ) -> Array:
     """Return a section of the full convolution of two arrays of the same rank; options as for `prepared`."""
-    convolution = _plans.get(
-        (first.shape, second.shape, first.dtype, second.dtype, mode, dtype, correlated, method, border)
+    convolution = plans.get(
+        (first.shape, second.shape, first.dtype, second.dtype, mode, dtype, correlated, method, border, spectra)
     )
     if convolution is None:
-        convolution = prepared(first, second, mode, dtype, correlated, method, border)
+        convolution = prepared(first, second, mode, dtype, correlated, method, border, spectra)
     return convolution.run(first, second, threads)
 
 
@@ -118,18 +118,22 @@ def prepared(
     correlated: bool = False,
     method: str = "auto",
     border: Border | None = None,
+    spectra: bool = False,
 ) -> Convolution:
-    """Return what convolves such arrays; correlated: the second one is reversed, but not conjugated, first."""
-    key = (first.shape, second.shape, first.dtype, second.dtype, mode, dtype, correlated, method, border)
-    convolution = _plans.get(key)
+    """Return what convolves such arrays; correlated: the second one is reversed, but not conjugated, first.
+
+    spectra: Fourier transforms of whole arrays are allowed, whose errors are relative to the largest numbers.
+    """
+    key = (first.shape, second.shape, first.dtype, second.dtype, mode, dtype, correlated, method, border, spectra)
+    convolution = plans.get(key)
     if convolution is None:
         check_method(method, dtype, first.ndim)
         if not isinstance(mode, Section):
             check_shapes(check_mode(mode), first.shape, second.shape)
         where = mode if isinstance(mode, Section) else section(mode, first.shape, second.shape)
         dtypes = first.dtype, second.dtype, dtype
-        convolution = Convolution(first.shape, second.shape, where, dtypes, correlated, method, border)
-        _plans.put(key, convolution, PLAN_BYTES)
+        convolution = Convolution(first.shape, second.shape, where, dtypes, correlated, method, border, spectra)
+        plans.put(key, convolution, PLAN_BYTES)
     return convolution
 
 
@@ -137,7 +141,7 @@ def takes_fft(first: Array, second: Array, mode: str) -> bool:
     """Return whether `convolve` takes Fourier transforms for two arrays."""
     if first.ndim != second.ndim or not (first.ndim and first.size and second.size):
         return False
-    return prepared(first, second, mode, result_dtype(first, second)).takes_fft(first, second)
+    return prepared(first, second, mode, result_dtype(first, second), spectra=True).takes_fft(first, second)
 
 
 class Convolution:
@@ -152,13 +156,14 @@ class Convolution:
         correlated: bool = False,
         method: str = "auto",
         border: Border | None = None,
+        spectra: bool = False,
     ) -> None:
         self._swapped = border is None and math.prod(second) > math.prod(first)
         if self._swapped:
             first, second = second, first
         image, kernel = (dtypes[1], dtypes[0]) if self._swapped else dtypes[:2]
         self._complex, self._dtype, self._method = (image.kind == "c", kernel.kind == "c"), dtypes[2], method
-        reverse = (slice(None, None, -1),) * len(first)  # the core correlates
+        self._turn = reverse = (slice(None, None, -1),) * len(first)  # the core correlates
         self._turn_image = reverse if correlated and self._swapped else None
         self._turn_kernel = reverse if self._swapped or not correlated else None
         self._task = Task(
@@ -172,19 +177,27 @@ class Convolution:
         self._is_small = _sections.products(self._task) <= SMALL
         self._is_narrow = max(image.itemsize, kernel.itemsize) <= 2
         self._steps: dict[Sums, Step] = {}
+        self._spectra: Spectra | None = None
         if len(first) == 1 and self._is_small and self._dtype.char not in "efd" and border is None:
             self._step: Step | None = Signals(self._task)
         else:
             sums = self._sums_of_floats()
             self._step = sums and self._step_for(sums)
+            if sums is not None and sums.algorithm == "auto" and spectra and not self._is_small:
+                self._spectra = self._cheaper_spectra(sums)
 
     def run(self, first: Array, second: Array, threads: int) -> Array:
         """Return the convolution of two arrays."""
         image, kernel = (second, first) if self._swapped else (first, second)
+        result: Array | None
         if self._turn_image is not None:
             image = image[self._turn_image]
         if self._turn_kernel is not None:
             kernel = kernel[self._turn_kernel]
+        if self._spectra is not None:
+            result = self._run_spectra(self._spectra, image, kernel, threads)
+            if result is not None:
+                return result
         if self._step is not None:
             return self._step.run(image, kernel, threads)
         if self._dtype.char in "gGO":
@@ -192,9 +205,20 @@ class Convolution:
         sums = self._sums_of_integers(image, kernel)
         if sums.converted:
             image, kernel = image.astype(sums.dtype), kernel.astype(sums.dtype)
-        result: Array = self._step_for(sums).run(image, kernel, threads)
+        result = self._step_for(sums).run(image, kernel, threads)
         if sums.rounded:
             np.rint(result, out=result)
+        return result if result.dtype == self._dtype else _blocks.converted(result, self._dtype)
+
+    def _run_spectra(self, spectra: Spectra, image: Array, kernel: Array, threads: int) -> Array | None:
+        """Return the convolution by passes, if the kernel allows that, or by spectra; None if NaN or infinity spread."""
+        if isinstance(self._step, Images):
+            result = self._step.run_passes(image, kernel, threads)
+            if result is not None:
+                return result
+        result = spectra.run(image, kernel[self._turn])
+        if not _weights.all_finite(result):
+            return None
         return result if result.dtype == self._dtype else _blocks.converted(result, self._dtype)
 
     def takes_fft(self, first: Array, second: Array) -> bool:
@@ -202,6 +226,8 @@ class Convolution:
         if self._dtype.char in "gGO":
             return False
         image, kernel = (second, first) if self._swapped else (first, second)
+        if self._spectra is not None:
+            return True
         step = self._step or self._step_for(self._sums_of_integers(image, kernel))
         return step.plan is not None and step.plan.layouts[0].name == "fft"
 
@@ -218,6 +244,17 @@ class Convolution:
         if len(_sections.image_axes(task.kernel)) > 3:
             return Planes(task)
         return ByParts(task, *self._complex) if sums.by_parts else Images(task)
+
+    def _cheaper_spectra(self, sums: Sums) -> Spectra | None:
+        """Return a convolution by one transform of each array if it costs less than the planned one."""
+        task, step = self._task, self._step
+        planned = 1.2 * _sections.products(task)
+        if step is not None and step.plan is not None:
+            planned = step.plan.layouts[-1].cost * math.prod(step.plan.problem.batch_shape)
+        axes = [axis for axis, pair in enumerate(zip(task.image, task.kernel, strict=True)) if 1 not in pair]
+        dtype = np.result_type(sums.dtype, np.complex64) if self._dtype.kind == "c" else sums.dtype
+        spectra = Spectra(task.image, task.kernel, axes, task.section.starts, task.section.lengths, dtype)
+        return spectra if axes and spectra.cost < planned else None
 
     def _sums_of_floats(self) -> Sums | None:
         """Return how to add up floating-point numbers; None for others."""
@@ -257,95 +294,6 @@ def _largest(values: Array) -> float:
     return max(abs(float(values.min())), abs(float(values.max())))
 
 
-# Convolutions along some axes
-
-
-def convolved_axes(axes: Any, rank: int) -> tuple[int, ...]:
-    """Return the axes to convolve along, all of them by default, counted from the first one."""
-    if axes is None:
-        return tuple(range(rank))
-    try:
-        given = [operator.index(axis) for axis in (axes if isinstance(axes, Iterable) else (axes,))]
-    except TypeError:
-        raise ValueError(f"axes must be a scalar or iterable of integers; got {axes!r}") from None
-    if not given:
-        raise ValueError("when provided, axes cannot be empty")
-    if not all(-rank <= axis < rank for axis in given):
-        raise ValueError(f"axes exceeds dimensionality of input, {rank}; got {axes!r}")
-    counted = tuple(axis % rank for axis in given)
-    if len(set(counted)) < len(counted):
-        raise ValueError(f"all axes must be unique; got {axes!r}")
-    return counted
-
-
-def convolve_along(first: Array, second: Array, mode: str, along: Any, threads: int) -> Array:
-    """Return the convolution along some axes of arrays whose lengths along the others are equal, or 1."""
-    key = (first.shape, second.shape, mode, along if along is None else _check.hashable(along))
-    road = _plans.get(key)
-    if road is None:
-        road = road_along(first.shape, second.shape, mode, along)
-        _plans.put(key, road, PLAN_BYTES)
-    if not road.axes:
-        product: Array = first * second
-        return product[road.kept].copy()
-    first, second = floating(first), floating(second)
-    dtype = result_dtype(first, second)
-    if road.is_plain:
-        return convolve(first, second, road.section, dtype, threads)
-    outer = road.outer
-    images, kernels = (
-        np.broadcast_to(moved, (*outer, *moved.shape[len(outer) :]))
-        for moved in (array.transpose(road.order) for array in (first, second))
-    )
-    result: Array = np.empty((*outer, *road.section.lengths), dtype)
-    for place in np.ndindex(outer):
-        result[place] = convolve(images[place], kernels[place], road.section, dtype, threads)
-    return np.ascontiguousarray(result[road.kept].transpose(np.argsort(road.order)))
-
-
-class Along(NamedTuple):
-    """How to convolve along some axes only."""
-
-    axes: tuple[int, ...]  # along which both arrays are longer than 1
-    is_plain: bool  # one of the arrays has length 1 along all others
-    section: Section  # along all axes if plain, else along these
-    order: tuple[int, ...]  # of axes: the others, then these
-    outer: tuple[int, ...]  # lengths of the result along the others, before "same" cuts them
-    kept: tuple[slice, ...]  # what it keeps
-
-
-def road_along(first: tuple[int, ...], second: tuple[int, ...], mode: str, along: Any) -> Along:
-    """Return how to convolve arrays of these shapes along some axes."""
-    rank = len(first)
-    axes = tuple(axis for axis in convolved_axes(along, rank) if first[axis] != 1 and second[axis] != 1)
-    others = tuple(axis for axis in range(rank) if axis not in axes)
-    if any(first[axis] != second[axis] and 1 not in (first[axis], second[axis]) for axis in others):
-        raise ValueError(f"incompatible shapes for in1 and in2: {first} and {second}")
-    inner = [tuple(shape[axis] for axis in axes) for shape in (first, second)]
-    if check_mode(mode) == "valid":
-        check_valid(*inner)
-    where = section(mode, *inner)
-    outer = tuple(max(first[axis], second[axis]) for axis in others)
-    starts, lengths = [0] * rank, [0] * rank
-    for axis, n in zip(others, outer, strict=True):
-        lengths[axis] = first[axis] if mode == "same" else n
-        starts[axis] = (n - lengths[axis]) // 2
-    kept = tuple(slice(starts[axis], starts[axis] + lengths[axis]) for axis in others)
-    is_plain = any(all(shape[axis] == 1 for axis in others) for shape in (first, second))
-    if is_plain:
-        for axis, start, length in zip(axes, *where, strict=True):
-            starts[axis], lengths[axis] = start, length
-        where = Section(tuple(starts), tuple(lengths))
-    return Along(axes, is_plain, where, others + axes, outer, kept)
-
-
-def floating(array: Array) -> Array:
-    """Return an array for Fourier transforms: float64 for integers, float32 for float16."""
-    if array.dtype.kind in "fc" and array.dtype.itemsize > 2:
-        return array
-    return array.astype(np.float32 if array.dtype.kind == "f" else np.float64)
-
-
 # Matrices with a border
 
 BOUNDARIES = {
@@ -366,10 +314,10 @@ def convolve2d(
         fillvalue = fill_value(fillvalue)
     kind = type(fillvalue)  # for 0j equals 0
     key = (first.shape, second.shape, first.dtype, second.dtype, mode, boundary, fillvalue, kind, correlated)
-    road = _plans.get(key)
+    road = plans.get(key)
     if road is None:
         road = road_of_matrices(first, second, mode, boundary, fillvalue, correlated)
-        _plans.put(key, road, PLAN_BYTES)
+        plans.put(key, road, PLAN_BYTES)
     if road.convolution is None:
         return np.zeros(road.shape, result_dtype(first, second))
     if road.conjugated is not None:
@@ -420,137 +368,3 @@ def fill_value(value: Any) -> complex:
         raise ValueError(f"{wanted}; got {value!r}")
     number: complex = array.item()
     return number
-
-
-# FIR filters
-
-
-def filter_state(state: Array, signals: tuple[int, ...], axis: int, taps: int) -> Array:
-    """Return a filter's state, broadcast to what signals of this shape and so many taps before the newest one need."""
-    wanted = tuple(taps if index == axis else n for index, n in enumerate(signals))
-    fits = state.ndim == len(wanted) and state.shape[axis] == taps
-    if not fits or any(n not in (1, m) for n, m in zip(state.shape, wanted, strict=True)):
-        raise ValueError(f"Unexpected shape for parameter zi: expected {wanted}, found {state.shape}")
-    return np.broadcast_to(state, wanted)
-
-
-# Resampling
-
-
-EXTENSIONS = (
-    "constant",
-    "wrap",
-    "edge",
-    "smooth",
-    "symmetric",
-    "reflect",
-    "antisymmetric",
-    "antireflect",
-    "line",
-)
-
-
-def check_extension(mode: object) -> str:
-    """Return the name of what lies beyond a signal, in lower case."""
-    if isinstance(mode, str) and mode.lower() in EXTENSIONS:
-        return mode.lower()
-    raise ValueError(f"Unknown mode: it must be one of {', '.join(map(repr, EXTENSIONS))}; got {mode!r}")
-
-
-def extended(x: Array, count: int, mode: str, value: complex) -> Array:
-    """Return signals (N, W) with so many samples more at each end."""
-    n, index = x.shape[1], np.arange(-count, x.shape[1] + count)
-    if mode == "constant":
-        return np.pad(x, ((0, 0), (count, count)), constant_values=value)
-    if mode == "wrap":
-        return x[:, index % n]
-    if mode in ("symmetric", "antisymmetric"):
-        turns, place = np.divmod(index, n)
-        mirrored = x[:, np.where(turns % 2, n - 1 - place, place)]
-        return np.where(turns % 2, -mirrored, mirrored) if mode == "antisymmetric" else mirrored
-    first, last = x[:, :1], x[:, -1:]
-    if mode in ("reflect", "antireflect") and n > 1:
-        turns, place = np.divmod(index, n - 1)
-        mirrored = x[:, np.where(turns % 2, n - 1 - place, place)]
-        if mode == "antireflect":
-            mirrored = np.where(turns % 2, 2 * last - mirrored, mirrored) + turns // 2 * 2 * (last - first)
-        return mirrored.astype(x.dtype, copy=False)
-    result: Array = x[:, np.clip(index, 0, n - 1)]
-    if mode in ("line", "smooth") and n > 1:
-        slopes = [(last - first) / (n - 1)] * 2 if mode == "line" else [x[:, 1:2] - first, last - x[:, -2:-1]]
-        result[:, :count] += slopes[0] * index[:count]
-        result[:, count + n :] += slopes[1] * (index[count + n :] - (n - 1))
-    return result
-
-
-class Polyphase(NamedTuple):
-    """A filter between samples of two rates: output k sees those samples j for which h[k * down - j * up] is there.
-
-    With period = up / gcd(up, down), outputs r + period * q of one phase r are a convolution of stride
-    down / gcd(up, down). Phases that read about the same samples are the filters of one bank.
-    """
-
-    outputs: int  # of one signal
-    period: int
-    banks: tuple[tuple[slice, int, Array, Any], ...]  # phases, samples to skip, their weights in h, and the plan
-
-
-def upfirdn(h: Array, x: Array, up: int, down: int, extension: tuple[str, Any], threads: int) -> Array:
-    """Return signals (N, W) upsampled by zeros between samples, filtered, and downsampled, in the dtype of h.
-
-    extension: a mode, and what lies beyond the signals if it is "constant".
-    """
-    outputs, lead = -(-((x.shape[1] - 1) * up + len(h)) // down), (len(h) - 1) // up
-    if not x.size:
-        return np.zeros((len(x), max(0, outputs)), h.dtype)
-    if extension == ("constant", 0):
-        lead = 0
-    else:
-        x = extended(x.astype(h.dtype), lead, *extension)
-    key = (x.shape, h.shape, x.dtype, h.dtype, up, down, lead)
-    filter_ = _plans.get(key)
-    if filter_ is None:
-        filter_ = polyphase(x.shape, lead, outputs, len(h), up, down, DTypes(x.dtype, h.dtype, h.dtype))
-        _plans.put(key, filter_, PLAN_BYTES * (1 + len(filter_.banks)))
-    if filter_.period == 1:
-        _, skipped, _, plan = filter_.banks[0]
-        return _plan.run(plan, x[:, skipped:], np.ascontiguousarray(h[::up][::-1]), None, None, threads)
-    padded = np.append(h, np.zeros(1 + -len(h) % up, h.dtype))  # the last one is no weight of the filter
-    rows = -(-filter_.outputs // filter_.period)
-    result: Array = np.empty((len(x), rows, filter_.period), h.dtype)
-    for phases, skipped, index, plan in filter_.banks:
-        maps = _plan.run(plan, x[:, skipped:], padded[index], None, None, threads)  # (N, phases, outputs)
-        result[:, : maps.shape[2], phases] = maps.transpose(0, 2, 1)
-    return result.reshape(len(x), -1)[:, : filter_.outputs]
-
-
-def polyphase(
-    shape: tuple[int, int], lead: int, outputs: int, taps: int, up: int, down: int, dtypes: DTypes
-) -> Polyphase:
-    """Return the plans of a filter of so many taps for signals (N, W), of which `lead` samples precede the first."""
-    signals, samples = shape
-    divisor = math.gcd(up, down)
-    period, stride, reach = up // divisor, down // divisor, -(-taps // up)
-    newest = [
-        lead + phase * down // up for phase in range(period)
-    ]  # the last sample that the first output of a phase sees
-    task = Task((), (), Section((), ()), Border(), dtypes, "auto")
-    banks, first = [], 0
-    while first < min(period, outputs):
-        last = first + 1
-        while last < min(period, outputs) and newest[last] - newest[first] < reach:
-            last += 1
-        tap = [[phase * down % up + i * up for i in range(reach)] for phase in range(first, last)]
-        columns = reach + newest[last - 1] - newest[first]
-        index = np.full((last - first, columns), reach * up)  # of the weight 0 behind those of h
-        for row, phase in enumerate(range(first, last)):
-            offset = newest[phase] - newest[first]
-            index[row, offset : offset + reach] = tap[row][::-1]
-        before = reach - 1 - newest[first]
-        skipped = max(0, -before)
-        count = -(-(outputs - first) // period)
-        window = Window(slice(skipped, samples), max(0, before), columns, count)
-        plan = _sections.plan(task, [window], (signals,), filters=last - first if period > 1 else 0, stride=stride)
-        banks.append((slice(first, last), skipped, index, plan))
-        first = last
-    return Polyphase(outputs, period, tuple(banks))

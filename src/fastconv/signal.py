@@ -1,7 +1,7 @@
 """scipy.signal's convolutions and FIR filters: the same names, arguments and results, faster.
 
-A change of import is enough: ``from fastconv import signal``. _signal.py checks arguments, _sections.py runs the
-convolutions on the plans and the core of `conv2d`.
+A change of import is enough: ``from fastconv import signal``. _signal.py says what is to be summed and how,
+_sections.py runs it on the plans and the core of `conv2d`, _spectra.py by Fourier transforms of whole arrays.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastconv import _check, _signal, config
+from fastconv import _along, _check, _polyphase, _signal, config
 from fastconv._problem import Array
 from fastconv._sections import Border, Section
 
@@ -52,7 +52,7 @@ def convolve(in1: ArrayLike, in2: ArrayLike, mode: str = "full", method: str = "
         ``"valid"``: those at which one array lies within the other.
     method : {"auto", "direct", "fft"}
         ``"direct"`` adds up every product; ``"auto"`` and ``"fft"`` take what is fastest, which may be Fourier
-        transforms of blocks.
+        transforms, of blocks or of whole arrays. Their rounding errors are relative to the largest numbers.
 
     Returns
     -------
@@ -241,10 +241,9 @@ def fftconvolve(in1: ArrayLike, in2: ArrayLike, mode: str = "full", axes: Any = 
 
     Notes
     -----
-    Fourier transforms of blocks are taken where they are fastest, and sums of products elsewhere.
+    Fourier transforms are taken where they are fastest, of blocks or of whole arrays, and sums of products elsewhere.
 
-    **Differences from SciPy**: a NaN or infinity reaches the outputs that read it, and no others. Errors are those of
-    `fastconv.conv2d`: small numbers far from large ones are not lost in the noise of transforms.
+    **Differences from SciPy**: a NaN or infinity reaches the outputs that read it, and no others.
 
     Examples
     --------
@@ -263,7 +262,7 @@ def oaconvolve(in1: ArrayLike, in2: ArrayLike, mode: str = "full", axes: Any = N
     Parameters
     ----------
     in1, in2, mode, axes
-        As for `fftconvolve`, which this is: both transform blocks where that is fastest.
+        As for `fftconvolve`, which this is: that transforms blocks, too, where it is fastest.
 
     Returns
     -------
@@ -478,8 +477,8 @@ def upfirdn(
         raise TypeError(f"h and x must give float32, float64, complex64 or complex128; got {dtype}")
     along = signals if axis in (-1, signals.ndim - 1) else signals.swapaxes(axis, -1)
     rows = along.reshape(math.prod(along.shape[:-1]), along.shape[-1])
-    extension = _signal.check_extension(mode), cval
-    result = _signal.upfirdn(weights.astype(dtype), rows, up, down, extension, config.num_threads(None))
+    extension = _polyphase.check_extension(mode), cval
+    result = _polyphase.upfirdn(weights.astype(dtype), rows, up, down, extension, config.num_threads(None))
     result = result.reshape(*along.shape[:-1], result.shape[-1])
     return result if along is signals else result.swapaxes(axis, -1)
 
@@ -534,7 +533,7 @@ def lfilter(b: ArrayLike, a: ArrayLike, x: ArrayLike, axis: int = -1, zi: ArrayL
     if not signals.size:
         raise ValueError(f"x must not be empty; got shape {signals.shape}")
     axis = np.lib.array_utils.normalize_axis_index(operator.index(axis), signals.ndim)
-    state = None if zi is None else _signal.filter_state(_as_array("zi", zi), signals.shape, axis, len(weights) - 1)
+    state = None if zi is None else _polyphase.filter_state(_as_array("zi", zi), signals.shape, axis, len(weights) - 1)
     dtype = np.result_type(*(array for array in (weights, divisor, signals, state) if array is not None))
     if dtype.char not in "fdgFDGO":
         raise NotImplementedError(
@@ -567,7 +566,7 @@ def _convolve(first: Array, second: Array, mode: str, method: str, correlated: b
         return first * second
     dtype = _signal.result_dtype(first, second)
     threads = config.num_threads(None)
-    result = _signal.convolve(first, second, mode, dtype, threads, correlated, method)
+    result = _signal.convolve(first, second, mode, dtype, threads, correlated, method, spectra=True)
     if method == "fft" and dtype.kind in "fc" and not np.isfinite(result).all():
         warnings.warn(NOT_FINITE, RuntimeWarning, stacklevel=3)
     return result
@@ -586,7 +585,7 @@ def _convolve_along(first: Array, second: Array, mode: str, axes: Any) -> Array:
         return first * second
     if not (first.size and second.size):
         return np.array([])
-    return _signal.convolve_along(first, second, mode, axes, config.num_threads(None))
+    return _along.convolve(first, second, mode, axes, config.num_threads(None))
 
 
 def _seconds(first: Array, second: Array, mode: str, method: str) -> float:
