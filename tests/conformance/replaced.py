@@ -81,7 +81,7 @@ def repeated(suite: Suite, name: str, ours: Callable[..., Any], theirs: Callable
         del repeating.name
         result = attempt(ours, args, options)
         tolerance = suite.tolerance * precision((args, options))
-        compare(name, result, expected, tolerance)
+        compare(name, result, expected, tolerance, largest_number(again))
         for one, other in zip(arrays((args, options)), arrays(again), strict=True):
             assert_close(f"{name}: an argument's", one, other, tolerance)
         if isinstance(result, Exception):
@@ -114,26 +114,33 @@ def attempt(function: Callable[..., Any], args: tuple[Any, ...], options: dict[s
         return error
 
 
-def compare(name: str, result: Any, expected: Any, tolerance: float) -> None:
+def compare(name: str, result: Any, expected: Any, tolerance: float, largest: float) -> None:
     """Raise AssertionError unless two results are alike."""
     if isinstance(expected, Exception) or isinstance(result, Exception):
         assert isinstance(result, type(expected)), f"{name}: {result!r:.200} instead of {expected!r:.200}"
     elif isinstance(expected, (tuple, list)):
         for one, other in zip(result, expected, strict=True):
-            compare(name, one, other, tolerance)
+            compare(name, one, other, tolerance, largest)
     elif isinstance(expected, (np.ndarray, np.generic)):
         assert np.shape(result) == expected.shape, f"{name}: shape {np.shape(result)} instead of {expected.shape}"
         assert result.dtype == expected.dtype, f"{name}: dtype {result.dtype} instead of {expected.dtype}"
-        assert_close(name, np.asarray(result), np.asarray(expected), tolerance)
+        assert_close(name, np.asarray(result), np.asarray(expected), tolerance, largest)
 
 
-def assert_close(name: str, result: Any, expected: Any, tolerance: float) -> None:
+def largest_number(values: Any) -> float:
+    """Return the largest magnitude of the finite floating point numbers among some arguments."""
+    numbers = [abs(array[np.isfinite(array)]) for array in arrays(values) if array.dtype.kind in "fc"]
+    return max((float(one.max()) for one in numbers if one.size), default=0.0)
+
+
+def assert_close(name: str, result: Any, expected: Any, tolerance: float, largest: float = 0.0) -> None:
+    """Raise AssertionError unless values are alike, relative to the largest of them and of the arguments."""
     if expected.dtype.kind not in "fc" or not expected.size:
         np.testing.assert_array_equal(result, expected, f"{name}: values")
         return
     wide = np.clongdouble if expected.dtype.kind == "c" else np.longdouble
     finite = np.isfinite(expected)
-    largest = float(np.abs(expected[finite]).max()) if finite.any() else 0.0
+    largest = max(largest, float(np.abs(expected[finite]).max()) if finite.any() else 0.0)
     np.testing.assert_allclose(
         result.astype(wide), expected.astype(wide), 0, tolerance * largest, err_msg=f"{name}: values"
     )
