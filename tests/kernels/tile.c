@@ -11,7 +11,7 @@ static void check_tile(const fc_kernels *kernels, ptrdiff_t filters, ptrdiff_t v
     void *panel = draw(taps * step), *packed = copy(panel, taps * step);
     fc_tile tile = {.weight = weight, .filter_step = (ptrdiff_t)bytes(filter_step), .tap_step = (ptrdiff_t)bytes(tap_step),
                     .offset = offset, .taps = taps, .pack_to = variant & PACKS_PANEL ? panel : NULL,
-                    .packed_step = (ptrdiff_t)bytes(step), .prefetch = image, .prefetch_step = (ptrdiff_t)bytes(1), .map_step = step,
+                    .packed_step = (ptrdiff_t)bytes(step), .map_step = step,
                     .bias = variant & ADDS_TO_MAP ? NULL : bias, .low = low, .high = high};
     for (ptrdiff_t t = 0; t < taps; t++) offset[t] = t * 7 % (2 * taps);
     for (ptrdiff_t j = 0; j < vectors; j++) {

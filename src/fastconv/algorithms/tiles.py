@@ -20,12 +20,14 @@ DOMAIN = "it takes float32 and float64"
 STRIP_BYTES = 2**18  # bytes of a padded strip: it stays in the second-level cache while all filters are applied to it
 PACKED_STRIP_BYTES = 2**20  # bytes of a strip that is read chunk by chunk, or that is mostly sums
 SHARED_STRIP_BYTES = 2**17  # bytes of the strips and sums of small maps whose images are computed together
+SHARED_SUMS_BYTES = 2**19  # the same where they are read in place
 IN_PLACE_PRODUCTS = 2**28  # products of a strip read in place: one unit of work, which must not delay interrupts
 PREFETCH_BYTES = 2**20  # bytes of maps that a core's caches do not hold: they are prefetched before they are written
 CHUNK_TAPS = 512  # taps summed by themselves: it bounds rounding errors, and keeps panels in the cache
 MIN_CHUNK_TAPS = 32  # with precision "highest"
 BLOCK_TILES = 8  # register tiles computed in turn with one block of filters
-BLOCK_PIXELS = 64  # in these, about, with filters in the lanes
+FILTER_BLOCK_TILES = 32  # the same with filters in the lanes
+BLOCK_PIXELS = 256  # in these, about
 REPACKED_WEIGHTS = 2**18  # weights packed on the fly, for all blocks of tiles: more are packed once, beforehand
 
 # Costs in multiply-adds of vectors, measured on AVX-512.
@@ -74,7 +76,7 @@ class Tiles(CoreLayout):
             in_place=in_place,
             chunk=chunk,
             # The last vectors of a row overlap their neighbours: a later chunk would add to the same pixels twice.
-            block_tiles=BLOCK_TILES if im2col or by_filters or problem.taps <= chunk else 1,
+            block_tiles=FILTER_BLOCK_TILES if by_filters else BLOCK_TILES if im2col or problem.taps <= chunk else 1,
             prefetch_maps=prefetches_maps(problem, map_size),
             images=images,
         )
@@ -134,7 +136,8 @@ def choose(problem: Problem, reuse: bool, budget: float) -> Tiles | None:
     by_pixels += DEINTERLEAVE_ROW * channels * problem.kernel[0] * rows * phases[0] if problem.stride[2] > 1 else 0
     inside = all(problem.stays_inside(axis) for axis in range(3))
     filters_row_bytes = columns * filters * itemsize + (0 if inside else strip_row_bytes * problem.stride[1])
-    images = max(1, min(problem.images_shape[0], SHARED_STRIP_BYTES // max(1, rows * filters_row_bytes)))
+    shared_bytes = SHARED_SUMS_BYTES if inside else SHARED_STRIP_BYTES
+    images = max(1, min(problem.images_shape[0], shared_bytes // max(1, rows * filters_row_bytes)))
     by_filters = _filter_lanes_cost(problem, rows * columns, width, images, reuse) < by_pixels
     if by_filters:
         im2col, in_place, strip_row_bytes = False, inside, filters_row_bytes
@@ -146,8 +149,8 @@ def choose(problem: Problem, reuse: bool, budget: float) -> Tiles | None:
     turned = problem.flip and problem.kernel != (1, 1, 1)  # weights that would have to be copied in any case
     row = filters if problem.exchanged else problem.taps  # of weights as given
     conflicts = not by_filters and row * itemsize % CONFLICT_BYTES == 0
-    repeats = problem.images_shape[0] * rows * columns / BLOCK_PIXELS  # of packing on the fly
-    repacked = repeats * problem.taps * filters if images > 1 else 0
+    repeats = problem.images_shape[0] * max(1 / images, rows * columns / BLOCK_PIXELS) - 1  # of packing on the fly
+    repacked = repeats * problem.taps * filters if by_filters else 0
     packed = reuse or turned or conflicts or repacked > REPACKED_WEIGHTS
     return Tiles(
         problem,

@@ -13,12 +13,15 @@ cdef void position_unit(real *workspace, const TileJob *job, Py_ssize_t index) n
     """Compute some filters' maps over one strip of output rows of one image, which is read in place."""
     cdef TileUnit unit = find_tile_unit(job, index, workspace)
     cdef real *maps = <real *>unit.maps
-    cdef real *sums = workspace  # (pixels, K)
-    cdef Range filters = filters_of(&job.blocks, unit.blocks), taps = Range(0, 0)
+    cdef real *sums = workspace  # of each block (pixels, filters)
+    cdef const real *bias = <const real *>job.arrays.bias + unit.group * job.blocks.filters
+    cdef Range filters = filters_of(&job.blocks, unit.blocks), taps = Range(0, 0), some
     cdef Py_ssize_t pixel, block, filter, products = 0
-    for pixel in range(unit.strip.pixels):
-        memcpy(sums + pixel * job.blocks.padded, <const real *>job.arrays.bias + unit.group * job.blocks.filters,
-               job.blocks.filters * sizeof(real))
+    for block in range(unit.blocks.first, unit.blocks.last):
+        some = nth_block(&job.blocks, block)
+        for pixel in range(unit.pixels):
+            memcpy(sums + some.first * unit.pixels + pixel * (some.last - some.first), bias + some.first,
+                   (min(some.last, job.blocks.filters) - some.first) * sizeof(real))
     while taps.last < job.window.taps:
         taps = next_chunk(job, taps)
         if is_stopped(&products, job.blocks.filters * (taps.last - taps.first) * unit.strip.pixels):
@@ -33,7 +36,7 @@ cdef void position_unit(real *workspace, const TileJob *job, Py_ssize_t index) n
 
 cdef void multiply_position(real *sums, const TileJob *job, const TileUnit *unit, Py_ssize_t block,
                             Range taps) noexcept nogil:
-    """Add some channels of one position of the kernel to the sums (pixels, K) of a block of filters."""
+    """Add some channels of one position of the kernel to the sums (pixels, filters) of a block."""
     cdef fc_filter_tile request
     cdef const Axis *axis = &job.window.axis[0]
     cdef const Py_ssize_t *image_size = &job.arrays.image_size[0]
@@ -50,7 +53,7 @@ cdef void multiply_position(real *sums, const TileJob *job, const TileUnit *unit
     tiles = ceil_div(columns.last - columns.first, job.ukernels.tile_filters)
     request.offset, request.taps = job.offset + taps.first, taps.last - taps.first
     request.weight = <const real *>job.arrays.weight + packed_at(job, unit.group, block, taps)
-    request.width, request.sums_step = filters.last - filters.first, job.blocks.padded
+    request.width = request.sums_step = filters.last - filters.first
     request.bias, request.low, request.high = NULL, -INFINITY, INFINITY
     for row in range(rows.first - first, rows.last - first):
         for tile in range(tiles):
@@ -60,6 +63,7 @@ cdef void multiply_position(real *sums, const TileJob *job, const TileUnit *unit
                      + some.first * axis[2].stride)
             for i in range(some.last - some.first):
                 request.pixel[i] = input + i * axis[2].stride
-            request.sums = sums + (row * job.arrays.map_size[2] + some.first) * request.sums_step + filters.first
+            request.sums = (sums + filters.first * unit.pixels
+                            + (row * job.arrays.map_size[2] + some.first) * request.sums_step)
             prefetch_weights(&request, tile, tiles, <real>0)
             job.ukernels.filter_tile[some.last - some.first][vectors](&request)

@@ -33,8 +33,6 @@ cdef extern from "kernels/kernels.h" nogil:
         void *pack_to
         const void *packed
         Py_ssize_t packed_step
-        const void *prefetch
-        Py_ssize_t prefetch_step
         void **map
         Py_ssize_t map_step
         const void *bias
@@ -92,6 +90,7 @@ cdef extern from "kernels/kernels.h" nogil:
         double bias, low, high
         int nontemporal
     void prefetch_l1(const void *line) noexcept
+    void prefetch_l2(const void *line) noexcept
     Py_ssize_t fc_paired_tap(Py_ssize_t taps, Py_ssize_t v) noexcept
     ctypedef void (*fc_tile_fn)(const fc_tile *) noexcept
     ctypedef void (*fc_filter_tile_fn)(const fc_filter_tile *) noexcept

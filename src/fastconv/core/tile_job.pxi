@@ -14,7 +14,7 @@
 
 
 cdef enum:
-    BLOCK_TILES = 8  # register tiles at most whose panels are multiplied by all blocks of filters in turn
+    BLOCK_TILES = 32  # register tiles at most that are multiplied by all blocks of filters in turn
 
 
 cdef struct StripShape:

@@ -48,7 +48,7 @@ cdef Py_ssize_t cut_tile_job(TileJob *job, Py_ssize_t threads) noexcept nogil:
     wanted = ceil_div(wanted, others)
     job.strips = count_strips(&job.arrays, job.strip_rows, wanted, least_rows)
     job.parts = min(job.blocks.count, max(1, wanted // job.strips))
-    if job.in_place and job.lanes == FILTERS and not job.packed:  # weights are read row by row
+    if job.in_place and job.lanes == FILTERS and not job.packed and job.tap_step == 1:  # weights are read row by row
         job.parts = job.blocks.count
     return others * job.strips * job.parts
 

@@ -123,12 +123,10 @@ cdef void multiply_pixels(real *workspace, const TileJob *job, const TileUnit *u
     cdef real *panel = workspace + job.panels
     cdef Py_ssize_t n, i, j, rows = filters.last - filters.first
     cdef Py_ssize_t nth = block - unit.blocks.first, blocks = unit.blocks.last - unit.blocks.first
-    # Pixels of the next chunk, or of the next tiles, are prefetched: all at once with the first block; or, with enough
-    # blocks, one vector of every tile with each block after it, which spreads the requests for memory over time.
+    # Pixels of the next chunk, or of the next tiles, are prefetched: those of some channels with every tile and block,
+    # which spreads the requests for memory over time, and channel by channel, as memory is fastest.
     cdef Py_ssize_t channel_step = job.arrays.image_step[1]
     cdef Py_ssize_t ahead = taps.last * channel_step if taps.last < job.window.taps else batch.count * job.width
-    cdef bint spread = blocks > job.vectors
-    cdef Py_ssize_t prefetched = nth - 1 if spread else nth
     cdef bint more = (taps.last < job.window.taps
                       or batch.tile[batch.count - 1].pixels.last < unit.vectors * job.ukernels.lanes)
     cdef const Tile *tile
@@ -139,11 +137,9 @@ cdef void multiply_pixels(real *workspace, const TileJob *job, const TileUnit *u
         tile = &batch.tile[n]
         request.pack_to = NULL if packed or not job.in_place else panel
         request.packed = panel if packed else NULL
-        if more and job.in_place and 0 <= prefetched < (tile.vectors if spread else 1):
-            request.prefetch = input + tile.input[prefetched] + ahead
-            request.prefetch_step = channel_step * sizeof(real)
-        else:
-            request.prefetch, request.prefetch_step = panel, 0
+        if more and job.in_place:
+            prefetch_rows(input + batch.tile[0].input[0] + ahead, channel_step, batch.count * job.width,
+                          nth_part(request.taps, blocks * batch.count, nth * batch.count + n))
         ragged = job.im2col and tile.pixels.last > unit.strip.pixels  # vectors that would reach beyond the map
         request.map_step = job.width if ragged else job.arrays.map_step[1]
         for j in range(tile.vectors):
@@ -159,6 +155,14 @@ cdef void multiply_pixels(real *workspace, const TileJob *job, const TileUnit *u
             for i in range(rows):
                 memcpy(maps + i * job.arrays.map_step[1] + tile.pixels.first, sums + i * job.width,
                        (unit.strip.pixels - tile.pixels.first) * sizeof(real))
+
+
+cdef inline void prefetch_rows(const real *input, Py_ssize_t step, Py_ssize_t columns, Range rows) noexcept nogil:
+    """Prefetch the first columns of some rows."""
+    cdef Py_ssize_t row, n, line = LINE_BYTES // sizeof(real)
+    for row in range(rows.first, rows.last):
+        for n in range(ceil_div(columns, line)):
+            prefetch_l2(input + row * step + n * line)
 
 
 cdef void fill_tile_request(fc_tile *request, const TileJob *job, const TileUnit *unit, Py_ssize_t block, Range taps,
@@ -181,11 +185,12 @@ cdef void fill_tile_request(fc_tile *request, const TileJob *job, const TileUnit
 
 cdef void multiply_filters(real *workspace, const TileJob *job, const TileUnit *unit, const TileBatch *batch,
                            Py_ssize_t block, Range taps) noexcept nogil:
-    """Add a chunk of taps of a block of filters to the sums (1 + pixels, K) of some tiles; lanes are filters."""
+    """Add a chunk of taps of a block of filters to its sums (pixels, filters) of some tiles; lanes are filters."""
     cdef fc_filter_tile request
     cdef Range filters = nth_block(&job.blocks, block)
     cdef Py_ssize_t i, n, pixels, vectors = (filters.last - filters.first) // job.ukernels.lanes
-    cdef real *sums = workspace + job.sums + filters.first
+    cdef Py_ssize_t blocks = unit.blocks.last - unit.blocks.first
+    cdef real *sums = workspace + job.sums + job.blocks.padded + filters.first * unit.pixels
     cdef const real *weight = <const real *>job.arrays.weight + unit.group * job.blocks.filters * job.window.taps
     cdef const Tile *tile
     cdef Bank bank
@@ -199,29 +204,41 @@ cdef void multiply_filters(real *workspace, const TileJob *job, const TileUnit *
         request.weight = workspace + job.block
     request.offset, request.taps = job.offset + taps.first, taps.last - taps.first
     request.width = filters.last - filters.first
-    request.bias = sums if taps.first == 0 else NULL
+    request.bias = workspace + job.sums + filters.first if taps.first == 0 else NULL
     request.low, request.high = job.epilogue.low if last else -INFINITY, job.epilogue.high if last else INFINITY
-    request.sums_step = job.blocks.padded
+    request.sums_step = request.width
     for n in range(batch.count):
         tile = &batch.tile[n]
         pixels = tile.pixels.last - tile.pixels.first
         for i in range(pixels):
             request.pixel[i] = <const real *>unit.input + tile.input[i]
-        request.sums = sums + (1 + tile.pixels.first) * request.sums_step
+        request.sums = sums + tile.pixels.first * request.sums_step
         if by_rows:
             multiply_rows(&request, weight + taps.first, job, filters)
         else:
-            prefetch_weights(&request, n, batch.count, <real>0)
+            if job.packed:
+                prefetch_weights(&request, n, batch.count, <real>0)
+            elif job.filter_step == 1 and not last:  # the rows that are packed next, (taps, K)
+                prefetch_part(&request, weight + taps.last * job.tap_step, job.tap_step,
+                              (block - unit.blocks.first) * batch.count + n, blocks * batch.count)
+            else:
+                request.prefetch, request.prefetch_step = request.weight, 0
             job.ukernels.filter_tile[pixels][vectors](&request)
 
 
 cdef void prefetch_weights(fc_filter_tile *request, Py_ssize_t tile, Py_ssize_t tiles, real _) noexcept nogil:
-    """Prefetch the weights behind these, an equal part of them with each of the tiles that use these.
+    """Prefetch the weights behind these, an equal part of them with each of the tiles that use these."""
+    prefetch_part(request, <const real *>request.weight + request.taps * request.width, request.width, tile, tiles)
+
+
+cdef inline void prefetch_part(fc_filter_tile *request, const real *next, Py_ssize_t row, Py_ssize_t part,
+                               Py_ssize_t parts) noexcept nogil:
+    """Prefetch one of some equal parts of the next numbers, as many as rows of this length for all taps.
 
     The requests for memory are spread over time, rather than made by the first tile alone.
     """
-    request.prefetch_step = request.width // tiles
-    request.prefetch = <const real *>request.weight + request.taps * (request.width + tile * request.prefetch_step)
+    request.prefetch_step = ceil_div(row, parts)
+    request.prefetch = next + request.taps * part * request.prefetch_step
 
 
 cdef void multiply_rows(fc_filter_tile *request, const real *weight, const TileJob *job, Range filters) noexcept nogil:
@@ -240,11 +257,17 @@ cdef void multiply_rows(fc_filter_tile *request, const real *weight, const TileJ
 
 
 cdef void store_sums(const real *sums, const TileJob *job, const TileUnit *unit) noexcept nogil:
-    """Transpose the sums (images, pixels, K) of a unit's filters into their maps."""
-    cdef Range filters = filters_of(&job.blocks, unit.blocks)
-    cdef real *maps = <real *>unit.maps + filters.first * job.arrays.map_step[1]
-    cdef Py_ssize_t image
-    for image in range(unit.images):
-        job.ukernels.transpose(maps + image * job.arrays.map_step[0], job.arrays.map_step[1],
-                               sums + image * unit.strip.pixels * job.blocks.padded + filters.first, job.blocks.padded,
-                               unit.strip.pixels, filters.last - filters.first)
+    """Transpose the sums of a unit's filters, block by block (images, pixels, filters), into their maps."""
+    cdef Py_ssize_t image, block, width, pixels = unit.strip.pixels
+    cdef Range filters
+    cdef const real *block_sums
+    cdef real *maps
+    for block in range(unit.blocks.first, unit.blocks.last):
+        filters = nth_block(&job.blocks, block)
+        width = filters.last - filters.first
+        block_sums = sums + filters.first * unit.pixels
+        maps = <real *>unit.maps + filters.first * job.arrays.map_step[1]
+        for image in range(unit.images):
+            job.ukernels.transpose(maps + image * job.arrays.map_step[0], job.arrays.map_step[1],
+                                   block_sums + image * pixels * width, width, pixels,
+                                   min(width, job.blocks.filters - filters.first))

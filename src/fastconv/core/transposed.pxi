@@ -85,7 +85,7 @@ cdef bint multiply_phase(real *workspace, const TransposedJob *job, const Transp
     cdef Py_ssize_t vectors = (filters.last - filters.first) // job.ukernels.lanes
     cdef Py_ssize_t columns = phase_size(job, 2), outputs = (unit.rows.last - unit.rows.first) * columns
     cdef Py_ssize_t all_tiles = ceil_div(outputs, job.ukernels.tile_filters)
-    cdef Py_ssize_t batch, batches = ceil_div(all_tiles, BLOCK_TILES), tile
+    cdef Py_ssize_t batch, batches = ceil_div(all_tiles, PHASE_TILES), tile
     cdef Py_ssize_t n, chunks = ceil_div(taps.last - taps.first, job.chunk), i, column
     cdef const real *input  # of the next output
     request.width, request.sums_step = filters.last - filters.first, phase_count(job, 2) * job.width

@@ -17,6 +17,10 @@
 # Uses: geometry.pxd, kernels.pxd, job.pxi, epilogue.pxi, filters.pxi.
 
 
+cdef enum:
+    PHASE_TILES = 8  # register tiles that are multiplied by all chunks of a block's weights in turn
+
+
 cdef struct TransposedJob:
     const fc_kernels *ukernels
     Arrays arrays              # weight is packed

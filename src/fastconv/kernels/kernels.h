@@ -58,8 +58,6 @@ typedef struct {
     void *pack_to;            /* where to store the pixels of each tap, vectors side by side, for other filters; or NULL */
     const void *packed;       /* where a tile for other filters stored them, to be read instead of the image; or NULL */
     ptrdiff_t packed_step;    /* of pack_to and packed, from one tap to the next, in bytes */
-    const void *prefetch;     /* pixels of a later tile: of each tap one line if packed is given, all vectors if pack_to is */
-    ptrdiff_t prefetch_step;  /* from one tap to the next, in bytes */
     void *map[TILE_MAX_VECTORS];
     ptrdiff_t map_step;
     const void *bias; /* (filters,) or NULL */

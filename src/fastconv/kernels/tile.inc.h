@@ -59,9 +59,9 @@ INLINE void NAMED(tile)(const int filters, const int vectors, const fc_tile *til
     const real *bias = tile->bias;
     const char *weight = tile->weight;
     char *pack_to = tile->pack_to;
-    const char *packed = tile->packed, *prefetch = tile->prefetch;
+    const char *packed = tile->packed;
     const ptrdiff_t filter_step = tile->filter_step, tap_step = tile->tap_step, taps = tile->taps;
-    const ptrdiff_t *offset = tile->offset, packed_step = tile->packed_step, prefetch_step = tile->prefetch_step;
+    const ptrdiff_t *offset = tile->offset, packed_step = tile->packed_step;
     real *map[TILE_MAX_VECTORS];
     expects(weight && taps > 0 && (packed || (offset && tile->image[0])) && !(packed && pack_to));
     expects(!packed || packed_step >= vectors * (ptrdiff_t)sizeof(vec));
@@ -71,16 +71,13 @@ INLINE void NAMED(tile)(const int filters, const int vectors, const fc_tile *til
         UNROLLED for (int j = 0; j < vectors; j++) sum[i][j] = v_splat(bias ? bias[i] : 0);
     if (packed) {
         const char *end = packed + taps * packed_step;
-        ROLLED for (; packed != end; packed += packed_step, weight += tap_step, prefetch += prefetch_step) {
+        ROLLED for (; packed != end; packed += packed_step, weight += tap_step) {
             UNROLLED for (int j = 0; j < vectors; j++) image[j] = (const real *)packed + j * LANES;
-            prefetch_l2(prefetch);
             NAMED(tile_tap)(filters, vectors, sum, image, 0, weight, filter_step, NULL);
         }
     } else if (pack_to) {
-        ROLLED for (ptrdiff_t t = 0; t < taps; t++, weight += tap_step, pack_to += packed_step, prefetch += prefetch_step) {
-            UNROLLED for (int j = 0; j < vectors; j++) prefetch_l2((const real *)prefetch + j * LANES);
+        ROLLED for (ptrdiff_t t = 0; t < taps; t++, weight += tap_step, pack_to += packed_step)
             NAMED(tile_tap)(filters, vectors, sum, image, offset[t], weight, filter_step, (real *)pack_to);
-        }
     } else {
         ROLLED for (ptrdiff_t t = 0; t < taps; t++, weight += tap_step)
             NAMED(tile_tap)(filters, vectors, sum, image, offset[t], weight, filter_step, NULL);
