@@ -19,9 +19,9 @@ MACROS = [("CYTHON_CCOMPLEX", "0")]
 # -ffp-contract=off: whether a product and a sum are fused is for the source to say, not for the compiler.
 # -falign-functions: how fast a loop runs shall not depend on how long the functions before it happen to be.
 UNIX_FLAGS = ["-g0", "-ffp-contract=off", "-fvisibility=hidden", "-falign-functions=64"]
-CORE_FLAGS = ["-O2"]
+CORE_FLAGS = ["-O2", "-fno-asynchronous-unwind-tables"]
 # Micro-kernels call nothing and throw nothing: tables to unwind their stack would be 2 % of a wheel.
-KERNEL_FLAGS = ["-O3", "-fno-asynchronous-unwind-tables"]
+KERNEL_FLAGS = ["-O2", "-fno-asynchronous-unwind-tables"]
 LINK_FLAGS = ["-Wl,-s"] if sys.platform == "linux" else []  # names of static functions would be 2 % of a wheel
 
 
