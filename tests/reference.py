@@ -77,6 +77,77 @@ def convolve(
     return out.reshape(*batch, filters, *out_size) if is_bank else out.reshape(*batch, *out_size)
 
 
+def convolve_seen(
+    input: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+    *,
+    axes: int = 2,
+    padding_mode: Any = "zeros",
+    padding_value: Any = 0,
+    flip: bool = False,
+    activation: str | None = None,
+    nan: str = "propagate",
+    mask: Any = None,
+    renormalize: Any = False,
+    fill_value: Any = math.nan,
+) -> tuple[Any, Any, Any]:
+    """Convolve as `convolve` does, but add up the taps that meet a number only.
+
+    Returns the outputs, the sums of the weights of these taps (of their magnitudes if renormalize is "abs"), and where
+    no tap with a weight other than zero (in a filter of zeros, none at all) met a number, so that the output is
+    fill_value.
+    """
+    image, weight = np.asarray(input), np.asarray(weight)
+    seen = np.ones(image.shape, bool) if mask is None else np.broadcast_to(mask, image.shape)
+    is_bank, is_kernel = weight.ndim == axes + 2, weight.ndim == axes
+    weight = weight.reshape((1,) * (axes + 2 - weight.ndim) + weight.shape)  # (K, C/groups, kh, kw)
+    filters, group_channels, *kernel = weight.shape
+    if flip:
+        weight = np.flip(weight, tuple(range(2, 2 + axes)))
+    stride, dilation = per_axis(stride, axes), per_axis(dilation, axes)
+    if is_kernel or image.ndim == axes:
+        image, seen = np.expand_dims(image, -axes - 1), np.expand_dims(seen, -axes - 1)
+    batch, (channels, *size) = image.shape[: -axes - 1], image.shape[-axes - 1 :]
+    pads = padding_pairs(padding, size, kernel, stride, dilation)
+    bias = np.zeros(filters, np.int64) if bias is None else np.asarray(bias).reshape(filters)
+    sum_dtype = exact_dtype(image, weight, bias, np.asarray(padding_value))
+    image = pad(image.reshape(-1, channels, *size).astype(sum_dtype), pads, padding_mode, padding_value)
+    seen = pad(seen.reshape(-1, channels, *size), pads, padding_mode, True)
+    if nan == "ignore" and sum_dtype is not object:
+        seen = seen & ~np.isnan(image)
+    weight, bias = weight.astype(sum_dtype), bias.astype(sum_dtype)
+    measure = abs(weight) if renormalize == "abs" else weight
+
+    reach = [d * (k - 1) + 1 for d, k in zip(dilation, kernel, strict=True)]
+    out_size = [(n - r) // s + 1 for n, r, s in zip(image.shape[2:], reach, stride, strict=True)]
+    shape = (len(image), filters, *out_size)
+    out, weights, nothing = np.empty(shape, object), np.zeros(shape, sum_dtype), np.zeros(shape, bool)
+    for n, k in itertools.product(range(len(image)), range(filters)):
+        maps = slice(k // (filters // groups) * group_channels, (k // (filters // groups) + 1) * group_channels)
+        total, magnitude = measure[k].sum(), abs(weight[k]).sum()
+        for position in itertools.product(*map(range, out_size)):
+            corner = [p * s for p, s in zip(position, stride, strict=True)]
+            window = tuple(slice(c, c + r, d) for c, r, d in zip(corner, reach, dilation, strict=True))
+            met = seen[n, maps, *window]
+            value = (image[n, maps, *window][met] * weight[k][met]).sum()
+            weights[n, k, *position] = measure[k][met].sum()
+            nothing[n, k, *position] = not (met & (weight[k] != 0)).any() if magnitude else not met.any()
+            if renormalize and not nothing[n, k, *position] and abs(total) > 1e-12 * magnitude:
+                value = np.divide(value * total, weights[n, k, *position])
+            out[n, k, *position] = value + bias[k]
+    dtype = np.float64 if renormalize and sum_dtype is object else sum_dtype
+    with np.errstate(all="ignore"):
+        out = ACTIVATIONS[activation](out.astype(dtype))
+    out[nothing] = fill_value
+    shape = (*batch, filters, *out_size) if is_bank else (*batch, *out_size)
+    return out.reshape(shape), weights.reshape(shape), nothing.reshape(shape)
+
+
 def transpose(
     input: Any,
     weight: Any,

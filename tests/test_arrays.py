@@ -637,6 +637,8 @@ MASKED = {
 def test_what_has_a_mask_is_refused(which, nest, masked):
     arrays = {"input": np.ones((1, 8, 9)), "weight": np.ones((1, 1, 3, 3)), "bias": np.ones(1)}
     arrays[which] = nest(masked(arrays[which]))
+    if which == "input" and isinstance(arrays[which], np.ma.MaskedArray):
+        return  # what it hides is missing: see test_missing.py
     with pytest.raises(TypeError, match=f"^{which} must be an array.*mask.*fill"):
         fc.conv2d(**arrays)
 
@@ -653,14 +655,12 @@ def test_banks_refuse_masks_too():
     with pytest.raises(TypeError, match=r"^kernels.*mask.*fill"):
         fc.FilterBank.from_kernels([masked[0, 0]])
     with pytest.raises(TypeError, match=r"^input.*mask.*fill"):
-        fc.FilterBank(np.ones((1, 1, 3, 3)))(MASKED["MaskedArray"](np.ones((8, 9))))
+        fc.FilterBank(np.ones((1, 1, 3, 3)))(MASKED["duck"](np.ones((8, 9))))
 
 
 @pytest.mark.parametrize(
     "complete",
     [
-        np.ma.array,
-        lambda a: np.ma.array(a, mask=np.zeros(a.shape, bool)),
         lambda a: Masked(a, None),
         lambda a: Masked(a, np.ma.nomask),
         lambda a: Masked(a, np.zeros(a.shape, bool)),

@@ -64,6 +64,7 @@ MAY_IMPORT = {
         " algorithms.weight_exchanged algorithms.weight_winograd"
     ),
     "_passes": "_blocks _border _core _plan _problem algorithms algorithms.separable",
+    "_missing": "_blocks _border _cache _check _core _plan _problem",
     "_lengths": "_check _fold _plan _problem _weights",
     "_sections": "_plan _problem",
     "_spectra": "_problem",
@@ -76,11 +77,11 @@ MAY_IMPORT = {
     "config": f"_check _core _threads {PACKAGE}",
     "_ndimage": "_cache _check _passes _problem",
     "ndimage": "_ndimage _problem config",
-    "conv": "_cache _check _lengths _plan _problem config",
+    "conv": "_cache _check _lengths _missing _plan _problem config",
     "signal": "_along _check _polyphase _problem _sections _signal config",
     "transpose": "_bank _cache _check _check_transposed _gradient _plan _problem _weights config",
     "grad": "_bank _cache _check _check_transposed _gradient _plan _problem _weights config",
-    "bank": "_bank _check _gradient _lengths _plan _problem config plot transpose",
+    "bank": "_bank _check _gradient _lengths _missing _plan _problem config conv plot transpose",
     PACKAGE: "_check config conv",
     "__main__": PACKAGE,
 }

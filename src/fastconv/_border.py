@@ -74,6 +74,11 @@ class Room:
     def __init__(self) -> None:
         self._bytes: Array = np.empty(0, np.uint8)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes taken."""
+        return int(self._bytes.size)
+
     def array(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
         """Return an array, as np.empty does, in place of the last one."""
         size = math.prod(shape) * dtype.itemsize

@@ -57,7 +57,14 @@ CHANNELS_LAST = (  # names no shapes, so that Python's warning filter shows it o
     "input seems to have its channels last, but a kernel slides over the last two axes: put the channels first, "
     "np.moveaxis(input, -1, 0), and those of the result last again, np.moveaxis(result, 0, -1)"
 )
-MASKED_VALUES = "its mask hides values, which would be added up: fill it first, e.g. with .filled(0)"
+MASKED_VALUES = (
+    "its mask hides values, which would be added up: fill it first, e.g. with .filled(0); input may also be one "
+    "numpy.ma.MaskedArray (numpy.ma.stack makes it of a list), or the data with mask=~x.mask"
+)
+MASKED_CHUNKS = (
+    "its chunks are masked, and hidden values would be added up: compute() it, for input may be a "
+    "numpy.ma.MaskedArray, or fill them first"
+)
 MAX_ARRAY_BYTES = sys.maxsize - 2**12  # addresses allow no more; the rest is room for alignment
 MAX_PIXELS = 2**48  # along an axis with its padding, so that the core's products of positions and steps do not overflow
 MAX_OPTION_BITS = 1024  # of an int: Python refuses to print much larger ones
@@ -146,6 +153,15 @@ def positive_int(name: str, value: object) -> int:
     if number is None or number < 1:
         raise _int_error(name, "an int of 1 or more", value)
     return number
+
+
+def axis(name: str, value: object, ndim: int) -> int:
+    """Return the place of an axis of an array of so many, counted from the first."""
+    number = _as_int(_limit_bits(name, hashable(value)))
+    if number is None or not -ndim <= number < ndim:
+        kind = TypeError if number is None else ValueError
+        raise kind(f"{name} must be an int from {-ndim} to {ndim - 1}, for an input of {ndim} axes; got {value!r}")
+    return number % ndim
 
 
 def shape_of(name: str, value: object) -> tuple[int, ...]:
@@ -476,7 +492,7 @@ def _convert_object(value: Any) -> Array:
     if isinstance(mode := getattr(value, "mode", None), str) and mode in ("P", "PA") and hasattr(value, "getpalette"):
         raise TypeError("its pixels are places in a palette; convert('RGB') first")
     if _masks_values(value):
-        raise TypeError(MASKED_VALUES)
+        raise TypeError(MASKED_VALUES if getattr(value, "mask", None) is not None else MASKED_CHUNKS)
     dtype = getattr(value, "dtype", None)
     if str(dtype).endswith("bfloat16") and not isinstance(dtype, np.dtype):
         return _view_bfloat16(value)

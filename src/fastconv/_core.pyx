@@ -19,7 +19,7 @@ cimport cython
 from libc.math cimport INFINITY, exp, expf, fabs, fabsf, isfinite, tanh, tanhf
 from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint64_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport memchr, memcpy, memset
+from libc.string cimport memchr, memcmp, memcpy, memset
 
 from fastconv.core.buffers cimport *
 from fastconv.core.kernels cimport *
@@ -113,6 +113,7 @@ include "core/weight_winograd.pxi"
 include "core/weight_winograd_layout.pxi"
 include "core/border.pxi"
 include "core/convert.pxi"
+include "core/missing.pxi"
 
 
 def padded_indices(Py_ssize_t start, Py_ssize_t stop, Py_ssize_t size, int mode):

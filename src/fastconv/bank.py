@@ -9,12 +9,14 @@ from itertools import pairwise, product
 from typing import TYPE_CHECKING, Any, ClassVar, Union
 
 import numpy as np
+from numpy.ma import MaskedArray
 from numpy.typing import ArrayLike
 
-from fastconv import _check, _gradient, _lengths, _plan, config
+from fastconv import _check, _gradient, _lengths, _missing, _plan, config
 from fastconv._bank import Bank, Gradients, conjugate
 from fastconv._check import Padding, PaddingMode, PerAxis
 from fastconv._problem import Array
+from fastconv.conv import PROPAGATE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -111,6 +113,7 @@ class FilterBank(Bank):
             (taps - 1) * step + 1 for taps, step in zip(self._weight.shape[2:], dilations, strict=True)
         )
         self._in_channels = int(self._weight.shape[1] * self._checked.groups)
+        self._mask_weights: dict[Any, _missing.MaskWeights] = {}  # once an image with holes has needed them
         self._check_that_some_image_fits()
 
     @classmethod
@@ -173,8 +176,24 @@ class FilterBank(Bank):
             filter_[(slice(None), *centre)] = array
         return cls(stacked, bias, **options)
 
-    def __call__(self, image: ArrayLike, *, out: Array | None = None, threads: int | None = None) -> Array:
+    def __call__(
+        self,
+        image: ArrayLike,
+        *,
+        nan: str = PROPAGATE,
+        mask: ArrayLike | None = None,
+        renormalize: bool | str = False,
+        fill_value: complex = math.nan,
+        return_weight: bool = False,
+        out: Array | None = None,
+        threads: int | None = None,
+    ) -> Any:
         """Return the feature maps ``(..., K, H', W')`` of an image ``(..., C, H, W)``; see `conv2d`."""
+        if nan is not PROPAGATE or mask is not None or renormalize is not False or return_weight is not False:
+            missing = _missing.Options(nan, mask, renormalize, fill_value, return_weight)
+            return self._convolve_numbers(image, missing, out, threads)
+        if type(image) is not np.ndarray and isinstance(image, MaskedArray):
+            return self._convolve_numbers(image, _missing.Options(), out, threads)
         array = image if type(image) is np.ndarray else _check.as_array("input", image)
         shape = array.shape
         rounded = shape if not shape or shape[-1] < _lengths.LONG_ROW else _lengths.rounded(shape)
@@ -183,6 +202,14 @@ class FilterBank(Bank):
             prepared = self._prepare(prepared, (rounded, array.dtype), shape)
         plan, packed = prepared
         return _plan.run(plan, array, self._weight, self._bias, out, config.num_threads(threads), packed)
+
+    def _convolve_numbers(
+        self, image: ArrayLike, missing: _missing.Options, out: Array | None, threads: int | None
+    ) -> Any:
+        """Return the feature maps of an image of which parts may be missing."""
+        arrays, count = (image, self._weight, self._bias), config.num_threads(threads)
+        keeping = self._pack, self._mask_weights
+        return _missing.convolve(self._axes, *arrays, self._checked, missing, out, count, *keeping)
 
     @property
     def in_channels(self) -> int:
@@ -431,7 +458,7 @@ class Sequential:
         maps = image
         for bank in self._banks:
             maps = bank(maps, threads=threads)
-        return _check.as_array("image", maps)
+        return maps if isinstance(maps, MaskedArray) else _check.as_array("image", maps)
 
     def backward(
         self, image: ArrayLike, grad_output: ArrayLike, *, maps: ArrayLike | None = None, threads: int | None = None

@@ -6,13 +6,15 @@ block).
 
 from __future__ import annotations
 
+import math
 import warnings
 from typing import Any
 
 import numpy as np
+from numpy.ma import MaskedArray
 from numpy.typing import ArrayLike
 
-from fastconv import _check, _lengths, _plan, config
+from fastconv import _check, _lengths, _missing, _plan, config
 from fastconv._cache import Cache
 from fastconv._check import Padding, PaddingMode, PerAxis
 from fastconv._problem import Array
@@ -22,6 +24,8 @@ __all__ = ["conv1d", "conv2d", "conv3d"]
 PLAN_CACHE_BYTES = 2**23
 _plans = Cache(PLAN_CACHE_BYTES)  # by shapes, dtypes and options, so that these are checked only once
 UNAMBIGUOUS_TYPES = {int, str, bool, np.int64}  # of options: equal ones of these types are interchangeable
+MIN_COLUMNS = 8  # from so many signals side by side on they are convolved as they lie
+PROPAGATE = "propagate"  # the default of nan, in tests by identity: any other takes the longer way to the same result
 
 
 def conv2d(
@@ -39,9 +43,14 @@ def conv2d(
     activation: str | None = None,
     algorithm: str = "auto",
     precision: str = "default",
+    nan: str = PROPAGATE,
+    mask: ArrayLike | None = None,
+    renormalize: bool | str = False,
+    fill_value: complex = math.nan,
+    return_weight: bool = False,
     out: Array | None = None,
     threads: int | None = None,
-) -> Array:
+) -> Any:
     """Convolve images with a bank of filters, one filter, or one kernel.
 
     "Convolution" means what it means for neural networks: kernels are not flipped (cross-correlation).
@@ -53,8 +62,9 @@ def conv2d(
         Images of C channels; all leading axes are batch. ``(H, W)`` is an image of one channel. For images whose
         channels come last, ``(H, W, C)``, pass ``np.moveaxis(image, -1, 0)``.
         Any strides and byte order; nested lists of numbers, buffers, objects with ``__array__`` and tensors on the CPU
-        (by DLPack; bfloat16 ones, too) will do. A mask that hides values is refused, because they would be added
-        up: fill it first.
+        (by DLPack; bfloat16 ones, too) will do. What the mask of a `numpy.ma.MaskedArray` hides is missing, as with
+        `mask`, and the result is masked where outputs see nothing. Other objects with a mask that hides values are
+        refused: pass ``mask=~x.mask``.
     weight : array_like
         Its rank says what it is. A bank of K filters ``(K, C/groups, kh, kw)`` gives K feature maps;
         a filter ``(C, kh, kw)``, a stack of one kernel per channel, gives one;
@@ -97,6 +107,20 @@ def conv2d(
     precision : {"default", "highest"}
         ``"highest"`` is never less accurate than direct summation, whatever the data: it takes neither ``"winograd"``
         nor ``"fft"``.
+    nan : {"propagate", "ignore"}
+        ``"ignore"``: pixels that are NaN are missing, and so is padding with ``padding_value=np.nan``.
+    mask : array_like of bool, optional
+        True where a pixel is used, False where it is missing, whatever it holds. Its shape is that of the input, or
+        broadcasts to it.
+    renormalize : {False, True, "abs"}
+        Whether to multiply sums by (sum of all weights) / (sum of the weights that met a number), before bias and
+        activation; with ``"abs"`` by the quotient of the sums of their magnitudes, which suits weights of both signs.
+        With ``True`` filters whose weights sum to zero are left alone. The result is of floating point.
+    fill_value : number
+        What outputs that see nothing become: those whose weights other than zero met no number.
+    return_weight : bool
+        Also return the sum of the weights that met a number, of their magnitudes with ``renormalize="abs"``, for
+        every output.
     out : ndarray, optional
         Where to write the result: any strides, any dtype that ``same_kind`` casting allows. It may overlap the input.
     threads : int, optional
@@ -114,6 +138,8 @@ def conv2d(
         as in float32 for a 3x3 kernel and up to 20 times for larger ones and for many channels, in int64 twice that:
         where no sum passes 2**24, float32 is exact, too.
         A large result is a view of a slightly larger array, so that it begins at a line of the cache.
+    weight_seen : ndarray, shape (..., K, H', W')
+        With ``return_weight=True``; zero where nothing is seen. Of float64 where the result is of integers.
 
     Raises
     ------
@@ -152,6 +178,18 @@ def conv2d(
     digits by both. A sum of non-negative products may so come out slightly negative: where `np.sqrt` is to follow,
     ``algorithm="direct"`` is right.
 
+    Missing pixels get no weight. With m = 1 where a pixel is a number, else 0,
+
+    .. math:: y_k[i, j] = b_k + r_k[i, j] \\sum_c \\sum_{u, v} w_{k, c}[u, v] \\; m_c[p, q] \\; x_c[p, q], \\quad
+              r_k[i, j] = \\frac{\\sum_c \\sum_{u, v} w_{k, c}[u, v]}{\\sum_c \\sum_{u, v} w_{k, c}[u, v] \\; m_c[p, q]}
+
+    where :math:`p = i s + u d - p_0`, q likewise, and r is 1 unless ``renormalize`` is given. With a kernel of positive
+    weights that is an average of what is there, which astropy's ``convolve`` takes for missing pixels too; with equal
+    weights it is partial convolution (G. Liu et al., "Image inpainting for irregular holes using partial
+    convolutions", 2018). Padding repeats pixels and holes alike. Zeros, and other constants, count as numbers that are
+    seen, as in astropy; ``padding_value=np.nan`` with ``nan="ignore"`` makes padding missing, so that borders are not
+    darker either. Whether an output sees anything is counted exactly. Weights must be finite.
+
     Examples
     --------
     >>> import numpy as np
@@ -164,10 +202,17 @@ def conv2d(
     >>> bank = np.ones((16, 3, 3, 3), np.float32)
     >>> fc.conv2d(batch, bank, stride=2, padding=1, activation="relu").shape
     (8, 16, 16, 16)
+    >>> image[1, 1] = np.nan
+    >>> fc.conv2d(image, np.ones((3, 3)) / 9, nan="ignore", renormalize=True)
+    array([[ 5.   ,  6.125],
+           [ 9.5  , 10.625]])
     """
     options = (stride, padding, dilation, groups, padding_mode, padding_value, flip, activation, algorithm, precision)
     types = (type(stride), type(padding), type(dilation), type(groups), type(flip))
-    return _convolve(2, input, weight, bias, options, types, out, threads)
+    missing = None
+    if nan is not PROPAGATE or mask is not None or renormalize is not False or return_weight is not False:
+        missing = _missing.Options(nan, mask, renormalize, fill_value, return_weight)
+    return _convolve(2, input, weight, bias, options, types, out, threads, missing)
 
 
 def conv1d(
@@ -185,9 +230,15 @@ def conv1d(
     activation: str | None = None,
     algorithm: str = "auto",
     precision: str = "default",
+    nan: str = PROPAGATE,
+    mask: ArrayLike | None = None,
+    renormalize: bool | str = False,
+    fill_value: complex = math.nan,
+    return_weight: bool = False,
+    axis: int = -1,
     out: Array | None = None,
     threads: int | None = None,
-) -> Array:
+) -> Any:
     """Convolve signals with a bank of filters, one filter, or one kernel.
 
     "Convolution" means cross-correlation, as in neural networks; ``flip=True`` gives the mathematical one.
@@ -198,8 +249,12 @@ def conv1d(
         Signals of C channels; all leading axes are batch. ``(W,)`` is a signal of one channel.
     weight : array_like
         A bank ``(K, C/groups, kw)``, a filter ``(C, kw)`` or a kernel ``(kw,)``.
-    bias, stride, padding, dilation, groups, padding_mode, padding_value, flip, activation, algorithm, precision, out, threads
+    bias, stride, padding, dilation, groups, padding_mode, padding_value, flip, activation, algorithm, precision, nan, mask, renormalize, fill_value, return_weight, out, threads
         As for `conv2d`, with one spatial axis: ``padding=(2, 0)`` pads 2 samples before it and none after.
+    axis : int
+        The axis of the input along which the samples of a signal lie, by default the last: the result is that of
+        ``np.moveaxis(input, axis, -1)``, with the samples moved back to this axis. Kernels ``(kw,)`` slide over
+        contiguous arrays as they lie.
 
     Returns
     -------
@@ -223,9 +278,28 @@ def conv1d(
     >>> fc.conv1d([1, 2, 4, 8], [-1, 1], padding="same", padding_mode="circular")
     array([ 1,  2,  4, -7])
     """
+    if axis != -1:
+        sizes = (stride, padding, dilation, groups)
+        named = {
+            "padding_mode": padding_mode,
+            "padding_value": padding_value,
+            "flip": flip,
+            "activation": activation,
+            "algorithm": algorithm,
+            "precision": precision,
+            "nan": nan,
+            "renormalize": renormalize,
+            "fill_value": fill_value,
+            "return_weight": return_weight,
+            "threads": threads,
+        }
+        return _convolve_along(axis, input, weight, bias, sizes, named, mask, out)
     options = (stride, padding, dilation, groups, padding_mode, padding_value, flip, activation, algorithm, precision)
     types = (type(stride), type(padding), type(dilation), type(groups), type(flip))
-    return _convolve(1, input, weight, bias, options, types, out, threads)
+    missing = None
+    if nan is not PROPAGATE or mask is not None or renormalize is not False or return_weight is not False:
+        missing = _missing.Options(nan, mask, renormalize, fill_value, return_weight)
+    return _convolve(1, input, weight, bias, options, types, out, threads, missing)
 
 
 def conv3d(
@@ -243,9 +317,14 @@ def conv3d(
     activation: str | None = None,
     algorithm: str = "auto",
     precision: str = "default",
+    nan: str = PROPAGATE,
+    mask: ArrayLike | None = None,
+    renormalize: bool | str = False,
+    fill_value: complex = math.nan,
+    return_weight: bool = False,
     out: Array | None = None,
     threads: int | None = None,
-) -> Array:
+) -> Any:
     """Convolve volumes with a bank of filters, one filter, or one kernel.
 
     "Convolution" means cross-correlation, as in neural networks; ``flip=True`` gives the mathematical one.
@@ -256,7 +335,7 @@ def conv3d(
         Volumes of C channels; all leading axes are batch. ``(D, H, W)`` is a volume of one channel.
     weight : array_like
         A bank ``(K, C/groups, kd, kh, kw)``, a filter ``(C, kd, kh, kw)`` or a kernel ``(kd, kh, kw)``.
-    bias, stride, padding, dilation, groups, padding_mode, padding_value, flip, activation, algorithm, precision, out, threads
+    bias, stride, padding, dilation, groups, padding_mode, padding_value, flip, activation, algorithm, precision, nan, mask, renormalize, fill_value, return_weight, out, threads
         As for `conv2d`, with three spatial axes.
 
     Returns
@@ -282,7 +361,10 @@ def conv3d(
     """
     options = (stride, padding, dilation, groups, padding_mode, padding_value, flip, activation, algorithm, precision)
     types = (type(stride), type(padding), type(dilation), type(groups), type(flip))
-    return _convolve(3, input, weight, bias, options, types, out, threads)
+    missing = None
+    if nan is not PROPAGATE or mask is not None or renormalize is not False or return_weight is not False:
+        missing = _missing.Options(nan, mask, renormalize, fill_value, return_weight)
+    return _convolve(3, input, weight, bias, options, types, out, threads, missing)
 
 
 def _convolve(
@@ -294,11 +376,14 @@ def _convolve(
     types: tuple[type, ...],
     out: Array | None,
     threads: int | None,
-) -> Array:
+    missing: _missing.Options | None,
+) -> Any:
     """Convolve by a plan that is remembered for these shapes, dtypes and options, in the order of `_check.Options`.
 
     types are those of the numbers among the options, for 1 == 1.0 == True.
     """
+    if missing is not None or (type(input) is not np.ndarray and isinstance(input, MaskedArray)):
+        return _convolve_numbers(axes, input, weight, bias, options, out, threads, missing)
     image = input if type(input) is np.ndarray else _check.as_array("input", input)
     filters = weight if type(weight) is np.ndarray else _check.as_array("weight", weight)
     offset = bias if bias is None or type(bias) is np.ndarray else _check.as_bias(bias, image.dtype, filters.dtype)
@@ -331,6 +416,63 @@ def _convolve(
             plan = adapted
             _plans.replace(key, plan)
     return _plan.run(plan, image, filters, offset, out, config.num_threads(threads))
+
+
+def _convolve_along(
+    axis: int,
+    input: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None,
+    sizes: tuple[Any, ...],
+    options: dict[str, Any],
+    mask: ArrayLike | None,
+    out: Array | None,
+) -> Any:
+    """Convolve signals along any axis; sizes: stride, padding, dilation and groups."""
+    signals: Any = input if isinstance(input, np.ndarray) else _check.as_array("input", input)
+    kernel = _check.as_array("weight", weight)
+    place = _check.axis("axis", axis, signals.ndim)
+    after = signals.shape[place + 1 :]
+    if not after:
+        return conv1d(signals, kernel, bias, *sizes, mask=mask, out=out, **options)
+    is_plain = type(signals) is np.ndarray and signals.flags.c_contiguous and mask is None and out is None
+    if is_plain and kernel.ndim == 1 and math.prod(after) >= MIN_COLUMNS and options["return_weight"] is False:
+        stride, padding, dilation, groups = sizes
+        ends = _check.normalize_padding(padding, 1)
+        strides, dilations = _check.per_axis("stride", stride, 1), _check.per_axis("dilation", dilation, 1)
+        planes = signals.reshape(math.prod(signals.shape[:place]), -1, math.prod(after))
+        pads = (ends if isinstance(ends, str) else ends[0], (0, 0))
+        maps = conv2d(planes, kernel[:, np.newaxis], bias, (*strides, 1), pads, (*dilations, 1), groups, **options)
+        return maps.reshape(*signals.shape[:place], maps.shape[1], *after)
+    if mask is not None:
+        flags = _check.as_array("mask", mask)
+        mask = np.moveaxis(flags.reshape((1,) * (signals.ndim - flags.ndim) + flags.shape), place, -1)
+    target = None if out is None else np.moveaxis(out, place, -1)
+    result = conv1d(np.moveaxis(signals, place, -1), kernel, bias, *sizes, mask=mask, out=target, **options)
+    if isinstance(result, tuple):
+        return tuple(np.moveaxis(array, -1, min(place, array.ndim - 1)) for array in result)
+    return out if result is target else np.moveaxis(result, -1, min(place, result.ndim - 1))
+
+
+def _convolve_numbers(
+    axes: int,
+    input: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None,
+    options: tuple[Any, ...],
+    out: Array | None,
+    threads: int | None,
+    missing: _missing.Options | None,
+) -> Any:
+    """Convolve an image of which parts may be missing."""
+    image = input if isinstance(input, MaskedArray) else _check.as_array("input", input)
+    filters = _check.as_array("weight", weight)
+    offset = None if bias is None else _check.as_bias(bias, image.dtype, filters.dtype)
+    checked = _checked(axes, image, filters, offset, options)
+    if _check.looks_channels_last(axes, image.shape, filters.shape):
+        warnings.warn(_check.CHANNELS_LAST, _check.LayoutWarning, stacklevel=4)
+    missing = missing or _missing.Options()
+    return _missing.convolve(axes, image, filters, offset, checked, missing, out, config.num_threads(threads))
 
 
 def _checked(axes: int, image: Array, filters: Array, offset: Array | None, options: tuple[Any, ...]) -> _check.Options:

@@ -10,6 +10,7 @@ SIMD_BEGIN
 #include "stack.inc.h"
 #include "winograd.inc.h"
 #include "gradient.inc.h"
+#include "missing.inc.h"
 SIMD_END
 #undef REAL_BITS
 
@@ -22,6 +23,7 @@ SIMD_BEGIN
 #include "stack.inc.h"
 #include "winograd.inc.h"
 #include "gradient.inc.h"
+#include "missing.inc.h"
 SIMD_END
 #undef REAL_BITS
 

@@ -26,6 +26,8 @@
         .dot_images = DOT_IMAGES,
         .dot = {DOTS(DOT)},
         .add_dot_sums = NAMED(add_dot_sums),
+        .keep = NAMED(keep),
+        .weigh = NAMED(weigh),
     },
 #undef TILE
 #undef FILTER_TILE

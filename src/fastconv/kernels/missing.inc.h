@@ -1,0 +1,64 @@
+/* Rows of images with holes: numbers apart from what is missing, and sums divided by the weights seen.
+
+   Choices go by the bits of floats: comparisons of floats could trap, so that compilers would not vectorise these loops. */
+#include <stdint.h>
+#include <string.h>
+
+#include "expects.h"
+#include "kernels.h"
+#include "simd.h"
+
+#undef bits
+#if REAL_BITS == 32
+#  define bits int32_t
+#else
+#  define bits int64_t
+#endif
+
+INLINE bits NAMED(bits_of)(const real x) {
+    bits same;
+    memcpy(&same, &x, sizeof(x));
+    return same;
+}
+
+NOINLINE int NAMED(keep)(void *kept_, void *seen_, const void *pixels_, const unsigned char *mask, ptrdiff_t count, int ignores_nan) {
+    const bits one = NAMED(bits_of)(1), sign = NAMED(bits_of)((real)-0.0);
+    const bits largest = ignores_nan ? NAMED(bits_of)((real)INFINITY) : ~sign; /* magnitude of what is kept */
+    bits *restrict kept = kept_, *restrict seen = seen_;
+    const bits *restrict pixels = pixels_;
+    bits lost = 0;
+    expects(kept && seen && pixels && count >= 0);
+    if (mask)
+        for (ptrdiff_t i = 0; i < count; i++) {
+            const bits hidden = -(bits)((pixels[i] & ~sign) > largest) | -(bits)(mask[i] == 0);
+            lost |= hidden;
+            kept[i] = pixels[i] & ~hidden;
+            seen[i] = one & ~hidden;
+        }
+    else
+        for (ptrdiff_t i = 0; i < count; i++) {
+            const bits hidden = -(bits)((pixels[i] & ~sign) > largest);
+            lost |= hidden;
+            kept[i] = pixels[i] & ~hidden;
+            seen[i] = one & ~hidden;
+        }
+    return lost != 0;
+}
+
+NOINLINE void NAMED(weigh)(void *maps_, const fc_weighing *w, ptrdiff_t count) {
+    const real total = (real)w->total, bias = (real)w->bias, fill = (real)w->fill;
+    const real *restrict sums = w->sums, *restrict seen = w->seen;
+    const bits *restrict counts = w->counts, least = NAMED(bits_of)((real)w->least);
+    real *restrict maps = maps_;
+    bits unseen = 0;
+    expects(maps && sums && count >= 0 && (!counts || w->least >= 0));
+    if (total == 0)
+        for (ptrdiff_t i = 0; i < count; i++) maps[i] = sums[i] + bias;
+    else
+        for (ptrdiff_t i = 0; i < count; i++) maps[i] = total / seen[i] * sums[i] + bias;
+    if (!counts) return;
+    for (ptrdiff_t i = 0; i < count; i++) unseen |= -(bits)(counts[i] <= least);
+    if (unseen)
+        for (ptrdiff_t i = 0; i < count; i++)
+            if (counts[i] <= least) maps[i] = fill;
+}
