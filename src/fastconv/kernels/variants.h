@@ -58,12 +58,15 @@
 #  endif
 #endif
 
-/* Stacks: pixels, taps and stride_x. */
+/* Stacks: pixels, taps and stride_x. Those of double are fewer, to be small. */
 #if REGISTERS == 32 || defined(SIMD_AVX2)
-#  define STACKS_OF(X, taps, stride_x) X(14, taps, stride_x) X(7, taps, stride_x) X(4, taps, stride_x) X(1, taps, stride_x)
+#  define STACKS_OF_32(X, taps, stride_x) X(14, taps, stride_x) X(7, taps, stride_x) X(4, taps, stride_x) X(1, taps, stride_x)
+#  define STACKS_OF_64(X, taps, stride_x) X(7, taps, stride_x) X(1, taps, stride_x)
 #else
-#  define STACKS_OF(X, taps, stride_x) X(4, taps, stride_x) X(1, taps, stride_x)
+#  define STACKS_OF_32(X, taps, stride_x) X(4, taps, stride_x) X(1, taps, stride_x)
+#  define STACKS_OF_64 STACKS_OF_32
 #endif
+#define STACKS_OF SIMD_CAT(STACKS_OF_, REAL_BITS)
 #define STACKS(X) \
     STACKS_OF(X, 3, 1) STACKS_OF(X, 5, 1) STACKS_OF(X, 7, 1) STACKS_OF(X, 3, 2) STACKS_OF(X, 5, 2) STACKS_OF(X, 7, 2)
 
