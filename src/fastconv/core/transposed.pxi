@@ -8,7 +8,7 @@
 #                     for a tile: micro-kernel
 #         transpose the sums of each row into the maps
 #
-# Uses: job.pxi, epilogue.pxi, filters.pxi, tile_job.pxi, tiles.pxi, transposed_job.pxi.
+# Uses: job.pxi, epilogue.pxi, filters.pxi, tiles.pxi, transposed_job.pxi.
 
 
 cdef void transposed_unit(real *workspace, const TransposedJob *job, Py_ssize_t index) noexcept nogil:
