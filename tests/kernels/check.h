@@ -42,4 +42,5 @@ void check_stacks(const fc_kernels *kernels);
 void check_forms(const fc_kernels *kernels);
 void check_movement(const fc_kernels *kernels);
 void check_gradients(const fc_kernels *kernels);
+void check_missing(const fc_kernels *kernels);
 #endif

@@ -96,6 +96,7 @@ int main(void) {
             check_forms(kernels);
             check_movement(kernels);
             check_gradients(kernels);
+            check_missing(kernels);
         }
         printf("%s: %d checks\n", isa_name, checks);
     }

@@ -1,6 +1,7 @@
 /* Rows of images with holes: numbers apart from what is missing, and sums divided by the weights seen.
 
    Choices go by the bits of floats: comparisons of floats could trap, so that compilers would not vectorise these loops. */
+#include <math.h>
 #include <stdint.h>
 #include <string.h>
 
