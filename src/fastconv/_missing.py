@@ -238,13 +238,14 @@ class MaskFilters:
 
     def __init__(self, distinct: Distinct, groups: int, problem: Problem, reuse: bool, room: Room) -> None:
         bank, self._places, is_positive = distinct
+        algorithm = "direct" if problem.algorithm == "direct" else "auto"
         for precision in (problem.precision, "highest"):  # not Winograd's forms: inaccurate where little is seen
             changed = problem._replace(
                 channels=bank.shape[1] * groups,
                 filters=len(bank),
                 groups=groups,
                 activation=None,
-                algorithm="direct" if problem.algorithm == "direct" else "auto",
+                algorithm=algorithm,
                 precision=precision,
                 dtype=bank.dtype,
                 accumulator=bank.dtype,
@@ -289,8 +290,8 @@ class Work:
         reuse = self._reuse = pack is not None or self._size != problem.output_size
         self._weight = weight
 
-        accumulator = problem.accumulator
         self._mask_weights, self._needs_sums = weights, missing.return_weight or weights.renormalizes
+        accumulator = problem.accumulator
 
         # Bias and activation come with the sums, or after their renormalisation.
         self._activation = problem.activation if self._renormalizes else None
@@ -342,9 +343,10 @@ class Work:
         """Return whether every output sees a number."""
         for block in self.blocks():
             _, seen, complete, alike = self._seen(block)
-            counts, least = self._measure(block, seen, all(alike), threads)[1:]
-            if not all(complete) and not (counts > least).all():
-                return False
+            if not all(complete):
+                _, counts, least = self._measure(block, seen, all(alike), threads)
+                if not (counts > least).all():
+                    return False
         return True
 
     def compute(

@@ -188,7 +188,17 @@ class FilterBank(Bank):
         out: Array | None = None,
         threads: int | None = None,
     ) -> Any:
-        """Return the feature maps ``(..., K, H', W')`` of an image ``(..., C, H, W)``; see `conv2d`."""
+        """Return the feature maps ``(..., K, H', W')`` of an image ``(..., C, H, W)``, all options as for `conv2d`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastconv as fc
+        >>> mean = fc.FilterBank(fc.filters.box(3)[None, None], padding="same")
+        >>> mean([[1.0, np.nan], [3.0, 5.0]], nan="ignore").round(2)
+        array([[[1., 1.],
+                [1., 1.]]])
+        """
         if nan is not PROPAGATE or mask is not None or renormalize is not False or return_weight is not False:
             missing = _missing.Options(nan, mask, renormalize, fill_value, return_weight)
             return self._convolve_numbers(image, missing, out, threads)

@@ -25,8 +25,8 @@ INLINE bits NAMED(bits_of)(const real x) {
 NOINLINE int NAMED(keep)(void *kept_, void *seen_, const void *pixels_, const unsigned char *mask, ptrdiff_t count, int ignores_nan) {
     const bits one = NAMED(bits_of)(1), sign = NAMED(bits_of)((real)-0.0);
     const bits largest = ignores_nan ? NAMED(bits_of)((real)INFINITY) : ~sign; /* magnitude of what is kept */
-    bits *restrict kept = kept_, *restrict seen = seen_;
-    const bits *restrict pixels = pixels_;
+    bits *__restrict kept = kept_, *__restrict seen = seen_;
+    const bits *__restrict pixels = pixels_;
     bits lost = 0;
     expects(kept && seen && pixels && count >= 0);
     if (mask)
@@ -48,9 +48,9 @@ NOINLINE int NAMED(keep)(void *kept_, void *seen_, const void *pixels_, const un
 
 NOINLINE void NAMED(weigh)(void *maps_, const fc_weighing *w, ptrdiff_t count) {
     const real total = (real)w->total, bias = (real)w->bias, fill = (real)w->fill;
-    const real *restrict sums = w->sums, *restrict seen = w->seen;
-    const bits *restrict counts = w->counts, least = NAMED(bits_of)((real)w->least);
-    real *restrict maps = maps_;
+    const real *__restrict sums = w->sums, *__restrict seen = w->seen;
+    const bits *__restrict counts = w->counts, least = NAMED(bits_of)((real)w->least);
+    real *__restrict maps = maps_;
     bits unseen = 0;
     expects(maps && sums && count >= 0 && (!counts || w->least >= 0));
     if (total == 0)
