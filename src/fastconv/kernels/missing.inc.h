@@ -9,6 +9,10 @@
 #include "kernels.h"
 #include "simd.h"
 
+#if defined(__GNUC__) && !defined(__clang__) /* vectorise these loops, which are no intrinsics */
+#  pragma GCC push_options
+#  pragma GCC optimize("O3")
+#endif
 #undef bits
 #if REAL_BITS == 32
 #  define bits int32_t
@@ -63,3 +67,6 @@ NOINLINE void NAMED(weigh)(void *maps_, const fc_weighing *w, ptrdiff_t count) {
         for (ptrdiff_t i = 0; i < count; i++)
             if (counts[i] <= least) maps[i] = fill;
 }
+#if defined(__GNUC__) && !defined(__clang__)
+#  pragma GCC pop_options
+#endif
