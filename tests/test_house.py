@@ -63,14 +63,14 @@ MAY_IMPORT = {
         " algorithms.weight_dot"
         " algorithms.weight_exchanged algorithms.weight_winograd"
     ),
-    "_passes": "_blocks _border _core _plan _problem algorithms algorithms.separable",
+    "_passes": "_blocks _border _check _core _plan _problem algorithms algorithms.separable",
     "_missing": "_blocks _border _cache _check _core _plan _problem",
     "_lengths": "_check _fold _plan _problem _weights",
-    "_sections": "_plan _problem",
-    "_spectra": "_problem",
-    "_signal": "_blocks _cache _problem _sections _spectra _weights",
+    "_sections": "_check _passes _plan _problem",
+    "_spectra": "_problem algorithms.fft",
+    "_signal": "_blocks _cache _passes _problem _sections _spectra _weights",
     "_along": "_check _problem _sections _signal _spectra _weights",
-    "_polyphase": "_plan _problem _sections _signal",
+    "_polyphase": "_passes _plan _problem _sections _signal",
     "_explain": "_blocks _check _lengths _plan _problem algorithms",
     "_bank": "_activations _cache _check _plan _problem _weights",
     # floor 5: what users call

@@ -153,11 +153,11 @@ def test_transforms_by_numpy_alone(monkeypatch):
     by_scipy = GRAY.convolve(arrays, algorithm="fft")
     monkeypatch.setitem(sys.modules, "scipy", None)
     monkeypatch.setitem(sys.modules, "scipy.fft", None)
-    fft._library.cache_clear()
+    fft.library.cache_clear()
     try:
         by_numpy = GRAY.convolve(arrays, algorithm="fft")
     finally:
-        fft._library.cache_clear()
+        fft.library.cache_clear()
     assert by_numpy.dtype == np.float32
     assert abs(by_numpy - by_scipy).max() <= 2e-6 * abs(by_scipy).max()
 
@@ -328,7 +328,7 @@ def test_transforms_without_memory_say_so(monkeypatch):
         raise MemoryError
 
     image, weight = np.ones((64, 64)), np.ones((1, 1, 9, 9))
-    monkeypatch.setattr(fft._library()[0], "rfftn", fail)
+    monkeypatch.setattr(fft.library()[0], "rfftn", fail)
     for convolve in (partial(fc.conv2d, weight=weight, algorithm="fft"), fc.FilterBank(weight, algorithm="fft")):
         with pytest.raises(MemoryError, match=r"^no memory for a workspace of [0-9]+ bytes"):
             convolve(image)

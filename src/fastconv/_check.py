@@ -740,8 +740,9 @@ def _as_int(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def triple(values: tuple[int, ...], fill: int = 1) -> Triple:
-    return cast(Triple, (fill,) * (3 - len(values)) + values)
+def triple(values: Sequence[int], fill: int = 1) -> Triple:
+    """Return values of up to three axes as those of three, filled up in front."""
+    return cast(Triple, (fill,) * (3 - len(values)) + tuple(values))
 
 
 def _padding_advice(axes: int, padding: str) -> str:

@@ -122,7 +122,7 @@ def problem(
 def adjoint(forward: Problem, output_shape: tuple[int, ...]) -> Transposed:
     """Return the problem of a convolution's input gradient, of this shape, from the gradient of its output.
 
-    The padding holds zeros: see `_borders.py` for the other modes.
+    The padding holds zeros: see `_gradient.py` for the other modes.
     """
     fields = forward._asdict() | {
         "output_shape": output_shape,

@@ -79,13 +79,8 @@ def correlate(
     is_complex = image.dtype.kind == "c" or kernel.dtype.kind == "c"
     dtype, out = output_array(output, image, is_complex, cval)
     contiguous = image.flags.c_contiguous and (out is None or out.flags.c_contiguous)
-    key = (place, image.shape, image.dtype, dtype, contiguous, kernel.shape, cval, options)
-    try:
-        found = _plans.get(key)
-    except TypeError:  # an option is a list
-        options = tuple(map(_check.hashable, options))
-        key = (*key[:-1], options)
-        found = _plans.get(key)
+    key = (place, image.shape, image.dtype, dtype, contiguous, kernel.shape, cval)
+    found, options = find(key, options)
     if found is None:
         made = place(image.ndim, kernel.shape, *options)
         shape, windows = image.shape or (1,), made.windows or [Window()]
@@ -94,7 +89,7 @@ def correlate(
             return correlation(shape, windows, cval, DTypes(image.dtype, sums, dtype), contiguous)
 
         found = Filter(dtype, is_small(image), make), made
-        _plans.put(key, found, PLAN_BYTES)
+        _plans.put((*key, options), found, PLAN_BYTES)
     filter_, placement = found
     if not image.size:
         return np.empty(image.shape, dtype) if out is None else out
@@ -120,13 +115,8 @@ def run_passes(
     dtype, out = output_array(output, image, image.dtype.kind == "c", cval)
     contiguous = image.flags.c_contiguous and (out is None or out.flags.c_contiguous)
     truncates = dtype.kind in "biu" and (image.dtype.itemsize < 8 or holds_small_numbers(image))
-    key = (passes, image.shape, image.dtype, dtype, contiguous, truncates, cval, options)
-    try:
-        found = _plans.get(key)
-    except TypeError:  # an option is a list
-        options = tuple(map(_check.hashable, options))
-        key = (*key[:-1], options)
-        found = _plans.get(key)
+    key = (passes, image.shape, image.dtype, dtype, contiguous, truncates, cval)
+    found, options = find(key, options)
     if found is None:
         steps = passes(image.ndim, *options)
         if truncates:
@@ -138,7 +128,7 @@ def run_passes(
             return Chain(image.shape, steps, cval, DTypes(image.dtype, sums, dtype), contiguous)
 
         found = Filter(dtype, is_small(image), make), reach, len(steps)
-        _plans.put(key, found, PLAN_BYTES * max(1, len(steps)))
+        _plans.put((*key, options), found, PLAN_BYTES * max(1, len(steps)))
     filter_, reach, count = found
     if not image.size or not count:
         result = np.empty(image.shape, dtype) if out is None else out
@@ -163,6 +153,15 @@ def holds_small_numbers(image: Array) -> bool:
 def is_small(image: Array) -> bool:
     """Return whether an array is so small that looking at it, or at weights, takes longer than filtering it."""
     return image.size <= SMALL
+
+
+def find(key: tuple[Any, ...], options: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...]]:
+    """Return what is remembered for a key and options, None if nothing is, and the options without lists."""
+    try:
+        return _plans.get((*key, options)), options
+    except TypeError:  # an option is a list
+        options = tuple(map(_check.hashable, options))
+        return _plans.get((*key, options)), options
 
 
 def sums_dtype(image: Array, result: DType, kernel: Array | float | None, small: bool = False) -> DType:

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastconv import _blocks, _core, _plan
+from fastconv import _blocks, _check, _core, _plan
 from fastconv._border import Room
-from fastconv._problem import Array, Problem, Triple
+from fastconv._problem import Array, Problem
 from fastconv.algorithms import CONFLICT_BYTES, separable
 
 DType = np.dtype[Any]
@@ -72,12 +72,12 @@ def arrange(
         channels=1,
         filters=1,
         groups=1,
-        size=_triple(sizes, 1),
-        kernel=_triple([window.taps for window in used], 1),
-        output_size=_triple(sizes, 1),
+        size=_check.triple(sizes),
+        kernel=_check.triple([window.taps for window in used]),
+        output_size=_check.triple(sizes),
         stride=(1, 1, 1),
         dilation=(1, 1, 1),
-        pad=_triple([window.before for window in used], 0),
+        pad=_check.triple([window.before for window in used], fill=0),
         padding_mode="zeros",
         flip=False,
         activation=None,
@@ -332,8 +332,3 @@ def _spatial_axes(taps: Sequence[int]) -> list[int]:
         return [last - 1, last]  # rows of one long image
     whole = list(range(kernel[0], last + 1))
     return whole if len(whole) <= 3 else sorted({*kernel, last})
-
-
-def _triple(values: Sequence[int], fill: int) -> Triple:
-    depth, rows, columns = [fill] * (3 - len(values)) + list(values)
-    return depth, rows, columns

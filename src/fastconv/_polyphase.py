@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastconv import _plan, _sections
+from fastconv._passes import DTypes
 from fastconv._problem import Array
-from fastconv._sections import Border, DTypes, Section, Task, Window
+from fastconv._sections import Border, Section, Task, Window
 from fastconv._signal import PLAN_BYTES, plans
 
 

@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastconv import _plan
-from fastconv._problem import Array, Problem, Triple
+from fastconv import _check, _plan
+from fastconv._passes import DTypes
+from fastconv._problem import Array, Problem
 
 DType = np.dtype[Any]
 
@@ -36,14 +37,6 @@ class Border(NamedTuple):
 
     mode: str = "zeros"
     value: complex = 0
-
-
-class DTypes(NamedTuple):
-    """Of the image, of the sums and of the result."""
-
-    image: DType
-    sums: DType
-    result: DType
 
 
 class Task(NamedTuple):
@@ -101,12 +94,12 @@ def plan(
         channels=channels,
         filters=filters or 1,
         groups=groups,
-        size=_triple([axis.pixels.stop - axis.pixels.start for axis in axes], 1),
-        kernel=_triple([axis.taps for axis in axes], 1),
-        output_size=_triple([axis.outputs for axis in axes], 1),
+        size=_check.triple([axis.pixels.stop - axis.pixels.start for axis in axes]),
+        kernel=_check.triple([axis.taps for axis in axes]),
+        output_size=_check.triple([axis.outputs for axis in axes]),
         stride=(1, 1, stride),
         dilation=(1, 1, 1),
-        pad=_triple([axis.before for axis in axes], 0),
+        pad=_check.triple([axis.before for axis in axes], fill=0),
         padding_mode="zeros",
         flip=False,
         activation=None,
@@ -116,11 +109,6 @@ def plan(
         accumulator=task.dtypes.sums,
     ).bordered(task.border.mode, (task.border.value,) if task.border.value else ())
     return _plan.make(problem, task.dtypes[:2], reuse=False)._replace(integers_may_overflow=False)
-
-
-def _triple(values: Sequence[int], fill: int) -> Triple:
-    depth, rows, columns = [fill] * (3 - len(values)) + list(values)
-    return depth, rows, columns
 
 
 class Images:

@@ -9,8 +9,9 @@ import numpy as np
 
 from fastconv import _blocks, _sections, _weights
 from fastconv._cache import Cache
+from fastconv._passes import DTypes
 from fastconv._problem import Array
-from fastconv._sections import Border, ByParts, DTypes, Images, Planes, Section, Signals, Task
+from fastconv._sections import Border, ByParts, Images, Planes, Section, Signals, Task
 from fastconv._spectra import Spectra
 
 DType = np.dtype[Any]

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import cache
-from importlib import import_module
 from typing import Any
 
 import numpy as np
 
 from fastconv._problem import Array
+from fastconv.algorithms.fft import library
 
 ODD_FACTORS = sorted(3**i * 5**j for i in range(5) for j in range(4))  # of lengths of fast transforms
 
@@ -106,12 +105,3 @@ def fast_length(n: int) -> int:
     """Return the shortest length of a fast transform that holds n numbers."""
     lengths: list[int] = [odd << max(2, (-(-n // odd) - 1).bit_length()) for odd in ODD_FACTORS]
     return min(lengths)
-
-
-@cache
-def library() -> tuple[Any, dict[str, bool]]:
-    """Return the module of transforms, scipy's if it is installed, and its arguments that allow work in place."""
-    try:
-        return import_module("scipy.fft"), {"overwrite_x": True}
-    except ImportError:
-        return np.fft, {}

@@ -221,7 +221,7 @@ def _filter_spectra(filters: Array, layout: Fft, dtype: np.dtype[Any]) -> Array:
     padded = np.zeros((*filters.shape[:-3], *shape), dtype)
     padded[last_axes(taps)] = filters
     with np.errstate(all="ignore"), _naming_workspace(layout):
-        spectra: Array = _library()[0].rfftn(padded, axes=layout.axes)
+        spectra: Array = library()[0].rfftn(padded, axes=layout.axes)
         return np.conjugate(spectra, out=spectra)
 
 
@@ -282,7 +282,7 @@ def _convolve_unit(
         valid = np.full(blocks.shape[:2], dtype is not None)
         if dtype is not None:
             pixels = blocks if dtype == strip.dtype else _overlapping_blocks(strip.astype(dtype), layout)
-            spectra = _library()[0].rfftn(pixels, axes=layout.axes)  # (blocks, groups, C / groups, *spectrum)
+            spectra = library()[0].rfftn(pixels, axes=layout.axes)  # (blocks, groups, C / groups, *spectrum)
             for k in range(maps.shape[1]):
                 products = _multiply_spectra(spectra, spectrum_of(group, first + k, dtype), k == maps.shape[1] - 1)
                 values = _inverse_transform(products, layout)  # (blocks, groups, *outputs)
@@ -407,7 +407,7 @@ def _inverse_transform(values: Array, layout: Fft) -> Array:
 
     Positions that the circular convolution makes invalid, or that a stride skips, are dropped before the next axis.
     """
-    fft, in_place = _library()
+    fft, in_place = library()
     for axis, span, stride in zip((-3, -2, -1), layout.span, layout.problem.stride, strict=True):
         if axis == layout.axes[-1]:
             continue
@@ -459,7 +459,7 @@ def _spectrum_bytes(problem: Problem, size: Triple) -> int:
 
 
 @cache
-def _library() -> tuple[Any, dict[str, bool]]:
+def library() -> tuple[Any, dict[str, bool]]:
     """Return the module of transforms, and its arguments that allow work in place."""
     try:
         return import_module("scipy.fft"), {"overwrite_x": True}
