@@ -318,12 +318,10 @@ class Work:
 
     def check_integers(self, out: Array | None) -> None:
         """Raise ValueError if a sum of integers could exceed the range of the result's dtype, or of out's."""
-        problem = self._problem
-        narrows = out is not None and out.dtype.kind == "i" and out.dtype != problem.dtype
-        if narrows or _check.may_overflow(self._dtypes, problem.taps, problem.accumulator):
-            name, target = ("out", out.dtype) if out is not None and narrows else ("input", problem.dtype)
+        overflows = _check.may_overflow(self._dtypes, self._problem.taps, self._problem.accumulator)
+        if overflows or out is not None:
             pixels = self._images if self._mask is None else np.where(self._mask, self._images, 0)
-            _check.check_integer_range(name, target, pixels, self._weight, self._bias, self._border.values)
+            _check.check_sums(self._problem, pixels, lambda: self._weight, self._bias, out, overflows)
 
     def blocks(self) -> Iterator[Block]:
         """Yield blocks that cover all outputs: of one box all images, then of the next."""
