@@ -1,4 +1,4 @@
-"""fastconv.signal and SciPy on the same arrays: how many times as fast, function by function.
+"""fastconv.ndimage, fastconv.signal and SciPy on the same arrays: how many times as fast, function by function.
 
 Run it as ``python benchmarks/scipy_interface.py [WORDS OF A ROW ...] [--threads N]``. Both sides of a row run in turn,
 many times; a ratio is that of the medians.
@@ -71,6 +71,7 @@ def duration(value: float) -> str:
 
 
 def rows() -> Iterator[Row]:
+    yield from ndimage_rows()
     yield from signal_rows()
 
 
@@ -79,6 +80,56 @@ def compared(ours: Any, theirs: Any, title: str, function: str, *args: Any, **op
     call, other = getattr(ours, function), getattr(theirs, function)
     name = f"{ours.__name__.rpartition('.')[2]}.{function} {title}"
     return Row(name, lambda: call(*args, **options), lambda: other(*args, **options))
+
+
+def ndimage_rows() -> Iterator[Row]:
+    import scipy.ndimage
+
+    from fastconv import ndimage
+
+    rng = np.random.default_rng(0)
+
+    def row(title: str, function: str, *args: Any, **options: Any) -> Row:
+        return compared(ndimage, scipy.ndimage, title, function, *args, **options)
+
+    def array(dtype: str, *shape: int) -> Any:
+        return (rng.standard_normal(shape) if dtype in "fdD" else rng.integers(0, 100, shape)).astype(dtype)
+
+    for dtype in ("f", "d", "B"):
+        name = np.dtype(dtype).name
+        for size in (256, 1024):
+            image = array(dtype, size, size)
+            for taps in (3, 5, 9, 15):
+                yield row(f"{size}x{size} {taps}x{taps} {name}", "correlate", image, rng.standard_normal((taps, taps)))
+        yield row(f"1024x1024 3x3 constant {name}", "correlate", image, rng.standard_normal((3, 3)), mode="constant")
+        yield row(f"1024x1024 3x3 integers {name}", "correlate", image, rng.integers(-9, 9, (3, 3)))
+        volume = array(dtype, 64, 64, 64)
+        yield row(f"64x64x64 3x3x3 {name}", "correlate", volume, rng.standard_normal((3, 3, 3)))
+        arrays = {"2048x2048": array(dtype, 2048, 2048)}
+        if dtype != "d":
+            arrays["256x256x256"] = array(dtype, 256, 256, 256)
+        for shape, large in arrays.items():
+            for sigma in (1, 2, 4, 8):
+                yield row(f"{shape} sigma {sigma} {name}", "gaussian_filter", large, sigma)
+            for taps in (3, 9, 31):
+                yield row(f"{shape} {taps} {name}", "uniform_filter", large, taps)
+            yield row(f"{shape} {name}", "sobel", large)
+            yield row(f"{shape} {name}", "laplace", large)
+            for axis in range(large.ndim):
+                yield row(f"{shape} 9 taps axis {axis} {name}", "correlate1d", large, rng.standard_normal(9), axis)
+    for dtype in ("f", "d", "B", "l", "D"):
+        name, image = np.dtype(dtype).name, array(dtype, 5, 5)
+        kernel: Any = rng.standard_normal((3, 3))
+        yield row(f"5x5 3x3 {name}", "correlate", image, kernel)
+        yield row(f"5x5 3x3 constant 1 {name}", "convolve", image, kernel, mode="constant", cval=1.0)
+        yield row(f"5x5 3 taps {name}", "correlate1d", image, kernel[0])
+        yield row(f"5x5 3 taps integers {name}", "correlate1d", image, np.array([1, 2, 1]))
+        yield row(f"5x5 sigma 1 {name}", "gaussian_filter", image, 1)
+        yield row(f"5x5 3 {name}", "uniform_filter", image, 3)
+        yield row(f"5x5 3 {name}", "uniform_filter1d", image, 3)
+        yield row(f"5x5 {name}", "sobel", image)
+        yield row(f"5x5 {name}", "laplace", image)
+        yield row(f"5x5x5 3x3x3 {name}", "correlate", array(dtype, 5, 5, 5), rng.standard_normal((3, 3, 3)))
 
 
 def signal_rows() -> Iterator[Row]:
