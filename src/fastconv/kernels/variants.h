@@ -43,19 +43,19 @@
       X(6, 4, 0, 1, 1, 0) X(6, 4, 0, 1, 1, 1) X(7, 2, 0, 1, 1, 1) X(7, 1, 0, 1, 1, 1) X(4, 2, 0, 1, 1, 1) X(4, 1, 0, 1, 1, 1) \
       X(4, 2, 0, 1, 2, 1) X(4, 1, 0, 1, 2, 1) \
       X(1, 6, 0, 0, 1, 0) X(1, 4, 0, 0, 1, 1) X(1, 2, 0, 0, 1, 1) X(1, 1, 0, 0, 1, 1) X(1, 2, 0, 0, 2, 1) X(1, 1, 0, 0, 2, 1)
-#else
+#elif defined(SIMD_AVX2)
 #  define SWEEPS_OF(X, kernel) \
       X(4, 2, kernel, 1, 1, 0) X(4, 2, kernel, 1, 1, 1) X(7, 1, kernel, 1, 1, 1) \
       X(4, 2, kernel, 2, 1, 1) X(4, 1, kernel, 2, 1, 1) X(4, 2, kernel, 2, 2, 1) X(4, 1, kernel, 2, 2, 1)
-#  define SWEEPS_OF_ANY(X) \
+#  define SWEEPS(X) \
+      SWEEPS_OF(X, 3) SWEEPS_OF(X, 5) SWEEPS_OF(X, 7) \
       X(6, 2, 0, 1, 1, 0) X(6, 2, 0, 1, 1, 1) X(7, 1, 0, 1, 1, 1) X(4, 2, 0, 1, 1, 1) X(4, 1, 0, 1, 1, 1) \
       X(4, 2, 0, 1, 2, 1) X(4, 1, 0, 1, 2, 1) \
       X(1, 2, 0, 0, 1, 1) X(1, 1, 0, 0, 1, 1) X(1, 2, 0, 0, 2, 1) X(1, 1, 0, 0, 2, 1)
-#  if defined(SIMD_AVX2)
-#    define SWEEPS(X) SWEEPS_OF(X, 3) SWEEPS_OF(X, 5) SWEEPS_OF(X, 7) SWEEPS_OF_ANY(X)
-#  else
-#    define SWEEPS(X) SWEEPS_OF(X, 3) SWEEPS_OF_ANY(X)
-#  endif
+#else
+#  define SWEEPS(X) \
+      X(3, 2, 0, 1, 1, 1) X(3, 1, 0, 1, 1, 1) X(3, 1, 0, 1, 2, 1) \
+      X(1, 2, 0, 0, 1, 1) X(1, 1, 0, 0, 1, 1) X(1, 2, 0, 0, 2, 1) X(1, 1, 0, 0, 2, 1)
 #endif
 
 /* Stacks: pixels, taps and stride_x. Those of double are fewer, to be small. */
@@ -63,7 +63,7 @@
 #  define STACKS_OF_32(X, taps, stride_x) X(14, taps, stride_x) X(7, taps, stride_x) X(4, taps, stride_x) X(1, taps, stride_x)
 #  define STACKS_OF_64(X, taps, stride_x) X(7, taps, stride_x) X(1, taps, stride_x)
 #else
-#  define STACKS_OF_32(X, taps, stride_x) X(4, taps, stride_x) X(1, taps, stride_x)
+#  define STACKS_OF_32(X, taps, stride_x) X(2, taps, stride_x) X(1, taps, stride_x)
 #  define STACKS_OF_64 STACKS_OF_32
 #endif
 #define STACKS_OF SIMD_CAT(STACKS_OF_, REAL_BITS)
