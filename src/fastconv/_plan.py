@@ -70,8 +70,11 @@ class Plan(NamedTuple):
         return self._replace(columns=problem.size[2], problem=problem, layouts=layouts, call=call)
 
 
-def make(given: Problem, dtypes: tuple[np.dtype[Any], ...], reuse: bool) -> Plan:
-    """Return the plan for input, weight and bias of these dtypes; `reuse`: packed weights serve many calls."""
+def make(given: Problem, dtypes: tuple[np.dtype[Any], ...], reuse: bool, *, may_wrap: bool = False) -> Plan:
+    """Return the plan for input, weight and bias of these dtypes; `reuse`: packed weights serve many calls.
+
+    `may_wrap`: sums of integers that are too large wrap around, rather than raise an error.
+    """
     convolution = given.convolution if isinstance(given, Transposed) else None
     problem = convolution or given
     if problem.border is not None:
@@ -93,7 +96,9 @@ def make(given: Problem, dtypes: tuple[np.dtype[Any], ...], reuse: bool) -> Plan
     packing: tuple[object, ...] = (convolution is not None, *(layout.packing for layout in layouts))
     no_conversions = all(dtype == problem.accumulator for dtype in (problem.dtype, dtypes[0], *dtypes[2:]))
     whole = best.whole_images and fold is None and (problem.border is None or problem.image_bytes <= PADDED_BYTES)
-    if best.call_layout is not None and no_conversions and whole and problem.products:
+    integers_may_overflow = not may_wrap and _check.may_overflow(dtypes, given.taps, problem.accumulator)
+    is_direct = no_conversions and whole and not integers_may_overflow
+    if best.call_layout is not None and is_direct and problem.products:
         output, keep_gil = (problem.output_shape, problem.dtype), problem.products <= KEEP_GIL_BELOW
         call = _core.Call(*best.core_shapes(problem), output, problem.pad, best.call_layout, best.threads, keep_gil)
     return Plan(
@@ -103,7 +108,7 @@ def make(given: Problem, dtypes: tuple[np.dtype[Any], ...], reuse: bool) -> Plan
         layouts=layouts,
         packing=packing if fold is None else (fold.tap_folds, *packing),
         needs_finite=needs_finite,
-        integers_may_overflow=_check.may_overflow(dtypes, given.taps, problem.accumulator),
+        integers_may_overflow=integers_may_overflow,
         call=call,
         raw_weights=best.raw_weights and dtypes[1] == problem.accumulator and not needs_finite,
     )

@@ -36,8 +36,10 @@ class Rows(CoreLayout):
     name = NAME
 
     def __init__(self, problem: Problem) -> None:
-        core = _core.direct_layout(problem.window)
+        core = _core.direct_layout(problem.window, problem.weight_shape, problem.accumulator)
         super().__init__(problem, cost(problem), core, "rows", (NAME,), entry=_core.convolve_direct)
+        self.call_layout = core
+        self.raw_weights = not problem.flip and (not problem.exchanged or problem.group_size == (1, 1))
 
     def pack(self, weight: Array) -> Array:
         return _weights.plain_filters(self.problem, weight)

@@ -79,7 +79,7 @@ class Phases(Layout):
         _, _, _, groups, mode, activation = self.problem.window
         window = (weight.shape[2:], (1, 1, 1), tuple(p.dilation for p in phases), groups, mode, activation)
         pads = [max(0, p.pad) for p in phases]
-        layout = _core.direct_layout(window)
+        layout = _core.direct_layout(window, weight.shape, weight.dtype)
         _core.convolve_direct(images, weight, bias, maps, pads, layout, threads)
 
 

@@ -122,39 +122,59 @@ cdef void direct_unit(number *_, const DirectJob *job, Py_ssize_t index) noexcep
 cdef class DirectLayout(Layout):
     """Direct summation, in any dtype."""
 
-    cdef tuple window
+    cdef DirectJob job
+
+    cdef Layout bind(self, const Arrays *arrays, pads):
+        cdef DirectLayout bound = DirectLayout.__new__(DirectLayout)
+        cdef DirectJob *job = &bound.job
+        bound.inherit(self)
+        bound.job, job.arrays = self.job, arrays[0]
+        set_pads(&job.window, pads)
+        job.parts = ceil_div(arrays.map_size[2], PART_COLUMNS)
+        bound.units = arrays.batch * arrays.map_size[0] * arrays.map_size[1] * job.parts
+        return bound
+
+    cdef run(self, const Arrays *arrays, Py_ssize_t threads, bint keep_gil):
+        cdef DirectJob job = self.job
+        set_addresses(&job.arrays, arrays)
+        run_units(self.unit, &job, self.units, 0, threads, keep_gil)
 
 
-def direct_layout(tuple window):
-    """Return the layout for `convolve_direct`.
+def direct_layout(window, weight_shape, dtype):
+    """Return the layout for filters of this shape, all arrays of this dtype.
 
     A window is (kernel size, stride, dilation, groups, padding mode, activation), here and for the other layouts.
     """
     cdef DirectLayout layout = DirectLayout.__new__(DirectLayout)
-    layout.window = window
+    cdef DirectJob *job = &layout.job
+    cdef Py_ssize_t axis
+    layout.filters, layout.weights, layout.itemsize = weight_shape[0], 1, dtype.itemsize
+    make_window(&job.window, window, weight_shape[1], layout.filters // window[3])
+    job.activation = window[5]
+    for axis in range(4, -1, -1):
+        job.weight_step[axis] = layout.weights
+        layout.weights *= weight_shape[axis]
+    layout.unit = direct_unit_of(dtype)
     return layout
 
 
 def convolve_direct(images, weight, bias, maps, pads, DirectLayout layout, Py_ssize_t threads):
-    """Convolve images with a filter bank by direct summation, all arrays of one dtype.
+    """Convolve images with a filter bank by direct summation.
 
     Rows of images (N, C, D, H, W) and planes of maps (N, K, D', H', W') are contiguous, weight
     (K, C / groups, kd, kh, kw) may have any strides; bias (K,) is contiguous, or None.
     """
-    cdef DirectJob job
+    cdef Arrays arrays
     cdef View filters = view_of(weight, 5, False)
-    cdef Py_ssize_t axis, groups = layout.window[3]
-    make_window(&job.window, layout.window, filters.shape[1], filters.shape[0] // groups)
-    set_pads(&job.window, pads)
-    measure_arrays(&job.arrays, images, maps)
-    job.activation = layout.window[5]
-    job.arrays.weight = filters.start
-    job.arrays.bias = NULL if bias is None else view_of(bias, 1, False).start
+    cdef DirectLayout bound
+    cdef Py_ssize_t axis
+    measure_arrays(&arrays, images, maps)
+    arrays.weight = filters.start
+    arrays.bias = NULL if bias is None else view_of(bias, 1, False).start
+    bound = layout.bind(&arrays, pads)
     for axis in range(5):
-        job.weight_step[axis] = filters.step[axis]
-    job.parts = ceil_div(job.arrays.map_size[2], PART_COLUMNS)
-    run_units(direct_unit_of(maps.dtype), &job,
-              job.arrays.batch * job.arrays.map_size[0] * job.arrays.map_size[1] * job.parts, 0, threads)
+        bound.job.weight_step[axis] = filters.step[axis]
+    bound.run(&arrays, threads, False)
 
 
 cdef fc_unit_fn direct_unit_of(dtype) except NULL:
