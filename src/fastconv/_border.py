@@ -39,6 +39,11 @@ class Border(NamedTuple):
             else self._replace(values=self.values[groups.start * per_group : groups.stop * per_group])
         )
 
+    def for_call(self, channels: int, dtype: np.dtype[Any]) -> tuple[Triple, Triple, list[int], Array]:
+        """Return the border as a `_core.Call` takes it."""
+        values = np.array(self.values if len(self.values) > 1 else self.values * channels, dtype)
+        return self.size, self.pad, [_core.PADDING_MODES[mode] for mode in self.modes], values
+
     def section(self, images: Array, ranges: Sequence[slice], dtype: np.dtype[Any], room: Room | None = None) -> Array:
         """Return part of padded images (N, C, D, H, W): a view where it lies inside of them, else a copy in this dtype."""
         spans = [(part.start - pad, part.stop - pad) for part, pad in zip(ranges, self.pad, strict=True)]

@@ -127,6 +127,7 @@ class Call:
         layout: Layout,
         threads: int,
         keeps_gil: bool,
+        border: tuple[Sequence[int], Sequence[int], Sequence[int], NDArray[Any]] | None = None,
     ) -> None: ...
     def resized(
         self,
@@ -292,3 +293,27 @@ def use_isa(name: str | None = None) -> None: ...
 def available_isas() -> list[str]: ...
 def current_isa() -> tuple[str, int]: ...
 def multiply_adds(rounds: int) -> int: ...
+
+@final
+class ReadyCall:
+    def __init__(
+        self,
+        passes: Sequence[tuple[Call, NDArray[Any] | None]],
+        given: Sequence[tuple[int, np.dtype[Any]]],
+        sums: np.dtype[Any],
+        result: np.dtype[Any],
+        shape: tuple[int, ...],
+        *,
+        image: int = 0,
+        turned: Sequence[int] = (),
+        conjugated: Sequence[int] = (),
+        limit: float = 0,
+        largest: float = 0,
+    ) -> None: ...
+    @property
+    def nbytes(self) -> int: ...
+
+def ready_key(options: object, arrays: tuple[NDArray[Any], ...], out: object) -> tuple[Any, ...] | None: ...
+def run_ready(
+    calls: dict[Any, Any], options: object, arrays: tuple[Any, ...], out: object, threads: int
+) -> NDArray[Any] | None: ...

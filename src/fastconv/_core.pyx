@@ -17,7 +17,7 @@ import numpy as np
 
 cimport cython
 from libc.math cimport INFINITY, exp, expf, fabs, fabsf, isfinite, tanh, tanhf
-from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint64_t
+from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memchr, memcmp, memcpy, memset
 
@@ -95,6 +95,7 @@ include "core/sweep.pxi"
 include "core/sweep_layout.pxi"
 include "core/stack.pxi"
 include "core/separable.pxi"
+include "core/border.pxi"
 include "core/entry.pxi"
 include "core/blank.pxi"
 include "core/dynamic_range.pxi"
@@ -111,8 +112,8 @@ include "core/weight_stack.pxi"
 include "core/weight_gradient_layout.pxi"
 include "core/weight_winograd.pxi"
 include "core/weight_winograd_layout.pxi"
-include "core/border.pxi"
 include "core/convert.pxi"
+include "core/ready.pxi"
 include "core/missing.pxi"
 
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastconv import _check
+from fastconv import _check, _core, _ready
 from fastconv._cache import Cache
 from fastconv._passes import Chain, DTypes, Pass, Window, correlation
 from fastconv._problem import Array
@@ -35,7 +35,7 @@ MODES = {
     "grid-constant": "zeros",
 }
 SINGLE, DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
-SMALL = 2**10  # numbers of an array: see is_small
+SMALL = 2**12  # numbers of an array: see is_small
 EXACT_SINGLE, EXACT_DOUBLE = 2.0**24, 2.0**53  # magnitudes up to which integers are exact in floating point
 LARGEST_SUM = 2.0**62  # magnitudes below which integers are summed in int64
 NUDGE = 1 + 2.0**-44  # on means that are truncated: a constant image stays what it is, not what is below
@@ -67,18 +67,26 @@ class Placement(NamedTuple):
 
 
 def correlate(
-    image: Array,
-    kernel: Array,
+    input: ArrayLike,
+    weights: ArrayLike,
     output: Any,
     cval: Any,
     options: tuple[Any, ...],
     place: Callable[..., Placement],
     threads: int,
 ) -> Array:
-    """Correlate an array with a kernel, which `place(image's rank, kernel's shape, *options)` places along the axes."""
+    """Correlate an array with a kernel, which `place(image's rank, kernel's shape, *options)` places along the axes.
+
+    The last option is whether it is turned; complex weights are conjugated unless it is.
+    """
+    meaning = place, options, cval, type(cval)
+    result = _core.run_ready(_ready.calls, meaning, (input, weights), output, threads)
+    if result is not None:
+        return result
+    image, kernel, turned = as_image(input), as_kernel(weights), options[-1]
     is_complex = image.dtype.kind == "c" or kernel.dtype.kind == "c"
     dtype, out = output_array(output, image, is_complex, cval)
-    contiguous = image.flags.c_contiguous and (out is None or out.flags.c_contiguous)
+    contiguous = is_small(image) or (image.flags.c_contiguous and (out is None or out.flags.c_contiguous))
     key = (place, image.shape, image.dtype, dtype, contiguous, kernel.shape, cval)
     found, options = find(key, options)
     if found is None:
@@ -94,7 +102,12 @@ def correlate(
     if not image.size:
         return np.empty(image.shape, dtype) if out is None else out
     step, sums = filter_.step(image, kernel)
+    if step.plan is not None and image.ndim and (image.dtype.kind not in "biu" or is_small(image)):
+        details = {"turned": (1,) if turned else (), "conjugated": () if turned else (1,), **limits(image, cval)}
+        _ready.remember(meaning, (image, kernel), output, [_ready.Pass(step.plan)], dtype, image.shape, **details)
     kernel = kernel[placement.flips].reshape(placement.shape)
+    if kernel.dtype.kind == "c" and not turned:
+        kernel = kernel.conj()
     if kernel.dtype != sums or not kernel.flags.c_contiguous:
         kernel = np.ascontiguousarray(kernel, sums)
     if not image.ndim:
@@ -104,7 +117,7 @@ def correlate(
 
 
 def run_passes(
-    image: Array,
+    input: ArrayLike,
     output: Any,
     cval: Any,
     options: tuple[Any, ...],
@@ -112,8 +125,13 @@ def run_passes(
     threads: int,
 ) -> Array:
     """Return the result of `passes(image's rank, *options)`, along one axis each."""
+    meaning = passes, options, cval, type(cval)
+    result = _core.run_ready(_ready.calls, meaning, (input,), output, threads)
+    if result is not None:
+        return result
+    image = as_image(input)
     dtype, out = output_array(output, image, image.dtype.kind == "c", cval)
-    contiguous = image.flags.c_contiguous and (out is None or out.flags.c_contiguous)
+    contiguous = is_small(image) or (image.flags.c_contiguous and (out is None or out.flags.c_contiguous))
     truncates = dtype.kind in "biu" and (image.dtype.itemsize < 8 or holds_small_numbers(image))
     key = (passes, image.shape, image.dtype, dtype, contiguous, truncates, cval)
     found, options = find(key, options)
@@ -134,8 +152,22 @@ def run_passes(
         result = np.empty(image.shape, dtype) if out is None else out
         result[...] = image
         return result
-    result = filter_.step(image, reach)[0].run(image, native(out), threads)
+    chain = filter_.step(image, reach)[0]
+    if is_small(image) and truncates == (dtype.kind in "biu"):
+        ready = [_ready.Pass(*one) for one in chain.passes()]
+        _ready.remember(
+            meaning, (image,), output, ready, dtype, image.shape, **limits(image, cval, truncates, reach or 1)
+        )
+    result = chain.run(image, native(out), threads)
     return result if out is None else stored(result, out)
+
+
+def limits(image: Array, cval: Any, truncates: bool = False, reach: float = 1.0) -> dict[str, float]:
+    """Return up to which magnitudes integers of 64 bits are exact in ready calls, and those beyond the array."""
+    if image.dtype.kind not in "iu" or image.dtype.itemsize < 8:
+        return {}
+    limit = EXACT_DOUBLE / max(1.0, reach)
+    return {"limit": min(limit, SMALL_NUMBER) if truncates else limit, "largest": abs(cval)}
 
 
 def nudged(passes: Sequence[Pass]) -> Sequence[Pass]:
@@ -183,7 +215,7 @@ def sums_dtype(image: Array, result: DType, kernel: Array | float | None, small:
     largest = 1.0 if kind == "b" else float(np.iinfo(image.dtype).max) + 1
     if image.dtype.itemsize == 8 and image.size:
         largest = max(abs(float(image.min())), abs(float(image.max())))
-    if largest * reach < EXACT_SINGLE:
+    if largest * reach < EXACT_SINGLE and not small:
         return SINGLE
     in_double = largest * reach < EXACT_DOUBLE or kind == "u" or largest * reach >= LARGEST_SUM
     return DOUBLE if in_double else np.dtype(np.int64)
@@ -250,7 +282,7 @@ def output_array(output: Any, image: Array, is_complex: bool, cval: Any) -> tupl
 
 def native(out: Array | None) -> Array | None:
     """Return an array if results can be written to it as they are."""
-    return out if out is not None and out.dtype.isnative else None
+    return out if out is not None and out.dtype.isnative and (out.flags.c_contiguous or not is_small(out)) else None
 
 
 def stored(result: Array, out: Array | None) -> Array:

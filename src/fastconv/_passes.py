@@ -102,6 +102,8 @@ class Correlation:
         self._arrangement = arrange(shape, windows, cval, plan_dtypes, contiguous)
         self._plan = _plan.make(self._arrangement.problem, (plan_dtypes.image, dtypes.sums), reuse=False)
         self._direct = self._arrangement.merged is None and self._plan.fold is None and not small
+        # For contiguous arrays of the sums' dtype.
+        self.plan = self._plan if self._direct and len(set(dtypes)) == 1 or small and contiguous else None
 
     def run(self, image: Array, kernel: Array, out: Array | None, threads: int) -> Array:
         """Return the correlation of an array with a kernel of the sums' dtype, in `out` if given."""
@@ -130,6 +132,8 @@ class Correlation:
 
 class TapByTap:
     """The same along too many axes for one problem: the sum of the correlations of all taps along one axis."""
+
+    plan = None
 
     def __init__(
         self, axis: int, shape: tuple[int, ...], windows: Sequence[Window], cval: complex, dtypes: DTypes
@@ -263,6 +267,11 @@ class Chain:
             dtypes = dtypes._replace(image=dtypes.result)
         if fused:
             self._steps.append(fused)
+
+    def passes(self) -> list[tuple[_plan.Plan, Array]]:
+        """Return the plans of all passes of small arrays, and their weights; none if there is one without a plan."""
+        steps = self._steps if self._small else []
+        return [] if any(step.plan is None for step, _ in steps) else [(step.plan, kernel) for step, kernel in steps]
 
     def run(self, image: Array, out: Array | None, threads: int) -> Array:
         """Return the result of all passes, in `out` if given."""

@@ -100,7 +100,9 @@ def make(given: Problem, dtypes: tuple[np.dtype[Any], ...], reuse: bool, *, may_
     is_direct = no_conversions and whole and not integers_may_overflow
     if best.call_layout is not None and is_direct and problem.products:
         output, keep_gil = (problem.output_shape, problem.dtype), problem.products <= KEEP_GIL_BELOW
-        call = _core.Call(*best.core_shapes(problem), output, problem.pad, best.call_layout, best.threads, keep_gil)
+        border = problem.border and problem.border.for_call(problem.channels, problem.accumulator)
+        sizes = *best.core_shapes(problem), output, problem.pad
+        call = _core.Call(*sizes, best.call_layout, best.threads, keep_gil, border)
     return Plan(
         columns=given.size[2],
         problem=problem,
@@ -166,8 +168,7 @@ def run(
         if packed is None and not plan.raw_weights:
             packed = prepare(plan, weight)
         if packed is None or packed[0] == 0:
-            images = input if plan.problem.border is None else plan.problem.with_border(input)
-            maps = plan.call.run(images, weight if packed is None else packed[1], bias, threads, out)
+            maps = plan.call.run(input, weight if packed is None else packed[1], bias, threads, out)
             if maps is not None:
                 return maps
     problem = plan.problem

@@ -6,7 +6,7 @@ There are always three spatial axes, depth, rows and columns: 1-D and 2-D proble
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -131,12 +131,6 @@ class Problem(NamedTuple):
         """The convolution of the image with its border, without padding."""
         depth, rows, columns = (self.span(axis, n) if n else 0 for axis, n in enumerate(self.output_size))
         return self._replace(size=(depth, rows, columns), pad=(0, 0, 0))
-
-    def with_border(self, input: Array) -> Array:
-        """Return the input with its border, (N, C, D, H, W): what the padded problem convolves."""
-        border = cast(Border, self.border)
-        images = input.reshape(*self.images_shape[:2], *border.size)
-        return border.section(images, [slice(0, n) for n in self.size], self.accumulator)
 
     def span(self, axis: int, outputs: int = 1) -> int:
         """Return the length of the receptive field of neighbouring outputs along an axis, padding included."""

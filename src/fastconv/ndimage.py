@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastconv import _ndimage
-from fastconv._ndimage import as_image, as_kernel, axis_indices, per_axis
+from fastconv._ndimage import as_image, axis_indices, per_axis
 from fastconv._problem import Array
 from fastconv.config import num_threads
 
@@ -97,11 +97,8 @@ def correlate(
     array([[ 3,  5,  6],
            [ 9, 11, 12]])
     """
-    image, kernel = as_image(input), as_kernel(weights)
-    if kernel.dtype.kind == "c":
-        kernel = kernel.conj()
     return _ndimage.correlate(
-        image, kernel, output, cval, (mode, origin, axes, False), _ndimage.place_everywhere, num_threads(None)
+        input, weights, output, cval, (mode, origin, axes, False), _ndimage.place_everywhere, num_threads(None)
     )
 
 
@@ -146,9 +143,8 @@ def convolve(
     >>> ndimage.convolve([1, 2, 3], [1, 10])
     array([12, 23, 33])
     """
-    image, kernel = as_image(input), as_kernel(weights)
     return _ndimage.correlate(
-        image, kernel, output, cval, (mode, origin, axes, True), _ndimage.place_everywhere, num_threads(None)
+        input, weights, output, cval, (mode, origin, axes, True), _ndimage.place_everywhere, num_threads(None)
     )
 
 
@@ -206,11 +202,8 @@ def correlate1d(
     >>> ndimage.correlate1d([1, 2, 4, 8], [-1, 1], origin=-1)
     array([1, 2, 4, 0])
     """
-    image, kernel = as_image(input), as_kernel(weights)
-    if kernel.dtype.kind == "c":
-        kernel = kernel.conj()
     return _ndimage.correlate(
-        image, kernel, output, cval, (mode, origin, axis, False), _ndimage.place_along, num_threads(None)
+        input, weights, output, cval, (mode, origin, axis, False), _ndimage.place_along, num_threads(None)
     )
 
 
@@ -254,9 +247,8 @@ def convolve1d(
     >>> ndimage.convolve1d([0, 0, 1, 0, 0], [1, 2, 3])
     array([0, 1, 2, 3, 0])
     """
-    image, kernel = as_image(input), as_kernel(weights)
     return _ndimage.correlate(
-        image, kernel, output, cval, (mode, origin, axis, True), _ndimage.place_along, num_threads(None)
+        input, weights, output, cval, (mode, origin, axis, True), _ndimage.place_along, num_threads(None)
     )
 
 
@@ -322,9 +314,7 @@ def gaussian_filter1d(
     array([0.   , 0.106, 0.787, 0.106, 0.   ])
     """
     options = (sigma, order, mode, truncate, radius, axis)
-    return _ndimage.run_passes(
-        as_image(input), output, cval, options, _ndimage.gaussian_passes_along, num_threads(None)
-    )
+    return _ndimage.run_passes(input, output, cval, options, _ndimage.gaussian_passes_along, num_threads(None))
 
 
 def gaussian_filter(
@@ -394,7 +384,7 @@ def gaussian_filter(
            [0.011, 0.084, 0.011]])
     """
     options = (sigma, order, mode, truncate, radius, axes)
-    return _ndimage.run_passes(as_image(input), output, cval, options, _ndimage.gaussian_passes, num_threads(None))
+    return _ndimage.run_passes(input, output, cval, options, _ndimage.gaussian_passes, num_threads(None))
 
 
 def uniform_filter1d(
@@ -453,7 +443,7 @@ def uniform_filter1d(
     array([ 2,  4,  7, 10])
     """
     return _ndimage.run_passes(
-        as_image(input), output, cval, (size, mode, origin, axis), _ndimage.uniform_passes_along, num_threads(None)
+        input, output, cval, (size, mode, origin, axis), _ndimage.uniform_passes_along, num_threads(None)
     )
 
 
@@ -512,7 +502,7 @@ def uniform_filter(
            [1., 3., 5.]])
     """
     return _ndimage.run_passes(
-        as_image(input), output, cval, (size, mode, origin, axes), _ndimage.uniform_passes, num_threads(None)
+        input, output, cval, (size, mode, origin, axes), _ndimage.uniform_passes, num_threads(None)
     )
 
 
@@ -558,9 +548,7 @@ def sobel(
     array([[0, 4, 4, 0],
            [0, 4, 4, 0]])
     """
-    return _ndimage.run_passes(
-        as_image(input), output, cval, ((1, 2, 1), mode, axis), _ndimage.edge_passes, num_threads(None)
-    )
+    return _ndimage.run_passes(input, output, cval, ((1, 2, 1), mode, axis), _ndimage.edge_passes, num_threads(None))
 
 
 def prewitt(
@@ -605,9 +593,7 @@ def prewitt(
     array([[0, 3, 3, 0],
            [0, 3, 3, 0]])
     """
-    return _ndimage.run_passes(
-        as_image(input), output, cval, ((1, 1, 1), mode, axis), _ndimage.edge_passes, num_threads(None)
-    )
+    return _ndimage.run_passes(input, output, cval, ((1, 1, 1), mode, axis), _ndimage.edge_passes, num_threads(None))
 
 
 def laplace(

@@ -23,6 +23,41 @@ def fill_section(images, section, values, first, modes, size, origin):
         fill_planes(<char *>part.start, &part, &image, start, value, position, mode)
 
 
+@cython.final
+cdef class Border:
+    """The border of small contiguous images of known shape."""
+
+    cdef View image, section      # without and with it
+    cdef Py_ssize_t image_numbers, section_numbers
+    cdef bytes values
+    cdef Py_ssize_t[3] first
+    cdef int[3] mode
+
+    def __init__(self, section_shape, itemsize, size, pad, modes, values):
+        """section_shape (N, C, d, h, w); size (D, H, W) without the border; values (C,)."""
+        cdef Py_ssize_t axis
+        self.values, self.image_numbers, self.section_numbers = values.tobytes(), 1, 1
+        self.image.itemsize = self.section.itemsize = itemsize
+        for axis in range(4, -1, -1):
+            self.image.step[axis] = self.image_numbers
+            self.section.shape[axis] = self.image.shape[axis] = section_shape[axis]
+            if axis > 1:
+                self.image.shape[axis] = size[axis - 2]
+                self.first[axis - 2], self.mode[axis - 2] = -pad[axis - 2], modes[axis - 2]
+            self.image_numbers *= self.image.shape[axis]
+            self.section_numbers *= self.section.shape[axis]
+
+    cdef void *filled(self, const void *images) except NULL:
+        """Return the images with their border, in memory to be freed."""
+        cdef View image = self.image
+        cdef char *section = <char *>malloc(max(1, self.section_numbers * image.itemsize))
+        if section == NULL:
+            raise MemoryError(f"no memory for images and padding of {self.section_numbers * image.itemsize} bytes")
+        image.start = <void *>images
+        fill_planes(section, &self.section, &image, 0, self.values, self.first, self.mode)
+        return section
+
+
 cdef void fill_planes(char *to, const View *part, const View *image, Py_ssize_t start, const char *value,
                       const Py_ssize_t *first, const int *mode) noexcept nogil:
     cdef Py_ssize_t n, c, z, y, depth, row, itemsize = image.itemsize

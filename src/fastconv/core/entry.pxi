@@ -1,6 +1,6 @@
 # What Python calls for tiles, sweeps and stacks, and the fast road of calls of known shapes. Part of _core.pyx.
 #
-# Uses: buffers.pxd, job.pxi, layout.pxi, tile_job.pxi.
+# Uses: buffers.pxd, job.pxi, layout.pxi, tile_job.pxi, border.pxi.
 
 
 cdef enum:
@@ -57,13 +57,20 @@ cdef class Call:
     cdef Py_ssize_t threads, image_numbers, map_numbers
     cdef bint keeps_gil
     cdef object output_shape, dtype
+    cdef Border border        # of images that are given without it, or None
 
-    def __init__(self, images_shape, maps_shape, output, pads, Layout layout, threads, keeps_gil):
-        """images (N, C, D, H, W), maps (N, K, D', H', W'), output (shape, dtype); more threads would not be faster."""
+    def __init__(self, images_shape, maps_shape, output, pads, Layout layout, threads, keeps_gil, border=None):
+        """images (N, C, D, H, W), maps (N, K, D', H', W'), output (shape, dtype); more threads would not be faster.
+
+        border: (size (D, H, W) without it, padding in front, modes, values (C,)), for images that include it.
+        """
         self.threads, self.keeps_gil = threads, keeps_gil
         output_shape, self.dtype = output
         self.no_bias = bytes(layout.filters * layout.itemsize)
         self.bind(images_shape, maps_shape, output_shape, pads, layout)
+        if border is not None:
+            self.border = Border(images_shape, layout.itemsize, *border)
+            self.image_numbers = self.border.image_numbers
 
     def resized(self, images_shape, maps_shape, output_shape, pads):
         """Return the same call for images and maps of another size, which the layout must serve as well."""
@@ -116,8 +123,18 @@ cdef class Call:
         arrays.maps = <void *>address(maps, self.map_numbers, itemsize)
         if out is not None and (arrays.maps == NULL or not out.flags.writeable or self.overlaps(&arrays)):
             return None
-        layout.run(&arrays, min(threads, self.threads), self.keeps_gil)
+        self.compute(&arrays, threads)
         return maps
+
+    cdef compute(self, Arrays *arrays, Py_ssize_t threads):
+        """Compute the maps: of the arrays, the addresses are given."""
+        cdef void *section = NULL
+        if self.border is not None:
+            arrays.images = section = self.border.filled(arrays.images)
+        try:
+            self.layout.run(arrays, min(threads, self.threads), self.keeps_gil)
+        finally:
+            free(section)
 
     cdef bint overlaps(self, const Arrays *arrays) noexcept:
         """Return whether the maps share memory with another array."""
