@@ -16,9 +16,9 @@ import numpy as np
 
 import fastconv as fc
 
-ROUND_SECONDS = 2e-3  # of repeated calls of one side before the other's turn, about
-ROUNDS, FEWEST_ROUNDS = 21, 5
-ROW_SECONDS = 4.0  # after which the fewest rounds will do
+ROUND_SECONDS = 1e-3  # of repeated calls of one side before the other's turn, about
+ROUNDS, FEWEST_ROUNDS = 15, 5
+ROW_SECONDS = 2.0  # after which the fewest rounds will do
 
 
 class Row(NamedTuple):
@@ -117,19 +117,25 @@ def ndimage_rows() -> Iterator[Row]:
             yield row(f"{shape} {name}", "laplace", large)
             for axis in range(large.ndim):
                 yield row(f"{shape} 9 taps axis {axis} {name}", "correlate1d", large, rng.standard_normal(9), axis)
-    for dtype in ("f", "d", "B", "l", "D"):
-        name, image = np.dtype(dtype).name, array(dtype, 5, 5)
-        kernel: Any = rng.standard_normal((3, 3))
-        yield row(f"5x5 3x3 {name}", "correlate", image, kernel)
-        yield row(f"5x5 3x3 constant 1 {name}", "convolve", image, kernel, mode="constant", cval=1.0)
-        yield row(f"5x5 3 taps {name}", "correlate1d", image, kernel[0])
-        yield row(f"5x5 3 taps integers {name}", "correlate1d", image, np.array([1, 2, 1]))
-        yield row(f"5x5 sigma 1 {name}", "gaussian_filter", image, 1)
-        yield row(f"5x5 3 {name}", "uniform_filter", image, 3)
-        yield row(f"5x5 3 {name}", "uniform_filter1d", image, 3)
-        yield row(f"5x5 {name}", "sobel", image)
-        yield row(f"5x5 {name}", "laplace", image)
+    for dtype in ("f", "d", "B", "i", "l", "D"):
+        name = np.dtype(dtype).name
+        for size in (5, 16, 32, 64, 100):
+            image, kernel = array(dtype, size, size), rng.standard_normal((3, 3))
+            title = f"{size}x{size}"
+            yield row(f"{title} 3x3 {name}", "correlate", image, kernel)
+            yield row(f"{title} 3x3 constant 1 {name}", "convolve", image, kernel, mode="constant", cval=1.0)
+            yield row(f"{title} 3 taps {name}", "correlate1d", image, kernel[0])
+            yield row(f"{title} 3 taps integers {name}", "correlate1d", image, np.array([1, 2, 1]))
+            yield row(f"{title} 9 taps axis 0 {name}", "correlate1d", image, rng.standard_normal(9), 0)
+            yield row(f"{title} sigma 1 {name}", "gaussian_filter", image, 1)
+            yield row(f"{title} 3 {name}", "uniform_filter", image, 3)
+            yield row(f"{title} 3 {name}", "uniform_filter1d", image, 3)
+            yield row(f"{title} {name}", "sobel", image)
+            yield row(f"{title} {name}", "laplace", image)
         yield row(f"5x5x5 3x3x3 {name}", "correlate", array(dtype, 5, 5, 5), rng.standard_normal((3, 3, 3)))
+        for size in (10, 100):
+            yield row(f"{size} 3 taps {name}", "correlate1d", array(dtype, size), kernel[0])
+            yield row(f"{size} 3 {name}", "uniform_filter", array(dtype, size), 3)
 
 
 def signal_rows() -> Iterator[Row]:
@@ -165,16 +171,29 @@ def signal_rows() -> Iterator[Row]:
         yield row(f"30 taps 1000x1000, axis {axis} float64", "lfilter", normal(30), 1.0, normal(1000, 1000), axis)
     for up, down, taps in ((2, 1, 41), (1, 2, 41), (3, 2, 61), (160, 147, 3201)):
         yield row(f"{taps} taps 10^5, {up}/{down} float64", "upfirdn", normal(taps), normal(10**5), up, down)
-    x, k, image, kernel = normal(20), normal(3), normal(5, 5), normal(3, 3)
+    x, k = normal(20), normal(3)
     for function in ("convolve", "correlate", "fftconvolve", "oaconvolve", "upfirdn"):
         yield row("20 x 3 float64", function, x, k)
-    yield row("20 x 3 float64 direct", "convolve", x, k, method="direct")
-    yield row("20 x 3 int64 direct", "convolve", np.arange(20), np.arange(3), method="direct")
+    for dtype in ("f", "d", "i", "l", "D"):
+        name = np.dtype(dtype).name
+        for size in (20, 100):
+            signals, taps = normal(size).astype(dtype), normal(3).astype(dtype)
+            yield row(f"{size} x 3 {name} direct", "convolve", signals, taps, method="direct")
     yield row("3 taps 20 float64", "lfilter", k, 1.0, x)
-    for dtype in ("d", "B", "D"):
-        for function in ("convolve", "convolve2d", "correlate2d"):
-            yield row(f"5x5 3x3 {np.dtype(dtype).name}", function, image.astype(dtype), kernel.astype(dtype))
-    yield row("5x5 3, 3 float64", "sepfir2d", image, k, k)
+    for dtype in ("f", "d", "B", "i", "l", "D"):
+        name = np.dtype(dtype).name
+        for size in (5, 16, 32, 64, 100):
+            image, kernel = 9 * normal(size, size), 9 * normal(3, 3)
+            image, kernel, title = image.astype(dtype), kernel.astype(dtype), f"{size}x{size} 3x3 {name}"
+            for function in ("convolve", "convolve2d", "correlate2d"):
+                yield row(title, function, image, kernel)
+            yield row(f"{title} direct", "convolve", image, kernel, method="direct")
+            yield row(f"{title} fill 1", "convolve2d", image, kernel, fillvalue=1)
+            yield row(f"{title} symm", "convolve2d", image, kernel, boundary="symm")
+    for dtype in ("f", "d"):
+        for size in (5, 16, 64):
+            image, taps = normal(size, size, dtype=dtype), normal(3, dtype=dtype)
+            yield row(f"{size}x{size} 3, 3 {np.dtype(dtype).name}", "sepfir2d", image, taps, taps)
     yield row("20, 3", "correlation_lags", 20, 3)
     yield row("20 x 3 float64", "choose_conv_method", x, k)
 

@@ -117,14 +117,14 @@ class Images:
     def __init__(self, task: Task) -> None:
         self._view = _View(task)
         self._sums, self._kernel_shape = task.dtypes.sums, tuple(axis.taps for axis in self._view.axes)
-        self._plain = self._view.is_whole
+        self.is_plain = self._view.is_whole  # arrays are images as they are
         self.plan = plan(task, self._view.axes, self._view.batch)
 
     def run(self, image: Array, kernel: Array, threads: int) -> Array:
         """Return the convolution of an image with a reversed kernel."""
         if kernel.dtype != self._sums or not kernel.flags.c_contiguous:
             kernel = np.ascontiguousarray(kernel, self._sums)
-        if self._plain:
+        if self.is_plain:
             return _plan.run(self.plan, image, kernel, None, None, threads)
         return self._run(image, kernel, threads)
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastconv import _blocks, _sections, _weights
+from fastconv import _blocks, _plan, _ready, _sections, _weights
 from fastconv._cache import Cache
 from fastconv._passes import DTypes
 from fastconv._problem import Array
@@ -222,6 +223,41 @@ class Convolution:
             return None
         return result if result.dtype == self._dtype else _blocks.converted(result, self._dtype)
 
+    def remember(self, options: object, arrays: tuple[Any, Any], conjugated: int | None = None) -> None:
+        """Remember a ready call under its options, if there is one; conjugated: which array is."""
+        plan = self.plan
+        if plan is None:
+            return
+        image, kernel = (1, 0) if self._swapped else (0, 1)
+        turns = {image: self._turn_image, kernel: self._turn_kernel}
+        details: dict[str, Any] = {
+            "image": image,
+            "turned": [index for index, turn in turns.items() if turn],
+            "conjugated": [] if conjugated is None else [conjugated],
+        }
+        if self._dtype.kind in "biu" and not self._is_narrow:
+            details |= {"limit": EXACT_DOUBLE, "largest": abs(self._task.border.value)}
+        lengths = self._task.section.lengths
+        _ready.remember(options, arrays, None, [_ready.Pass(plan)], self._dtype, lengths, **details)
+
+    @cached_property
+    def plan(self) -> _plan.Plan | None:
+        """The plan of ready calls, for arrays of the sums' dtype; None if there are none."""
+        sums = self._sums_of_floats()
+        if self._spectra is not None or self._dtype.char in "gGO" or len(self._task.image) > 3:
+            return None
+        if sums is None:
+            if not self._is_small or (self._dtype.kind == "b" and len(self._task.image) == 1):
+                return None
+            sums = Sums(DOUBLE, "direct", converted=True)
+        images = [step for step in (self._step,) if isinstance(step, Images)]
+        if not (images and images[0].plan.call is not None):
+            if not self._is_small or isinstance(self._step, Signals) and self._dtype.kind == "c":
+                return None
+            dtypes = DTypes(sums.dtype, sums.dtype, sums.dtype)
+            images = [Images(self._task._replace(dtypes=dtypes, algorithm=sums.algorithm))]
+        return images[0].plan if images[0].is_plain else None
+
     def takes_fft(self, first: Array, second: Array) -> bool:
         """Return whether these arrays are convolved by Fourier transforms."""
         if self._dtype.char in "gGO":
@@ -308,9 +344,16 @@ BOUNDARIES = {
 
 
 def convolve2d(
-    first: Array, second: Array, mode: str, boundary: Any, fillvalue: Any, threads: int, correlated: bool
+    first: Array,
+    second: Array,
+    mode: str,
+    boundary: Any,
+    fillvalue: Any,
+    threads: int,
+    correlated: bool,
+    meaning: object,
 ) -> Array:
-    """Return the convolution of two matrices, or their correlation."""
+    """Return the convolution of two matrices, or their correlation; meaning: what it is remembered by."""
     if not isinstance(fillvalue, (int, float, complex)):
         fillvalue = fill_value(fillvalue)
     kind = type(fillvalue)  # for 0j equals 0
@@ -321,6 +364,7 @@ def convolve2d(
         plans.put(key, road, PLAN_BYTES)
     if road.convolution is None:
         return np.zeros(road.shape, result_dtype(first, second))
+    road.convolution.remember(meaning, (first, second), road.conjugated)
     if road.conjugated is not None:
         first, second = (first.conj(), second) if road.conjugated == 0 else (first, second.conj())
     return road.convolution.run(first, second, threads)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastconv import _along, _check, _polyphase, _signal, config
+from fastconv import _along, _check, _core, _polyphase, _ready, _signal, config
 from fastconv._problem import Array
 from fastconv._sections import Border, Section
 
@@ -86,8 +86,7 @@ def convolve(in1: ArrayLike, in2: ArrayLike, mode: str = "full", method: str = "
     >>> signal.convolve([3, 4, 5], [1, 2, 3, 4], mode="same")
     array([10, 22, 34])
     """
-    first, second = _as_array("in1", in1), _as_array("in2", in2)
-    return _convolve(first, second, mode, method, correlated=False)
+    return _convolve(in1, in2, mode, method, correlated=False)
 
 
 def correlate(in1: ArrayLike, in2: ArrayLike, mode: str = "full", method: str = "auto") -> Array:
@@ -129,10 +128,7 @@ def correlate(in1: ArrayLike, in2: ArrayLike, mode: str = "full", method: str = 
     >>> signal.correlate([1, 2, 3], [1, 2, 3, 4], mode="valid")
     array([20, 14])
     """
-    first, second = _as_array("in1", in1), _as_array("in2", in2)
-    if second.dtype.kind == "c":
-        second = second.conj()
-    return _convolve(first, second, mode, method, correlated=True)
+    return _convolve(in1, in2, mode, method, correlated=True)
 
 
 def convolve2d(
@@ -175,7 +171,7 @@ def convolve2d(
     >>> signal.convolve2d([[1, 2, 3]], [[1, 1]], boundary="symm")
     array([[2, 3, 5, 6]])
     """
-    return _convolve2d(_as_array("in1", in1), _as_array("in2", in2), mode, boundary, fillvalue, correlated=False)
+    return _convolve2d(in1, in2, mode, boundary, fillvalue, correlated=False)
 
 
 def correlate2d(
@@ -212,7 +208,7 @@ def correlate2d(
     >>> signal.correlate2d([[1, 2, 3]], [[1, 1]], mode="same")
     array([[3, 5, 3]])
     """
-    return _convolve2d(_as_array("in1", in1), _as_array("in2", in2), mode, boundary, fillvalue, correlated=True)
+    return _convolve2d(in1, in2, mode, boundary, fillvalue, correlated=True)
 
 
 def fftconvolve(in1: ArrayLike, in2: ArrayLike, mode: str = "full", axes: Any = None) -> Array:
@@ -346,10 +342,12 @@ def correlation_lags(in1_len: int, in2_len: int, mode: str = "full") -> Array:
     >>> signal.correlation_lags(2, 4, mode="valid")
     array([-2, -1,  0])
     """
-    if mode in ("full", "same"):
+    if mode == "full":
+        return np.arange(1 - in2_len, in1_len)
+    if mode == "same":
         lags = np.arange(1 - in2_len, in1_len)
         first = len(lags) // 2 - in1_len // 2
-        return lags if mode == "full" else lags[first : first + in1_len]
+        return lags[first : first + in1_len]
     if mode == "valid":
         return np.arange(min(in1_len - in2_len, 0), max(in1_len - in2_len, 0) + 1)
     raise ValueError(f"Mode {mode} is invalid: it must be 'full', 'same' or 'valid'")
@@ -393,6 +391,10 @@ def sepfir2d(input: ArrayLike, hrow: ArrayLike, hcol: ArrayLike) -> Array:
     >>> signal.sepfir2d([[1.0, 2.0, 3.0]], [1.0, 10.0, 100.0], [1.0])
     array([[112., 123., 233.]])
     """
+    arrays = input, hrow, hcol
+    ready = _core.run_ready(_ready.calls, "sepfir2d", arrays, None, config.num_threads(None))
+    if ready is not None:
+        return ready
     image, row, column = _as_array("input", input), _as_array("hrow", hrow), _as_array("hcol", hcol)
     for name, array, rank in (("input", image, 2), ("hrow", row, 1), ("hcol", column, 1)):
         if array.ndim != rank:
@@ -411,8 +413,13 @@ def sepfir2d(input: ArrayLike, hrow: ArrayLike, hcol: ArrayLike) -> Array:
     if not image.size:
         return image.astype(dtype)
     mirrored, threads = Border("symmetric"), config.num_threads(None)
-    rows = _signal.convolve(image, row[None], "same", dtype, threads, border=mirrored)
-    return _signal.convolve(rows, column[:, None], "same", dtype, threads, border=mirrored)
+    along = _signal.prepared(image, row[None], "same", dtype, border=mirrored)
+    rows = along.run(image, row[None], threads)
+    down = _signal.prepared(rows, column[:, None], "same", dtype, border=mirrored)
+    if along.plan is not None and down.plan is not None:
+        passes = [_ready.Pass(along.plan), _ready.Pass(down.plan)]
+        _ready.remember("sepfir2d", arrays, None, passes, dtype, image.shape, turned=(1, 2))
+    return down.run(rows, column[:, None], threads)
 
 
 def upfirdn(
@@ -558,24 +565,43 @@ def _as_array(name: str, value: ArrayLike) -> Array:
     return value if type(value) is np.ndarray else _check.as_array(name, value)
 
 
-def _convolve(first: Array, second: Array, mode: str, method: str, correlated: bool) -> Array:
-    """Return the convolution, or the correlation with the second array, which is conjugated already."""
+def _convolve(in1: ArrayLike, in2: ArrayLike, mode: str, method: str, correlated: bool) -> Array:
+    """Return the convolution, or the correlation with the second array."""
+    meaning, threads = ("convolve", mode, method, correlated), config.num_threads(None)
+    ready = _core.run_ready(_ready.calls, meaning, (in1, in2), None, threads)
+    if ready is not None:
+        return ready
+    first, second = _as_array("in1", in1), _as_array("in2", in2)
+    conjugates = correlated and second.dtype.kind == "c"
+    if conjugates:
+        second = second.conj()
     if first.ndim != second.ndim:
         raise ValueError(f"in1 and in2 should have the same dimensionality; got shapes {first.shape}, {second.shape}")
     if not first.ndim:
         return first * second
     dtype = _signal.result_dtype(first, second)
+    convolution = _signal.prepared(first, second, mode, dtype, correlated, method, spectra=True)
+    if method == "fft":
+        result = convolution.run(first, second, threads)
+        if dtype.kind in "fc" and not np.isfinite(result).all():
+            warnings.warn(NOT_FINITE, RuntimeWarning, stacklevel=3)
+        return result
+    convolution.remember(meaning, (first, second), 1 if conjugates else None)
+    return convolution.run(first, second, threads)
+
+
+def _convolve2d(
+    in1: ArrayLike, in2: ArrayLike, mode: str, boundary: str, fillvalue: ArrayLike, correlated: bool
+) -> Array:
+    meaning = "convolve2d", mode, boundary, fillvalue, type(fillvalue), correlated
     threads = config.num_threads(None)
-    result = _signal.convolve(first, second, mode, dtype, threads, correlated, method, spectra=True)
-    if method == "fft" and dtype.kind in "fc" and not np.isfinite(result).all():
-        warnings.warn(NOT_FINITE, RuntimeWarning, stacklevel=3)
-    return result
-
-
-def _convolve2d(first: Array, second: Array, mode: str, boundary: str, fillvalue: ArrayLike, correlated: bool) -> Array:
+    ready = _core.run_ready(_ready.calls, meaning, (in1, in2), None, threads)
+    if ready is not None:
+        return ready
+    first, second = _as_array("in1", in1), _as_array("in2", in2)
     if not first.ndim == second.ndim == 2:
         raise ValueError(f"in1 and in2 must both be 2-D arrays; got shapes {first.shape} and {second.shape}")
-    return _signal.convolve2d(first, second, mode, boundary, fillvalue, config.num_threads(None), correlated)
+    return _signal.convolve2d(first, second, mode, boundary, fillvalue, threads, correlated, meaning)
 
 
 def _convolve_along(first: Array, second: Array, mode: str, axes: Any) -> Array:

@@ -12,6 +12,7 @@ cdef enum:
     MAX_RANK = 6     # of arrays
     MAX_GIVEN = 3    # arrays of a call: an image and kernels
     ROOM_LINE = 64   # bytes: arrays of a workspace begin at multiples
+    ROOM_BYTES = 1 << 19  # of a workspace: larger arrays, which are not contiguous, for example, are left to the caller
 
 cdef object ndarray = np.ndarray
 
@@ -140,6 +141,9 @@ cdef class ReadyCall:
                 room += aligned(self.counts[n] * self.itemsize)
                 if not is_aligned(&sources[n], self.given[n]):
                     return None
+        room += temporaries * map_bytes
+        if room > ROOM_BYTES:
+            return None
         if type(out) is ndarray:
             if target.readonly or not target.contiguous or out.shape != self.shape:
                 return None
@@ -151,7 +155,6 @@ cdef class ReadyCall:
         else:
             result = empty_result(self.shape, self.dtype)
         maps = <void *>address(result, self.outputs, self.dtype.itemsize)
-        room += temporaries * map_bytes
         if room:
             workspace = <char *>malloc(room)
             if workspace == NULL:
