@@ -63,22 +63,23 @@ MAY_IMPORT = {
         " algorithms.weight_dot"
         " algorithms.weight_exchanged algorithms.weight_winograd"
     ),
+    "_ready": "_cache _core _plan _problem",
     "_passes": "_blocks _border _check _core _plan _problem algorithms algorithms.separable",
     "_missing": "_blocks _border _cache _check _core _plan _problem",
     "_lengths": "_check _fold _plan _problem _weights",
     "_sections": "_check _passes _plan _problem",
     "_spectra": "_problem algorithms.fft",
-    "_signal": "_blocks _cache _passes _problem _sections _spectra _weights",
+    "_signal": "_blocks _cache _passes _plan _problem _ready _sections _spectra _weights",
     "_along": "_check _problem _sections _signal _spectra _weights",
     "_polyphase": "_passes _plan _problem _sections _signal",
     "_explain": "_blocks _check _lengths _plan _problem algorithms",
     "_bank": "_activations _cache _check _plan _problem _weights",
     # floor 5: what users call
     "config": f"_check _core _threads {PACKAGE}",
-    "_ndimage": "_cache _check _passes _problem",
+    "_ndimage": "_cache _check _core _passes _problem _ready",
     "ndimage": "_ndimage _problem config",
     "conv": "_cache _check _lengths _missing _plan _problem config",
-    "signal": "_along _check _polyphase _problem _sections _signal config",
+    "signal": "_along _check _core _polyphase _problem _ready _sections _signal config",
     "transpose": "_bank _cache _check _check_transposed _gradient _plan _problem _weights config",
     "grad": "_bank _cache _check _check_transposed _gradient _plan _problem _weights config",
     "bank": "_bank _check _gradient _lengths _missing _plan _problem config conv plot transpose",
@@ -319,6 +320,20 @@ def test_a_hot_call_by_winograd_enters_few_python_functions() -> None:
     image, bank = np.ones((64, 28, 28), np.float32), fc.FilterBank(np.ones((64, 64, 3, 3), np.float32), padding=1)
     assert fc.explain(image.shape, bank.weight, padding=1).algorithm == "winograd"
     assert len(entered := python_calls(lambda: bank(image))) <= 10, entered
+
+
+def test_hot_calls_of_scipy_s_names_enter_few_python_functions() -> None:
+    for dtype in ("f4", "f8", "u1", "i8", "c16"):
+        image, kernel = np.ones((5, 5), dtype), np.ones((3, 3))
+        for call in (
+            lambda: fc.ndimage.correlate(image, kernel),
+            lambda: fc.ndimage.convolve(image, kernel, mode="constant", cval=1.0),
+            lambda: fc.ndimage.uniform_filter(image, 3),
+            lambda: fc.ndimage.gaussian_filter(image, 1),
+            lambda: fc.signal.convolve2d(image, kernel, fillvalue=1),
+            lambda: fc.signal.convolve(image, kernel),
+        ):
+            assert len(entered := python_calls(call)) <= 4, entered
 
 
 # What docs/internals.md says is where

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastconv import _core
+
+if TYPE_CHECKING:
+    from fastconv._problem import Problem
 
 Array = NDArray[Any]
 Triple = tuple[int, int, int]
@@ -39,10 +42,11 @@ class Border(NamedTuple):
             else self._replace(values=self.values[groups.start * per_group : groups.stop * per_group])
         )
 
-    def for_call(self, channels: int, dtype: np.dtype[Any]) -> tuple[Triple, Triple, list[int], Array]:
-        """Return the border as a `_core.Call` takes it."""
-        values = np.array(self.values if len(self.values) > 1 else self.values * channels, dtype)
-        return self.size, self.pad, [_core.PADDING_MODES[mode] for mode in self.modes], values
+    def for_call(self, problem: Problem) -> tuple[Any, ...]:
+        """Return the border, as a `_core.Call` takes it, of the images of a problem, which include it."""
+        shape, modes = problem.images_shape, [_core.PADDING_MODES[mode] for mode in self.modes]
+        values = np.array(self.values if len(self.values) > 1 else self.values * shape[1], problem.accumulator)
+        return shape, self.size, self.pad, modes, values
 
     def section(self, images: Array, ranges: Sequence[slice], dtype: np.dtype[Any], room: Room | None = None) -> Array:
         """Return part of padded images (N, C, D, H, W): a view where it lies inside of them, else a copy in this dtype."""

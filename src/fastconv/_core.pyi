@@ -127,7 +127,7 @@ class Call:
         layout: Layout,
         threads: int,
         keeps_gil: bool,
-        border: tuple[Sequence[int], Sequence[int], Sequence[int], NDArray[Any]] | None = None,
+        border: tuple[Any, ...] | None = None,
     ) -> None: ...
     def resized(
         self,

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 
 from fastconv import _check, _core, _ready
 from fastconv._cache import Cache
-from fastconv._passes import Chain, DTypes, Pass, Window, correlation
+from fastconv._passes import Chain, DTypes, Parts, Pass, Window, correlation
 from fastconv._problem import Array
 
 DType = np.dtype[Any]
@@ -35,7 +35,7 @@ MODES = {
     "grid-constant": "zeros",
 }
 SINGLE, DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
-SMALL = 2**12  # numbers of an array: see is_small
+SMALL = 2**15  # numbers of an array: see is_small
 EXACT_SINGLE, EXACT_DOUBLE = 2.0**24, 2.0**53  # magnitudes up to which integers are exact in floating point
 LARGEST_SUM = 2.0**62  # magnitudes below which integers are summed in int64
 NUDGE = 1 + 2.0**-44  # on means that are truncated: a constant image stays what it is, not what is below
@@ -45,13 +45,16 @@ SMALL_NUMBER = 2.0**40  # for nudges
 class Filter:
     """A filter for arrays of one shape and dtype; its steps are made when needed, by the dtype of the sums."""
 
-    def __init__(self, dtype: DType, small: bool, make: Callable[[DType], Any]) -> None:
-        self._dtype, self._small, self._make = dtype, small, make
+    def __init__(self, dtype: DType, small: bool, make: Callable[[DType], Any], cval: Any) -> None:
+        self._dtype, self._small, self._make, self._by_parts = dtype, small, make, not cval
         self._steps: dict[DType, Any] = {}
 
     def step(self, image: Array, kernel: Array | float | None) -> tuple[Any, DType]:
         """Return the step for an array, and the dtype of its sums; kernel: or its `integer_reach`."""
         sums = sums_dtype(image, self._dtype, kernel, self._small)
+        is_real = not (isinstance(kernel, np.ndarray) and kernel.dtype.kind == "c")
+        if self._by_parts and is_real and image.dtype.kind == "c":
+            sums = SINGLE if sums == np.complex64 else DOUBLE
         step = self._steps.get(sums)
         if step is None:
             step = self._steps[sums] = self._make(sums)
@@ -94,9 +97,12 @@ def correlate(
         shape, windows = image.shape or (1,), made.windows or [Window()]
 
         def make(sums: DType) -> Any:
-            return correlation(shape, windows, cval, DTypes(image.dtype, sums, dtype), contiguous)
+            dtypes = DTypes(image.dtype, sums, dtype)
+            if image.dtype.kind == "c" and sums.kind != "c":
+                return Parts(correlation, shape, windows, dtypes, is_small(image))
+            return correlation(shape, windows, cval, dtypes, contiguous)
 
-        found = Filter(dtype, is_small(image), make), made
+        found = Filter(dtype, is_small(image), make, cval), made
         _plans.put((*key, options), found, PLAN_BYTES)
     filter_, placement = found
     if not image.size:
@@ -143,9 +149,12 @@ def run_passes(
         reach = None if None in reaches else math.prod(float(value or 0) for value in reaches)
 
         def make(sums: DType) -> Any:
-            return Chain(image.shape, steps, cval, DTypes(image.dtype, sums, dtype), contiguous)
+            dtypes = DTypes(image.dtype, sums, dtype)
+            if image.dtype.kind == "c" and sums.kind != "c":
+                return Parts(Chain, image.shape, steps, dtypes, is_small(image))
+            return Chain(image.shape, steps, cval, dtypes, contiguous)
 
-        found = Filter(dtype, is_small(image), make), reach, len(steps)
+        found = Filter(dtype, is_small(image), make, cval), reach, len(steps)
         _plans.put((*key, options), found, PLAN_BYTES * max(1, len(steps)))
     filter_, reach, count = found
     if not image.size or not count:

@@ -7,7 +7,8 @@ up to three axes are spatial, and the others are batch. Results of integers are 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -20,7 +21,8 @@ from fastconv.algorithms import CONFLICT_BYTES, separable
 
 DType = np.dtype[Any]
 
-SMALL_BYTES = 2**15  # bytes of arrays that are converted as a whole, and whose passes are one call each
+CONVERTED_BYTES = 2**18  # bytes of arrays that are converted as a whole
+SMALL_BYTES = 2**15  # bytes of arrays whose passes are one call each; those that are converted may be larger
 MAX_FUSED_TAPS = 256  # of passes that run together, by direct summation
 BLOCK_BYTES = 2**19  # bytes of the blocks of an array that a pass copies
 MIN_COLUMNS = 48  # of such a block
@@ -96,7 +98,7 @@ class Correlation:
         self, shape: tuple[int, ...], windows: Sequence[Window], cval: complex, dtypes: DTypes, contiguous: bool
     ) -> None:
         self.shape = shape
-        small = math.prod(shape) * dtypes.sums.itemsize <= SMALL_BYTES and len(set(dtypes)) > 1
+        small = math.prod(shape) * dtypes.sums.itemsize <= CONVERTED_BYTES and len(set(dtypes)) > 1
         self._converts = dtypes if small else None
         plan_dtypes = DTypes(*(dtypes.sums,) * 3) if small else dtypes
         self._arrangement = arrange(shape, windows, cval, plan_dtypes, contiguous)
@@ -165,6 +167,43 @@ def correlation(
     if len(long) + (bool(long) and long[-1] < len(shape) - 1) <= 3:
         return Correlation(shape, windows, cval, dtypes, contiguous)
     return TapByTap(long[0], shape, windows, cval, dtypes)
+
+
+class Parts:
+    """Real and imaginary parts of complex arrays, one after the other, by real kernels."""
+
+    def __init__(
+        self, make: Callable[..., Any], shape: tuple[int, ...], kernels: Sequence[Any], dtypes: DTypes, small: bool
+    ) -> None:
+        """`make`: `correlation` and windows, or `Chain` and passes."""
+        self._make, self._shape, self._kernels, self._dtypes, self._small = make, shape, kernels, dtypes, small
+        parts = DTypes(*(np.empty(0, dtype).real.dtype for dtype in dtypes))
+        self._of_a_part = make(shape, kernels, 0, parts, False)
+
+    @cached_property
+    def _of_both(self) -> Any:
+        """The same for both parts of a small array, as one array."""
+        moved = [one._replace(axis=one.axis + 1) if isinstance(one, Pass) else one for one in self._kernels]
+        if self._make is not Chain:
+            moved = [Window(), *moved]
+        return self._make((2, *self._shape), moved, 0, self._dtypes, True) if self._small else None
+
+    @property
+    def plan(self) -> _plan.Plan | None:
+        """The plan for both parts; None if there is none, or arrays are not small."""
+        return self._of_both and self._of_both.plan
+
+    def passes(self) -> list[tuple[_plan.Plan, Array]]:
+        """Return the same of passes, and their weights."""
+        return self._of_both.passes() if self._small else []
+
+    def run(self, image: Array, *rest: Any) -> Array:
+        """Return the result for an array, as `run` of the steps does for either part."""
+        *kernel, out, threads = rest
+        result = np.empty(image.shape, self._dtypes.result) if out is None else out
+        for part, target in ((image.real, result.real), (image.imag, result.imag)):
+            self._of_a_part.run(part, *kernel, target, threads)
+        return result
 
 
 class FusedPasses:
@@ -249,7 +288,8 @@ class Chain:
         self._steps: list[tuple[Any, Any]] = []  # with their kernels
         if dtypes.result.kind in "fc" and not cval:  # the order in which passes are fused, whatever the arrays' layout
             passes = sorted(passes, key=lambda one: one.axis)
-        self._dtype, self._small = dtypes.result, math.prod(shape) * dtypes.sums.itemsize <= SMALL_BYTES
+        most_bytes = SMALL_BYTES if len(set(dtypes)) == 1 else CONVERTED_BYTES
+        self._dtype, self._small = dtypes.result, math.prod(shape) * dtypes.sums.itemsize <= most_bytes
         self._in_place = contiguous and not self._small
         fused, rest = _fuse(shape, passes, cval, dtypes) if self._in_place else (None, passes)
         for one in rest:

@@ -100,9 +100,8 @@ def make(given: Problem, dtypes: tuple[np.dtype[Any], ...], reuse: bool, *, may_
     is_direct = no_conversions and whole and not integers_may_overflow
     if best.call_layout is not None and is_direct and problem.products:
         output, keep_gil = (problem.output_shape, problem.dtype), problem.products <= KEEP_GIL_BELOW
-        border = problem.border and problem.border.for_call(problem.channels, problem.accumulator)
-        sizes = *best.core_shapes(problem), output, problem.pad
-        call = _core.Call(*sizes, best.call_layout, best.threads, keep_gil, border)
+        sizes, border = best.core_shapes(problem), problem.border and problem.border.for_call(problem)
+        call = _core.Call(*sizes, output, problem.pad, best.call_layout, best.threads, keep_gil, border)
     return Plan(
         columns=given.size[2],
         problem=problem,

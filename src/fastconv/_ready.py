@@ -54,12 +54,12 @@ def remember(
     dtypes = [array.dtype for array in arrays]
     if not all(dtype.char in DTYPES and dtype.isnative for dtype in (*dtypes, sums, result)):
         return
-    is_complex = sums.kind == "c"
-    if (
-        sums.kind not in "fc"
-        or is_complex != (result.kind == "c")
-        or not is_complex >= any(d.kind == "c" for d in dtypes)
-    ):
+    kinds = [dtype.kind for dtype in dtypes]
+    image = details.get("image", 0)
+    by_parts = kinds[image] == result.kind == "c" and kinds.count("c") == 1  # real and imaginary parts are two images
+    if sums.kind != "c" and "c" in (*kinds, result.kind) and not by_parts:
+        return
+    if sums.kind not in "fc" or (sums.kind == "c" and result.kind != "c"):
         return
     given = [(array.size, array.dtype) for array in arrays]
     pairs = [(one.plan.call, one.weights) for one in passes]

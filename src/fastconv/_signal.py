@@ -23,6 +23,7 @@ plans = Cache(PLAN_CACHE_BYTES)  # convolutions, by shapes, dtypes and options
 
 SINGLE, DOUBLE, INTEGER = np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.int64)
 SMALL = 2**13  # products of a convolution: for fewer, looking at arrays takes longer than summing them as they are
+MANY_INTEGERS = 2**15  # of an image: it is converted by blocks
 MANY_TAPS = 15**2  # from which on Fourier transforms may be faster than exact sums of integers
 EXACT_SINGLE, EXACT_DOUBLE = 2.0**24, 2.0**53  # magnitudes up to which integers are exact in floating point
 EXACT_ROUNDED = 2.0**44  # magnitudes of sums up to which Fourier transforms in float64 are off by less than 0.1
@@ -243,16 +244,17 @@ class Convolution:
     @cached_property
     def plan(self) -> _plan.Plan | None:
         """The plan of ready calls, for arrays of the sums' dtype; None if there are none."""
-        sums = self._sums_of_floats()
+        sums, few = self._sums_of_floats(), False
         if self._spectra is not None or self._dtype.char in "gGO" or len(self._task.image) > 3:
             return None
         if sums is None:
-            if not self._is_small or (self._dtype.kind == "b" and len(self._task.image) == 1):
+            few = math.prod(self._task.image) <= MANY_INTEGERS and math.prod(self._task.kernel) <= MANY_TAPS
+            if not (self._is_small or few) or (self._dtype.kind == "b" and len(self._task.image) == 1):
                 return None
             sums = Sums(DOUBLE, "direct", converted=True)
         images = [step for step in (self._step,) if isinstance(step, Images)]
         if not (images and images[0].plan.call is not None):
-            if not self._is_small or isinstance(self._step, Signals) and self._dtype.kind == "c":
+            if isinstance(self._step, Signals) and self._dtype.kind == "c" or not (few or self._is_small):
                 return None
             dtypes = DTypes(sums.dtype, sums.dtype, sums.dtype)
             images = [Images(self._task._replace(dtypes=dtypes, algorithm=sums.algorithm))]

@@ -33,7 +33,7 @@ cdef class Border:
     cdef Py_ssize_t[3] first
     cdef int[3] mode
 
-    def __init__(self, section_shape, itemsize, size, pad, modes, values):
+    def __init__(self, itemsize, section_shape, size, pad, modes, values):
         """section_shape (N, C, d, h, w); size (D, H, W) without the border; values (C,)."""
         cdef Py_ssize_t axis
         self.values, self.image_numbers, self.section_numbers = values.tobytes(), 1, 1

@@ -58,9 +58,13 @@ cdef void load(const char *numbers, Py_ssize_t step, Type kind, real *to, Py_ssi
 cdef void load_row(const numeric *numbers, Py_ssize_t step, real *to, Py_ssize_t to_step,
                    Py_ssize_t count) noexcept nogil:
     cdef Py_ssize_t i
-    step //= sizeof(numeric)
-    for i in range(count):
-        to[i * to_step] = <real>numbers[i * step]
+    step //= <Py_ssize_t>sizeof(numeric)
+    if step == 1 and to_step == 1:
+        for i in range(count):
+            to[i] = <real>numbers[i]
+    else:
+        for i in range(count):
+            to[i * to_step] = <real>numbers[i * step]
 
 
 def truncate(values, out):
@@ -83,6 +87,14 @@ cdef void truncate_to_size(const real *values, void *out, Py_ssize_t count, Py_s
     if size == 0:
         for i in range(count):
             (<uint8_t *>out)[i] = <int64_t>values[i] != 0
+    elif size == -8:
+        for i in range(count):
+            if values[i] < beyond:
+                (<uint64_t *>out)[i] = <uint64_t><int64_t>values[i]
+            elif values[i] < 2 * beyond:
+                (<uint64_t *>out)[i] = <uint64_t><int64_t>(values[i] - beyond) + (<uint64_t>1 << 63)
+            else:
+                (<uint64_t *>out)[i] = 0
     elif size == 1:
         for i in range(count):
             (<int8_t *>out)[i] = <int8_t><int64_t>values[i]
@@ -92,14 +104,6 @@ cdef void truncate_to_size(const real *values, void *out, Py_ssize_t count, Py_s
     elif size == 4:
         for i in range(count):
             (<int32_t *>out)[i] = <int32_t><int64_t>values[i]
-    elif size == 8:
-        for i in range(count):
-            (<int64_t *>out)[i] = <int64_t>values[i]
     else:
         for i in range(count):
-            if values[i] < beyond:
-                (<uint64_t *>out)[i] = <uint64_t><int64_t>values[i]
-            elif values[i] < 2 * beyond:
-                (<uint64_t *>out)[i] = <uint64_t><int64_t>(values[i] - beyond) + (<uint64_t>1 << 63)
-            else:
-                (<uint64_t *>out)[i] = 0
+            (<int64_t *>out)[i] = <int64_t>values[i]

@@ -62,14 +62,15 @@ cdef class Call:
     def __init__(self, images_shape, maps_shape, output, pads, Layout layout, threads, keeps_gil, border=None):
         """images (N, C, D, H, W), maps (N, K, D', H', W'), output (shape, dtype); more threads would not be faster.
 
-        border: (size (D, H, W) without it, padding in front, modes, values (C,)), for images that include it.
+        border: (shape (N, C, D, H, W) with it, size without it, padding in front, modes, values (C,)), for images that
+        are given without it.
         """
         self.threads, self.keeps_gil = threads, keeps_gil
         output_shape, self.dtype = output
         self.no_bias = bytes(layout.filters * layout.itemsize)
         self.bind(images_shape, maps_shape, output_shape, pads, layout)
         if border is not None:
-            self.border = Border(images_shape, layout.itemsize, *border)
+            self.border = Border(layout.itemsize, *border)
             self.image_numbers = self.border.image_numbers
 
     def resized(self, images_shape, maps_shape, output_shape, pads):

@@ -12,7 +12,7 @@ cdef enum:
     MAX_RANK = 6     # of arrays
     MAX_GIVEN = 3    # arrays of a call: an image and kernels
     ROOM_LINE = 64   # bytes: arrays of a workspace begin at multiples
-    ROOM_BYTES = 1 << 19  # of a workspace: larger arrays, which are not contiguous, for example, are left to the caller
+    ROOM_BYTES = 1 << 20  # of a workspace: larger arrays, which are not contiguous, for example, are left to the caller
 
 cdef object ndarray = np.ndarray
 
@@ -101,11 +101,13 @@ cdef class ReadyCall:
     cdef int[MAX_GIVEN] turned, conjugated
     cdef double largest, limit
     cdef Py_ssize_t outputs
+    cdef Py_ssize_t planes                 # 2: real and imaginary parts of complex numbers are images of their own
     cdef object shape, dtype
 
     def __init__(self, passes, given, sums, result, shape, *, image=0, turned=(), conjugated=(), limit=0, largest=0):
         """passes: a Call on arrays of the sums' dtype, and its weights (None: the next array), of each.
 
+        Where sums are real and results complex, the image is complex and its parts are the images of a batch of two.
         given: numbers and dtype of each array; `turned` and `conjugated` are those that are so before they are used.
         limit, if any: of what no sum of integers exceeds, where numbers of the image, or beyond it, are at most
         `largest` or what is found there; times the magnitudes of a kernel, if one is given.
@@ -114,6 +116,7 @@ cdef class ReadyCall:
         self.sums, self.result, self.itemsize = type_of(sums), type_of(result), sums.itemsize
         self.image, self.arrays, self.shape, self.dtype = image, len(given), shape, result
         self.limit, self.largest, self.outputs = limit, largest, math.prod(shape)
+        self.planes = 2 if result.kind == "c" and sums.kind != "c" else 1
         for index, (numbers, dtype) in enumerate(given):
             self.counts[index], self.given[index] = numbers, type_of(dtype)
             self.turned[index], self.conjugated[index] = index in turned, index in conjugated
@@ -128,7 +131,7 @@ cdef class ReadyCall:
         cdef Source *target = &sources[self.arrays]
         cdef bint stores = not same(self.sums, self.result)
         cdef Py_ssize_t passes = len(self.calls), n, room = 0
-        cdef Py_ssize_t map_bytes = aligned(self.outputs * self.itemsize)
+        cdef Py_ssize_t map_bytes = aligned(self.outputs * self.planes * self.itemsize)
         cdef Py_ssize_t temporaries = min(2, passes - 1 + stores)
         cdef (const void *)[MAX_GIVEN] start
         cdef Py_ssize_t[MAX_GIVEN] place
@@ -138,7 +141,7 @@ cdef class ReadyCall:
             start[n] = sources[n].start
             if not self.is_plain(&sources[n], n):
                 place[n] = room
-                room += aligned(self.counts[n] * self.itemsize)
+                room += aligned(self.counts[n] * self.itemsize * (self.planes if n == self.image else 1))
                 if not is_aligned(&sources[n], self.given[n]):
                     return None
         room += temporaries * map_bytes
@@ -175,7 +178,7 @@ cdef class ReadyCall:
         cdef Arrays arrays
         cdef Call call
         cdef Py_ssize_t n, passes = len(self.calls), kernel = 0
-        cdef Py_ssize_t map_bytes = aligned(self.outputs * self.itemsize)
+        cdef Py_ssize_t map_bytes = aligned(self.outputs * self.planes * self.itemsize)
         arrays.images = start[self.image]
         for n in range(passes):
             call = <Call>self.calls[n]
@@ -200,49 +203,59 @@ cdef class ReadyCall:
                 and <size_t>source.start % self.itemsize == 0)
 
     cdef void convert(self, const Source *source, Py_ssize_t n, void *to) noexcept:
-        if self.sums.size == 8:
-            copy_source(source, self.given[n], <double *>to, self.sums.kind == b'c', self.turned[n], self.conjugated[n])
-        else:
-            copy_source(source, self.given[n], <float *>to, self.sums.kind == b'c', self.turned[n], self.conjugated[n])
+        """Convert an array to the sums' dtype."""
+        cdef Source part = source[0]
+        cdef Py_ssize_t plane
+        for plane in range(self.planes if n == self.image else 1):
+            if self.sums.size == 8:
+                copy_source(&part, self.given[n], <double *>to + plane * self.counts[n], self.sums.kind == b'c',
+                            self.turned[n], self.conjugated[n])
+            else:
+                copy_source(&part, self.given[n], <float *>to + plane * self.counts[n], self.sums.kind == b'c',
+                            self.turned[n], self.conjugated[n])
+            part.start += self.given[n].size
 
     cdef void store(self, const void *values, void *maps) noexcept:
         """Convert sums to the result's dtype."""
         cdef Py_ssize_t size = self.result.size
-        cdef Py_ssize_t count = self.outputs * (2 if self.sums.kind == b'c' else 1)
         if self.result.kind == b'f' or self.result.kind == b'c':
             if size == 8:
-                load(<const char *>values, self.sums.size, self.sums, <double *>maps, 1, count)
+                self.copy_sums(values, self.sums, 1, <double *>maps, self.planes)
             else:
-                load(<const char *>values, self.sums.size, self.sums, <float *>maps, 1, count)
+                self.copy_sums(values, self.sums, 1, <float *>maps, self.planes)
             return
         if self.result.kind == b'b':
             size = 0
         elif self.result.kind == b'u' and size == 8:
             size = -8
         if self.sums.size == 8:
-            truncate_to_size(<const double *>values, maps, count, size)
+            truncate_to_size(<const double *>values, maps, self.outputs, size)
         else:
-            truncate_to_size(<const float *>values, maps, count, size)
+            truncate_to_size(<const float *>values, maps, self.outputs, size)
 
     cdef void reload(self, const void *maps, void *values) noexcept:
         """Convert results of one pass to numbers for the next one."""
-        cdef Py_ssize_t count = self.outputs * (2 if self.sums.kind == b'c' else 1)
         if self.sums.size == 8:
-            load(<const char *>maps, self.result.size, self.result, <double *>values, 1, count)
+            self.copy_sums(maps, self.result, self.planes, <double *>values, 1)
         else:
-            load(<const char *>maps, self.result.size, self.result, <float *>values, 1, count)
+            self.copy_sums(maps, self.result, self.planes, <float *>values, 1)
+
+    cdef void copy_sums(self, const void *numbers, Type kind, Py_ssize_t step, real *to, Py_ssize_t to_step) noexcept:
+        """Convert planes or complex numbers of the result's shape, given and to be stored at these steps."""
+        cdef Py_ssize_t plane, count = self.outputs * (2 if self.sums.kind == b'c' else 1)
+        for plane in range(self.planes):
+            load(<const char *>numbers + plane * kind.size * (1 if step == 2 else count), step * kind.size, kind,
+                 to + plane * (1 if to_step == 2 else count), to_step, count)
 
     cdef bint is_within_limit(self, const void **start) noexcept:
         """Return whether no sum, in float64, can be as large as the limit."""
         cdef Py_ssize_t n, i
-        cdef double largest = self.largest, reach = 1 if self.arrays == 1 else 0
+        cdef double reach = 1 if self.arrays == 1 else 0
         for n in range(self.arrays):
-            for i in range(self.counts[n]):
-                if n == self.image:
-                    largest = max(largest, fabs((<const double *>start[n])[i]))
-                else:
+            if n != self.image:
+                for i in range(self.counts[n]):
                     reach += fabs((<const double *>start[n])[i])
-        return largest * reach < self.limit
+        return max(self.largest, largest_of(<const double *>start[self.image], self.counts[self.image])) * reach < self.limit
 
     cdef bint overlaps(self, const Source *sources) noexcept:
         """Return whether `out`, behind the other arrays, may share memory with one of them."""
@@ -254,6 +267,22 @@ cdef class ReadyCall:
             if out.start < sources[n].start + sources[n].bytes and sources[n].start < out.start + out.bytes:
                 return True
         return False
+
+
+cdef double largest_of(const double *numbers, Py_ssize_t count) noexcept nogil:
+    """Return the largest magnitude of some numbers, none of which is NaN."""
+    cdef double[8] largest  # of every eighth, so that no comparison waits for the last one
+    cdef Py_ssize_t i, lane
+    for lane in range(8):
+        largest[lane] = 0
+    for i in range(0, count - 7, 8):
+        for lane in range(8):
+            largest[lane] = max(largest[lane], fabs(numbers[i + lane]))
+    for i in range(count - count % 8, count):
+        largest[0] = max(largest[0], fabs(numbers[i]))
+    for lane in range(1, 8):
+        largest[0] = max(largest[0], largest[lane])
+    return largest[0]
 
 
 cdef inline bint same(Type one, Type other) noexcept nogil:
