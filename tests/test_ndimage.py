@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pytest
 
-from fastconv import ndimage
+from fastconv import _ready, ndimage
 
 scipy_ndimage = pytest.importorskip("scipy.ndimage")
 
@@ -306,3 +306,120 @@ def test_nothing_of_scipy_is_called(monkeypatch):
     for seed in range(40):
         name, image, arguments, options = drawn_call(np.random.default_rng(seed))
         getattr(ndimage, name)(image, *arguments, **options)
+
+
+# Calls that are remembered
+
+
+def twice(call, *arrays, **options):
+    """Return the results of a call that is not remembered, and of one that is."""
+    _ready.calls.clear()
+    first = call(*arrays, **options)
+    return first, call(*arrays, **options)
+
+
+def assert_same(first, second):
+    assert second is not first
+    assert second.dtype == first.dtype
+    assert second.tobytes() == first.tobytes()
+
+
+CALLS = [
+    lambda image, kernel, **options: ndimage.correlate(image, kernel, **options),
+    lambda image, kernel, **options: ndimage.convolve(image, kernel, **options),
+    lambda image, kernel, **options: ndimage.correlate1d(image, kernel[0], 0, **options),
+    lambda image, kernel, **options: ndimage.gaussian_filter(image, 0.8, **options),
+    lambda image, kernel, **options: ndimage.uniform_filter(image, (2, 3), **options),
+    lambda image, kernel, **options: ndimage.sobel(image, 0, **options),
+]
+
+
+@pytest.mark.parametrize("dtype", [*DTYPES, "?", "u8"])
+@pytest.mark.parametrize("call", CALLS)
+def test_remembered_calls_give_the_same(call, dtype):
+    rng = np.random.default_rng(3)
+    image = rng.standard_normal((7, 6)) * 90
+    image = (image * (1 + 1j) if np.dtype(dtype).kind == "c" else np.abs(image)).astype(dtype)
+    kernels = [rng.standard_normal((3, 4)), rng.integers(-3, 4, (3, 4)), np.ones((3, 4), bool)]
+    kernels += [kernels[0].astype("f4")[:, ::-1], kernels[0].T.copy().T, kernels[0] * (2 - 1j)]
+    for kernel in kernels:
+        for options in (
+            {},
+            {"mode": "constant", "cval": 2.5},
+            {"mode": "wrap", "output": "c16" if np.iscomplexobj(image) else float},
+        ):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)
+                for layout in LAYOUTS:
+                    assert_same(*twice(call, image, kernel, **options))
+                    remembered = call(layout(image), kernel, **options)
+                    _ready.calls.clear()
+                    assert_same(call(layout(image), kernel, **options), remembered)
+
+
+def test_remembered_calls_know_what_integers_need():
+    small, large = np.ones((4, 4), np.int64), np.full((4, 4), 2**53 + 1)
+    kernel = np.array([[0, 1, 1], [0, 0, 0], [0, 0, 0]])
+    twice(ndimage.correlate, small, kernel)
+    assert (ndimage.correlate(large, kernel) == 2**54 + 2).all()
+    assert (ndimage.correlate(-large, kernel) == -(2**54) - 2).all()
+    twice(ndimage.correlate, small.astype(np.uint64), kernel)
+    top = np.full((4, 4), 2**63, np.uint64)
+    _ready.calls.clear()
+    assert (ndimage.correlate(top, kernel / 2) == 2**63).all()
+    twice(ndimage.uniform_filter, small, 3)
+    assert (ndimage.uniform_filter(np.full((4, 4), 2**50), 3) == 2**50).all()
+
+
+def test_remembered_calls_write_to_what_is_given():
+    image, kernel = np.arange(20.0).reshape(4, 5), np.ones((3, 3))
+    expected, _ = twice(ndimage.correlate, image, kernel)
+    for out in (np.empty((4, 5)), np.empty((5, 4)).T, np.empty((4, 10))[:, ::2]):
+        for _ in range(2):
+            out[...] = -1
+            assert ndimage.correlate(image, kernel, out) is out
+            assert np.array_equal(out, expected)
+    for _ in range(2):
+        own = image.copy()
+        assert ndimage.correlate(own, kernel, own) is own
+        assert np.array_equal(own, expected)
+    narrow = np.empty((4, 5), np.uint8)
+    for _ in range(2):
+        assert np.array_equal(ndimage.correlate(image, kernel, narrow), expected.astype(np.uint8))
+    locked = np.empty((4, 5))
+    locked.flags.writeable = False
+    with pytest.raises(ValueError, match=r"read-only|writeable"):
+        ndimage.correlate(image, kernel, locked)
+
+
+def test_remembered_calls_are_told_apart_by_their_options():
+    image, kernel = np.arange(6.0), np.array([1.0, 2.0])
+    twice(ndimage.correlate1d, image, kernel, mode="constant", cval=0)
+    with pytest.raises(ValueError, match="cval must be real"):
+        ndimage.correlate1d(image, kernel, mode="constant", cval=0j)
+    twice(ndimage.correlate1d, image, kernel, output=float)
+    with pytest.warns(UserWarning, match="promoting"):
+        twice(ndimage.correlate1d, image, kernel * 1j, output=float)
+    with pytest.warns(UserWarning, match="promoting"):
+        ndimage.correlate1d(image, kernel * 1j, output=float)
+    assert ndimage.correlate1d(image.astype(">f8"), kernel).dtype.isnative
+    twice(ndimage.gaussian_filter, np.eye(5), [1, 2])
+
+
+def test_complex_arrays_are_filtered_by_parts():
+    rng = np.random.default_rng(5)
+    for shape in ((9, 8), (400, 300)):
+        image, kernel = rng.standard_normal(shape) + 1j * rng.standard_normal(shape), rng.standard_normal((3, 3))
+        image[2, 3] = complex(np.inf, 1)  # whose imaginary part stays finite
+        for call in CALLS:
+            for options in ({}, {"mode": "wrap"}, {"output": np.complex64}):
+                expected = [
+                    call(part, kernel, **options | ({"output": np.float32} if "output" in options else {}))
+                    for part in (image.real, image.imag)
+                ]
+                for result in twice(call, image, kernel, **options):
+                    np.testing.assert_allclose(result.real, expected[0], rtol=1e-5)
+                    np.testing.assert_allclose(result.imag, expected[1], rtol=1e-5, atol=1e-6)
+        own = image.copy()
+        ndimage.gaussian_filter(own, 1, output=own)
+        np.testing.assert_array_equal(own, ndimage.gaussian_filter(image, 1))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import fastconv as fc
-from fastconv import signal
+from fastconv import _ready, signal
 
 FUNCTIONS = signal.__all__
 MODES = ("full", "same", "valid")
@@ -407,7 +407,7 @@ def test_scipys_functions_are_never_reached() -> None:
     code = """
 import sys
 import numpy as np
-from fastconv import signal
+from fastconv import _ready, signal
 x, k = np.ones((300, 300)), np.ones((3, 3))
 for dtype in "Bdg":
     signal.convolve(x.astype(dtype), k.astype(dtype)), signal.correlate(x, x, "same"), signal.convolve2d(x, k, "same", "symm")
@@ -416,3 +416,54 @@ signal.correlation_lags(3, 4), signal.sepfir2d(x, k[0], k[0]), signal.upfirdn(k[
 assert not {"scipy.signal", "scipy.ndimage"} & set(sys.modules)
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("first", ["?", "B", "h", "i", "l", "Q", "f", "d", "F", "D", "e"])
+@pytest.mark.parametrize("second", ["?", "B", "i", "l", "f", "d", "D"])
+def test_remembered_calls_give_the_same(first: str, second: str) -> None:
+    rng = np.random.default_rng(3)
+    calls: list[Callable[..., Any]] = [
+        signal.convolve,
+        signal.correlate,
+        lambda x, k: signal.correlate(x, k, "same"),
+        lambda x, k: signal.convolve(x, k, "valid"),
+    ]
+    if first not in "?e" and second != "?":
+        calls += [
+            lambda x, k: signal.correlate2d(x, k, "same"),
+            lambda x, k: signal.convolve2d(x, k, boundary="symm"),
+            lambda x, k: signal.convolve2d(x, k, fillvalue=2),
+        ]
+    for shapes in (((6, 7), (3, 2)), ((2, 3), (5, 6)), ((40, 41), (3, 3))):
+        x, k = (
+            (np.abs(rng.standard_normal(shape)) * (9 + 5j if char in "FD" else 9)).astype(char)
+            for shape, char in zip(shapes, (first, second), strict=True)
+        )
+        for call in calls:
+            _ready.calls.clear()
+            expected = call(x, k)
+            result = call(x, k)
+            assert result.dtype == expected.dtype
+            assert result.tobytes() == expected.tobytes()
+            assert call(x[::-1], k.T.copy().T).tobytes() == call(x[::-1].copy(), k).tobytes()
+
+
+def test_remembered_calls_know_what_integers_need() -> None:
+    small, large = np.ones((4, 4), np.int64), np.full((4, 4), 2**62 + 1)
+    kernel = np.array([[1, 0], [0, 3]])
+    for x in (small, small, large, -large):
+        assert np.array_equal(signal.convolve2d(x, kernel, "valid"), x[1:, 1:] * 4)  # modulo 2**64
+
+
+def test_remembered_separable_filters() -> None:
+    image, taps = np.arange(20.0).reshape(4, 5), np.array([1.0, 2.0, 4.0])
+    for dtype in "fdD":
+        x, row, column = image.astype(dtype), taps.astype(dtype), taps[::-1].astype(dtype)
+        _ready.calls.clear()
+        expected = signal.sepfir2d(x, row, column)
+        assert signal.sepfir2d(x, row, column).tobytes() == expected.tobytes()
+        assert signal.sepfir2d(x.T.copy().T, row, column).tobytes() == expected.tobytes()
+    signal.sepfir2d(image.astype("f"), [1, 2, 1], [1, 2, 1])
+    for _ in range(2):
+        with pytest.raises(TypeError, match="castable"):
+            signal.sepfir2d(image.astype("f"), np.array([1, 2, 1]), np.array([1, 2, 1]))

@@ -35,7 +35,7 @@ MODES = {
     "grid-constant": "zeros",
 }
 SINGLE, DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
-SMALL = 2**15  # numbers of an array: see is_small
+SMALL = 2**17  # numbers of an array: see is_small
 EXACT_SINGLE, EXACT_DOUBLE = 2.0**24, 2.0**53  # magnitudes up to which integers are exact in floating point
 LARGEST_SUM = 2.0**62  # magnitudes below which integers are summed in int64
 NUDGE = 1 + 2.0**-44  # on means that are truncated: a constant image stays what it is, not what is below
@@ -54,7 +54,7 @@ class Filter:
         sums = sums_dtype(image, self._dtype, kernel, self._small)
         is_real = not (isinstance(kernel, np.ndarray) and kernel.dtype.kind == "c")
         if self._by_parts and is_real and image.dtype.kind == "c":
-            sums = SINGLE if sums == np.complex64 else DOUBLE
+            sums = SINGLE if image.dtype == sums == np.complex64 else DOUBLE
         step = self._steps.get(sums)
         if step is None:
             step = self._steps[sums] = self._make(sums)

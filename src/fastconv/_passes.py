@@ -21,7 +21,7 @@ from fastconv.algorithms import CONFLICT_BYTES, separable
 
 DType = np.dtype[Any]
 
-CONVERTED_BYTES = 2**18  # bytes of arrays that are converted as a whole
+CONVERTED_BYTES = 2**20  # bytes of arrays that are converted as a whole
 SMALL_BYTES = 2**15  # bytes of arrays whose passes are one call each; those that are converted may be larger
 MAX_FUSED_TAPS = 256  # of passes that run together, by direct summation
 BLOCK_BYTES = 2**19  # bytes of the blocks of an array that a pass copies
@@ -105,7 +105,7 @@ class Correlation:
         self._plan = _plan.make(self._arrangement.problem, (plan_dtypes.image, dtypes.sums), reuse=False)
         self._direct = self._arrangement.merged is None and self._plan.fold is None and not small
         # For contiguous arrays of the sums' dtype.
-        self.plan = self._plan if self._direct and len(set(dtypes)) == 1 or small and contiguous else None
+        self.plan = self._plan if (self._direct and len(set(dtypes)) == 1) or (small and contiguous) else None
 
     def run(self, image: Array, kernel: Array, out: Array | None, threads: int) -> Array:
         """Return the correlation of an array with a kernel of the sums' dtype, in `out` if given."""
@@ -182,20 +182,22 @@ class Parts:
 
     @cached_property
     def _of_both(self) -> Any:
-        """The same for both parts of a small array, as one array."""
+        """The same for both parts of a small array, side by side in one array."""
         moved = [one._replace(axis=one.axis + 1) if isinstance(one, Pass) else one for one in self._kernels]
         if self._make is not Chain:
             moved = [Window(), *moved]
-        return self._make((2, *self._shape), moved, 0, self._dtypes, True) if self._small else None
+        return self._make((2, *self._shape), moved, 0, self._dtypes, True)
 
     @property
     def plan(self) -> _plan.Plan | None:
         """The plan for both parts; None if there is none, or arrays are not small."""
-        return self._of_both and self._of_both.plan
+        plan: _plan.Plan | None = self._of_both.plan if self._small else None
+        return plan
 
     def passes(self) -> list[tuple[_plan.Plan, Array]]:
         """Return the same of passes, and their weights."""
-        return self._of_both.passes() if self._small else []
+        passes: list[tuple[_plan.Plan, Array]] = self._of_both.passes() if self._small else []
+        return passes
 
     def run(self, image: Array, *rest: Any) -> Array:
         """Return the result for an array, as `run` of the steps does for either part."""

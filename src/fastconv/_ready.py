@@ -50,6 +50,8 @@ def remember(
             return
     except TypeError:  # an option is a list
         return
+    if isinstance(out, (str, type, np.dtype)) and np.dtype(out) != result:  # a wish that is not granted
+        return
     sums = passes[0].plan.problem.accumulator
     dtypes = [array.dtype for array in arrays]
     if not all(dtype.char in DTYPES and dtype.isnative for dtype in (*dtypes, sums, result)):

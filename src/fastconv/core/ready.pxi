@@ -12,7 +12,13 @@ cdef enum:
     MAX_RANK = 6     # of arrays
     MAX_GIVEN = 3    # arrays of a call: an image and kernels
     ROOM_LINE = 64   # bytes: arrays of a workspace begin at multiples
-    ROOM_BYTES = 1 << 20  # of a workspace: larger arrays, which are not contiguous, for example, are left to the caller
+    ROOM_BYTES = 1 << 22  # of a workspace: larger arrays, which are not contiguous, for example, are left to the caller
+
+
+ctypedef fused unsigned_number:
+    uint32_t
+    uint64_t
+
 
 cdef object ndarray = np.ndarray
 
@@ -40,7 +46,7 @@ cdef bint look(Source *source, array) except -1:
 
 
 cdef tuple look_at(Source *sources, options, tuple arrays, out):
-    """Note where arrays lie, and `out` behind them if it is one; return the key of their ready call, None if there is none."""
+    """Note where arrays lie, and `out` behind them if it is one; return their key, None if there is none."""
     cdef Py_ssize_t[MAX_GIVEN * (MAX_RANK + 1)] sizes
     cdef Py_ssize_t axis, n, count = 0
     for n in range(len(arrays)):
@@ -109,8 +115,8 @@ cdef class ReadyCall:
 
         Where sums are real and results complex, the image is complex and its parts are the images of a batch of two.
         given: numbers and dtype of each array; `turned` and `conjugated` are those that are so before they are used.
-        limit, if any: of what no sum of integers exceeds, where numbers of the image, or beyond it, are at most
-        `largest` or what is found there; times the magnitudes of a kernel, if one is given.
+        limit, if any: that no sum of integers may reach, by the magnitudes of the image, or of what lies beyond it,
+        `largest`; and by those of a kernel, if one is given.
         """
         self.calls, self.weights = tuple(call for call, _ in passes), tuple(weights for _, weights in passes)
         self.sums, self.result, self.itemsize = type_of(sums), type_of(result), sums.itemsize
@@ -167,7 +173,7 @@ cdef class ReadyCall:
                 if place[n] >= 0:
                     self.convert(&sources[n], n, workspace + place[n])
                     start[n] = workspace + place[n]
-            if self.limit and not self.is_within_limit(start):
+            if self.limit and not self.is_within_limit(sources, start):
                 return None
             self.run_passes(start, maps, workspace + room - temporaries * map_bytes, stores, threads)
         finally:
@@ -247,7 +253,7 @@ cdef class ReadyCall:
             load(<const char *>numbers + plane * kind.size * (1 if step == 2 else count), step * kind.size, kind,
                  to + plane * (1 if to_step == 2 else count), to_step, count)
 
-    cdef bint is_within_limit(self, const void **start) noexcept:
+    cdef bint is_within_limit(self, const Source *sources, const void **start) noexcept:
         """Return whether no sum, in float64, can be as large as the limit."""
         cdef Py_ssize_t n, i
         cdef double reach = 1 if self.arrays == 1 else 0
@@ -255,7 +261,7 @@ cdef class ReadyCall:
             if n != self.image:
                 for i in range(self.counts[n]):
                     reach += fabs((<const double *>start[n])[i])
-        return max(self.largest, largest_of(<const double *>start[self.image], self.counts[self.image])) * reach < self.limit
+        return max(self.largest, bound_of(&sources[self.image], self.given[self.image])) * reach < self.limit
 
     cdef bint overlaps(self, const Source *sources) noexcept:
         """Return whether `out`, behind the other arrays, may share memory with one of them."""
@@ -269,20 +275,29 @@ cdef class ReadyCall:
         return False
 
 
-cdef double largest_of(const double *numbers, Py_ssize_t count) noexcept nogil:
-    """Return the largest magnitude of some numbers, none of which is NaN."""
-    cdef double[8] largest  # of every eighth, so that no comparison waits for the last one
-    cdef Py_ssize_t i, lane
-    for lane in range(8):
-        largest[lane] = 0
-    for i in range(0, count - 7, 8):
-        for lane in range(8):
-            largest[lane] = max(largest[lane], fabs(numbers[i + lane]))
-    for i in range(count - count % 8, count):
-        largest[0] = max(largest[0], fabs(numbers[i]))
-    for lane in range(1, 8):
-        largest[0] = max(largest[0], largest[lane])
-    return largest[0]
+cdef double bound_of(const Source *source, Type kind) noexcept nogil:
+    """Return a power of 2 that is no less than the magnitude of any of these integers."""
+    cdef double bound = 1
+    cdef uint64_t bits
+    if kind.size < 4 or not source.contiguous:  # what the dtype holds
+        bits = ~<uint64_t>0 >> (64 - 8 * kind.size)
+    elif kind.size == 4:
+        bits = bits_of(<const uint32_t *>source.start, source.bytes // 4, kind.kind == b'i')
+    else:
+        bits = bits_of(<const uint64_t *>source.start, source.bytes // 8, kind.kind == b'i')
+    while bits:
+        bits >>= 1
+        bound *= 2
+    return bound
+
+
+cdef uint64_t bits_of(const unsigned_number *numbers, Py_ssize_t count, bint is_signed) noexcept nogil:
+    """Return all bits that are set in some integers, or in their complements if these are negative."""
+    cdef Py_ssize_t i
+    cdef unsigned_number bits = 0, sign = 1 if is_signed else 0
+    for i in range(count):
+        bits |= numbers[i] ^ (0 - (numbers[i] >> (8 * sizeof(unsigned_number) - 1) & sign))
+    return bits
 
 
 cdef inline bint same(Type one, Type other) noexcept nogil:
