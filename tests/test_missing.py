@@ -257,6 +257,34 @@ def test_out_is_written_in_place_and_may_overlap(rng: np.random.Generator) -> No
         np.testing.assert_array_equal(out, expected.astype(out.dtype))
 
 
+@pytest.mark.parametrize("padding_mode", ["zeros", "reflect", "circular"])
+@pytest.mark.parametrize("block_bytes", [_missing.BLOCK_BYTES, 3000])
+def test_images_without_holes_are_convolved_as_without_options(
+    padding_mode: str, block_bytes: int, rng: np.random.Generator
+) -> None:
+    images, weight, bias = rng.random((3, 4, 20, 21)), rng.random((5, 4, 3, 3)), rng.random(5)
+    options = {"padding": (1, 2), "padding_mode": padding_mode, "activation": "sigmoid", "algorithm": "direct"}
+    plain = fc.conv2d(images, weight, bias, **options)
+    with mock.patch.object(_missing, "BLOCK_BYTES", block_bytes):
+        for more in ({"nan": "ignore"}, {"mask": np.ones(21, bool)}, {"nan": "ignore", "renormalize": True}):
+            np.testing.assert_array_equal(fc.conv2d(images, weight, bias, **options, **more), plain)
+        images[1, 2, 7, 5] = np.nan  # the others of the batch stay what they are
+        result = fc.conv2d(images, weight, bias, nan="ignore", renormalize=True, **options)
+    np.testing.assert_array_equal(result[::2], plain[::2])
+    assert np.isfinite(result).all()
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_what_is_kept_of_weights_is_for_the_same_options(flip: bool, rng: np.random.Generator) -> None:
+    image, weight = rng.random((3, 30, 40), np.float32), rng.random((8, 3, 3, 5), np.float32)
+    image[:, 7:9, 5:9] = np.nan
+    options = {"nan": "ignore", "renormalize": True, "padding": 1, "stride": 2, "dilation": 2}
+    expected = fc.conv2d(image, np.ascontiguousarray(weight[:, :, ::-1, ::-1]), **options, flip=not flip)
+    for turned in (not flip, flip):
+        result = fc.conv2d(image, weight, **options, flip=turned)
+    np.testing.assert_array_equal(result, expected)
+
+
 # Masked arrays
 
 
@@ -377,7 +405,31 @@ def test_masks_move_with_the_axis(rng: np.random.Generator) -> None:
     assert seen.shape == (46, 9)
 
 
+@pytest.mark.parametrize("axis", [-3, -2, 0, 1, 2])
+def test_banks_for_signals_take_an_axis(axis: int, rng: np.random.Generator) -> None:
+    signals, weight = rng.random((4, 3, 50)), rng.random((5, 3, 7))
+    signals[1, :, 20] = np.nan
+    moved = np.moveaxis(signals, -1, axis)
+    mask = np.moveaxis(rng.random((1, 3, 50)) < 0.9, -1, axis)
+    bank = fc.FilterBank(weight, stride=2)
+    for options in ({}, {"nan": "ignore", "mask": mask, "renormalize": True}):
+        expected = fc.conv1d(moved, weight, stride=2, axis=axis, **options)
+        np.testing.assert_array_equal(bank(moved, axis=axis, **options), expected)
+        out = np.empty(expected.shape)
+        assert bank(moved, axis=axis, out=out, **options) is out
+        np.testing.assert_array_equal(out, expected)
+        result, seen = bank(moved, axis=axis, return_weight=True, **options)
+        assert result.shape == seen.shape == expected.shape
+
+
+def test_only_banks_for_signals_take_an_axis() -> None:
+    with pytest.raises(ValueError, match=r"^axis is for banks for signals; got 0 for filters of shape"):
+        fc.FilterBank(np.ones((1, 1, 3, 3)))(np.ones((9, 9)), axis=0)
+
+
 @pytest.mark.parametrize(("axis", "error"), [(2, ValueError), (-3, ValueError), (1.0, TypeError), ("x", TypeError)])
 def test_axis_must_exist(axis: Any, error: Any) -> None:
     with pytest.raises(error, match=r"^axis must be an int from -2 to 1.*got"):
         fc.conv1d(np.ones((9, 9)), np.ones(3), axis=axis)
+    with pytest.raises(error, match=r"^axis must be an int from -2 to 1.*got"):
+        fc.FilterBank(np.ones((1, 9, 3)))(np.ones((9, 9)), axis=axis)

@@ -50,20 +50,26 @@ class Border(NamedTuple):
 
     def section(self, images: Array, ranges: Sequence[slice], dtype: np.dtype[Any], room: Room | None = None) -> Array:
         """Return part of padded images (N, C, D, H, W): a view where it lies inside of them, else a copy in this dtype."""
-        spans = [(part.start - pad, part.stop - pad) for part, pad in zip(ranges, self.pad, strict=True)]
-        if all(first >= 0 and last <= size for (first, last), size in zip(spans, self.size, strict=True)):
-            inside: Array = images[last_axes(slice(*span) for span in spans)]
+        boxes, is_inside = self.pixels(ranges)
+        if is_inside:
+            inside: Array = images[last_axes(boxes)]
             return inside
         origin = [0, 0, 0]
         if not fits_core(images, dtype, 1):
-            boxes = [self._pixels(axis, *span) for axis, span in enumerate(spans)]
             images = np.require(images[last_axes(boxes)], dtype, ["C", "A"])
             origin = [box.start for box in boxes]
         values = np.array(self.values if len(self.values) > 1 else self.values * images.shape[1], dtype)
-        section = (room or Room()).array((*images.shape[:2], *(last - first for first, last in spans)), dtype)
-        firsts, modes = [first for first, _ in spans], [_core.PADDING_MODES[mode] for mode in self.modes]
+        section = (room or Room()).array((*images.shape[:2], *(part.stop - part.start for part in ranges)), dtype)
+        firsts = [part.start - pad for part, pad in zip(ranges, self.pad, strict=True)]
+        modes = [_core.PADDING_MODES[mode] for mode in self.modes]
         _core.fill_section(images, section, values, firsts, modes, self.size, origin)
         return section
+
+    def pixels(self, ranges: Sequence[slice]) -> tuple[list[slice], bool]:
+        """Return the pixels that part of padded images shows, and whether these are all that it shows, side by side."""
+        spans = [(part.start - pad, part.stop - pad) for part, pad in zip(ranges, self.pad, strict=True)]
+        is_inside = all(first >= 0 and last <= size for (first, last), size in zip(spans, self.size, strict=True))
+        return [self._pixels(axis, *span) for axis, span in enumerate(spans)], is_inside
 
     def _pixels(self, axis: int, first: int, last: int) -> slice:
         """Return the pixels that positions first..last of the padded image show along an axis."""
@@ -82,6 +88,7 @@ class Room:
 
     def __init__(self) -> None:
         self._bytes: Array = np.empty(0, np.uint8)
+        self._last: Array = self._bytes
 
     @property
     def nbytes(self) -> int:
@@ -90,10 +97,12 @@ class Room:
 
     def array(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
         """Return an array, as np.empty does, in place of the last one."""
-        size = math.prod(shape) * dtype.itemsize
-        if self._bytes.size < size:
-            self._bytes = _core.empty((size,), np.dtype(np.uint8))
-        return self._bytes[:size].view(dtype).reshape(shape)
+        if self._last.shape != shape or self._last.dtype != dtype:
+            size = math.prod(shape) * dtype.itemsize
+            if self._bytes.size < size:
+                self._bytes = _core.empty((size,), np.dtype(np.uint8))
+            self._last = self._bytes[:size].view(dtype).reshape(shape)
+        return self._last
 
 
 def fits_core(array: Array, dtype: np.dtype[Any], contiguous_axes: int) -> bool:

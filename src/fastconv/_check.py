@@ -393,8 +393,12 @@ def promote(dtypes: Sequence[np.dtype[Any]]) -> np.dtype[Any]:
 
 
 def may_overflow(dtypes: tuple[np.dtype[Any], ...], taps: int, target: np.dtype[Any]) -> bool:
-    """Return whether sums of so many products of integers of these dtypes could exceed target's range."""
-    return all(dtype.kind in "biu" for dtype in dtypes) and _max_sum(dtypes, taps) > np.iinfo(target).max
+    """Return whether sums of so many products of integers of these dtypes could exceed the range of target's integers."""
+    return (
+        target.kind == "i"
+        and all(dtype.kind in "biu" for dtype in dtypes)
+        and _max_sum(dtypes, taps) > np.iinfo(target).max
+    )
 
 
 def check_integer_range(

@@ -274,19 +274,21 @@ def fill_section(
     size: Sequence[int],
     origin: Sequence[int],
 ) -> None: ...
+def are_complete(images: NDArray[Any], mask: NDArray[np.bool_] | None, ignores_nan: bool) -> list[bool]: ...
 def keep_numbers(
-    pixels: NDArray[Any], mask: NDArray[np.bool_] | None, ignores_nan: bool, kept: NDArray[Any], seen: NDArray[Any]
-) -> tuple[list[bool], list[bool]]: ...
-def weigh(
-    sums: NDArray[Any],
+    images: NDArray[Any],
+    mask: NDArray[np.bool_] | None,
+    values: NDArray[Any],
+    first: Sequence[int],
+    modes: Sequence[int],
+    size: Sequence[int],
+    origin: Sequence[int],
+    ignores_nan: bool,
+    kept: NDArray[Any],
     seen: NDArray[Any],
-    counts: NDArray[Any],
-    least: float,
-    complete: Sequence[bool],
-    totals: NDArray[Any],
-    bias: NDArray[Any],
-    fill: float,
-    maps: NDArray[Any],
+) -> list[bool]: ...
+def weigh(
+    sums: NDArray[Any], seen: NDArray[Any], totals: NDArray[Any], bias: NDArray[Any], maps: NDArray[Any]
 ) -> None: ...
 def padded_indices(start: int, stop: int, size: int, mode: int) -> list[int]: ...
 def use_isa(name: str | None = None) -> None: ...

@@ -4,16 +4,19 @@ With sums over the channels and taps that meet a number,
 
     seen[k, o] = sum of w_k        out[k, o] = activation(bias_k + total_k / seen[k, o] * sum of w_k x)
 
-where total_k is the sum of all weights, and the quotient is left out unless asked for. Blocks of outputs are computed
-one after another, so that everything on the way stays in the cache: the pixels, with zeros in place of what is missing,
-are convolved by one plan, and the mask (1: a number) with the weights, or with ones in their places, by another.
+where total_k is the sum of all weights, and the quotient is left out unless asked for. Outputs are computed block by
+block, so that everything on the way stays in the cache. What sees only numbers is convolved as it is. Elsewhere pixels,
+with zeros in place of what is missing, are convolved by one plan, and the mask (1: a number) with the weights by another;
+outputs that see nothing are those whose window of the mask is zero.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from itertools import product
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from itertools import islice, product
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -25,20 +28,29 @@ from fastconv._border import Border, Room, fits_core, last_axes
 from fastconv._cache import Cache
 from fastconv._problem import Array, Problem, Triple
 
-PLAN_CACHE_BYTES = 2**22
-_plans = Cache(PLAN_CACHE_BYTES)  # of blocks, by their problems
-
 BLOCK_BYTES = 2**20  # bytes of a block's pixels and outputs, where each pixel is in few products
+WHOLE_BLOCKS = 4  # of so many images are not cut: they are small enough for calls to cost more than the cache saves
+KEPT_BOXES = 2**8  # of an image that a plan remembers
 CHANNELS_OF_LARGER_BLOCKS = 4  # in and out of a group: with more, passes over memory are cheap beside the products
 OUTPUTS_PER_SHARED_PIXEL = 8  # of a block along an axis, at least, for each pixel that its neighbour reads as well
 FLOAT32_COUNTS = 2**12  # taps: counts of up to so many are off by less than half in float32, whatever the algorithm
-LEAST_WEIGHT = 2.0**-64  # relative to the largest: sums of such weights and larger do not vanish, but by FFT
+LEAST_WEIGHT = 2.0**-64  # relative to the largest: direct sums of such weights and larger do not vanish
+
+MEASURES_BYTES = 2**20
+SMALL_WEIGHT_BYTES = 2**12  # bytes of weights that are looked up by their values
+MEASURE_BYTES = 2**14  # bytes that small weights take with what is made of them, about
+_measures = Cache(MEASURES_BYTES)  # of small weights
 
 SPARE_BYTES = 2**23  # of room for blocks that is kept from call to call: new memory costs more than what is done there
 _spare: list[list[Room]] = []
-COMPLETE = (True,)  # of all images
+KEPT, SEEN, SUMS, WEIGHTS, COUNTS, VALUES = range(6)  # rooms
+
+CORE_DTYPES = {np.dtype(np.float32), np.dtype(np.float64)}
+FLAGS_OF_32_BITS = {np.dtype(np.float32), np.dtype(np.complex64)}  # accumulators whose masks become float32
+INEXACT = {"winograd", "fft"}
 
 Pack = Callable[[_plan.Plan, Array], _plan.Packed]
+Key = tuple[Any, ...]
 
 
 class Options(NamedTuple):
@@ -50,153 +62,20 @@ class Options(NamedTuple):
     fill_value: Any = math.nan
     return_weight: Any = False
 
-
-class Block(NamedTuple):
-    """Some images, and a box of their outputs."""
-
-    images: slice
-    outputs: tuple[slice, slice, slice]
-
     @property
-    def size(self) -> Triple:
-        depth, rows, columns = (part.stop - part.start for part in self.outputs)
-        return depth, rows, columns
-
-    @property
-    def maps(self) -> tuple[slice, ...]:
-        """The index of its outputs in maps (N, K, D', H', W')."""
-        return (self.images, slice(None), *self.outputs)
-
-
-def convolve(
-    axes: int,
-    input: ArrayLike,
-    weight: Array,
-    bias: Array | None,
-    options: _check.Options,
-    missing: Options,
-    out: Array | None,
-    threads: int,
-    pack: Pack | None = None,
-    kept: dict[Any, MaskWeights] | None = None,
-) -> Any:
-    """Return the feature maps, masked if the input is; and the weights seen, if asked.
-
-    `options` are checked. `pack` is how a bank, which keeps them, packs its weights, and `kept` where it keeps others.
-    """
-    masked = isinstance(input, MaskedArray)
-    image = np.asarray(np.ma.getdata(input)) if masked else _check.as_array("input", input)
-    dtypes = tuple(array.dtype for array in (image, weight, bias) if array is not None)
-    _check.check_arrays(axes, image.shape, weight.shape, dtypes)
-    _check_options(missing)
-    mask = _mask(input, image.shape, missing.mask)
-    if missing.renormalize and all(dtype.kind in "biu" for dtype in dtypes):
-        dtypes = (np.dtype(np.float64), *dtypes[1:])
-    problem = _check.problem(axes, image.shape, weight.shape, None if bias is None else bias.shape, dtypes, options)
-    dtype = problem.dtype if out is None else _check.check_out(out, problem).dtype
-    fill = _fill_value(missing.fill_value, dtype)
-    if mask is not None:
-        mask = _merge_batch(mask, problem, axes)
-    bank, key = weight.reshape(problem.weight_shape), (missing.renormalize, problem.accumulator)
-    measures = kept.get(key) if kept else None
-    if measures is None:
-        measures = MaskWeights(bank, problem.groups, problem.accumulator, missing.renormalize)
-        if kept is not None:
-            kept[key] = measures
-    work = Work(problem, dtypes, image, mask, bank, bias, measures, missing, pack)
-    if problem.dtype.kind == "i":
-        work.check_integers(out)
-    if fill is None:
-        fill = 0
-        if not masked and not work.all_see(threads):
-            raise ValueError(
-                f"fill_value must be an integer, for the result is of {dtype} and some outputs see no pixel; got NaN"
-            )
-    in_place = out is not None and out.flags.c_contiguous and not work.may_overlap(out)
-    result = out if out is not None and in_place else _core.empty_result(problem.output_shape, dtype)
-    maps = result.reshape(problem.maps_shape)
-    weights = np.empty(problem.maps_shape, measures.dtype) if missing.return_weight else None
-    hidden = np.zeros(problem.maps_shape, bool) if masked else None
-    for block in work.blocks():
-        work.compute(block, maps, weights, hidden, fill, threads)
-    work.close()
-    if out is not None and not in_place:
-        out[...] = result
-        result = out
-    values = result if hidden is None else MaskedArray(result, hidden.reshape(problem.output_shape))
-    return values if weights is None else (values, weights.reshape(problem.output_shape))
-
-
-class Padded:
-    """Images (N or 1, C or 1, D, H, W) with their border, in any dtype: read in sections of another."""
-
-    def __init__(self, images: Array, border: Border, dtype: np.dtype[Any]) -> None:
-        self._images, self._border, self._dtype = images, border, dtype
-        self._modes = [_core.PADDING_MODES[mode] for mode in border.modes]
-        values = border.values if len(border.values) > 1 else border.values * images.shape[1]
-        self._values, self._is_plain = np.array(values, dtype), fits_core(images, dtype, 1)
-
-    def section(self, images: slice, first: Sequence[int], room: Array) -> Array:
-        """Return a part of some padded images from these positions on, of the size of `room`: perhaps filled into it."""
-        border, part = self._border, self._images if len(self._images) == 1 else self._images[images]
-        starts = [start - pad for start, pad in zip(first, border.pad, strict=True)]
-        span = room.shape[2:]
-        box = [slice(start, start + n) for start, n in zip(starts, span, strict=True)]
-        if all(index.start >= 0 and index.stop <= size for index, size in zip(box, border.size, strict=True)):
-            part = part[last_axes(box)]
-        elif self._is_plain:
-            _core.fill_section(part, room, self._values, starts, self._modes, border.size, (0, 0, 0))
-            return room
-        else:
-            part = border.section(
-                part, [slice(start, start + n) for start, n in zip(first, span, strict=True)], self._dtype
-            )
-        return part if self._is_plain else np.require(part, self._dtype, ["C", "A"])
-
-
-class Filters:
-    """A bank with its plans for blocks, and packed for them."""
-
-    def __init__(
-        self,
-        problem: Problem,
-        bank: Array,
-        dtypes: tuple[np.dtype[Any], ...],
-        pack: Pack,
-        reuse: bool,
-        room: Room,
-    ) -> None:
-        self.bank, self._problem, self._dtypes, self._pack, self._reuse = bank, problem, dtypes, pack, reuse
-        self._plans: dict[tuple[int, Triple], tuple[_plan.Plan, _plan.Packed | None, Array]] = {}
-        self._room = room
-
-    def plan(self, count: int, size: Triple) -> tuple[_plan.Plan, _plan.Packed | None, Array]:
-        """Return the plan for so many images and outputs, packed weights if it takes them, and room for maps."""
-        prepared = self._plans.get((count, size))
-        if prepared is None:
-            plan = _plan_of(self._problem, self._dtypes, count, size, self._reuse)
-            maps = self._room.array((count, self._problem.filters, *size), self._problem.dtype)
-            packed = None if plan.raw_weights else self._pack(plan, self.bank)
-            if packed and packed[0]:  # the cheapest layouts refuse the weights: plan for another, whose calls cost less
-                problem = self._problem._replace(algorithm=plan.layouts[packed[0]].name)
-                plan = _plan_of(problem, self._dtypes, count, size, self._reuse)
-                packed = None if plan.raw_weights else self._pack(plan, self.bank)
-            prepared = plan, packed, maps
-            self._plans[count, size] = prepared
-        return prepared
-
-    def convolve(self, pixels: Array, bias: Array | None, size: Triple, threads: int) -> Array:
-        """Return the maps (N, K, *size), in place of the last ones."""
-        plan, packed, maps = self.plan(len(pixels), size)
-        return _plan.run(plan, pixels, self.bank, bias, maps, threads, packed)
+    def key(self) -> str:
+        """What plans depend on; of values that are refused, too, and of 1 == True."""
+        return f"{self.nan!r} {self.renormalize!r} {self.return_weight!r}"
 
 
 class Distinct(NamedTuple):
     """The different filters of a bank."""
 
     bank: Array
+    groups: int
     places: Array | None  # of each filter among them; None if it is its own, or all are one
-    is_positive: bool  # sums of these weights are zero only where all are, even if rounded
+    is_positive: bool  # direct sums of these weights are zero only where all are, even if rounded
+    packed: dict[Key, _plan.Packed]  # by packing
 
 
 class MaskWeights:
@@ -206,304 +85,435 @@ class MaskWeights:
         dtype = accumulator if accumulator.kind in "fc" else np.dtype(np.float64)
         self.flag_dtype = np.empty(0, dtype).real.dtype  # of masks: 1 or 0
         self.dtype = self.flag_dtype if renormalize == "abs" else dtype
-        self._weight, self._groups = weight, groups
-        self._sizes = np.abs(weight.astype(dtype)) if renormalize == "abs" else weight
+        self._groups, self._sizes = groups, np.abs(weight.astype(dtype)) if renormalize == "abs" else weight
+        self._taps = weight != 0
+        self._taps[~self._taps.any((1, 2, 3, 4))] = True  # a filter of zeros is content with any number
+        self.is_full = bool(self._taps.all())
         totals = self._sizes.sum((1, 2, 3, 4), np.complex128 if self._sizes.dtype.kind == "c" else np.float64)
-        self.totals = totals.astype(self.dtype)  # (K,)
+        self.totals = totals.astype(self.dtype).reshape(-1, 1, 1, 1)
         self.scales = np.zeros(totals.shape, totals.dtype)  # the same, where sums are to be renormalised, else zero
         if renormalize:
-            np.copyto(self.scales, self.totals, where=np.abs(totals) > _rounding(weight))
+            np.copyto(self.scales, self.totals.reshape(-1), where=np.abs(totals) > _rounding(weight))
         self.renormalizes = bool(self.scales.any())
         self._distinct: dict[tuple[bool, bool], Distinct] = {}
 
-    def distinct(self, counts: bool, alike: bool) -> tuple[Distinct, int]:
-        """Return filters for masks, and their groups: with ones where weights are not zero, or with the weights.
+    def distinct(self, counts: bool, alike: bool) -> Distinct:
+        """Return filters for masks: with ones where weights are not zero, or with the weights.
 
         `alike`: for a mask that all channels share.
         """
         if (counts, alike) not in self._distinct:
-            bank = self._weight != 0 if counts else self._sizes
-            if counts:
-                bank[~bank.any((1, 2, 3, 4))] = True  # a filter of zeros is content with any number
+            bank = self._taps if counts else self._sizes
             if alike:
                 bank = bank.any(1, keepdims=True) if counts else bank.sum(1, self.dtype, keepdims=True)
             is_wide = bank[0].size > FLOAT32_COUNTS and self.flag_dtype.itemsize == 4
             dtype = self.dtype if not counts else np.dtype(np.float64) if is_wide else self.flag_dtype
             self._distinct[counts, alike] = _distinct(bank.astype(dtype), 1 if alike else self._groups)
-        return self._distinct[counts, alike], 1 if alike else self._groups
+        return self._distinct[counts, alike]
 
 
-class MaskFilters:
-    """Convolves masks with filters, equal ones only once."""
+class Box(NamedTuple):
+    """A box of outputs, and what they see."""
 
-    def __init__(self, distinct: Distinct, groups: int, problem: Problem, reuse: bool, room: Room) -> None:
-        bank, self._places, is_positive = distinct
-        algorithm = "direct" if problem.algorithm == "direct" else "auto"
-        for precision in (problem.precision, "highest"):  # not Winograd's forms: inaccurate where little is seen
-            changed = problem._replace(
-                channels=bank.shape[1] * groups,
-                filters=len(bank),
-                groups=groups,
-                activation=None,
-                algorithm=algorithm,
-                precision=precision,
-                dtype=bank.dtype,
-                accumulator=bank.dtype,
-            )
-            self._filters = Filters(changed, bank, (bank.dtype, bank.dtype), _plan.prepare, reuse, room)
-            names = {layout.name for layout in self._filters.plan(1, _cut(problem)[1])[0].layouts}
-            if "winograd" not in names:
-                break
-        self._is_exact = is_positive and "fft" not in names
+    outputs: tuple[slice, ...]
+    size: Triple
+    ranges: list[slice]  # of the padded images
+    first: list[int]  # of these, from the first pixel on
+    pixels: list[slice]  # of the images, that these show
+    is_inside: bool  # these are all that is shown, and each once
+    inner: list[slice] | None  # pixels to which the plan "in place" adds what padding there is; None if it cannot
 
-    def convolve(self, seen: Array, size: Triple, threads: int) -> tuple[Array, bool]:
+
+@dataclass
+class Call:
+    """What a call computes with; batch axes are merged."""
+
+    images: Array  # (N, C, D, H, W)
+    mask: Array | None  # (N or 1, C or 1, D, H, W)
+    bank: Array
+    bias: Array | None
+    threads: int
+    rooms: list[Room]
+    pack: Pack
+    make_measures: Callable[[Array], MaskWeights]
+    packed: dict[Key, _plan.Packed] = field(default_factory=dict)  # the bank, by packing
+
+    @cached_property
+    def measures(self) -> MaskWeights:
+        """What masks are convolved with, made if need be."""
+        return self.make_measures(self.bank)
+
+    def part(self, images: slice, box: Box) -> tuple[Array, Array | None]:
+        """Return the pixels that outputs see, and where to use them."""
+        index = last_axes(box.pixels)
+        mask = self.mask if self.mask is None or len(self.mask) == 1 else self.mask[images]
+        return self.images[images][index], None if mask is None else mask[index]
+
+    def convolve(self, plan: _plan.Plan, images: Array, bias: Array | None, maps: Array | None) -> Array:
+        """Convolve with the bank, which is packed once."""
+        return _run(plan, images, self.bank, bias, maps, self.threads, self.pack, self.packed)
+
+
+class Results(NamedTuple):
+    """What a call returns; batch axes are merged."""
+
+    maps: Array  # (N, K, D', H', W')
+    weights: Array | None  # seen by the outputs
+    hidden: Array | None  # which outputs see nothing
+    fill: Any
+
+
+class Measure(NamedTuple):
+    """What outputs see of masks."""
+
+    weights: Array | None  # (N or 1, K or 1, d, h, w), if needed
+    nothing: Array | None  # which of them see nothing, likewise; None if all see something
+
+
+class Plan:
+    """What every call with the same shapes, dtypes and options does."""
+
+    def __init__(
+        self,
+        axes: int,
+        shapes: tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...] | None],
+        dtypes: tuple[np.dtype[Any], ...],
+        options: _check.Options,
+        missing: Options,
+        reuse: bool,
+    ) -> None:
+        """Shapes and dtypes are those of input, weight and bias, and `options` checked; `reuse`: for a bank."""
+        _check_options(missing)
+        first = dtypes[0]
+        if missing.renormalize and all(dtype.kind in "biu" for dtype in dtypes):
+            first = np.dtype(np.float64)
+        problem = self._problem = _check.problem(axes, *shapes, (first, *dtypes[1:]), options)
+        self._axes, self._dtypes, self._options, self._renormalize = axes, dtypes, options, missing.renormalize
+        self._needs_weights = missing.return_weight
+        self._ignores_nan = missing.nan == "ignore" and problem.accumulator.kind in "fc"
+        modes = (problem.padding_mode, problem.padding_mode, problem.padding_mode)
+        border = self._border = problem.border or Border(modes, (0,), problem.size, problem.pad)
+        values = border.values if len(border.values) > 1 else border.values * problem.channels
+        self._values = np.array(values, problem.accumulator)
+        self._modes = [_core.PADDING_MODES[mode] for mode in border.modes]
+        self._has_missing_values = bool(np.isnan(self._values).any())
+        self._count, self._size = _cut(problem)
+        self._reuse = reuse or self._size != problem.output_size
+        self._plans: dict[Key, _plan.Plan] = {}  # of blocks
+        self._plain = _plan.make(problem, dtypes, reuse)  # of images of which nothing is missing
+        kept = self._kept_boxes = [*islice(self._boxes(), KEPT_BOXES + 1)]
+        self._whole = kept[0] if kept and self._size == problem.output_size else None  # if one box does
+        if len(kept) > KEPT_BOXES:
+            self._kept_boxes = []
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the plan takes, about, once blocks have been planned."""
+        return 4 * self._plain.nbytes
+
+    def run(
+        self,
+        input: ArrayLike,
+        image: Array,
+        weight: Array,
+        bias: Array | None,
+        missing: Options,
+        out: Array | None,
+        threads: int,
+        pack: Pack = _plan.prepare,
+        kept: dict[Any, MaskWeights] | None = None,
+    ) -> Any:
+        """Return the feature maps, masked if the input is; and the weights seen, if asked.
+
+        `image` is input without its mask. `pack` is how a bank, which keeps them, packs its weights, and `kept` where it
+        keeps others.
+        """
+        problem, masked = self._problem, isinstance(input, MaskedArray)
+        mask = _mask(input, image.shape, missing.mask)
+        if mask is not None:
+            mask = _merge_batch(mask, problem, self._axes)
+        images, bank = image.reshape(problem.images_shape), weight.reshape(problem.weight_shape)
+        dtype = problem.dtype if out is None else _check.check_out(out, problem).dtype
+        fill = _fill_value(missing.fill_value, dtype)
+        rooms = _spare.pop() if _spare else [Room() for _ in range(6)]
+        call = Call(images, mask, bank, bias, threads, rooms, pack, partial(self._measures, kept))
+        if problem.dtype.kind == "i":
+            self._check_integers(call, out)
+        complete = None if self._whole is None else self._are_complete(call, slice(None), self._whole)
+        is_complete = 0 in problem.maps_shape or (complete is not None and all(complete))
+        if fill is None:
+            fill = 0
+            if not (masked or is_complete or self._all_see(call, complete)):
+                raise ValueError(
+                    f"fill_value must be an integer, for the result is of {dtype} and some outputs see no pixel; got NaN"
+                )
+        result = out
+        if out is not None and not is_complete:
+            arrays = (images, mask, bank, bias)
+            if not out.flags.c_contiguous or any(np.may_share_memory(out, a) for a in arrays if a is not None):
+                result = None
+        if is_complete or (complete is not None and any(complete)):
+            result = call.convolve(self._plain, image, bias, result)
+        elif result is None:
+            result = _core.empty_result(problem.output_shape, dtype)
+        weights = hidden = None
+        if self._needs_weights:
+            weights = np.empty(problem.maps_shape, call.measures.dtype)
+            weights[...] = call.measures.totals
+        if masked:
+            hidden = np.zeros(problem.maps_shape, bool)
+        if not is_complete:
+            results = Results(result.reshape(problem.maps_shape), weights, hidden, fill)
+            for box, blocks in self._blocks(call, complete):
+                shared = None
+                for part, flags in blocks:
+                    shared = self._compute(call, box, part, flags, results, shared)
+        if not _spare and sum(room.nbytes for room in rooms) <= SPARE_BYTES:
+            _spare.append(rooms)
+        if out is not None and result is not out:
+            out[...] = result
+            result = out
+        values = result if hidden is None else MaskedArray(result, hidden.reshape(problem.output_shape))
+        return values if weights is None else (values, weights.reshape(problem.output_shape))
+
+    def _measures(self, kept: dict[Any, MaskWeights] | None, bank: Array) -> MaskWeights:
+        """Return what masks are convolved with, as it was kept by a bank, or for the same few weights."""
+        key: Key = (self._renormalize, self._problem.accumulator)
+        if kept is None and bank.nbytes <= SMALL_WEIGHT_BYTES:
+            key = (*key, self._options, bank.shape, bank.dtype, bank.tobytes())
+        measures = (_measures if kept is None else kept).get(key)
+        if measures is None:
+            measures = MaskWeights(bank, self._problem.groups, *key[1::-1])
+            if kept is not None:
+                kept[key] = measures
+            elif len(key) > 2:
+                _measures.put(key, measures, MEASURE_BYTES)
+        return measures
+
+    def _boxes(self) -> Iterator[Box]:
+        """Yield boxes that cover the outputs of an image."""
+        problem, border = self._problem, self._border
+        parts = [
+            [slice(first, min(first + step, n)) for first in range(0, n, step)]
+            for n, step in zip(problem.output_size, self._size, strict=True)
+        ]
+        for outputs in product(*parts):
+            depth, rows, columns = (part.stop - part.start for part in outputs)
+            ranges, first = [], []
+            inner: list[slice] | None = [] if problem.border is None else None
+            for axis, n in enumerate((depth, rows, columns)):
+                start, span = outputs[axis].start * problem.stride[axis], problem.span(axis, n)
+                ranges.append(slice(start, start + span))
+                first.append(start - border.pad[axis])
+                if inner is not None and n == problem.output_size[axis]:
+                    inner.append(slice(0, border.size[axis]))
+                elif inner is not None and first[axis] >= 0 and first[axis] + span <= border.size[axis]:
+                    inner.append(slice(first[axis], first[axis] + span))
+                else:
+                    inner = None
+            yield Box(outputs, (depth, rows, columns), ranges, first, *border.pixels(ranges), inner)
+
+    def _blocks(self, call: Call, complete: list[bool] | None) -> Iterator[tuple[Box, list[tuple[slice, list[bool]]]]]:
+        """Yield boxes, and parts of the batch with, for every image, whether nothing is missing of what the box sees.
+
+        `complete` tells it if one box is all.
+        """
+        count = len(call.images)
+        parts = [slice(first, min(first + self._count, count)) for first in range(0, count, self._count)]
+        if self._whole is not None and complete is not None:
+            yield self._whole, [(images, complete[images]) for images in parts]
+            return
+        for box in self._kept_boxes or self._boxes():
+            yield box, [(images, self._are_complete(call, images, box)) for images in parts]
+
+    def _are_complete(self, call: Call, images: slice, box: Box) -> list[bool]:
+        """Return for every image whether nothing is missing of what a box sees."""
+        pixels, mask = call.part(images, box)
+        if self._ignores_nan and self._has_missing_values and not box.is_inside:
+            return [False] * len(pixels)
+        if not self._ignores_nan or (pixels.dtype in CORE_DTYPES and fits_core(pixels, pixels.dtype, 1)):
+            return _core.are_complete(pixels, mask, self._ignores_nan)
+        numbers = ~np.isnan(pixels) if mask is None else ~np.isnan(pixels) & mask
+        return [bool(image.all()) for image in numbers]
+
+    def _all_see(self, call: Call, complete: list[bool] | None) -> bool:
+        """Return whether every output sees a number."""
+        for box, blocks in self._blocks(call, complete):
+            for images, flags in blocks:
+                if not all(flags):
+                    _, seen, alike = self._keep(call, images, box)
+                    if self._measure(call, seen, all(alike), box.size)[1] is not None:
+                        return False
+        return True
+
+    def _compute(
+        self, call: Call, box: Box, images: slice, complete: list[bool], results: Results, shared: Measure | None
+    ) -> Measure | None:
+        """Write some outputs of some images; return what they see of the mask, if the next images share it."""
+        problem, accumulator, size, count = self._problem, self._problem.accumulator, box.size, len(complete)
+
+        def place(maps: Array) -> Array:
+            return maps[(images, slice(None), *box.outputs)]
+
+        target = place(results.maps)
+        if self._whole is None and any(complete):
+            section, name = call.images[images], "plain"
+            if box.inner is not None:
+                section, name = section[last_axes(box.inner)], "in place"
+            else:
+                section = self._border.section(section, box.ranges, accumulator, call.rooms[KEPT])
+            call.convolve(self._planned(name, count, size), section, call.bias, target)
+        if all(complete):
+            return shared
+        kept, seen, alike = self._keep(call, images, box)
+        incomplete = [n for n in range(count) if not complete[n]]
+        if count > 1 and len({alike[n] for n in incomplete}) > 1:  # bits must not depend on what else is in the batch
+            for n in incomplete:
+                one = slice(images.start + n, images.start + n + 1)
+                self._compute(call, box, one, [False], results, None)
+            return None
+        in_place = not any(complete)
+        if shared is None:
+            shared = self._measure(call, seen, all(alike[n] for n in incomplete), size)
+        sums, nothing = shared
+        if self._renormalize and call.measures.renormalizes and sums is not None:
+            room = call.rooms[SUMS].array((count, problem.filters, *size), accumulator)
+            maps = call.convolve(self._planned("kept", count, size), kept, None, room)
+            in_place = in_place and target.dtype == accumulator
+            values = target if in_place else call.rooms[VALUES].array(target.shape, accumulator)
+            weigh: Any = _core.weigh if accumulator.kind == "f" else _weigh
+            bias = np.zeros(problem.filters) if call.bias is None else call.bias
+            dtype = np.dtype(np.float64) if accumulator.kind == "f" else accumulator
+            weigh(maps, sums, call.measures.scales, bias.astype(dtype).reshape(-1), values)
+            if problem.activation is not None:
+                _core.apply_activation(values, _core.ACTIVATIONS[problem.activation])
+        else:
+            values = target if in_place else call.rooms[VALUES].array(target.shape, target.dtype)
+            call.convolve(self._planned("plain", count, size), kept, call.bias, values)
+        if nothing is not None:
+            np.copyto(values, results.fill, where=nothing, casting="unsafe")
+        for part in [slice(n, n + 1) for n in incomplete] if any(complete) else [slice(None)]:
+            if values is not target:
+                _blocks.cast(values[part], target[part])
+            if results.weights is not None and sums is not None:
+                place(results.weights)[part] = sums[part] if len(sums) > 1 else sums
+            if results.hidden is not None and nothing is not None:
+                place(results.hidden)[part] = nothing[part] if len(nothing) > 1 else nothing
+        is_shared = call.mask is not None and len(call.mask) == 1 and not self._ignores_nan
+        return shared if is_shared else None
+
+    def _keep(self, call: Call, images: slice, box: Box) -> tuple[Array, Array, list[bool]]:
+        """Return the pixels that a box sees, with zeros where they are missing, and where they are not: 1, else 0.
+
+        And for every image whether all channels miss the same.
+        """
+        accumulator, border = self._problem.accumulator, self._border
+        pixels, mask = call.part(images, box)
+        span = [part.stop - part.start for part in box.ranges]
+        flags = pixels.shape if mask is None or self._ignores_nan else mask.shape
+        flag_dtype = np.dtype(np.float32 if accumulator in FLAGS_OF_32_BITS else np.float64)
+        kept = call.rooms[KEPT].array((*pixels.shape[:2], *span), accumulator)
+        seen = call.rooms[SEEN].array((*flags[:2], *span), flag_dtype)
+        if accumulator.kind == "f":
+            if not fits_core(pixels, accumulator, 1):
+                pixels = np.require(pixels, accumulator, ["C", "A"])
+            origin = [part.start for part in box.pixels]
+            geometry = self._values, box.first, self._modes, border.size, origin
+            return kept, seen, _core.keep_numbers(pixels, mask, *geometry, self._ignores_nan, kept, seen)
+        section = border.section(call.images[images], box.ranges, accumulator)
+        numbers: Any = np.True_
+        if call.mask is not None:
+            whole = call.mask if len(call.mask) == 1 else call.mask[images]
+            numbers = border._replace(values=(True,)).section(whole, box.ranges, whole.dtype)
+        if self._ignores_nan:
+            numbers = numbers & ~np.isnan(section)
+        seen[...] = numbers
+        kept[...] = 0
+        np.copyto(kept, section, where=numbers, casting="unsafe")
+        return kept, seen, [bool((image == image[:1]).all()) for image in seen] * (len(kept) // len(seen))
+
+    def _measure(self, call: Call, seen: Array, alike: bool, size: Triple) -> Measure:
+        """Return what outputs see of masks; `alike`: all channels share one."""
+        problem, measures = self._problem, call.measures
+        if alike:
+            seen = seen[:, :1]
+        weights, is_exact, nothing = None, False, None
+        if self._needs_weights or measures.renormalizes:
+            weights, is_exact = self._convolve_mask(call, measures.distinct(False, alike), seen, size, WEIGHTS)
+        if is_exact and weights is not None:
+            nothing = weights == 0 if weights.min(initial=1) <= 0 else None
+        elif measures.is_full:
+            groups = 1 if alike else problem.groups
+            windows = seen.reshape(len(seen) * groups, seen.shape[1] // groups, *seen.shape[2:])
+            nothing = _core.blank_windows(windows, (0, 0, 0), problem.kernel, problem.stride, problem.dilation, size)
+            if nothing is not None:
+                nothing = nothing.reshape(len(seen), groups, *size)
+                if groups > 1:
+                    nothing = nothing.repeat(problem.filters // groups, 1)
+        else:
+            nothing = self._convolve_mask(call, measures.distinct(True, alike), seen, size, COUNTS)[0] < 0.5
+        if nothing is not None and not nothing.any():
+            nothing = None
+        if nothing is not None and weights is not None and self._needs_weights:
+            weights = np.where(nothing, 0, weights)
+        return Measure(weights, nothing)
+
+    def _convolve_mask(
+        self, call: Call, distinct: Distinct, seen: Array, size: Triple, room: int
+    ) -> tuple[Array, bool]:
         """Return the sums of the weights that met a number, (N, K, d, h, w), or (N, 1, d, h, w) if all K are equal.
 
         And whether they are above zero where a number was met, and zero elsewhere, in spite of rounding.
         """
-        sums = self._filters.convolve(seen.astype(self._filters.bank.dtype, copy=False), None, size, threads)
-        return sums if self._places is None else sums[:, self._places], self._is_exact
+        bank, _, places, is_positive, packed = distinct
+        plan = self._plan_for_masks(distinct, len(seen), size)
+        maps = call.rooms[room].array((len(seen), len(bank), *size), bank.dtype)
+        seen = seen.astype(bank.dtype, copy=False)
+        sums = _run(plan, seen, bank, None, maps, call.threads, _plan.prepare, packed)
+        is_exact = is_positive and not {layout.name for layout in plan.layouts} & INEXACT
+        return sums if places is None else sums[:, places], is_exact
 
+    def _planned(self, name: str, count: int, size: Triple) -> _plan.Plan:
+        """Return the plan for pixels of so many images, and so many outputs, whose border is part of these pixels.
 
-class Work:
-    """One convolution of images with holes, block by block."""
+        Of name "plain"; "in place": with padding along axes that are not cut; or "kept": without bias and activation.
+        """
+        key = (name, count, size)
+        plan = self._plans.get(key)
+        if plan is None:
+            problem, dtypes = self._problem, self._dtypes
+            if name == "kept":
+                problem = problem._replace(dtype=problem.accumulator, activation=None)
+                dtypes = problem.accumulator, dtypes[1]
+            plan = self._plans[key] = self._make(problem, dtypes, count, size, name == "in place")
+        return plan
 
-    def __init__(
-        self,
-        problem: Problem,
-        dtypes: tuple[np.dtype[Any], ...],
-        image: Array,
-        mask: Array | None,  # (N or 1, C or 1, D, H, W)
-        weight: Array,
-        bias: Array | None,
-        weights: MaskWeights,
-        missing: Options,
-        pack: Pack | None,
-    ) -> None:
-        self._problem, self._dtypes, self._bias, self._mask = problem, dtypes, bias, mask
-        self._renormalizes = bool(missing.renormalize)
-        self._ignores_nan = missing.nan == "ignore" and problem.accumulator.kind in "fc"
-        modes = (problem.padding_mode, problem.padding_mode, problem.padding_mode)
-        self._border = problem.border or Border(modes, (0,), problem.size, problem.pad)
-        self._images = image.reshape(*problem.images_shape[:2], *problem.size)
-        self._count, self._size = _cut(problem)
-        reuse = self._reuse = pack is not None or self._size != problem.output_size
-        self._weight = weight
-
-        self._mask_weights, self._needs_sums = weights, missing.return_weight or weights.renormalizes
-        accumulator = problem.accumulator
-
-        # Bias and activation come with the sums, or after their renormalisation.
-        self._activation = problem.activation if self._renormalizes else None
-        fused = problem._replace(dtype=accumulator, activation=None if self._renormalizes else problem.activation)
-        rooms = self._rooms = _spare.pop() if _spare else [Room() for _ in range(7)]
-        dtypes = dtypes[: 2 if self._renormalizes else None]
-        self._filters = Filters(fused, weight, dtypes, pack or _plan.prepare, reuse, rooms[0])
-        is_real = accumulator.kind == "f"
-        first = None if bias is None or self._renormalizes else bias.astype(accumulator).reshape(-1)
-        last = bias if bias is not None and self._renormalizes else np.zeros(problem.filters, bool)
-        self._biases = first, last.astype(np.float64 if is_real else accumulator).reshape(-1)
-        self._keep_numbers: Any = _core.keep_numbers if is_real else _keep_numbers
-        self._weigh: Any = _core.weigh if is_real else _weigh
-        self._mask_filters: dict[tuple[bool, bool], MaskFilters] = {}
-        self._measured: tuple[object, Any] = (None, None)  # the weights that a block sees, if all images share a mask
-        self._padded_pixels = Padded(self._images, self._border, accumulator)
-        self._padded_mask = None if mask is None else Padded(mask, self._border._replace(values=(True,)), mask.dtype)
-        self._room_of: dict[tuple[int, Triple], tuple[Array, Array, Array, Array]] = {}
-
-    def may_overlap(self, out: Array) -> bool:
-        """Return whether out may share memory with what is read."""
-        arrays = (self._images, self._mask, self._weight, self._bias)
-        return any(array is not None and np.may_share_memory(out, array) for array in arrays)
-
-    def check_integers(self, out: Array | None) -> None:
-        """Raise ValueError if a sum of integers could exceed the range of the result's dtype, or of out's."""
-        overflows = _check.may_overflow(self._dtypes, self._problem.taps, self._problem.accumulator)
-        if overflows or out is not None:
-            pixels = self._images if self._mask is None else np.where(self._mask, self._images, 0)
-            _check.check_sums(self._problem, pixels, lambda: self._weight, self._bias, out, overflows)
-
-    def blocks(self) -> Iterator[Block]:
-        """Yield blocks that cover all outputs: of one box all images, then of the next."""
-        problem = self._problem
-        if 0 in problem.maps_shape:
-            return
-        boxes = [
-            [slice(first, min(first + step, n)) for first in range(0, n, step)]
-            for n, step in zip(problem.output_size, self._size, strict=True)
-        ]
-        for depths, rows, columns in product(*boxes):
-            for first in range(0, problem.maps_shape[0], self._count):
-                images = slice(first, min(first + self._count, problem.maps_shape[0]))
-                yield Block(images, (depths, rows, columns))
-
-    def all_see(self, threads: int) -> bool:
-        """Return whether every output sees a number."""
-        for block in self.blocks():
-            _, seen, complete, alike = self._seen(block)
-            if not all(complete):
-                _, counts, least = self._measure(block, seen, all(alike), threads)
-                if not (counts > least).all():
-                    return False
-        return True
-
-    def compute(
-        self, block: Block, maps: Array, weights: Array | None, hidden: Array | None, fill: Any, threads: int
-    ) -> None:
-        """Write a block of the feature maps, of the weights seen, and of which outputs see nothing."""
-        kept, seen, complete, alike = self._seen(block)
-        if any(alike) and not all(alike):  # results must not depend on what else is in the batch
-            for n in range(block.images.start, block.images.stop):
-                self.compute(block._replace(images=slice(n, n + 1)), maps, weights, hidden, fill, threads)
-            return
-        target = maps[block.maps]
-        values = target if target.dtype == kept.dtype else np.empty(target.shape, kept.dtype)
-        sums = self._filters.convolve(kept, self._biases[0], block.size, threads)
-        if all(complete):
-            self._weigh(sums, sums, sums, 0, COMPLETE, self._mask_weights.scales, self._biases[1], 0, values)
-            self._activate(values)
-        else:
-            seen_sums, counts, least = self._measure(block, seen, all(alike), threads)
-            self._weigh(
-                sums, seen_sums, counts, least, complete, self._mask_weights.scales, self._biases[1], fill, values
+    def _plan_for_masks(self, distinct: Distinct, count: int, size: Triple) -> _plan.Plan:
+        """Return the plan for so many masks, and so many outputs."""
+        bank, groups, *_ = distinct
+        key = (bank.shape, groups, bank.dtype, count, size)
+        plan = self._plans.get(key)
+        if plan is None:
+            problem = self._problem._replace(
+                channels=bank.shape[1] * groups,
+                filters=len(bank),
+                groups=groups,
+                activation=None,
+                algorithm="direct" if self._problem.algorithm == "direct" else "auto",
+                dtype=bank.dtype,
+                accumulator=bank.dtype,
             )
-            self._activate(values)
-            if hidden is not None or weights is not None or (self._activation is not None and not np.isnan(fill)):
-                nothing = ~(counts > least)
-                np.copyto(values, fill, where=nothing, casting="unsafe")
-                if hidden is not None:
-                    hidden[block.maps] = nothing
-        if weights is not None:
-            part = weights[block.maps]
-            part[...] = self._mask_weights.totals.reshape(-1, 1, 1, 1)
-            if not all(complete):
-                incomplete = ~np.reshape(complete, (-1, 1, 1, 1, 1))
-                np.copyto(part, np.where(nothing, 0, seen_sums), where=incomplete, casting="unsafe")
-        if values is not target:
-            _blocks.cast(values, target)
+            plan = self._make(problem, (bank.dtype, bank.dtype), count, size)
+            if bank.shape[1] == 1 and "winograd" in {layout.name for layout in plan.layouts}:
+                # Winograd's forms are less accurate where little is seen, and for one channel hardly faster.
+                plan = self._make(problem._replace(precision="highest"), (bank.dtype, bank.dtype), count, size)
+            self._plans[key] = plan
+        return plan
 
-    def _activate(self, values: Array) -> None:
-        if self._activation is not None:
-            _core.apply_activation(values, _core.ACTIVATIONS[self._activation])
-
-    def _seen(self, block: Block) -> tuple[Array, Array, Sequence[bool], Sequence[bool]]:
-        """Return the pixels that a block sees, with zeros where they are missing, and where they are not: 1, else 0.
-
-        And for every image whether nothing is missing, and whether all channels miss the same.
-        """
-        problem, (images, outputs) = self._problem, block
-        first = [part.start * step for part, step in zip(outputs, problem.stride, strict=True)]
-        count, size = images.stop - images.start, block.size
-        rooms = self._room_of.get((count, size))
-        if rooms is None:
-            rooms = self._room_of[count, size] = self._make_rooms(count, size)
-        pixels = self._padded_pixels.section(images, first, rooms[0])
-        mask = None
-        if self._padded_mask is not None:
-            mask = self._padded_mask.section(images, first, rooms[1])
-        elif not self._ignores_nan:
-            return pixels, pixels, COMPLETE, COMPLETE
-        complete, alike = self._keep_numbers(pixels, mask, self._ignores_nan, rooms[2], rooms[3])
-        return rooms[2], rooms[3], complete, alike
-
-    def _make_rooms(self, count: int, size: Triple) -> tuple[Array, Array, Array, Array]:
-        """Return arrays for what a block of outputs of so many images sees: pixels, mask, numbers, and where these are."""
-        problem = self._problem
-        span = tuple(problem.span(axis, n) for axis, n in enumerate(size))
-        whole, flags = (count, problem.channels), (count, problem.channels)
-        if self._mask is not None:
-            mask = min(count, len(self._mask)), self._mask.shape[1]
-            flags = whole if self._ignores_nan else mask
-        else:
-            mask = (0, 0)
-        pixels, bools, kept, seen = self._rooms[3:]
-        return (
-            pixels.array((*whole, *span), problem.accumulator),
-            bools.array((*mask, *span), np.dtype(bool)),
-            kept.array((*whole, *span), problem.accumulator),
-            seen.array((*flags, *span), self._mask_weights.flag_dtype),
-        )
-
-    def _measure(self, block: Block, seen: Array, alike: bool, threads: int) -> tuple[Array, Array, float]:
-        """Return the weights that outputs see, and counts that are above a number, returned last, if they see anything.
-
-        `alike`: whether all channels share a mask.
-        """
-        if self._measured[0] == block.outputs:
-            return cast(tuple[Array, Array, float], self._measured[1])
-        if alike:
-            seen = seen[:, :1]
-        sums = measured = None
-        if self._needs_sums:
-            sums, exact = self._filters_of_masks(False, alike).convolve(seen, block.size, threads)
-            measured = (sums, sums, 0.0) if exact else None
-        if measured is None:
-            counts, _ = self._filters_of_masks(True, alike).convolve(seen, block.size, threads)
-            if counts.dtype != self._mask_weights.flag_dtype:
-                counts = (counts > 0.5).astype(self._mask_weights.flag_dtype)
-            measured = counts if sums is None else sums, counts, 0.5
-        if self._mask is not None and len(self._mask) == 1 and not self._ignores_nan:  # it is that of all images
-            self._measured = block.outputs, measured
-        return measured
-
-    def _filters_of_masks(self, counts: bool, alike: bool) -> MaskFilters:
-        filters = self._mask_filters.get((counts, alike))
-        if filters is None:
-            distinct, groups = self._mask_weights.distinct(counts, alike)
-            filters = MaskFilters(distinct, groups, self._problem, self._reuse, self._rooms[1 + counts])
-            self._mask_filters[counts, alike] = filters
-        return filters
-
-    def close(self) -> None:
-        """Leave the room for blocks to the next call."""
-        if sum(room.nbytes for room in self._rooms) <= SPARE_BYTES and not _spare:
-            _spare.append(self._rooms)
-
-
-def _keep_numbers(
-    pixels: Array, mask: Array | None, ignores_nan: bool, kept: Array, seen: Array
-) -> tuple[list[bool], list[bool]]:
-    """Do what _core.keep_numbers does, for numbers of any dtype."""
-    numbers = np.ones((1,) * 5, bool) if mask is None else mask
-    if ignores_nan:
-        numbers = numbers & ~np.isnan(pixels)
-    seen[...] = numbers
-    kept[...] = 0
-    np.copyto(kept, pixels, where=numbers)
-    return [bool(image.all()) for image in numbers], [bool((image == image[:1]).all()) for image in numbers]
-
-
-def _weigh(
-    sums: Array,
-    seen: Array,
-    counts: Array,
-    least: float,
-    complete: Sequence[bool],
-    totals: Array,
-    bias: Array,
-    fill: Any,
-    maps: Array,
-) -> None:
-    """Do what _core.weigh does, for numbers of any dtype."""
-    totals, whole = totals.reshape(-1, 1, 1, 1), np.reshape(complete, (-1, 1, 1, 1, 1))
-    if totals.any():
-        with np.errstate(all="ignore"):
-            sums = np.where(whole | (totals == 0), 1, totals / seen) * sums
-    maps[...] = np.where(whole | (counts > least), sums + bias.reshape(-1, 1, 1, 1), maps.dtype.type(fill))
-
-
-def _rounding(weight: Array) -> Array:
-    """Return what the sum of each filter's weights (K, C / groups, ...) may be off by if they were rounded to their dtype."""
-    unit = 0.0 if weight.dtype.kind in "biu" else 2.0**-8 if weight.dtype.itemsize == 2 else np.finfo(weight.dtype).eps
-    magnitudes: Array = np.abs(weight).sum((1, 2, 3, 4), np.float64) * float(unit)
-    return magnitudes
-
-
-def _plan_of(problem: Problem, dtypes: tuple[np.dtype[Any], ...], count: int, size: Triple, reuse: bool) -> _plan.Plan:
-    """Return the plan of the padded problem for a block of so many images and outputs."""
-    key = (problem, dtypes, count, size, reuse)
-    plan: _plan.Plan | None = _plans.get(key)
-    if plan is None:
+    def _make(
+        self, problem: Problem, dtypes: tuple[np.dtype[Any], ...], count: int, size: Triple, in_place: bool = False
+    ) -> _plan.Plan:
+        """Return the plan for a block of so many images and outputs: of the padded problem, but for axes in place."""
         depth, rows, columns = (problem.span(axis, n) for axis, n in enumerate(size))
         stride_z, stride_y, stride_x = (1 if n == 1 else step for n, step in zip(size, problem.stride, strict=True))
         block = problem._replace(
@@ -516,13 +526,58 @@ def _plan_of(problem: Problem, dtypes: tuple[np.dtype[Any], ...], count: int, si
             padding_mode="zeros",
             border=None,
         )
+        if in_place:
+            whole = [part == n for part, n in zip(size, problem.output_size, strict=True)]
+            block = block._replace(
+                size=cast(Triple, tuple(np.where(whole, problem.size, block.size).tolist())),
+                pad=cast(Triple, tuple(np.where(whole, problem.pad, 0).tolist())),
+                padding_mode=problem.padding_mode,
+            )
         try:
-            plan = _plan.make(block, dtypes, reuse)
+            return _plan.make(block, dtypes, self._reuse)
         except ValueError:  # the algorithm can do the whole, but not a block of this size
-            _plan.make(problem, dtypes, reuse)
-            plan = _plan.make(block._replace(algorithm="auto"), dtypes, reuse)
-        _plans.put(key, plan, plan.nbytes)
-    return plan
+            return _plan.make(block._replace(algorithm="auto"), dtypes, self._reuse)
+
+    def _check_integers(self, call: Call, out: Array | None) -> None:
+        """Raise ValueError if a sum of integers could exceed the range of the result's dtype, or of out's."""
+        overflows = _check.may_overflow(self._dtypes, self._problem.taps, self._problem.accumulator)
+        if overflows or out is not None:
+            pixels = call.images if call.mask is None else np.where(call.mask, call.images, 0)
+            _check.check_sums(self._problem, pixels, lambda: call.bank, call.bias, out, overflows)
+
+
+def _run(
+    plan: _plan.Plan,
+    images: Array,
+    bank: Array,
+    bias: Array | None,
+    maps: Array | None,
+    threads: int,
+    pack: Pack,
+    packed: dict[Key, _plan.Packed],
+) -> Array:
+    """Run a plan, with weights that are packed only once."""
+    weights = None
+    if not plan.raw_weights:
+        weights = packed.get(plan.packing)
+        if weights is None:
+            weights = packed[plan.packing] = pack(plan, bank)
+    return _plan.run(plan, images, bank, bias, maps, threads, weights)
+
+
+def _weigh(sums: Array, seen: Array, totals: Array, bias: Array, maps: Array) -> None:
+    """Do what _core.weigh does, for complex numbers."""
+    totals = totals.reshape(-1, 1, 1, 1)
+    with np.errstate(all="ignore"):
+        sums = np.where(totals == 0, 1, totals / seen) * sums
+    maps[...] = sums + bias.reshape(-1, 1, 1, 1)
+
+
+def _rounding(weight: Array) -> Array:
+    """Return what the sum of each filter's weights (K, C / groups, ...) may be off by if they were rounded to their dtype."""
+    unit = 0.0 if weight.dtype.kind in "biu" else 2.0**-8 if weight.dtype.itemsize == 2 else np.finfo(weight.dtype).eps
+    magnitudes: Array = np.abs(weight).sum((1, 2, 3, 4), np.float64) * float(unit)
+    return magnitudes
 
 
 def _cut(problem: Problem) -> tuple[int, Triple]:
@@ -534,6 +589,8 @@ def _cut(problem: Problem) -> tuple[int, Triple]:
         pixels = math.prod(problem.span(axis, n) for axis, n in enumerate(size))
         return (problem.channels * pixels + problem.filters * math.prod(size)) * problem.accumulator.itemsize
 
+    if nbytes() <= WHOLE_BLOCKS * limit:
+        return max(1, limit // max(1, nbytes())), (size[0], size[1], size[2])
     for axis, step in enumerate(problem.stride):
         shared = max(0, problem.span(axis) - step)
         while size[axis] > 1 and size[axis] // 2 >= OUTPUTS_PER_SHARED_PIXEL * shared // step and nbytes() > limit:
@@ -550,7 +607,7 @@ def _distinct(bank: Array, groups: int) -> Distinct:
         if 1 < len(places) < len(bank):
             index = np.array(filters)
         bank = bank[np.unique(filters, return_index=True)[1]]
-    return Distinct(bank, index, _is_positive(bank))
+    return Distinct(bank, groups, index, _is_positive(bank), {})
 
 
 def _is_positive(bank: Array) -> bool:
@@ -569,7 +626,8 @@ def _merge_batch(mask: Array, problem: Problem, axes: int) -> Array:
     batch, channels = mask.shape[: len(problem.batch_shape)], mask.shape[len(problem.batch_shape) : spatial]
     batch = problem.batch_shape if any(n != 1 for n in batch) else batch
     whole = np.broadcast_to(mask, (*batch, *channels, *problem.size[3 - axes :]))
-    return whole.reshape(math.prod(batch), math.prod(channels), *problem.size)
+    mask = whole.reshape(math.prod(batch), math.prod(channels), *problem.size)
+    return mask if fits_core(mask, mask.dtype, 1) else np.ascontiguousarray(mask)
 
 
 def _check_options(missing: Options) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
+from functools import partial
 from itertools import pairwise, product
-from typing import TYPE_CHECKING, Any, ClassVar, Union
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Union, overload
 
 import numpy as np
 from numpy.ma import MaskedArray
@@ -16,7 +17,7 @@ from fastconv import _check, _gradient, _lengths, _missing, _plan, config
 from fastconv._bank import Bank, Gradients, conjugate
 from fastconv._check import Padding, PaddingMode, PerAxis
 from fastconv._problem import Array
-from fastconv.conv import PROPAGATE
+from fastconv.conv import PROPAGATE, along
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["FilterBank", "Sequential"]
 
+Shapes = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...] | None]  # of input, weight and bias
+Dtypes = tuple[np.dtype[Any], ...]
 AnyBank = Union["FilterBank", "TransposedFilterBank", "Sequential"]
 
 
@@ -176,6 +179,34 @@ class FilterBank(Bank):
             filter_[(slice(None), *centre)] = array
         return cls(stacked, bias, **options)
 
+    @overload
+    def __call__(
+        self,
+        image: ArrayLike,
+        *,
+        nan: str = ...,
+        mask: ArrayLike | None = ...,
+        renormalize: bool | str = ...,
+        fill_value: complex = ...,
+        return_weight: Literal[False] = ...,
+        axis: int = ...,
+        out: Array | None = ...,
+        threads: int | None = ...,
+    ) -> Array: ...
+    @overload
+    def __call__(
+        self,
+        image: ArrayLike,
+        *,
+        nan: str = ...,
+        mask: ArrayLike | None = ...,
+        renormalize: bool | str = ...,
+        fill_value: complex = ...,
+        return_weight: Literal[True],
+        axis: int = ...,
+        out: Array | None = ...,
+        threads: int | None = ...,
+    ) -> tuple[Array, Array]: ...
     def __call__(
         self,
         image: ArrayLike,
@@ -185,10 +216,13 @@ class FilterBank(Bank):
         renormalize: bool | str = False,
         fill_value: complex = math.nan,
         return_weight: bool = False,
+        axis: int = -1,
         out: Array | None = None,
         threads: int | None = None,
     ) -> Any:
         """Return the feature maps ``(..., K, H', W')`` of an image ``(..., C, H, W)``, all options as for `conv2d`.
+
+        `axis`, for a bank for signals, is that of their samples, as for `conv1d`.
 
         Examples
         --------
@@ -199,6 +233,9 @@ class FilterBank(Bank):
         array([[[1., 1.],
                 [1., 1.]]])
         """
+        if axis != -1:
+            named = {"nan": nan, "renormalize": renormalize, "fill_value": fill_value, "return_weight": return_weight}
+            return self._convolve_along(axis, image, mask, out, {**named, "threads": threads})
         if nan is not PROPAGATE or mask is not None or renormalize is not False or return_weight is not False:
             missing = _missing.Options(nan, mask, renormalize, fill_value, return_weight)
             return self._convolve_numbers(image, missing, out, threads)
@@ -213,13 +250,28 @@ class FilterBank(Bank):
         plan, packed = prepared
         return _plan.run(plan, array, self._weight, self._bias, out, config.num_threads(threads), packed)
 
+    def _convolve_along(
+        self, axis: int, image: ArrayLike, mask: ArrayLike | None, out: Array | None, options: dict[str, Any]
+    ) -> Any:
+        """Return the feature maps of signals along any axis."""
+        signals: Any = image if isinstance(image, np.ndarray) else _check.as_array("input", image)
+        place = _check.axis("axis", axis, signals.ndim)
+        if self._axes > 1:
+            raise ValueError(f"axis is for banks for signals; got {axis} for filters of shape {self._weight.shape}")
+        return along(place, signals, mask, out, partial(self, **options))
+
     def _convolve_numbers(
         self, image: ArrayLike, missing: _missing.Options, out: Array | None, threads: int | None
     ) -> Any:
         """Return the feature maps of an image of which parts may be missing."""
-        arrays, count = (image, self._weight, self._bias), config.num_threads(threads)
-        keeping = self._pack, self._mask_weights
-        return _missing.convolve(self._axes, *arrays, self._checked, missing, out, count, *keeping)
+        array = np.ma.getdata(image) if isinstance(image, MaskedArray) else _check.as_array("input", image)
+        key = (array.shape, array.dtype, missing.key)
+        plan = self._plans.get(key)
+        if plan is None:
+            plan = _missing.Plan(*self._problem_of(array.shape, array.dtype), missing, reuse=True)
+            self._plans.put(key, plan, plan.nbytes)
+        arrays, count = (image, array, self._weight, self._bias), config.num_threads(threads)
+        return plan.run(*arrays, missing, out, count, self._pack, self._mask_weights)
 
     @property
     def in_channels(self) -> int:
@@ -401,11 +453,15 @@ class FilterBank(Bank):
         return input_plan, packed, _gradient.plan_weight(forward, self._weight.shape, dtypes)
 
     def _plan_for(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> _plan.Plan:
-        arrays = (self._weight,) if self._bias is None else (self._weight, self._bias)
+        axes, shapes, dtypes, options = self._problem_of(shape, dtype)
+        return _lengths.plan_for(axes, *shapes, dtypes, options, reuse=True)
+
+    def _problem_of(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[int, Shapes, Dtypes, _check.Options]:
+        """Return what plans for images of this shape are made of: axes, shapes, dtypes and options."""
         bias_shape = None if self._bias is None else self._bias.shape
-        dtypes = (dtype, *(array.dtype for array in arrays))
+        dtypes = (dtype, *(array.dtype for array in (self._weight, self._bias) if array is not None))
         _check.check_arrays(self._axes, shape, self._weight.shape, dtypes)
-        return _lengths.plan_for(self._axes, shape, self._weight.shape, bias_shape, dtypes, self._checked, reuse=True)
+        return self._axes, (shape, self._weight.shape, bias_shape), dtypes, self._checked
 
 
 class Sequential:

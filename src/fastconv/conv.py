@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import math
 import warnings
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Literal, TypedDict, Unpack, overload
 
 import numpy as np
 from numpy.ma import MaskedArray
@@ -28,6 +30,55 @@ MIN_COLUMNS = 8  # from so many signals side by side on they are convolved as th
 PROPAGATE = "propagate"  # the default of nan, in tests by identity: any other takes the longer way to the same result
 
 
+class _Named(TypedDict, total=False):
+    """What conv1d, conv2d and conv3d take by name only, besides return_weight."""
+
+    padding_mode: PaddingMode
+    padding_value: ArrayLike
+    flip: bool
+    activation: str | None
+    algorithm: str
+    precision: str
+    nan: str
+    mask: ArrayLike | None
+    renormalize: bool | str
+    fill_value: complex
+    out: Array | None
+    threads: int | None
+
+
+class _NamedAlong(_Named, total=False):
+    """The same for conv1d."""
+
+    axis: int
+
+
+@overload
+def conv2d(
+    input: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = ...,
+    stride: PerAxis = ...,
+    padding: Padding = ...,
+    dilation: PerAxis = ...,
+    groups: int = ...,
+    *,
+    return_weight: Literal[False] = ...,
+    **named: Unpack[_Named],
+) -> Array: ...
+@overload
+def conv2d(
+    input: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = ...,
+    stride: PerAxis = ...,
+    padding: Padding = ...,
+    dilation: PerAxis = ...,
+    groups: int = ...,
+    *,
+    return_weight: Literal[True],
+    **named: Unpack[_Named],
+) -> tuple[Array, Array]: ...
 def conv2d(
     input: ArrayLike,
     weight: ArrayLike,
@@ -215,6 +266,32 @@ def conv2d(
     return _convolve(2, input, weight, bias, options, types, out, threads, missing)
 
 
+@overload
+def conv1d(
+    input: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = ...,
+    stride: PerAxis = ...,
+    padding: Padding = ...,
+    dilation: PerAxis = ...,
+    groups: int = ...,
+    *,
+    return_weight: Literal[False] = ...,
+    **named: Unpack[_NamedAlong],
+) -> Array: ...
+@overload
+def conv1d(
+    input: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = ...,
+    stride: PerAxis = ...,
+    padding: Padding = ...,
+    dilation: PerAxis = ...,
+    groups: int = ...,
+    *,
+    return_weight: Literal[True],
+    **named: Unpack[_NamedAlong],
+) -> tuple[Array, Array]: ...
 def conv1d(
     input: ArrayLike,
     weight: ArrayLike,
@@ -302,6 +379,32 @@ def conv1d(
     return _convolve(1, input, weight, bias, options, types, out, threads, missing)
 
 
+@overload
+def conv3d(
+    input: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = ...,
+    stride: PerAxis = ...,
+    padding: Padding = ...,
+    dilation: PerAxis = ...,
+    groups: int = ...,
+    *,
+    return_weight: Literal[False] = ...,
+    **named: Unpack[_Named],
+) -> Array: ...
+@overload
+def conv3d(
+    input: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = ...,
+    stride: PerAxis = ...,
+    padding: Padding = ...,
+    dilation: PerAxis = ...,
+    groups: int = ...,
+    *,
+    return_weight: Literal[True],
+    **named: Unpack[_Named],
+) -> tuple[Array, Array]: ...
 def conv3d(
     input: ArrayLike,
     weight: ArrayLike,
@@ -382,15 +485,20 @@ def _convolve(
 
     types are those of the numbers among the options, for 1 == 1.0 == True.
     """
-    if missing is not None or (type(input) is not np.ndarray and isinstance(input, MaskedArray)):
-        return _convolve_numbers(axes, input, weight, bias, options, out, threads, missing)
-    image = input if type(input) is np.ndarray else _check.as_array("input", input)
+    if type(input) is np.ndarray:
+        image = input
+    elif isinstance(input, MaskedArray):
+        image, missing = np.ma.getdata(input), missing or _missing.Options()
+    else:
+        image = _check.as_array("input", input)
     filters = weight if type(weight) is np.ndarray else _check.as_array("weight", weight)
     offset = bias if bias is None or type(bias) is np.ndarray else _check.as_bias(bias, image.dtype, filters.dtype)
     offset_key = None if offset is None else (offset.shape, offset.dtype)
     shape = image.shape
-    rounded = shape if not shape or shape[-1] < _lengths.LONG_ROW else _lengths.rounded(shape)
-    key: object = (axes, rounded, image.dtype, filters.shape, filters.dtype, offset_key, options, types)
+    holes = None if missing is None else missing.key
+    rounded = shape if holes or not shape or shape[-1] < _lengths.LONG_ROW else _lengths.rounded(shape)
+    key: object = (axes, rounded, image.dtype, filters.shape, filters.dtype, offset_key, options, types, holes)
+    plan: Any
     try:
         plan = _plans.get(key)
     except TypeError:  # an option is not hashable: a list or an array
@@ -398,7 +506,7 @@ def _convolve(
     if plan is None and not UNAMBIGUOUS_TYPES.issuperset(types):
         if key is None or not _are_ints(options[:3]):
             checked = _checked(axes, image, filters, offset, options)
-            key = axes, rounded, image.dtype, filters.shape, filters.dtype, offset_key, checked
+            key = axes, rounded, image.dtype, filters.shape, filters.dtype, offset_key, checked, holes
         else:
             key = (key,)  # for tuples of ints; (2.0, 2.0) equals (2, 2), so the key without this would not do
         plan = _plans.get(key)
@@ -408,14 +516,21 @@ def _convolve(
             checked = _checked(axes, image, filters, offset, options)
             dtypes = (image.dtype, filters.dtype) if offset is None else (image.dtype, filters.dtype, offset.dtype)
             offset_shape = None if offset is None else offset.shape
-            plan = _lengths.plan_for(axes, shape, filters.shape, offset_shape, dtypes, checked, reuse=False)
+            shapes = shape, filters.shape, offset_shape
+            if missing is None:
+                plan = _lengths.plan_for(axes, *shapes, dtypes, checked, reuse=False)
+            else:
+                plan = _missing.Plan(axes, shapes, dtypes, checked, missing, reuse=False)
             if _check.looks_channels_last(axes, shape, filters.shape):
                 warnings.warn(_check.CHANNELS_LAST, _check.LayoutWarning, stacklevel=3)
             _plans.put(key, plan, plan.nbytes)
         else:
             plan = adapted
             _plans.replace(key, plan)
-    return _plan.run(plan, image, filters, offset, out, config.num_threads(threads))
+    count = config.num_threads(threads)
+    if missing is not None:
+        return plan.run(input, image, filters, offset, missing, out, count)
+    return _plan.run(plan, image, filters, offset, out, count)
 
 
 def _convolve_along(
@@ -433,8 +548,9 @@ def _convolve_along(
     kernel = _check.as_array("weight", weight)
     place = _check.axis("axis", axis, signals.ndim)
     after = signals.shape[place + 1 :]
+    named = dict(zip(("stride", "padding", "dilation", "groups"), sizes, strict=True))
     if not after:
-        return conv1d(signals, kernel, bias, *sizes, mask=mask, out=out, **options)
+        return conv1d(signals, kernel, bias, **named, mask=mask, out=out, **options)
     is_plain = type(signals) is np.ndarray and signals.flags.c_contiguous and mask is None and out is None
     if is_plain and kernel.ndim == 1 and math.prod(after) >= MIN_COLUMNS and options["return_weight"] is False:
         stride, padding, dilation, groups = sizes
@@ -444,35 +560,19 @@ def _convolve_along(
         pads = (ends if isinstance(ends, str) else ends[0], (0, 0))
         maps = conv2d(planes, kernel[:, np.newaxis], bias, (*strides, 1), pads, (*dilations, 1), groups, **options)
         return maps.reshape(*signals.shape[:place], maps.shape[1], *after)
+    return along(place, signals, mask, out, partial(conv1d, weight=kernel, bias=bias, **named, **options))
+
+
+def along(place: int, signals: Array, mask: ArrayLike | None, out: Array | None, convolve: Callable[..., Any]) -> Any:
+    """Return what a function of signals, mask and out makes of them where samples lie along any axis."""
     if mask is not None:
         flags = _check.as_array("mask", mask)
         mask = np.moveaxis(flags.reshape((1,) * (signals.ndim - flags.ndim) + flags.shape), place, -1)
     target = None if out is None else np.moveaxis(out, place, -1)
-    result = conv1d(np.moveaxis(signals, place, -1), kernel, bias, *sizes, mask=mask, out=target, **options)
+    result = convolve(np.moveaxis(signals, place, -1), mask=mask, out=target)
     if isinstance(result, tuple):
         return tuple(np.moveaxis(array, -1, min(place, array.ndim - 1)) for array in result)
     return out if result is target else np.moveaxis(result, -1, min(place, result.ndim - 1))
-
-
-def _convolve_numbers(
-    axes: int,
-    input: ArrayLike,
-    weight: ArrayLike,
-    bias: ArrayLike | None,
-    options: tuple[Any, ...],
-    out: Array | None,
-    threads: int | None,
-    missing: _missing.Options | None,
-) -> Any:
-    """Convolve an image of which parts may be missing."""
-    image = input if isinstance(input, MaskedArray) else _check.as_array("input", input)
-    filters = _check.as_array("weight", weight)
-    offset = None if bias is None else _check.as_bias(bias, image.dtype, filters.dtype)
-    checked = _checked(axes, image, filters, offset, options)
-    if _check.looks_channels_last(axes, image.shape, filters.shape):
-        warnings.warn(_check.CHANNELS_LAST, _check.LayoutWarning, stacklevel=4)
-    missing = missing or _missing.Options()
-    return _missing.convolve(axes, image, filters, offset, checked, missing, out, config.num_threads(threads))
 
 
 def _checked(axes: int, image: Array, filters: Array, offset: Array | None, options: tuple[Any, ...]) -> _check.Options:

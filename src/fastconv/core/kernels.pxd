@@ -161,11 +161,6 @@ cdef extern from "kernels/kernels.h" nogil:
         void *sums
         Py_ssize_t sums_step
     ctypedef void (*fc_dot_fn)(const fc_dot *) noexcept
-    ctypedef struct fc_weighing:
-        const void *sums
-        const void *seen
-        const void *counts
-        double total, bias, least, fill
     ctypedef struct fc_kernels:
         Py_ssize_t lanes, tile_filters
         const Py_ssize_t *tile_vectors
@@ -192,7 +187,8 @@ cdef extern from "kernels/kernels.h" nogil:
         void (*add_dot_sums)(void *to, const void *sums, Py_ssize_t count) noexcept nogil
         int (*keep)(void *kept, void *seen, const void *pixels, const unsigned char *mask, Py_ssize_t count,
                     int ignores_nan) noexcept nogil
-        void (*weigh)(void *maps, const fc_weighing *weighing, Py_ssize_t count) noexcept nogil
+        void (*weigh)(void *maps, const void *sums, const void *seen, Py_ssize_t count, double total,
+                      double bias) noexcept nogil
     ctypedef struct fc_isa:
         const char *name
         fc_kernels f32, f64

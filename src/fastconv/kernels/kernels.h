@@ -265,13 +265,6 @@ typedef struct {
 } fc_dot;
 typedef void fc_dot_fn(const fc_dot *dot);
 
-/* A row of outputs of images with holes: maps[i] = total / seen[i] * sums[i] + bias, or sums[i] + bias if total is zero; `fill`
-   where counts[i] is not above `least`, which is not negative; unless counts is NULL. */
-typedef struct {
-    const void *sums, *seen, *counts;
-    double total, bias, least, fill;
-} fc_weighing;
-
 /* The table of one ISA for one type. */
 typedef struct {
     ptrdiff_t lanes;                              /* of a vector */
@@ -308,9 +301,10 @@ typedef struct {
     fc_dot_fn *dot[DOT_MAX_GRADIENTS + 1][DOT_MAX_IMAGES + 1]; /* [gradients][images], up to those */
     void (*add_dot_sums)(void *to, const void *sums, ptrdiff_t count); /* to[n] = sum over i of sums[n * DOT_SUMS + i] */
     /* Numbers of a row, with zeros where they are missing, for which mask, unless NULL, is 0, or they are NaN and that is ignored;
-       seen is 1 where they are not, else 0. Returns 1 if any is missing, else 0. */
+       seen is 1 where they are not, else 0. Without kept, seen and mask: returns 1 if any is missing, else 0. */
     int (*keep)(void *kept, void *seen, const void *pixels, const unsigned char *mask, ptrdiff_t count, int ignores_nan);
-    void (*weigh)(void *maps, const fc_weighing *weighing, ptrdiff_t count);
+    /* A row of outputs of images with holes: maps[i] = total / seen[i] * sums[i] + bias, or sums[i] + bias if total is zero. */
+    void (*weigh)(void *maps, const void *sums, const void *seen, ptrdiff_t count, double total, double bias);
 } fc_kernels;
 
 typedef struct {

@@ -32,40 +32,33 @@ NOINLINE int NAMED(keep)(void *kept_, void *seen_, const void *pixels_, const un
     bits *__restrict kept = kept_, *__restrict seen = seen_;
     const bits *__restrict pixels = pixels_;
     bits lost = 0;
-    expects(kept && seen && pixels && count >= 0);
-    if (mask)
+    expects(pixels && count >= 0 && (seen || !kept) && (kept || !mask));
+    if (!kept)
+        for (ptrdiff_t i = 0; i < count; i++) lost |= -(bits)((pixels[i] & ~sign) > largest);
+    else if (mask)
         for (ptrdiff_t i = 0; i < count; i++) {
             const bits hidden = -(bits)((pixels[i] & ~sign) > largest) | -(bits)(mask[i] == 0);
-            lost |= hidden;
             kept[i] = pixels[i] & ~hidden;
             seen[i] = one & ~hidden;
         }
     else
         for (ptrdiff_t i = 0; i < count; i++) {
             const bits hidden = -(bits)((pixels[i] & ~sign) > largest);
-            lost |= hidden;
             kept[i] = pixels[i] & ~hidden;
             seen[i] = one & ~hidden;
         }
     return lost != 0;
 }
 
-NOINLINE void NAMED(weigh)(void *maps_, const fc_weighing *w, ptrdiff_t count) {
-    const real total = (real)w->total, bias = (real)w->bias, fill = (real)w->fill;
-    const real *__restrict sums = w->sums, *__restrict seen = w->seen;
-    const bits *__restrict counts = w->counts, least = NAMED(bits_of)((real)w->least);
+NOINLINE void NAMED(weigh)(void *maps_, const void *sums_, const void *seen_, ptrdiff_t count, double total_, double bias_) {
+    const real total = (real)total_, bias = (real)bias_;
+    const real *__restrict sums = sums_, *__restrict seen = seen_;
     real *__restrict maps = maps_;
-    bits unseen = 0;
-    expects(maps && sums && count >= 0 && (!counts || w->least >= 0));
+    expects(maps && sums && seen && count >= 0);
     if (total == 0)
         for (ptrdiff_t i = 0; i < count; i++) maps[i] = sums[i] + bias;
     else
         for (ptrdiff_t i = 0; i < count; i++) maps[i] = total / seen[i] * sums[i] + bias;
-    if (!counts) return;
-    for (ptrdiff_t i = 0; i < count; i++) unseen |= -(bits)(counts[i] <= least);
-    if (unseen)
-        for (ptrdiff_t i = 0; i < count; i++)
-            if (counts[i] <= least) maps[i] = fill;
 }
 #if defined(__GNUC__) && !defined(__clang__)
 #  pragma GCC pop_options
