@@ -45,6 +45,7 @@ SPARE_BYTES = 2**23  # of room for blocks that is kept from call to call: new me
 _spare: list[list[Room]] = []
 KEPT, SEEN, SUMS, WEIGHTS, COUNTS, VALUES = range(6)  # rooms
 
+FEW_TAPS = 16  # of a filter: for no more, counting what they see is faster than a search for windows of zeros
 CORE_DTYPES = {np.dtype(np.float32), np.dtype(np.float64)}
 FLAGS_OF_32_BITS = {np.dtype(np.float32), np.dtype(np.complex64)}  # accumulators whose masks become float32
 INEXACT = {"winograd", "fft"}
@@ -149,10 +150,6 @@ class Call:
         mask = self.mask if self.mask is None or len(self.mask) == 1 else self.mask[images]
         return self.images[images][index], None if mask is None else mask[index]
 
-    def convolve(self, plan: _plan.Plan, images: Array, bias: Array | None, maps: Array | None) -> Array:
-        """Convolve with the bank, which is packed once."""
-        return _run(plan, images, self.bank, bias, maps, self.threads, self.pack, self.packed)
-
 
 class Results(NamedTuple):
     """What a call returns; batch axes are merged."""
@@ -253,7 +250,7 @@ class Plan:
             if not out.flags.c_contiguous or any(np.may_share_memory(out, a) for a in arrays if a is not None):
                 result = None
         if is_complete or (complete is not None and any(complete)):
-            result = call.convolve(self._plain, image, bias, result)
+            result = self._convolve(call, self._plain, image, bias, result)
         elif result is None:
             result = _core.empty_result(problem.output_shape, dtype)
         weights = hidden = None
@@ -362,7 +359,7 @@ class Plan:
                 section, name = section[last_axes(box.inner)], "in place"
             else:
                 section = self._border.section(section, box.ranges, accumulator, call.rooms[KEPT])
-            call.convolve(self._planned(name, count, size), section, call.bias, target)
+            self._convolve(call, self._planned(name, count, size), section, call.bias, target)
         if all(complete):
             return shared
         kept, seen, alike = self._keep(call, images, box)
@@ -378,7 +375,7 @@ class Plan:
         sums, nothing = shared
         if self._renormalize and call.measures.renormalizes and sums is not None:
             room = call.rooms[SUMS].array((count, problem.filters, *size), accumulator)
-            maps = call.convolve(self._planned("kept", count, size), kept, None, room)
+            maps = self._convolve(call, self._planned("kept", count, size), kept, None, room)
             in_place = in_place and target.dtype == accumulator
             values = target if in_place else call.rooms[VALUES].array(target.shape, accumulator)
             weigh: Any = _core.weigh if accumulator.kind == "f" else _weigh
@@ -389,7 +386,7 @@ class Plan:
                 _core.apply_activation(values, _core.ACTIVATIONS[problem.activation])
         else:
             values = target if in_place else call.rooms[VALUES].array(target.shape, target.dtype)
-            call.convolve(self._planned("plain", count, size), kept, call.bias, values)
+            self._convolve(call, self._planned("plain", count, size), kept, call.bias, values)
         if nothing is not None:
             np.copyto(values, results.fill, where=nothing, casting="unsafe")
         for part in [slice(n, n + 1) for n in incomplete] if any(complete) else [slice(None)]:
@@ -442,18 +439,19 @@ class Plan:
             weights, is_exact = self._convolve_mask(call, measures.distinct(False, alike), seen, size, WEIGHTS)
         if is_exact and weights is not None:
             nothing = weights == 0 if weights.min(initial=1) <= 0 else None
-        elif measures.is_full:
+        elif measures.is_full and problem.taps > FEW_TAPS:
             groups = 1 if alike else problem.groups
             windows = seen.reshape(len(seen) * groups, seen.shape[1] // groups, *seen.shape[2:])
             nothing = _core.blank_windows(windows, (0, 0, 0), problem.kernel, problem.stride, problem.dilation, size)
+            if nothing is not None and not nothing.any():
+                nothing = None
             if nothing is not None:
                 nothing = nothing.reshape(len(seen), groups, *size)
                 if groups > 1:
                     nothing = nothing.repeat(problem.filters // groups, 1)
         else:
-            nothing = self._convolve_mask(call, measures.distinct(True, alike), seen, size, COUNTS)[0] < 0.5
-        if nothing is not None and not nothing.any():
-            nothing = None
+            counts = self._convolve_mask(call, measures.distinct(True, alike), seen, size, COUNTS)[0]
+            nothing = counts < 0.5 if counts.min(initial=1) < 0.5 else None
         if nothing is not None and weights is not None and self._needs_weights:
             weights = np.where(nothing, 0, weights)
         return Measure(weights, nothing)
@@ -465,13 +463,41 @@ class Plan:
 
         And whether they are above zero where a number was met, and zero elsewhere, in spite of rounding.
         """
-        bank, _, places, is_positive, packed = distinct
+        bank, _, places, is_positive, _ = distinct
         plan = self._plan_for_masks(distinct, len(seen), size)
         maps = call.rooms[room].array((len(seen), len(bank), *size), bank.dtype)
         seen = seen.astype(bank.dtype, copy=False)
-        sums = _run(plan, seen, bank, None, maps, call.threads, _plan.prepare, packed)
+        sums = self._convolve(call, plan, seen, None, maps, distinct)
         is_exact = is_positive and not {layout.name for layout in plan.layouts} & INEXACT
         return sums if places is None else sums[:, places], is_exact
+
+    def _convolve(
+        self,
+        call: Call,
+        plan: _plan.Plan,
+        images: Array,
+        bias: Array | None,
+        maps: Array | None,
+        distinct: Distinct | None = None,
+    ) -> Array:
+        """Convolve with the bank, or with others for masks, packed only once."""
+        bank, packed, pack = call.bank, call.packed, call.pack
+        if distinct is not None:
+            bank, packed, pack = distinct.bank, distinct.packed, _plan.prepare
+        weights = None
+        if not plan.raw_weights:
+            weights = packed.get(plan.packing)
+            if weights is None:
+                weights = packed[plan.packing] = pack(plan, bank)
+            if weights[0] and plan is not self._plain and plan.fold is None:
+                # The cheapest layouts refuse these weights: calls by a plan for another one cost less.
+                key = (id(plan), weights[0])
+                if key not in self._plans:
+                    dtypes = tuple(array.dtype for array in (images, bank, bias) if array is not None)
+                    problem = plan.problem._replace(algorithm=plan.layouts[weights[0]].name)
+                    self._plans[key] = _plan.make(problem, dtypes, self._reuse)
+                return self._convolve(call, self._plans[key], images, bias, maps, distinct)
+        return _plan.run(plan, images, bank, bias, maps, call.threads, weights)
 
     def _planned(self, name: str, count: int, size: Triple) -> _plan.Plan:
         """Return the plan for pixels of so many images, and so many outputs, whose border is part of these pixels.
@@ -546,25 +572,6 @@ class Plan:
             _check.check_sums(self._problem, pixels, lambda: call.bank, call.bias, out, overflows)
 
 
-def _run(
-    plan: _plan.Plan,
-    images: Array,
-    bank: Array,
-    bias: Array | None,
-    maps: Array | None,
-    threads: int,
-    pack: Pack,
-    packed: dict[Key, _plan.Packed],
-) -> Array:
-    """Run a plan, with weights that are packed only once."""
-    weights = None
-    if not plan.raw_weights:
-        weights = packed.get(plan.packing)
-        if weights is None:
-            weights = packed[plan.packing] = pack(plan, bank)
-    return _plan.run(plan, images, bank, bias, maps, threads, weights)
-
-
 def _weigh(sums: Array, seen: Array, totals: Array, bias: Array, maps: Array) -> None:
     """Do what _core.weigh does, for complex numbers."""
     totals = totals.reshape(-1, 1, 1, 1)
@@ -592,6 +599,8 @@ def _cut(problem: Problem) -> tuple[int, Triple]:
     if nbytes() <= WHOLE_BLOCKS * limit:
         return max(1, limit // max(1, nbytes())), (size[0], size[1], size[2])
     for axis, step in enumerate(problem.stride):
+        if axis == 2:
+            limit *= WHOLE_BLOCKS  # parts of rows are copied once more
         shared = max(0, problem.span(axis) - step)
         while size[axis] > 1 and size[axis] // 2 >= OUTPUTS_PER_SHARED_PIXEL * shared // step and nbytes() > limit:
             size[axis] = (size[axis] + 1) // 2
