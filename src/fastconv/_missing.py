@@ -134,10 +134,14 @@ class Call:
     bank: Array
     bias: Array | None
     threads: int
-    rooms: list[Room]
     pack: Pack
     make_measures: Callable[[Array], MaskWeights]
     packed: dict[Key, _plan.Packed] = field(default_factory=dict)  # the bank, by packing
+
+    @cached_property
+    def rooms(self) -> list[Room]:
+        """Memory for blocks."""
+        return _spare.pop() if _spare else [Room() for _ in range(6)]
 
     @cached_property
     def measures(self) -> MaskWeights:
@@ -232,8 +236,7 @@ class Plan:
         images, bank = image.reshape(problem.images_shape), weight.reshape(problem.weight_shape)
         dtype = problem.dtype if out is None else _check.check_out(out, problem).dtype
         fill = _fill_value(missing.fill_value, dtype)
-        rooms = _spare.pop() if _spare else [Room() for _ in range(6)]
-        call = Call(images, mask, bank, bias, threads, rooms, pack, partial(self._measures, kept))
+        call = Call(images, mask, bank, bias, threads, pack, partial(self._measures, kept))
         if problem.dtype.kind == "i":
             self._check_integers(call, out)
         complete = None if self._whole is None else self._are_complete(call, slice(None), self._whole)
@@ -265,8 +268,8 @@ class Plan:
                 shared = None
                 for part, flags in blocks:
                     shared = self._compute(call, box, part, flags, results, shared)
-        if not _spare and sum(room.nbytes for room in rooms) <= SPARE_BYTES:
-            _spare.append(rooms)
+            if not _spare and sum(room.nbytes for room in call.rooms) <= SPARE_BYTES:
+                _spare.append(call.rooms)
         if out is not None and result is not out:
             out[...] = result
             result = out

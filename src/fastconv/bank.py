@@ -264,7 +264,7 @@ class FilterBank(Bank):
         self, image: ArrayLike, missing: _missing.Options, out: Array | None, threads: int | None
     ) -> Any:
         """Return the feature maps of an image of which parts may be missing."""
-        array = np.ma.getdata(image) if isinstance(image, MaskedArray) else _check.as_array("input", image)
+        array = np.asarray(np.ma.getdata(image)) if isinstance(image, MaskedArray) else _check.as_array("input", image)
         key = (array.shape, array.dtype, missing.key)
         plan = self._plans.get(key)
         if plan is None:

@@ -488,7 +488,7 @@ def _convolve(
     if type(input) is np.ndarray:
         image = input
     elif isinstance(input, MaskedArray):
-        image, missing = np.ma.getdata(input), missing or _missing.Options()
+        image, missing = np.asarray(np.ma.getdata(input)), missing or _missing.Options()
     else:
         image = _check.as_array("input", input)
     filters = weight if type(weight) is np.ndarray else _check.as_array("weight", weight)
