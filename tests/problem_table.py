@@ -203,6 +203,8 @@ def _options() -> Iterator[Case]:
         ((1, 3, 6, 33), (10, 3, 1, 1), {}),  # the image in place
         ((1, 3, 9, 33), (3, 1, 3, 3), {"groups": 3}),  # sweeps
         ((1, 3, 9, 33), (3, 1, 9, 9), {"groups": 3, "padding": 4, "stride": (2, 3)}),
+        ((1, 3, 9, 99), (3, 1, 5, 5), {"groups": 3}),  # with vectors in the middle that no border touches
+        ((1, 3, 9, 99), (3, 1, 5, 5), {"groups": 3, "stride": 2}),
         ((1, 20, 7, 7), (20, 1, 5, 5), {"groups": 20}),  # sweeps of channels side by side
     ]
     for image, weight, options in roads:

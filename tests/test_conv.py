@@ -273,6 +273,31 @@ def test_padding_may_be_many_times_the_size(size, padding_mode, rng):
     assert np.array_equal(fc.conv2d(image, weight, **options), convolve(image, weight, **options))
 
 
+@pytest.mark.parametrize("padding_mode", PADDING_MODES)
+@pytest.mark.parametrize(
+    ("kernel", "options"),
+    [
+        ((3, 3), {"padding": 1}),
+        ((1, 5), {"padding": (0, 2)}),
+        ((9, 9), {"padding": ((4, 4), (0, 8))}),
+        ((3, 39), {"padding": ((1, 1), (30, 8))}),
+        ((5, 5), {"padding": 4, "dilation": (3, 2)}),
+        ((3, 4), {"padding": 2, "stride": 2}),
+        ((3, 3), {"padding": 2, "stride": (1, 2), "dilation": (2, 1)}),
+        ((3, 3), {"padding": 3, "stride": 3}),
+    ],
+)
+def test_images_of_one_channel_have_any_width(kernel, options, padding_mode, rng):
+    """Vectors of a row read a border, the image, or both."""
+    weight = small_integers(rng, 1, 1, *kernel)
+    for width in (*range(1, 20), 31, 32, 33, 63, 64, 65, 130):
+        image = small_integers(rng, 1, 9, width)
+        expected = convolve(image, weight, padding_mode=padding_mode, **options)
+        for dtype in ("float32", "float64"):
+            result = fc.conv2d(image.astype(dtype), weight.astype(dtype), padding_mode=padding_mode, **options)
+            assert np.array_equal(result, expected), (width, dtype)
+
+
 @pytest.mark.parametrize(("name", "numpy_name"), [("zeros", "constant"), ("replicate", "edge"), ("circular", "wrap")])
 def test_padding_modes_have_the_names_of_torch_and_of_numpy(name, numpy_name, rng):
     image, weight = small_integers(rng, 2, 6, 7), small_integers(rng, 3, 2, 3, 3)

@@ -111,6 +111,7 @@ def sweep_layout(
     parts: int,
     nontemporal: bool,
     zero_rows: bool = True,
+    borders: bool = False,
 ) -> SweepLayout: ...
 def stack_layout(
     map_size: Sequence[int], window: _Window, filters: int, bits: int, strip_rows: int, *, parts: int

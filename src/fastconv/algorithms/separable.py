@@ -188,9 +188,10 @@ def _two_passes(problem: Problem) -> TwoPasses | None:
         1,
         bits,
         min(strip_rows, 4),
-        in_place=stride[2] == 1 and problem.padding_mode == "zeros",
+        in_place=stride[2] == 1,
         parts=1,
         nontemporal=problem.bypasses_cache,
+        borders=problem.padding_mode != "zeros" and not problem.stays_inside(2),
     )
     workspace = filters * strip_rows * width * bits // 8 + LINE_BYTES + max(columns.workspace, rows.workspace)
     return TwoPasses(problem, columns, rows, strip_rows, workspace)

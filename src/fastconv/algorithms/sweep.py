@@ -81,10 +81,8 @@ def _sweep_layout(problem: Problem, map_size: Triple, row_bytes: int) -> tuple[_
     strip_rows = min(rows, strip_rows)
     masked_vectors = 2 * (problem.kernel[2] * problem.dilation[2] // lanes(problem) + 2)  # at both ends of a row
     in_place = (
-        problem.padding_mode == "zeros"
-        and (problem.stride[2] == 1 or (problem.stride[2] == 2 and problem.dilation[2] == 1))
-        and masked_vectors * problem.kernel[2] <= MAX_MASKS
-    )
+        problem.stride[2] == 1 or (problem.stride[2] == 2 and problem.dilation[2] == 1)
+    ) and masked_vectors * problem.kernel[2] <= MAX_MASKS
     layout = _core.sweep_layout(
         map_size,
         problem.window,
@@ -94,7 +92,8 @@ def _sweep_layout(problem: Problem, map_size: Triple, row_bytes: int) -> tuple[_
         in_place=in_place,
         parts=_parts(problem, strip_rows * columns),
         nontemporal=problem.bypasses_cache and map_size == problem.output_size,  # blocks are converted next
-        zero_rows=problem.padding_mode == "zeros" and not all(problem.stays_inside(axis) for axis in (0, 1)),
+        zero_rows=in_place and problem.padding_mode == "zeros" and not all(map(problem.stays_inside, (0, 1))),
+        borders=problem.padding_mode != "zeros" and not problem.stays_inside(2),
     )
     return layout, f"sweeps down {where(in_place, strip_rows)}"
 

@@ -37,7 +37,7 @@ cdef void fill_plane(real *row, const real *plane, const PaddedRow *shape, const
 cdef void fill_rows(real *row, const real *pixels, const PaddedRow *shape, Py_ssize_t rows) noexcept nogil:
     """Copy some rows of an image, the first of which is `pixels`, into padded rows, one after another."""
     cdef const Axis *axis = &shape.axis
-    cdef Py_ssize_t phase, index, start, stride = axis.stride
+    cdef Py_ssize_t phase, index, start, n, stride = axis.stride, row_step = axis.phases * shape.pitch
     cdef bint deinterleaves = ((stride == 1 or stride == 2 or stride == 4 or stride == 8)
                                and (axis.phases == 1 or axis.dilation % stride == 1))
     cdef fc_deinterleave request
@@ -50,25 +50,23 @@ cdef void fill_rows(real *row, const real *pixels, const PaddedRow *shape, Py_ss
         shape.ukernels.deinterleave(&request)
         if shape.padding_mode == ZEROS:
             return
-    for _ in range(rows):
-        for phase in range(axis.phases):
-            inside = phase_inside(axis, phase, 0, shape.pitch, shape.columns)
-            if not deinterleaves:
-                start = phase_position(axis, phase, 0)
+    for phase in range(axis.phases):
+        inside = phase_inside(axis, phase, 0, shape.pitch, shape.columns)
+        if not deinterleaves:
+            start = phase_position(axis, phase, 0)
+            for n in range(rows):
                 for index in range(inside.first, inside.last):
-                    row[index] = pixels[start + stride * index]
-            fill_border(row, pixels, shape, phase, Range(0, inside.first))
-            fill_border(row, pixels, shape, phase, Range(inside.last, shape.pitch))
-            row += shape.pitch
-        pixels += shape.source_step
+                    row[n * row_step + index] = pixels[n * shape.source_step + start + stride * index]
+        fill_border(row, pixels, shape, phase, Range(0, inside.first), rows)
+        fill_border(row, pixels, shape, phase, Range(inside.last, shape.pitch), rows)
+        row += shape.pitch
 
 
-cdef void fill_border(real *row, const real *pixels, const PaddedRow *shape, Py_ssize_t phase,
-                      Range indices) noexcept nogil:
-    """Fill some numbers of a phase pixel by pixel, be they in the image or beyond."""
-    cdef Py_ssize_t index, x, start
-    if indices.first < indices.last:
-        start = phase_position(&shape.axis, phase, 0)
+cdef void fill_border(real *row, const real *pixels, const PaddedRow *shape, Py_ssize_t phase, Range indices,
+                      Py_ssize_t rows) noexcept nogil:
+    """Fill some numbers of a phase of some rows, beyond the image."""
+    cdef Py_ssize_t index, x, n, row_step = shape.axis.phases * shape.pitch
     for index in range(indices.first, indices.last):
-        x = image_index(start + index * shape.axis.stride, shape.columns, shape.padding_mode)
-        row[index] = pixels[x] if x >= 0 else 0
+        x = image_index(phase_position(&shape.axis, phase, index), shape.columns, shape.padding_mode)
+        for n in range(rows):
+            row[n * row_step + index] = pixels[n * shape.source_step + x] if x >= 0 else 0

@@ -4,7 +4,7 @@
 #
 # A micro-kernel computes some rows times some vectors of a map, and reads every row of the channel once for all of
 # them. It is given pointers to rows, which lie in the image, in a padded strip, or, beyond the image, in one row of
-# zeros; lanes beyond the left and the right edge of an image that is read in place are masked (sweep_tables.pxi).
+# zeros. Where an image is read in place, its left and right edges are masked or padded (sweep_tables.pxi).
 #
 # Uses: job.pxi, epilogue.pxi, rows.pxi, sweep_job.pxi, sweep_tables.pxi.
 
@@ -12,10 +12,12 @@
 cdef struct SweepInput:
     # Where a strip of output rows finds the rows of one channel.
     const void **row           # in the order of `line_index`
+    const void **left          # the same for the vectors in front of the inner ones,
+    const void **right         # and for those behind them
     Py_ssize_t phase_rows      # rows with the same remainder by the dilation
     const void *zeros          # a row of them
     void *ordered              # room for the weights of one filter
-    void *strip                # room for padded rows
+    void *strip                # room for padded rows, or for borders
 
 
 cdef inline Py_ssize_t line_index(Py_ssize_t line, Py_ssize_t dilation, Py_ssize_t phase_rows) noexcept nogil:
@@ -23,12 +25,21 @@ cdef inline Py_ssize_t line_index(Py_ssize_t line, Py_ssize_t dilation, Py_ssize
     return line if dilation == 1 else line % dilation * phase_rows + line // dilation
 
 
+cdef inline Py_ssize_t row_pointers(const SweepJob *job) noexcept nogil:
+    """Return how many pointers to rows there is room for: twice as many as lines, in each order."""
+    return 2 * job.lines * (3 if job.borders else 1)
+
+
 cdef SweepInput divide_sweep_workspace(real *workspace, const SweepJob *job) noexcept nogil:
     cdef SweepInput input
-    cdef real *ordered = workspace + 2 * job.lines * (sizeof(void *) // sizeof(real))  # room for twice the row pointers
+    cdef const void **row = <const void **>workspace
+    cdef real *ordered = <real *>(row + row_pointers(job))
     cdef real *zeros = ordered + job.window.taps
     memset(zeros, 0, job.zero_numbers * sizeof(real))
-    input.row, input.phase_rows = <const void **>workspace, ceil_div(job.lines, job.window.axis[1].dilation)
+    input.row = input.left = input.right = row
+    if job.borders:
+        input.left, input.right = row + 2 * job.lines, row + 4 * job.lines
+    input.phase_rows = ceil_div(job.lines, job.window.axis[1].dilation)
     input.ordered, input.zeros, input.strip = ordered, zeros, zeros + job.zero_numbers
     return input
 
@@ -78,23 +89,39 @@ cdef void find_rows(const SweepInput *input, const real *channel, const SweepJob
     cdef const Arrays *arrays = &job.arrays
     cdef const Axis *axis = &job.window.axis[1]
     cdef Py_ssize_t z = depth_at(&job.window, arrays, strip.depth, 0)
-    cdef Py_ssize_t y, line, first = strip.first_row * axis.stride - axis.pad
+    cdef Py_ssize_t lines = (strip.rows - 1) * axis.stride + axis.span, y, line
+    cdef Py_ssize_t first = strip.first_row * axis.stride - axis.pad
+    cdef const real *plane = NULL if z < 0 else channel + z * arrays.image_step[2]
     cdef real *padded = <real *>input.strip
     cdef const void **row
     cdef PaddedRow shape
-    shape.ukernels, shape.axis, shape.padding_mode = job.ukernels, job.window.axis[2], job.window.padding_mode
-    shape.pitch, shape.columns, shape.source_step = job.pitch, arrays.image_size[2], 0
-    for line in range((strip.rows - 1) * axis.stride + axis.span):
+    if not job.in_place:
+        shape.ukernels, shape.axis, shape.padding_mode = job.ukernels, job.window.axis[2], job.window.padding_mode
+        shape.pitch, shape.columns, shape.source_step = job.pitch, arrays.image_size[2], arrays.image_step[3]
+        pad_rows(input.row, padded, 0, plane, &shape, job, input, first, lines)
+        return
+    for line in range(lines):
         row = input.row + line_index(line, axis.dilation, input.phase_rows)
         y = image_index(first + line, arrays.image_size[1], job.window.padding_mode)
-        if z < 0 or y < 0:
-            row[0] = input.zeros
-            continue
-        row[0] = channel + z * arrays.image_step[2] + y * arrays.image_step[3]
-        if not job.in_place:
-            fill_rows(padded, <const real *>row[0], &shape, 1)
-            row[0] = padded
-            padded += shape.axis.phases * job.pitch
+        row[0] = input.zeros if z < 0 or y < 0 else plane + y * arrays.image_step[3]
+    if job.borders:
+        shape = job.tables.left
+        if shape.pitch:
+            pad_rows(input.left, padded, shape.axis.pad, plane, &shape, job, input, first, lines)
+        padded += lines * shape.pitch
+        shape = job.tables.right
+        pad_rows(input.right, padded, shape.axis.pad, plane, &shape, job, input, first, lines)
+
+
+cdef void pad_rows(const void **row, real *padded, Py_ssize_t start, const real *plane, const PaddedRow *shape,
+                   const SweepJob *job, const SweepInput *input, Py_ssize_t first, Py_ssize_t lines) noexcept nogil:
+    """Fill padded rows with some lines of a plane, and find what lies `start` numbers behind the start of each."""
+    cdef Axis every = make_axis(1, 1, 1)
+    cdef Py_ssize_t line
+    fill_plane(padded, plane, shape, &every, 0, first, lines, &job.arrays)
+    for line in range(lines):
+        row[line_index(line, job.window.axis[1].dilation, input.phase_rows)] = padded + start
+        padded += shape.axis.phases * shape.pitch
 
 
 cdef void sweep_rows(real *map, fc_sweep *request, const SweepJob *job, const SweepInput *input, Py_ssize_t first_row,
@@ -102,7 +129,8 @@ cdef void sweep_rows(real *map, fc_sweep *request, const SweepJob *job, const Sw
     """Compute every `row_period`-th row of a map, several at once; the last ones move back over their neighbours."""
     cdef const SweepRun *run
     cdef Py_ssize_t columns = job.arrays.map_size[2], lanes = job.ukernels.lanes, steps = mask_step(job)
-    cdef Py_ssize_t done, row, i, n, first, last, products = 0, at_once = min(rows, SWEEP_MAX_ROWS)
+    cdef Py_ssize_t done, row, line, i, n, first, last, products = 0, at_once = min(rows, SWEEP_MAX_ROWS)
+    cdef const void **lines
     request.store_mask = (<unsigned>1 << min(columns, lanes)) - 1
     request.nontemporal = job.nontemporal and columns % lanes == 0 and <size_t>map % (lanes * sizeof(real)) == 0
     for i in range(job.tables.first_run[at_once - 1], job.tables.first_run[at_once]):
@@ -114,13 +142,21 @@ cdef void sweep_rows(real *map, fc_sweep *request, const SweepJob *job, const Sw
             last = first + run.variant.vectors - 1
             request.mask = job.tables.masks + mask_row(job, first) * steps
             request.last_mask = job.tables.masks + mask_row(job, last) * steps
-            request.column = max(0, min(first * lanes, columns - lanes))
-            request.last = max(0, min(last * lanes, columns - lanes)) - request.column
+            request.column = vector_column(job, first)
+            request.last = vector_column(job, last) - request.column
+            lines = rows_of_vector(input, job, first)
             done = 0
             while done < rows:
                 row = first_row + min(done, rows - run.variant.rows) * job.row_period
-                request.image_row = input.row + line_index(row * job.window.axis[1].stride, job.window.axis[1].dilation,
-                                                           input.phase_rows)
+                line = line_index(row * job.window.axis[1].stride, job.window.axis[1].dilation, input.phase_rows)
+                request.image_row = lines + line
                 request.map = map + row * columns
                 run.variant.run(request)
                 done += run.variant.rows
+
+
+cdef inline const void **rows_of_vector(const SweepInput *input, const SweepJob *job, Py_ssize_t vector) noexcept nogil:
+    """Return where a vector of a row, and with borders all of one micro-kernel, read the lines of the image."""
+    if vector < job.tables.inner.first:
+        return input.left
+    return input.row if vector < job.tables.inner.last else input.right

@@ -1,6 +1,6 @@
 # Convolution of one channel, or of groups of one, by sweeps: the job. Part of _core.pyx.
 #
-# Uses: job.pxi, epilogue.pxi.
+# Uses: job.pxi, rows.pxi, epilogue.pxi.
 
 
 cdef struct SweepRun:
@@ -12,7 +12,8 @@ cdef struct SweepRun:
 cdef struct SweepTables:
     # What depends on the sizes of the arrays.
     Py_ssize_t vectors         # of a row of a map
-    Range inner                # vectors all of whose lanes read the image through every tap: they need no masks
+    Range inner                # vectors all of whose lanes read the image through every tap
+    PaddedRow left, right      # what those in front of them and behind them read instead, with borders
     const Py_ssize_t *offset   # from a row's first pixel to what each tap reads from output 0 (kw,)
     const unsigned *masks      # of the lanes that read the image: `mask_row` tells for which vectors
     const SweepRun *runs       # that cover a row; those that compute r rows at once begin at first_run[r - 1]
@@ -24,7 +25,8 @@ cdef struct SweepJob:
     Arrays arrays
     Window window
     Epilogue epilogue
-    bint in_place              # read rows of the image, not of a padded strip
+    bint in_place              # read rows of the image, not of a padded strip,
+    bint borders               # but for their first and last pixels, with those of the padding beside them
     bint nontemporal           # maps bypass the cache
     bint paired                # the taps of a row come in the order of `fc_paired_tap`
     Py_ssize_t stride_x        # of the pixels that neighbouring lanes read: 1 in a strip, whose columns are in phases

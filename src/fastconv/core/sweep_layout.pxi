@@ -34,20 +34,23 @@ cdef Py_ssize_t cut_sweep_job(SweepJob *job, Py_ssize_t threads) noexcept nogil:
     return others * job.strips
 
 
-def sweep_layout(map_size, window, filters, bits, strip_rows, *, in_place, parts, nontemporal, zero_rows=True):
+def sweep_layout(map_size, window, filters, bits, strip_rows, *, in_place, parts, nontemporal, zero_rows=True,
+                 borders=False):
     """Return a layout of sweeps, for groups of one channel and so many filters and maps of up to this size.
 
-    In place is for zero-padding and, across the columns, stride 1, or stride 2 without dilation. Zero rows are those of
-    the padding above and below the image, which maps of one row, for example, may not read.
+    In place is for, across the columns, stride 1, or stride 2 without dilation; with borders if outputs read columns
+    beyond the image, other than zeros. Zero rows are those of the padding above and below the image, which maps of one
+    row, for example, may not read.
     """
     cdef SweepLayout layout = SweepLayout.__new__(SweepLayout)
     cdef SweepJob *job = &layout.job
     cdef const Axis *axis = &job.window.axis[0]
-    cdef Py_ssize_t numbers
+    cdef Py_ssize_t numbers, columns
     make_window(&job.window, window, 1, filters)
     job.epilogue = make_epilogue(window[5])
     job.ukernels = ukernels_of(bits)
-    job.in_place, job.parts, job.nontemporal, job.strip_rows = in_place, parts, nontemporal, strip_rows
+    job.in_place, job.borders, job.parts = in_place, in_place and borders, parts
+    job.nontemporal, job.strip_rows = nontemporal, strip_rows
     job.stride_x = axis[2].stride if in_place else 1
     job.paired = axis[1].taps == 1 and job.stride_x == 1
     job.row_period = axis[1].dilation * axis[1].period // axis[1].stride
@@ -55,13 +58,15 @@ def sweep_layout(map_size, window, filters, bits, strip_rows, *, in_place, parts
     job.pitch = <Py_ssize_t>map_size[2] + axis[2].reach
     job.zero_numbers = 0
     if zero_rows:
-        job.zero_numbers = SLACK + max(axis[2].phases * job.pitch,
-                                       <Py_ssize_t>map_size[2] * job.stride_x + axis[2].span)
+        job.zero_numbers = SLACK + <Py_ssize_t>map_size[2] * job.stride_x + axis[2].span
     numbers = job.window.taps + job.zero_numbers
     if not in_place:
         numbers += job.lines * axis[2].phases * job.pitch + SLACK
+    if job.borders:  # of all vectors, at most
+        columns = map_size[2] + job.ukernels.lanes
+        numbers += job.lines * (columns * job.stride_x + 2 * axis[2].span) + SLACK
     layout.itemsize = <Py_ssize_t>bits // 8
-    layout.workspace = numbers * layout.itemsize + job.lines * 2 * sizeof(void *)
+    layout.workspace = numbers * layout.itemsize + row_pointers(job) * sizeof(void *)
     layout.filters = job.window.groups * job.window.filters
     layout.weights = layout.filters * job.window.taps
     layout.unit = <fc_unit_fn>sweep_unit[float] if bits == 32 else <fc_unit_fn>sweep_unit[double]

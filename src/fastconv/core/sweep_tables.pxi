@@ -2,9 +2,10 @@
 # read the image. Part of _core.pyx.
 #
 # Where an image is read in place, some taps of the first and the last vectors of a row lie beyond it: variants with
-# masks compute those. The vectors between them (`inner`) need no masks.
+# masks compute those. Masks leave out zeros; where the padding repeats pixels, these vectors read short padded rows,
+# borders, and their masks are full. The vectors between them (`inner`) read nothing but the image.
 #
-# Uses: layout.pxi, sweep_job.pxi.
+# Uses: rows.pxi, layout.pxi, sweep_job.pxi.
 
 
 cdef Memory make_sweep_tables(SweepJob *job):
@@ -15,6 +16,9 @@ cdef Memory make_sweep_tables(SweepJob *job):
     cdef Memory memory
     tables.vectors = ceil_div(job.arrays.map_size[2], job.ukernels.lanes)
     tables.inner = inner_vectors(job)
+    if job.borders:
+        tables.left = padded_border(job, 0, tables.inner.first)
+        tables.right = padded_border(job, tables.inner.last, tables.vectors)
     edges = tables.vectors - (tables.inner.last - tables.inner.first)
     runs, masks = rows_at_once * (edges + 2 * SWEEP_MAX_VECTORS + 2), (edges + 1) * mask_step(job)
     memory = take_memory(runs * sizeof(SweepRun) + taps * sizeof(Py_ssize_t) + masks * sizeof(unsigned),
@@ -79,9 +83,14 @@ cdef const fc_sweep_variant *find_variant(const SweepJob *job, Py_ssize_t rows, 
 
 
 cdef bint variant_fits(const fc_sweep_variant *variant, const SweepJob *job, Py_ssize_t first) noexcept nogil:
-    """Return whether all vectors, but for the first and the last one of a variant with masks, are inner ones."""
+    """Return whether all vectors, but for the first and the last one of a variant with masks, are inner ones.
+
+    With borders, all of them read the same rows: the image, or the border on one side.
+    """
     cdef Py_ssize_t inner = first, last = first + variant.vectors
-    if variant.masked:
+    if job.borders and (last <= job.tables.inner.first or job.tables.inner.last <= first):
+        return variant.masked
+    if variant.masked and not job.borders:
         inner, last = first + 1, last - 1
     return inner >= last or job.tables.inner.first <= inner and last <= job.tables.inner.last
 
@@ -111,6 +120,23 @@ cdef Range inner_vectors(const SweepJob *job) noexcept nogil:
     return inner
 
 
+cdef inline Py_ssize_t vector_column(const SweepJob *job, Py_ssize_t vector) noexcept nogil:
+    """Return the column at which a vector of a row of a map begins: the last one moves back over its neighbour."""
+    return max(0, min(vector * job.ukernels.lanes, job.arrays.map_size[2] - job.ukernels.lanes))
+
+
+cdef PaddedRow padded_border(const SweepJob *job, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    """Return the padded row that some vectors read, the first or the last ones of a row."""
+    cdef PaddedRow row
+    cdef Py_ssize_t columns = job.ukernels.lanes
+    row.ukernels, row.axis, row.padding_mode = job.ukernels, make_axis(1, 1, 1), job.window.padding_mode
+    row.columns, row.source_step = job.arrays.image_size[2], job.arrays.image_step[3]
+    row.axis.pad = job.window.axis[2].pad - vector_column(job, first) * job.stride_x
+    columns += vector_column(job, last - 1) - vector_column(job, first)
+    row.pitch = columns * job.stride_x + job.window.axis[2].span if first < last else 0
+    return row
+
+
 cdef void fill_masks(unsigned *masks, const SweepJob *job) noexcept nogil:
     """Note which lanes of the vectors read the image through every tap of a row.
 
@@ -123,11 +149,11 @@ cdef void fill_masks(unsigned *masks, const SweepJob *job) noexcept nogil:
     while vector < job.tables.vectors:
         row = masks + mask_row(job, vector) * mask_step(job)
         for tap in range(mask_step(job)):
-            start = max(0, min(vector * lanes, job.arrays.map_size[2] - lanes)) * job.stride_x - axis.pad
+            start = vector_column(job, vector) * job.stride_x - axis.pad
             start += (ordered_tap(job, tap) * axis.dilation if job.stride_x == 1
                       else tap - tap % 2 + tap % 2 * lanes)
             first, last = 0, lanes
-            if job.in_place:
+            if job.in_place and not job.borders:
                 first = min(max(0, -start), lanes)
                 last = max(min(lanes, job.arrays.image_size[2] - start), first)
             row[tap] = (<unsigned>1 << last) - (<unsigned>1 << first)
