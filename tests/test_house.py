@@ -33,9 +33,10 @@ MAY_IMPORT = {
     "_activations": "_problem",
     # floor 2: arrays on their way to the core, and arguments on their way to a problem
     "_blocks": "_border _core _problem",
-    "_weights": "_blocks _border _core _problem",
+    "_weights": "_border _core _problem",
     "_check": "_core _problem",
     "_check_transposed": "_check _problem",
+    "_views": "_check _problem",
     "_fold": "_check _problem _weights",
     # floor 3: algorithms know each other and what is below, not the plan
     "algorithms": "_core _problem",
@@ -47,7 +48,7 @@ MAY_IMPORT = {
     "algorithms.winograd": "_core _problem _weights algorithms algorithms.winograd_forms",
     "algorithms.transposed": "_core _problem _weights algorithms algorithms.direct",
     "algorithms.transposed_interleaved": "_core _problem _weights algorithms algorithms.direct algorithms.tiles",
-    "algorithms.transposed_tiles": "_blocks _core _problem _weights algorithms algorithms.direct algorithms.tiles",
+    "algorithms.transposed_tiles": "_border _core _problem _weights algorithms algorithms.direct algorithms.tiles",
     "algorithms.transposed_winograd": "_problem algorithms.winograd algorithms.winograd_forms",
     "algorithms.weight_exchanged": (
         "_blocks _core _problem algorithms algorithms.direct algorithms.sweep algorithms.tiles"
@@ -79,11 +80,11 @@ MAY_IMPORT = {
     "config": f"_check _core _threads {PACKAGE}",
     "_ndimage": "_cache _check _core _passes _problem _ready",
     "ndimage": "_ndimage _problem config",
-    "conv": "_cache _check _lengths _missing _plan _problem config",
+    "conv": "_cache _check _lengths _missing _plan _problem _views config",
     "signal": "_along _check _core _polyphase _problem _ready _sections _signal config",
-    "transpose": "_bank _cache _check _check_transposed _gradient _plan _problem _weights config",
+    "transpose": "_bank _cache _check _check_transposed _gradient _plan _problem _views _weights config",
     "grad": "_bank _cache _check _check_transposed _gradient _plan _problem _weights config",
-    "bank": "_bank _check _gradient _lengths _missing _plan _problem config conv plot transpose",
+    "bank": "_bank _check _gradient _lengths _missing _plan _problem _views config conv plot transpose",
     PACKAGE: "_check config conv",
     "__main__": PACKAGE,
 }

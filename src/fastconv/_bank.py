@@ -76,6 +76,11 @@ class Bank:
         return int(self._weight.size) + (0 if self._bias is None else int(self._bias.size))
 
     @property
+    def channels_last(self) -> bool:
+        """Whether channels come last, in images and feature maps."""
+        return bool(self._checked.channels_last)
+
+    @property
     def in_channels(self) -> int:
         """Channels that the bank expects."""
         raise NotImplementedError

@@ -8,45 +8,38 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from itertools import product
 from typing import TYPE_CHECKING, Any
 from typing import cast as cast_to
 
 import numpy as np
 
 from fastconv import _core
-from fastconv._border import Indices, Room, fits_core, last_axes, take
+from fastconv._border import Indices, Room, fits_core, is_plain, plain, store, take
 from fastconv._problem import Array, Triple
 
 if TYPE_CHECKING:
     from fastconv.algorithms import Layout
 
 CONVERTED_BYTES = 2**22  # bytes of whole images converted at a time; larger images are cut into blocks
-BLOCK_BYTES = 2**20  # bytes of a block: of its receptive field and its outputs together
+BLOCK_BYTES = 2**21  # bytes of a block: of its receptive field and its outputs together
+MAX_INTERLEAVED = 16  # images in a block for their pixels' sake
 
 
-def is_plain(array: Array, dtype: np.dtype[Any]) -> bool:
-    """Return whether an array is C-contiguous, aligned and of this dtype."""
-    flags = array.flags
-    return array.dtype == dtype and flags.c_contiguous and flags.aligned
-
-
-def _plain(array: Array, dtype: np.dtype[Any], room: Room) -> Array:
-    """Return an array as a plain one of this dtype, the same one if possible."""
-    if is_plain(array, dtype):
-        return array
-    copy = room.array(array.shape, dtype)
-    np.copyto(copy, array, casting="unsafe")
-    return copy
-
-
-def cast(values: Array, out: Array) -> None:
+def cast(values: Array, out: Array, saturates: bool = False, bypasses_cache: bool = False) -> None:
     """Copy plain results to an array of another dtype, without warnings: values too large for float16 become infinite.
 
-    Integers hold them truncated towards zero, and wrapped around.
+    Integers hold them truncated towards zero, and wrapped around; or rounded to nearest, ties to even, and clipped.
     """
+    if values.dtype.char in "fd" and (saturates or out.dtype.kind not in "biu"):
+        store(values, out, bypasses_cache)
+        return
+    if saturates:
+        limits, held = np.iinfo(out.dtype), np.iinfo(values.dtype)
+        values = values.clip(max(limits.min, held.min), min(limits.max, held.max))
     if out.dtype.kind in "bui" and values.dtype.kind == "f":  # whose conversion by NumPy differs from CPU to CPU
-        plain = is_plain(out, out.dtype) and out.dtype.kind != "b" and out.dtype.isnative
-        whole = out if plain else np.empty(out.shape, np.int64)
+        holds_bits = is_plain(out, out.dtype) and out.dtype.kind != "b" and out.dtype.isnative
+        whole = out if holds_bits else np.empty(out.shape, np.int64)
         _core.truncate(values, whole)
         if whole is out:
             return
@@ -75,15 +68,19 @@ def convolve(layout: Layout, input: Array, packed: Any, bias: Array | None, resu
         layout.run(images, packed, bias, maps, problem.pad, threads)
         return
     for images, maps in _batches(layout, input, result):
-        if layout.any_arrays:
+        if layout.any_arrays and not problem.saturates:
             layout.run(images, packed, bias, maps, problem.pad, threads)
+        elif layout.any_arrays:
+            sums = _core.empty(maps.shape, problem.accumulator)
+            layout.run(images, packed, bias, sums, problem.pad, threads)
+            cast(sums, maps, saturates=True)
         else:
             _run_pieces(layout, images, packed, bias, maps, threads)
 
 
 def workspace(layout: Layout) -> int:
     """Return the bytes of workspace that each thread takes."""
-    return layout.workspace if layout.whole_images else _block_cut(layout)[2].workspace
+    return layout.workspace if layout.whole_images else _block_cut(layout, 1)[2].workspace
 
 
 def _batches(layout: Layout, input: Array, result: Array) -> Iterator[tuple[Array, Array]]:
@@ -101,9 +98,13 @@ def _batches(layout: Layout, input: Array, result: Array) -> Iterator[tuple[Arra
 
 def _run_pieces(layout: Layout, images: Array, packed: Any, bias: Array | None, maps: Array, threads: int) -> None:
     """Convolve images (N, C, D, H, W) into maps (N, K, D', H', W'), converting some images or blocks at a time."""
+    if _are_side_by_side(images) and _are_side_by_side(maps) and (flat := _interleaved(layout, len(images))):
+        images, maps = (_as_one(planes) for planes in (images, maps))
+        convolve(flat, images, packed, bias, maps, threads)
+        return
     problem = layout.problem
     accumulator, border = problem.accumulator, problem.border
-    rooms = Room(), Room()  # for input and output
+    rooms = Room(), Room(), Room()  # for input, its border and output
     fits = fits_core(images, accumulator, layout.contiguous_axes)
     image_bytes = max(1, math.prod(images.shape[1:])) * accumulator.itemsize
     count = len(images) if fits else CONVERTED_BYTES // image_bytes  # 0: an image exceeds them
@@ -111,56 +112,85 @@ def _run_pieces(layout: Layout, images: Array, packed: Any, bias: Array | None, 
         for first in range(0, len(images), count):
             batch = images[first : first + count]
             if not fits:
-                batch = _plain(batch, accumulator, rooms[0])
+                batch = plain(batch, accumulator, rooms[0])
             layout.run(batch, packed, bias, maps[first : first + count], problem.pad, threads)
         return
-    count, size, layout = _block_cut(layout)
+    count, size, layout = _block_cut(layout, min(len(images), MAX_INTERLEAVED) if _are_side_by_side(images) else 1)
+    axes = [list(_cut_axis(layout, axis, length)) for axis, length in enumerate(size)]
     for first in range(0, maps.shape[0], count):
-        for block in np.ndindex(*(-(-n // step) for n, step in zip(problem.output_size, size, strict=True))):
-            target, source, pad = maps[first : first + count], images[first : first + count], []
-            ranges: list[Indices] = []
-            pixels: Indices
-            for axis in range(3):
-                start = block[axis] * size[axis]
-                stop = min(start + size[axis], problem.output_size[axis])
-                if border is None and stop - start == problem.output_size[axis]:  # the core knows all modes
-                    pixels, before = slice(0, problem.size[axis]), problem.pad[axis]
-                else:
-                    pixels, before = problem.input_range(axis, start, stop, layout.pixels_read(axis, stop - start))
-                target = target[last_axes([slice(start, stop), *[slice(None)] * (2 - axis)])]
-                ranges.append(pixels)
-                pad.append(before)
+        batch = images[first : first + count]
+        for block in product(*axes):
+            outputs, ranges, pad = zip(*block, strict=True)
+            target = maps[first : first + count, :, *outputs]
             if border is None:
-                source = take(source, ranges)
+                source = take(batch, ranges)
             else:
-                source = border.section(source, cast_to(list[slice], ranges), accumulator, rooms[0])
-            source = _plain(source, accumulator, rooms[0])
-            result = target if fits_core(target, accumulator, 3) else rooms[1].array(target.shape, accumulator)
+                source = border.section(batch, cast_to(list[slice], ranges), accumulator, rooms[1], rooms[0])
+            source = plain(source, accumulator, rooms[0])
+            result = target if fits_core(target, accumulator, 3) else rooms[2].array(target.shape, accumulator)
             layout.run(source, packed, bias, result, pad, threads)
             if result is not target:
-                cast(result, target)
+                cast(result, target, problem.saturates, problem.bypasses_cache)
 
 
-def _block_cut(layout: Layout) -> tuple[int, Triple, Layout]:
-    """Return how many images, and how many outputs along each axis, form a block, and its layout; made only once."""
-    if layout.block_cut is None:
-        count, size = _block_size(layout)
+def _cut_axis(layout: Layout, axis: int, length: int) -> Iterator[tuple[slice, Indices, int]]:
+    """Yield the blocks of so many outputs along an axis: outputs, the pixels that they see, and the padding before these."""
+    problem = layout.problem
+    outputs = problem.output_size[axis]
+    for start in range(0, outputs, length):
+        stop = min(start + length, outputs)
+        if problem.border is None and stop - start == outputs:  # the core knows all modes
+            yield slice(start, stop), slice(0, problem.size[axis]), problem.pad[axis]
+        else:
+            pixels, before = problem.input_range(axis, start, stop, layout.pixels_read(axis, stop - start))
+            yield slice(start, stop), pixels, before
+
+
+def _are_side_by_side(planes: Array) -> bool:
+    """Return whether planes (N, 1, D, H, W) are those of a photograph, which lie pixel by pixel side by side."""
+    step = planes.itemsize
+    return planes.shape[0] > 1 == planes.shape[1] and planes.strides[0] == step != planes.strides[4]
+
+
+def _as_one(planes: Array) -> Array:
+    """Return planes that lie side by side as one image (1, 1, D, H, N * W)."""
+    _, _, depth, rows, columns = planes.shape
+    return planes.transpose(1, 2, 3, 4, 0).reshape(1, 1, depth, rows, columns * len(planes))
+
+
+def _interleaved(layout: Layout, count: int) -> Layout | None:
+    """Return the layout for so many planes that lie side by side as one image; made only once."""
+    if (key := ("interleaved", count)) not in layout.derived:
+        problem = layout.problem.interleaved(count)
+        layout.derived[key] = layout.of_longer_rows(problem) if problem else None
+    derived: Layout | None = layout.derived[key]
+    return derived
+
+
+def _block_cut(layout: Layout, together: int) -> tuple[int, Triple, Layout]:
+    """Return how many images, and how many outputs along each axis, form a block, and its layout; made only once.
+
+    together: images that a block has at least.
+    """
+    if (key := ("blocks", together)) not in layout.derived:
+        count, size = _block_size(layout, together)
         block = layout.block(size)
-        layout.block_cut = count, size, None if block is layout else block  # None: no reference cycle
-    count, size, block = layout.block_cut
-    return count, size, block or layout
+        layout.derived[key] = count, size, None if block is layout else block  # None: no reference cycle
+    count, size, other = layout.derived[key]
+    return count, size, other or layout
 
 
-def _block_size(layout: Layout) -> tuple[int, Triple]:
-    """Return how many images, and how many outputs along each axis, form a block."""
+def _block_size(layout: Layout, together: int) -> tuple[int, Triple]:
+    """Return how many images, at least `together`, and how many outputs along each axis, form a block."""
     problem = layout.problem
 
     def block_bytes(size: list[int]) -> int:
         pixels = math.prod(problem.span(axis, n) for axis, n in enumerate(size))
-        return (problem.channels * pixels + problem.filters * math.prod(size)) * problem.accumulator.itemsize
+        numbers = problem.channels * pixels + problem.filters * math.prod(size)
+        return together * numbers * problem.accumulator.itemsize
 
     size = list(problem.output_size)
-    count = max(1, BLOCK_BYTES // block_bytes(size))
+    count = together * max(1, BLOCK_BYTES // block_bytes(size))
     for axis in range(3):
         while size[axis] > 1 and (whole := block_bytes(size)) > BLOCK_BYTES:
             size[axis] = (size[axis] + 1) // 2

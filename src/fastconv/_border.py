@@ -22,6 +22,9 @@ Array = NDArray[Any]
 Triple = tuple[int, int, int]
 Indices = slice | list[int]
 
+CORE_AXES = 5  # (N, C, D, H, W)
+COLUMNS = 2  # of the spatial axes
+TYPES = {np.dtype(name): number for name, number in _core.NUMBER_TYPES.items() if name != "bfloat16"}
 MAX_INDICES = 2**31  # pixels gathered by index along an axis: their indices take 16 GB
 
 
@@ -32,6 +35,7 @@ class Border(NamedTuple):
     values: tuple[complex, ...]  # one per channel of the images, or one for all
     size: Triple  # of the image
     pad: Triple  # pixels before each axis
+    interleaved: int = 1  # planes that rows hold pixel by pixel, side by side
 
     def of_groups(self, groups: slice, count: int) -> Border:
         """Return the border of the channels of some of `count` groups."""
@@ -48,21 +52,37 @@ class Border(NamedTuple):
         values = np.array(self.values if len(self.values) > 1 else self.values * shape[1], problem.accumulator)
         return shape, self.size, self.pad, modes, values
 
-    def section(self, images: Array, ranges: Sequence[slice], dtype: np.dtype[Any], room: Room | None = None) -> Array:
-        """Return part of padded images (N, C, D, H, W): a view where it lies inside of them, else a copy in this dtype."""
+    def section(
+        self,
+        images: Array,
+        ranges: Sequence[slice],
+        dtype: np.dtype[Any],
+        room: Room | None = None,
+        pixels_room: Room | None = None,
+    ) -> Array:
+        """Return part of padded images (N, C, D, H, W): a view where it lies inside of them, else a copy in this dtype.
+
+        Rooms: for the copy, and for one of the image if that is of another dtype.
+        """
         boxes, is_inside = self.pixels(ranges)
         if is_inside:
             inside: Array = images[last_axes(boxes)]
             return inside
-        origin = [0, 0, 0]
-        if not fits_core(images, dtype, 1):
-            images = np.require(images[last_axes(boxes)], dtype, ["C", "A"])
-            origin = [box.start for box in boxes]
-        values = np.array(self.values if len(self.values) > 1 else self.values * images.shape[1], dtype)
         section = (room or Room()).array((*images.shape[:2], *(part.stop - part.start for part in ranges)), dtype)
         firsts = [part.start - pad for part, pad in zip(ranges, self.pad, strict=True)]
+        origin = [0, 0, 0]
+        if not fits_core(images, dtype, 1):
+            origin, images = [box.start for box in boxes], images[last_axes(boxes)]
+            shown = [slice(box.start - first, box.stop - first) for box, first in zip(boxes, firsts, strict=True)]
+            if all(part.start >= 0 and part.stop <= n for part, n in zip(shown, section.shape[2:], strict=True)):
+                converted = section[last_axes(shown)]  # where they belong: the rest of the section repeats them
+            else:
+                converted = (pixels_room or Room()).array(images.shape, dtype)
+            load(images, converted)
+            images = converted
+        values = np.array(self.values if len(self.values) > 1 else self.values * images.shape[1], dtype)
         modes = [_core.PADDING_MODES[mode] for mode in self.modes]
-        _core.fill_section(images, section, values, firsts, modes, self.size, origin)
+        _core.fill_section(images, section, values, firsts, modes, self.size, origin, self.interleaved)
         return section
 
     def pixels(self, ranges: Sequence[slice]) -> tuple[list[slice], bool]:
@@ -74,13 +94,14 @@ class Border(NamedTuple):
     def _pixels(self, axis: int, first: int, last: int) -> slice:
         """Return the pixels that positions first..last of the padded image show along an axis."""
         size, mode = self.size[axis], self.modes[axis]
-        if mode == "zeros" or (first >= 0 and last <= size):
+        if mode == "zeros" or (first >= 0 and last <= size) or (first <= 0 and last >= size):
             start = min(max(first, 0), size)
             return slice(start, max(start, min(last, size)))
         if last - first > MAX_INDICES:
             raise MemoryError(f"an output would read {last - first} pixels: there is no memory for so many")
-        indices = _core.padded_indices(first, last, size, _core.PADDING_MODES[mode])
-        return slice(min(indices), max(indices) + 1)
+        step = self.interleaved if axis == COLUMNS else 1
+        indices = _core.padded_indices(first // step, -(-last // step), size // step, _core.PADDING_MODES[mode])
+        return slice(min(indices) * step, (max(indices) + 1) * step)
 
 
 class Room:
@@ -122,10 +143,70 @@ def fits_core(array: Array, dtype: np.dtype[Any], contiguous_axes: int) -> bool:
     return True
 
 
+def is_plain(array: Array, dtype: np.dtype[Any]) -> bool:
+    """Return whether an array is C-contiguous, aligned and of this dtype."""
+    flags = array.flags
+    return array.dtype == dtype and flags.c_contiguous and flags.aligned
+
+
+def plain(array: Array, dtype: np.dtype[Any], room: Room) -> Array:
+    """Return an array as a plain one of this dtype, the same one if possible."""
+    if is_plain(array, dtype):
+        return array
+    copy = room.array(array.shape, dtype)
+    load(array, copy)
+    return copy
+
+
+def load(array: Array, out: Array) -> None:
+    """Copy an array to one of another dtype: without warnings, and fast if that is of floats in contiguous rows."""
+    if (
+        out.dtype.char not in "fd"
+        or not (numbers := _numbers(array))
+        or not _core.load_numbers(*numbers, _five_axes(out))
+    ):
+        with np.errstate(all="ignore"):
+            np.copyto(out, array, casting="unsafe")
+
+
+def store(values: Array, out: Array, bypasses_cache: bool = False) -> None:
+    """Copy plain floats to an array of another dtype or strides: integers are rounded, ties to even, and saturate."""
+    if not (numbers := _numbers(out)) or not _core.store_numbers(
+        _five_axes(values), numbers[1], numbers[0], bypasses_cache
+    ):
+        whole: Array = np.empty(out.shape, out.dtype.newbyteorder("="))
+        if whole.dtype.kind in "iu":
+            store(values, whole)
+        else:
+            with np.errstate(all="ignore"):
+                np.copyto(whole, values, casting="unsafe")
+        np.copyto(out, whole)
+
+
+def _numbers(array: Array) -> tuple[Array, int] | None:
+    """Return an array as `_core.load_numbers` and `_core.store_numbers` take it, with its type; None if they do not."""
+    dtype = array.dtype
+    found = TYPES.get(dtype)
+    if found is None and dtype.name == "bfloat16" and dtype.isnative:
+        array, found = array.view(np.uint16), _core.NUMBER_TYPES[dtype.name]
+    if found is None or array.ndim > CORE_AXES or not array.flags.aligned:
+        return None
+    itemsize = dtype.itemsize
+    return None if any(stride % itemsize for stride in array.strides) else (_five_axes(array), found)
+
+
+def _five_axes(array: Array) -> Array:
+    """Return an array with axes of length 1 in front."""
+    return array if array.ndim == CORE_AXES else array[(np.newaxis,) * (CORE_AXES - array.ndim)]
+
+
 def take(images: Array, indices: Sequence[Indices]) -> Array:
     """Return the pixels at these indices of images (..., D, H, W); a view if they are slices."""
-    images = images[last_axes(index if isinstance(index, slice) else slice(None) for index in indices)]
     lists = [(axis, index) for axis, index in enumerate(indices, -3) if not isinstance(index, slice)]
+    if not lists:
+        inside: Array = images[last_axes(indices)]
+        return inside
+    images = images[last_axes(index if isinstance(index, slice) else slice(None) for index in indices)]
     if len(lists) > 1:
         axes = zip(indices, images.shape[-3:], strict=True)
         picked: Array = images[
@@ -133,7 +214,9 @@ def take(images: Array, indices: Sequence[Indices]) -> Array:
         ]
         return picked
     for axis, index in lists:
-        images = images.take(index, axis)
+        first = min(index, default=0)  # of what is read: `take` copies all that is not contiguous
+        images = images[last_axes([slice(first, max(index, default=0) + 1), *[slice(None)] * (-axis - 1)])]
+        images = images.take([place - first for place in index], axis)
     return images
 
 

@@ -52,6 +52,7 @@ AXIS_NAMES = ("depth", "height", "width")
 
 PYTHON_NUMBERS = {bool, int, float, complex}
 NUMPY_ENTRIES = {*PYTHON_NUMBERS, np.ndarray, *np.sctypeDict.values()}  # types in lists that np.asarray converts
+EXACT_SINGLE, EXACT_DOUBLE = 2**24, 2**53  # magnitudes up to which integers are exact in floating point
 MAX_NESTING = 64  # levels of lists: the most axes of a NumPy array
 CHANNELS_LAST = (  # names no shapes, so that Python's warning filter shows it once per line of code
     "input seems to have its channels last, but a kernel slides over the last two axes: put the channels first, "
@@ -84,6 +85,8 @@ class Options(NamedTuple):
     activation: Any = None
     algorithm: Any = "auto"
     precision: Any = "default"
+    channels_last: Any = False
+    saturate: Any = False  # or the dtype whose range results are clipped to
 
 
 class LayoutWarning(UserWarning):
@@ -205,24 +208,35 @@ def options(axes: int, given: Sequence[object]) -> Options:
 
     Floats and bools that equal ints (1.0, True) are refused, so that the returned options can be a key of cached plans.
     """
-    stride, padding, dilation, groups, padding_mode, padding_value, flip, activation, algorithm, precision = given
-    strides = per_axis("stride", stride, axes)
-    padding = normalize_padding(padding, axes)
-    dilations = per_axis("dilation", dilation, axes)
-    group_count = positive_int("groups", groups)
-    mode = padding_mode_names(padding_mode, axes)
-    values = padding_values(padding_value, mode)
-    if not isinstance(flip, bool):
-        raise TypeError(f"flip must be True or False; got {flip!r}")
-    _check_one_of("activation", activation, tuple(_core.ACTIVATIONS))
-    _check_one_of("algorithm", algorithm, ALGORITHMS)
-    _check_one_of("precision", precision, PRECISIONS)
-    if precision == "highest" and algorithm in ("winograd", "fft"):
+    asked = Options(*given)
+    strides = per_axis("stride", asked.stride, axes)
+    padding = normalize_padding(asked.padding, axes)
+    dilations = per_axis("dilation", asked.dilation, axes)
+    group_count = positive_int("groups", asked.groups)
+    mode = padding_mode_names(asked.padding_mode, axes)
+    values = padding_values(asked.padding_value, mode)
+    if not isinstance(asked.flip, bool):
+        raise TypeError(f"flip must be True or False; got {asked.flip!r}")
+    _check_one_of("activation", asked.activation, tuple(_core.ACTIVATIONS))
+    _check_one_of("algorithm", asked.algorithm, ALGORITHMS)
+    _check_one_of("precision", asked.precision, PRECISIONS)
+    if asked.precision == "highest" and asked.algorithm in ("winograd", "fft"):
         raise ValueError(
-            f"algorithm must be 'auto' or 'direct' with precision='highest', which {algorithm!r} does not reach; "
-            f"got {algorithm!r}: use precision='default' or algorithm='direct'"
+            f"algorithm must be 'auto' or 'direct' with precision='highest', which {asked.algorithm!r} does not reach; "
+            f"got {asked.algorithm!r}: use precision='default' or algorithm='direct'"
         )
-    return Options(strides, padding, dilations, group_count, mode, values, flip, activation, algorithm, precision)
+    if not isinstance(asked.channels_last, bool):
+        raise TypeError(f"channels_last must be True or False; got {asked.channels_last!r}")
+    if not isinstance(asked.saturate, (bool, np.dtype)):
+        raise TypeError(f"saturate must be True or False; got {asked.saturate!r}")
+    return asked._replace(
+        stride=strides,
+        padding=padding,
+        dilation=dilations,
+        groups=group_count,
+        padding_mode=mode,
+        padding_value=values,
+    )
 
 
 def padding_mode_names(mode: object, axes: int) -> str | tuple[str, ...]:
@@ -316,7 +330,7 @@ def problem(
 
     Each is already checked by itself: by `check_arrays` and `options`.
     """
-    strides, padding, dilations, group_count, mode, values, flip, activation, algorithm, precision = checked
+    strides, padding, dilations, group_count, mode, values, flip, activation, algorithm, precision = checked[:10]
     filters, kernel = _filters_and_kernel(axes, weight_shape)
     batch_shape, channels, size = split_input_shape(axes, input_shape, weight_shape)
     if filters % group_count:
@@ -329,7 +343,10 @@ def problem(
     check_bias(bias_shape, weight_shape, filters, axes)
     taps = math.prod(kernel) * _filter_channels(axes, weight_shape)
     dtype, accumulator = result_types(dtypes, taps)
-    check_activation(activation, dtype)
+    if checked.saturate:
+        dtype, accumulator = saturating_types(dtypes, taps, checked.saturate)
+        precision = "highest" if algorithm == "auto" else precision  # sums of integers that float32 holds are exact
+    check_activation(activation, accumulator)
     _check_padding_values(values, channels, dtypes[0], accumulator)
     pads = resolve_padding(padding, axes, size, kernel, strides, dilations)
     output_size = _output_size(size, kernel, strides, dilations, pads, always_fits=padding in PADDINGS[1:])
@@ -367,6 +384,8 @@ def problem(
         precision=precision,
         dtype=dtype,
         accumulator=accumulator,
+        channels_last=axes if checked.channels_last and len(weight_shape) != axes + 1 else 0,
+        saturates=bool(checked.saturate),
     )
     return made.bordered(mode, values)
 
@@ -380,6 +399,25 @@ def result_types(dtypes: tuple[np.dtype[Any], ...], taps: int) -> tuple[np.dtype
         return integer, integer
     dtype = promote(dtypes)
     return dtype, np.dtype(np.float32) if dtype.itemsize == 2 else dtype
+
+
+def saturating_types(
+    dtypes: tuple[np.dtype[Any], ...], taps: int, target: np.dtype[Any]
+) -> tuple[np.dtype[Any], np.dtype[Any]]:
+    """Return the dtypes of result and accumulator, for results that are clipped to the range of a dtype of integers."""
+    dtype, accumulator = result_types(dtypes, taps)
+    if target.kind not in "iu" or dtype.kind == "c":
+        raise TypeError(
+            f"saturate needs a result of integers: an image of integers, or out= of such a dtype; got {target} for {dtype}"
+        )
+    if dtype.kind == "i":
+        if _max_sum(dtypes, taps) < EXACT_SINGLE:
+            accumulator = np.dtype(np.float32)
+        elif _max_sum(dtypes, taps) < EXACT_DOUBLE:
+            accumulator = np.dtype(np.float64)
+    elif dtypes[0].kind in "biu" and dtypes[0].itemsize <= 2 and target.itemsize <= 2:
+        accumulator = np.dtype(np.float32)
+    return target.newbyteorder("="), accumulator
 
 
 def promote(dtypes: Sequence[np.dtype[Any]]) -> np.dtype[Any]:
@@ -440,21 +478,29 @@ def check_sums(
     """Raise ValueError if a sum of integers could exceed the range of the result's dtype, or of out's."""
     narrows = out is not None and out.dtype.kind == "i" and out.dtype != problem.dtype
     if narrows or may_overflow:
-        name, target = ("out", out.dtype) if out is not None and narrows else ("input", problem.dtype)
+        held = problem.accumulator if problem.saturates else problem.dtype
+        name, target = ("out", out.dtype) if out is not None and narrows else ("input", held)
         values = () if problem.border is None else problem.border.values
         check_integer_range(name, target, input, filters(), bias, values)
 
 
-def check_out(out: object, problem: Problem) -> Array:
-    """Return out; raise TypeError or ValueError if the result cannot be written there."""
+def array_out(out: object) -> Array:
+    """Return out; raise TypeError if it is not an array that results can be written to."""
     if type(out) is not np.ndarray and (
         not isinstance(out, np.ndarray) or isinstance(out, np.matrix) or hasattr(out, "mask")
     ):
         raise TypeError(f"out must be an ndarray, neither masked nor a matrix; got {type(out).__name__}")
+    return out
+
+
+def check_out(given: object, problem: Problem) -> Array:
+    """Return out; raise TypeError or ValueError if the result cannot be written there."""
+    out = array_out(given)
     if out.shape != problem.output_shape:
         raise ValueError(f"out must have shape {problem.output_shape}; got {out.shape}")
     if not (_is_supported(out.dtype) and np.can_cast(_castable(problem.dtype), _castable(out.dtype), "same_kind")):
-        advice = ": round the result and convert it" if out.dtype.kind in "iu" and problem.dtype.kind != "i" else ""
+        loses = out.dtype.kind in "iu" and problem.dtype.kind != "i"
+        advice = ": pass saturate=True to round and clip sums" if loses else ""
         raise TypeError(
             f"out must have a dtype that holds {problem.dtype} ('same_kind' casting); got {out.dtype}{advice}"
         )

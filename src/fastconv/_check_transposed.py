@@ -25,36 +25,35 @@ class TransposedOptions(NamedTuple):
     activation: Any = None
     algorithm: Any = "auto"
     precision: Any = "default"
+    channels_last: Any = False
 
 
 def options(axes: int, given: Sequence[object]) -> TransposedOptions:
     """Check the options one by one, in the signature's order, and return them normalised: ints per axis, pairs, names."""
-    stride, padding, output_padding, groups, dilation, output_size, flip, activation, algorithm, precision = given
-    shared = (stride, padding, dilation, groups, "zeros", (), flip, activation, algorithm, precision)
-    checked = _check.options(axes, shared)
+    asked = TransposedOptions(*given)
+    shared = _check.Options()._asdict() | {
+        name: value for name, value in asked._asdict().items() if name in _check.Options._fields
+    }
+    checked = _check.options(axes, tuple(shared.values()))
     if not isinstance(checked.padding, str) and {"same", "same_lower"} & set(checked.padding):
-        raise ValueError(f"padding must be 'same' for all axes or for none; got {padding!r}")
-    extra = _check.per_axis("output_padding", output_padding, axes, least=0)
+        raise ValueError(f"padding must be 'same' for all axes or for none; got {asked.padding!r}")
+    extra = _check.per_axis("output_padding", asked.output_padding, axes, least=0)
     for amount, step, spread in zip(extra, checked.stride, checked.dilation, strict=True):
         if amount >= max(step, spread):
             raise ValueError(
                 f"output_padding must be less than stride or dilation: output pixels beyond belong to another input pixel; "
-                f"got {output_padding!r} with stride {stride!r} and dilation {dilation!r}"
+                f"got {asked.output_padding!r} with stride {asked.stride!r} and dilation {asked.dilation!r}"
             )
-    size = None if output_size is None else _check.per_axis("output_size", output_size, axes)
+    size = None if asked.output_size is None else _check.per_axis("output_size", asked.output_size, axes)
     if size is not None and any(extra):
-        raise ValueError(f"output_padding must be 0 where output_size says the same; got {output_padding!r}")
-    return TransposedOptions(
-        checked.stride,
-        checked.padding,
-        extra,
-        checked.groups,
-        checked.dilation,
-        size,
-        flip,
-        activation,
-        algorithm,
-        precision,
+        raise ValueError(f"output_padding must be 0 where output_size says the same; got {asked.output_padding!r}")
+    return asked._replace(
+        stride=checked.stride,
+        padding=checked.padding,
+        output_padding=extra,
+        groups=checked.groups,
+        dilation=checked.dilation,
+        output_size=size,
     )
 
 
@@ -107,6 +106,7 @@ def problem(
         precision=checked.precision,
         dtype=dtypes[0],
         accumulator=dtypes[0],
+        channels_last=axes if checked.channels_last and len(weight_shape) != axes + 1 else 0,
     )
     made = _spread(made)
     dtype, accumulator = _check.result_types(dtypes, made.taps)
@@ -133,6 +133,7 @@ def adjoint(forward: Problem, output_shape: tuple[int, ...]) -> Transposed:
         "padding_mode": "zeros",
         "border": None,
         "activation": None,
+        "channels_last": 0,
     }
     return _spread(Transposed(**fields))
 
@@ -157,6 +158,7 @@ def forward(problem: Problem, input_shape: tuple[int, ...]) -> Problem:
         "output_size": problem.size,
         "stride": tuple(1 if n == 1 else step for n, step in zip(problem.size, problem.stride, strict=True)),
         "activation": None,
+        "channels_last": 0,
     }
     return Problem(**fields)
 

@@ -188,7 +188,8 @@ class Plan:
         first = dtypes[0]
         if missing.renormalize and all(dtype.kind in "biu" for dtype in dtypes):
             first = np.dtype(np.float64)
-        problem = self._problem = _check.problem(axes, *shapes, (first, *dtypes[1:]), options)
+        problem = _check.problem(axes, *shapes, (first, *dtypes[1:]), options)
+        problem = self._problem = problem._replace(channels_last=0)
         self._axes, self._dtypes, self._options, self._renormalize = axes, dtypes, options, missing.renormalize
         self._needs_weights = missing.return_weight
         self._ignores_nan = missing.nan == "ignore" and problem.accumulator.kind in "fc"
@@ -237,7 +238,7 @@ class Plan:
         dtype = problem.dtype if out is None else _check.check_out(out, problem).dtype
         fill = _fill_value(missing.fill_value, dtype)
         call = Call(images, mask, bank, bias, threads, pack, partial(self._measures, kept))
-        if problem.dtype.kind == "i":
+        if problem.accumulator.kind == "i":
             self._check_integers(call, out)
         complete = None if self._whole is None else self._are_complete(call, slice(None), self._whole)
         is_complete = 0 in problem.maps_shape or (complete is not None and all(complete))
@@ -394,7 +395,7 @@ class Plan:
             np.copyto(values, results.fill, where=nothing, casting="unsafe")
         for part in [slice(n, n + 1) for n in incomplete] if any(complete) else [slice(None)]:
             if values is not target:
-                _blocks.cast(values[part], target[part])
+                _blocks.cast(values[part], target[part], problem.saturates)
             if results.weights is not None and sums is not None:
                 place(results.weights)[part] = sums[part] if len(sums) > 1 else sums
             if results.hidden is not None and nothing is not None:

@@ -97,7 +97,7 @@ def make(given: Problem, dtypes: tuple[np.dtype[Any], ...], reuse: bool, *, may_
     no_conversions = all(dtype == problem.accumulator for dtype in (problem.dtype, dtypes[0], *dtypes[2:]))
     whole = best.whole_images and fold is None and (problem.border is None or problem.image_bytes <= PADDED_BYTES)
     integers_may_overflow = not may_wrap and _check.may_overflow(dtypes, given.taps, problem.accumulator)
-    is_direct = no_conversions and whole and not integers_may_overflow
+    is_direct = no_conversions and whole and not integers_may_overflow and not problem.channels_last
     if best.call_layout is not None and is_direct and problem.products:
         output, keep_gil = (problem.output_shape, problem.dtype), problem.products <= KEEP_GIL_BELOW
         sizes, border = best.core_shapes(problem), problem.border and problem.border.for_call(problem)
@@ -174,7 +174,7 @@ def run(
     if out is not None:
         _check.check_out(out, problem)
     if out is None:
-        result = _core.empty_result(problem.output_shape, problem.dtype)
+        result = problem.empty_result()
     elif any(array is not None and np.may_share_memory(out, array) for array in (input, weight, bias)):
         result = _core.empty(out.shape, out.dtype)
     else:
@@ -184,8 +184,8 @@ def run(
     if result.size:
         index, weights = prepare(plan, weight) if packed is None else packed
         layout = plan.layouts[index]
-        if bias is not None and (bias.ndim != 1 or not _blocks.is_plain(bias, problem.accumulator)):
-            bias = np.require(bias, problem.accumulator, ["C", "A"]).reshape(-1)
+        if bias is not None:
+            bias = _weights.copy_unless_plain(bias.reshape(-1), problem.accumulator)
         if plan.fold is not None and not layout.problem.transposed:
             input = plan.fold.reduce_image(input)
         _blocks.convolve(layout, input, weights, bias, result, min(threads, layout.threads))

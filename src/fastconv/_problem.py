@@ -46,6 +46,8 @@ class Problem(NamedTuple):
     accumulator: np.dtype[Any]
     exchanged: bool = False  # weights come as those of a transposed convolution, (C, K / groups, kd, kh, kw)
     border: Border | None = None  # of images whose padding padding_mode does not describe
+    channels_last: int = 0  # in the memory of the result: the channels come behind so many axes
+    saturates: bool = False  # sums, rounded and clipped to the range of the result's integers
 
     @property
     def transposed(self) -> bool:
@@ -71,6 +73,15 @@ class Problem(NamedTuple):
     def products(self) -> int:
         """Products summed for all outputs together."""
         return math.prod(self.output_shape) * self.taps
+
+    def empty_result(self) -> Array:
+        """Return an array for the result, with the channels first whatever its memory."""
+        axes, shape = self.channels_last, self.output_shape
+        if not axes:
+            return _core.empty_result(shape, self.dtype)
+        first = len(shape) - axes - 1
+        memory = _core.empty_result((*shape[:first], *shape[first + 1 :], shape[first]), self.dtype)
+        return np.moveaxis(memory, -1, first)
 
     @property
     def images_shape(self) -> tuple[int, ...]:
@@ -125,6 +136,35 @@ class Problem(NamedTuple):
         if len(outside) <= 1 and not ("zeros" in outside and values):
             return self._replace(padding_mode=outside.pop() if outside else "zeros")
         return self._replace(border=Border((z, y, x), values or (0,), self.size, self.pad))
+
+    def interleaved(self, count: int) -> Problem | None:
+        """Return the problem of so many images of one channel whose pixels lie side by side, as one of longer rows.
+
+        None if there is a stride along the rows.
+        """
+        if self.stride[2] > 1 or self.channels * self.filters > 1:
+            return None
+
+        def longer(triple: Triple) -> Triple:
+            return (*triple[:2], triple[2] * count)
+
+        made = self._replace(
+            output_shape=(*self.output_shape[-3:-1], self.output_shape[-1] * count),
+            batch_shape=(),
+            size=longer(self.size),
+            output_size=longer(self.output_size),
+            dilation=longer(self.dilation) if self.kernel[2] > 1 else self.dilation,
+            pad=longer(self.pad),
+            channels_last=0,
+        )
+        border = self.border
+        if border is None and (self.padding_mode == "zeros" or self.stays_inside(2)):
+            return made
+        if border is None:
+            border = Border((self.padding_mode,) * 3, (0,), self.size, self.pad)
+            made = made._replace(padding_mode="zeros").padded
+        longer_border = border._replace(size=longer(border.size), pad=longer(border.pad), interleaved=count)
+        return made._replace(border=longer_border)
 
     @property
     def padded(self) -> Problem:

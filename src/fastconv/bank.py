@@ -13,7 +13,7 @@ import numpy as np
 from numpy.ma import MaskedArray
 from numpy.typing import ArrayLike
 
-from fastconv import _check, _gradient, _lengths, _missing, _plan, config
+from fastconv import _check, _gradient, _lengths, _missing, _plan, _views, config
 from fastconv._bank import Bank, Gradients, conjugate
 from fastconv._check import Padding, PaddingMode, PerAxis
 from fastconv._problem import Array
@@ -40,7 +40,7 @@ class FilterBank(Bank):
         K filters. Rank 3 makes a bank for signals, rank 5 one for volumes. The bank keeps a copy.
     bias : array_like, shape (K,), optional
         Added to each feature map.
-    stride, padding, dilation, groups, padding_mode, padding_value, flip, activation, algorithm, precision
+    stride, padding, dilation, groups, padding_mode, padding_value, flip, activation, algorithm, precision, channels_last, saturate
         As for `conv2d`.
 
     Attributes
@@ -93,6 +93,8 @@ class FilterBank(Bank):
         activation: str | None = None,
         algorithm: str = "auto",
         precision: str = "default",
+        channels_last: bool = False,
+        saturate: bool = False,
     ) -> None:
         super().__init__(
             "signals (K, C/groups, kw), images (K, C/groups, kh, kw) or volumes (K, C/groups, kd, kh, kw)", weight, bias
@@ -108,6 +110,8 @@ class FilterBank(Bank):
             activation,
             algorithm,
             precision,
+            channels_last,
+            saturate,
         )
         self._checked = _check.options(self._axes, options)
         self._options = dict(zip(self.DEFAULTS, map(_check.hashable, options), strict=True))  # as given
@@ -117,6 +121,7 @@ class FilterBank(Bank):
         )
         self._in_channels = int(self._weight.shape[1] * self._checked.groups)
         self._mask_weights: dict[Any, _missing.MaskWeights] = {}  # once an image with holes has needed them
+        self._has_views = self._checked.channels_last or self._checked.saturate
         self._check_that_some_image_fits()
 
     @classmethod
@@ -242,13 +247,18 @@ class FilterBank(Bank):
         if type(image) is not np.ndarray and isinstance(image, MaskedArray):
             return self._convolve_numbers(image, _missing.Options(), out, threads)
         array = image if type(image) is np.ndarray else _check.as_array("input", image)
+        target, saturated = out, None
+        if self._has_views:
+            array, target, saturated = self._views(array, out)
         shape = array.shape
         rounded = shape if not shape or shape[-1] < _lengths.LONG_ROW else _lengths.rounded(shape)
-        prepared = self._plans.get((rounded, array.dtype))
+        key = rounded, array.dtype, saturated
+        prepared = self._plans.get(key)
         if prepared is None or (rounded is not shape and prepared[0].columns != shape[-1]):
-            prepared = self._prepare(prepared, (rounded, array.dtype), shape)
+            prepared = self._prepare(prepared, key, shape)
         plan, packed = prepared
-        return _plan.run(plan, array, self._weight, self._bias, out, config.num_threads(threads), packed)
+        result = _plan.run(plan, array, self._weight, self._bias, target, config.num_threads(threads), packed)
+        return result if target is out and not self._checked.channels_last else self._as_given(result, out)
 
     def _convolve_along(
         self, axis: int, image: ArrayLike, mask: ArrayLike | None, out: Array | None, options: dict[str, Any]
@@ -264,14 +274,33 @@ class FilterBank(Bank):
         self, image: ArrayLike, missing: _missing.Options, out: Array | None, threads: int | None
     ) -> Any:
         """Return the feature maps of an image of which parts may be missing."""
+        target, saturated = out, None
+        if self._has_views:
+            given = image if isinstance(image, MaskedArray) else _check.as_array("input", image)
+            image, target, saturated = self._views(given, out)
+        if self._checked.channels_last and missing.mask is not None:
+            missing = missing._replace(mask=_views.mask_first(missing.mask, self._axes))
         array = np.asarray(np.ma.getdata(image)) if isinstance(image, MaskedArray) else _check.as_array("input", image)
-        key = (array.shape, array.dtype, missing.key)
+        key = (array.shape, array.dtype, saturated, missing.key)
         plan = self._plans.get(key)
         if plan is None:
-            plan = _missing.Plan(*self._problem_of(array.shape, array.dtype), missing, reuse=True)
+            plan = _missing.Plan(*self._problem_of(array.shape, array.dtype, saturated), missing, reuse=True)
             self._plans.put(key, plan, plan.nbytes)
         arrays, count = (image, array, self._weight, self._bias), config.num_threads(threads)
-        return plan.run(*arrays, missing, out, count, self._pack, self._mask_weights)
+        result = plan.run(*arrays, missing, target, count, self._pack, self._mask_weights)
+        return self._as_given(result, out) if self._checked.channels_last else result
+
+    def _views(self, image: Any, out: Array | None) -> tuple[Any, Array | None, np.dtype[Any] | None]:
+        """Return image and out with their channels first, and the dtype whose range results are clipped to."""
+        saturated = _views.target_dtype(self._checked.saturate, image, out)
+        if self._checked.channels_last:
+            image = _views.channels_first("input", image, self._axes)
+            out = None if out is None else _views.channels_first("out", _check.array_out(out), self._axes)
+        return image, out, saturated
+
+    def _as_given(self, result: Any, out: Array | None) -> Any:
+        """Return a result with its channels last, out itself if that was given."""
+        return out if out is not None and not isinstance(result, tuple) else _views.channels_last(result, self._axes)
 
     @property
     def in_channels(self) -> int:
@@ -330,6 +359,8 @@ class FilterBank(Bank):
         ((3, 8, 8), (4, 3, 3, 3), array([64., 64., 64., 64.]))
         """
         array, grad = self._before_activation(image, grad_output, maps, threads)
+        if self._checked.channels_last:
+            array, grad = (_views.channels_first("image", given, self._axes) for given in (array, grad))
         count = config.num_threads(threads)
         key = ("backward", array.shape, array.dtype, grad.dtype)
         plans = self._plans.get(key)
@@ -337,8 +368,9 @@ class FilterBank(Bank):
             plans = self._plan_backward(array.shape, (array.dtype, grad.dtype))
             self._plans.put(key, plans, sum(plan.nbytes for plan in plans[::2]))
         input_plan, packed, weight_plan = plans
+        grad_input = _gradient.run_input(input_plan, self._conjugate_weight, grad, count, packed)
         return Gradients(
-            _gradient.run_input(input_plan, self._conjugate_weight, grad, count, packed),
+            _views.channels_last(grad_input, self._axes) if self._checked.channels_last else grad_input,
             _gradient.run_weight(weight_plan, conjugate(array), grad, count),
             None if self._bias is None else _gradient.run_bias(grad, self._axes),
         )
@@ -366,7 +398,7 @@ class FilterBank(Bank):
         """
         from fastconv.transpose import TransposedFilterBank
 
-        names = ("stride", "padding", "groups", "dilation", "padding_mode", "flip", "precision")
+        names = ("stride", "padding", "groups", "dilation", "padding_mode", "flip", "precision", "channels_last")
         return TransposedFilterBank(self._conjugate_weight, **{name: self._options[name] for name in names})
 
     @property
@@ -389,7 +421,16 @@ class FilterBank(Bank):
         >>> fc.FilterBank(np.ones((8, 3, 3, 3)), stride=2, padding=1).output_shape((16, 3, 224, 224))
         (16, 8, 112, 112)
         """
-        return self._plan_for(_check.shape_of("shape", shape), np.dtype(np.float32)).problem.output_shape
+        given = _check.shape_of("shape", shape)
+        if not self._checked.channels_last or len(given) <= self._axes:
+            return self._plan_for(given, *self._any_dtypes).problem.output_shape
+        first = _views.shape_first(given, self._axes)
+        return _views.shape_last(self._plan_for(first, *self._any_dtypes).problem.output_shape, self._axes)
+
+    @property
+    def _any_dtypes(self) -> tuple[np.dtype[Any], np.dtype[Any] | None]:
+        """A dtype of images, and the one whose range their results are clipped to."""
+        return (np.dtype(np.uint8),) * 2 if self._checked.saturate else (np.dtype(np.float32), None)
 
     def plot(self, **options: Any) -> Figure:
         """Draw the filters of a bank for signals or images; see `plot.filter_bank`. Needs matplotlib."""
@@ -415,7 +456,7 @@ class FilterBank(Bank):
         errors = []
         for size in product(*sizes):
             try:
-                self._plan_for((self._in_channels, *size), np.dtype(np.float32))
+                self._plan_for((self._in_channels, *size), *self._any_dtypes)
             except ValueError as error:
                 errors.append(error)
             else:
@@ -425,7 +466,7 @@ class FilterBank(Bank):
     def _prepare(
         self,
         cached: tuple[_plan.Plan, _plan.Packed] | None,
-        key: tuple[tuple[int, ...], np.dtype[Any]],
+        key: tuple[tuple[int, ...], np.dtype[Any], np.dtype[Any] | None],
         shape: tuple[int, ...],
     ) -> tuple[_plan.Plan, _plan.Packed]:
         """Return a plan with packed weights for images of this shape, and cache it; `cached`: what the key has now."""
@@ -433,7 +474,7 @@ class FilterBank(Bank):
         if cached is not None and adapted is not None:
             self._plans.replace(key, (adapted, cached[1]))
             return adapted, cached[1]
-        plan = self._plan_for(shape, key[1])
+        plan = self._plan_for(shape, *key[1:])
         packed = self._pack(plan, self._weight)
         self._plans.put(key, (plan, packed), plan.nbytes)
         return plan, packed
@@ -445,23 +486,26 @@ class FilterBank(Bank):
 
         dtypes: of the image and of the gradient by the feature maps.
         """
-        linear = self._checked._replace(activation=None)
+        linear = self._checked._replace(activation=None, channels_last=False, saturate=False)
         _check.check_arrays(self._axes, shape, self._weight.shape, dtypes)
         forward = _check.problem(self._axes, shape, self._weight.shape, None, dtypes, linear)
         input_plan = _gradient.plan_input(forward, shape, (dtypes[1], self._weight.dtype), reuse=True)
         packed = tuple(self._pack(plan, self._conjugate_weight) for plan in input_plan.plans)
         return input_plan, packed, _gradient.plan_weight(forward, self._weight.shape, dtypes)
 
-    def _plan_for(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> _plan.Plan:
-        axes, shapes, dtypes, options = self._problem_of(shape, dtype)
+    def _plan_for(self, shape: tuple[int, ...], dtype: np.dtype[Any], saturated: np.dtype[Any] | None) -> _plan.Plan:
+        axes, shapes, dtypes, options = self._problem_of(shape, dtype, saturated)
         return _lengths.plan_for(axes, *shapes, dtypes, options, reuse=True)
 
-    def _problem_of(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[int, Shapes, Dtypes, _check.Options]:
+    def _problem_of(
+        self, shape: tuple[int, ...], dtype: np.dtype[Any], saturated: np.dtype[Any] | None
+    ) -> tuple[int, Shapes, Dtypes, _check.Options]:
         """Return what plans for images of this shape are made of: axes, shapes, dtypes and options."""
         bias_shape = None if self._bias is None else self._bias.shape
         dtypes = (dtype, *(array.dtype for array in (self._weight, self._bias) if array is not None))
         _check.check_arrays(self._axes, shape, self._weight.shape, dtypes)
-        return self._axes, (shape, self._weight.shape, bias_shape), dtypes, self._checked
+        checked = self._checked if saturated is None else self._checked._replace(saturate=saturated)
+        return self._axes, (shape, self._weight.shape, bias_shape), dtypes, checked
 
 
 class Sequential:
@@ -511,6 +555,11 @@ class Sequential:
                 raise ValueError(
                     f"banks must match: bank {position} returns {bank.out_channels} feature maps, "
                     f"but bank {position + 1} expects {following.in_channels} channels"
+                )
+            if bank.channels_last != following.channels_last:
+                raise ValueError(
+                    f"banks must agree on channels_last: it is {bank.channels_last} for bank {position}, "
+                    f"{following.channels_last} for bank {position + 1}"
                 )
             if len(bank.receptive_field) != len(following.receptive_field):
                 raise ValueError(
@@ -578,6 +627,11 @@ class Sequential:
     def out_channels(self) -> int:
         """Feature maps that the last bank returns."""
         return self._banks[-1].out_channels
+
+    @property
+    def channels_last(self) -> bool:
+        """Whether channels come last, in images and feature maps."""
+        return self._banks[0].channels_last
 
     @property
     def num_parameters(self) -> int:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.ma import MaskedArray
 from numpy.typing import ArrayLike
 
-from fastconv import _check, _lengths, _missing, _plan, config
+from fastconv import _check, _lengths, _missing, _plan, _views, config
 from fastconv._cache import Cache
 from fastconv._check import Padding, PaddingMode, PerAxis
 from fastconv._problem import Array
@@ -39,6 +39,8 @@ class _Named(TypedDict, total=False):
     activation: str | None
     algorithm: str
     precision: str
+    channels_last: bool
+    saturate: bool
     nan: str
     mask: ArrayLike | None
     renormalize: bool | str
@@ -94,6 +96,8 @@ def conv2d(
     activation: str | None = None,
     algorithm: str = "auto",
     precision: str = "default",
+    channels_last: bool = False,
+    saturate: bool = False,
     nan: str = PROPAGATE,
     mask: ArrayLike | None = None,
     renormalize: bool | str = False,
@@ -110,8 +114,8 @@ def conv2d(
     Parameters
     ----------
     input : array_like, shape (..., C, H, W)
-        Images of C channels; all leading axes are batch. ``(H, W)`` is an image of one channel. For images whose
-        channels come last, ``(H, W, C)``, pass ``np.moveaxis(image, -1, 0)``.
+        Images of C channels; all leading axes are batch. ``(H, W)`` is an image of one channel. With
+        ``channels_last=True``, shape (..., H, W, C).
         Any strides and byte order; nested lists of numbers, buffers, objects with ``__array__`` and tensors on the CPU
         (by DLPack; bfloat16 ones, too) will do. What the mask of a `numpy.ma.MaskedArray` hides is missing, as with
         `mask`, and the result is masked where outputs see nothing. Other objects with a mask that hides values are
@@ -158,6 +162,14 @@ def conv2d(
     precision : {"default", "highest"}
         ``"highest"`` is never less accurate than direct summation, whatever the data: it takes neither ``"winograd"``
         nor ``"fft"``.
+    channels_last : bool
+        Whether channels come last, in the input ``(..., H, W, C)`` and in the result ``(..., H', W', K)``. Filters are
+        what they are otherwise; a kernel ``(kh, kw)`` convolves every channel for itself.
+    saturate : bool
+        Round sums to the nearest integer, ties to even, and clip them to the range of the integer dtype of `out` or,
+        without one, of the input: a photograph of uint8 becomes one of uint8. Pixels of up to 16 bits add up in
+        float32 if the result has no more, directly: exactly, where no sum of magnitudes needs more than 24 bits. NaN
+        becomes 0.
     nan : {"propagate", "ignore"}
         ``"ignore"``: pixels that are NaN are missing, and so is padding with ``padding_value=np.nan``.
     mask : array_like of bool, optional
@@ -180,7 +192,7 @@ def conv2d(
 
     Returns
     -------
-    ndarray, shape (..., K, H', W')
+    ndarray, shape (..., K, H', W'); (..., H', W', K) with channels_last
         ``H' = (H + before + after - dilation * (kh - 1) - 1) // stride + 1``, and W' likewise;
         ``(..., H', W')`` for a filter or a kernel. The dtype is ``np.result_type`` of input, weight and bias; bfloat16
         stays what it is beside integers and counts as float32 beside other floats and complex numbers.
@@ -253,16 +265,23 @@ def conv2d(
     >>> bank = np.ones((16, 3, 3, 3), np.float32)
     >>> fc.conv2d(batch, bank, stride=2, padding=1, activation="relu").shape
     (8, 16, 16, 16)
+    >>> photo = np.full((4, 6, 3), 200, np.uint8)
+    >>> fc.conv2d(photo, np.ones((3, 3)) / 4, padding="same", channels_last=True, saturate=True)[0, 0]
+    array([200, 200, 200], dtype=uint8)
     >>> image[1, 1] = np.nan
     >>> fc.conv2d(image, np.ones((3, 3)) / 9, nan="ignore", renormalize=True)
     array([[ 5.   ,  6.125],
            [ 9.5  , 10.625]])
     """
+    options: tuple[Any, ...]
     options = (stride, padding, dilation, groups, padding_mode, padding_value, flip, activation, algorithm, precision)
     types = (type(stride), type(padding), type(dilation), type(groups), type(flip))
     missing = None
     if nan is not PROPAGATE or mask is not None or renormalize is not False or return_weight is not False:
         missing = _missing.Options(nan, mask, renormalize, fill_value, return_weight)
+    if channels_last is not False or saturate is not False:
+        options = (*options, channels_last, saturate)
+        return _convolve_views(2, input, weight, bias, options, types, out, threads, missing)
     return _convolve(2, input, weight, bias, options, types, out, threads, missing)
 
 
@@ -307,6 +326,8 @@ def conv1d(
     activation: str | None = None,
     algorithm: str = "auto",
     precision: str = "default",
+    channels_last: bool = False,
+    saturate: bool = False,
     nan: str = PROPAGATE,
     mask: ArrayLike | None = None,
     renormalize: bool | str = False,
@@ -326,7 +347,7 @@ def conv1d(
         Signals of C channels; all leading axes are batch. ``(W,)`` is a signal of one channel.
     weight : array_like
         A bank ``(K, C/groups, kw)``, a filter ``(C, kw)`` or a kernel ``(kw,)``.
-    bias, stride, padding, dilation, groups, padding_mode, padding_value, flip, activation, algorithm, precision, nan, mask, renormalize, fill_value, return_weight, out, threads
+    bias, stride, padding, dilation, groups, padding_mode, padding_value, flip, activation, algorithm, precision, channels_last, saturate, nan, mask, renormalize, fill_value, return_weight, out, threads
         As for `conv2d`, with one spatial axis: ``padding=(2, 0)`` pads 2 samples before it and none after.
     axis : int
         The axis of the input along which the samples of a signal lie, by default the last: the result is that of
@@ -356,6 +377,8 @@ def conv1d(
     array([ 1,  2,  4, -7])
     """
     if axis != -1:
+        if channels_last is not False:
+            raise ValueError(f"axis must be -1 with channels_last, which says where signals lie; got {axis!r}")
         sizes = (stride, padding, dilation, groups)
         named = {
             "padding_mode": padding_mode,
@@ -364,6 +387,8 @@ def conv1d(
             "activation": activation,
             "algorithm": algorithm,
             "precision": precision,
+            "channels_last": channels_last,
+            "saturate": saturate,
             "nan": nan,
             "renormalize": renormalize,
             "fill_value": fill_value,
@@ -371,11 +396,15 @@ def conv1d(
             "threads": threads,
         }
         return _convolve_along(axis, input, weight, bias, sizes, named, mask, out)
+    options: tuple[Any, ...]
     options = (stride, padding, dilation, groups, padding_mode, padding_value, flip, activation, algorithm, precision)
     types = (type(stride), type(padding), type(dilation), type(groups), type(flip))
     missing = None
     if nan is not PROPAGATE or mask is not None or renormalize is not False or return_weight is not False:
         missing = _missing.Options(nan, mask, renormalize, fill_value, return_weight)
+    if channels_last is not False or saturate is not False:
+        options = (*options, channels_last, saturate)
+        return _convolve_views(1, input, weight, bias, options, types, out, threads, missing)
     return _convolve(1, input, weight, bias, options, types, out, threads, missing)
 
 
@@ -420,6 +449,8 @@ def conv3d(
     activation: str | None = None,
     algorithm: str = "auto",
     precision: str = "default",
+    channels_last: bool = False,
+    saturate: bool = False,
     nan: str = PROPAGATE,
     mask: ArrayLike | None = None,
     renormalize: bool | str = False,
@@ -438,7 +469,7 @@ def conv3d(
         Volumes of C channels; all leading axes are batch. ``(D, H, W)`` is a volume of one channel.
     weight : array_like
         A bank ``(K, C/groups, kd, kh, kw)``, a filter ``(C, kd, kh, kw)`` or a kernel ``(kd, kh, kw)``.
-    bias, stride, padding, dilation, groups, padding_mode, padding_value, flip, activation, algorithm, precision, nan, mask, renormalize, fill_value, return_weight, out, threads
+    bias, stride, padding, dilation, groups, padding_mode, padding_value, flip, activation, algorithm, precision, channels_last, saturate, nan, mask, renormalize, fill_value, return_weight, out, threads
         As for `conv2d`, with three spatial axes.
 
     Returns
@@ -462,11 +493,15 @@ def conv3d(
     >>> fc.conv3d(np.ones((2, 5, 8, 8)), np.ones((4, 2, 3, 3, 3)), padding=(0, 1, 1)).shape
     (4, 3, 8, 8)
     """
+    options: tuple[Any, ...]
     options = (stride, padding, dilation, groups, padding_mode, padding_value, flip, activation, algorithm, precision)
     types = (type(stride), type(padding), type(dilation), type(groups), type(flip))
     missing = None
     if nan is not PROPAGATE or mask is not None or renormalize is not False or return_weight is not False:
         missing = _missing.Options(nan, mask, renormalize, fill_value, return_weight)
+    if channels_last is not False or saturate is not False:
+        options = (*options, channels_last, saturate)
+        return _convolve_views(3, input, weight, bias, options, types, out, threads, missing)
     return _convolve(3, input, weight, bias, options, types, out, threads, missing)
 
 
@@ -531,6 +566,33 @@ def _convolve(
     if missing is not None:
         return plan.run(input, image, filters, offset, missing, out, count)
     return _plan.run(plan, image, filters, offset, out, count)
+
+
+def _convolve_views(
+    axes: int,
+    input: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None,
+    options: tuple[Any, ...],
+    types: tuple[type, ...],
+    out: Array | None,
+    threads: int | None,
+    missing: _missing.Options | None,
+) -> Any:
+    """Convolve images whose channels may come last, to results that may saturate; the options say so at their end."""
+    *options_, channels_last, saturate = options
+    image = input if isinstance(input, MaskedArray) else _check.as_array("input", input)
+    filters, out = _check.as_array("weight", weight), None if out is None else _check.array_out(out)
+    options = (*options_, channels_last, _views.target_dtype(saturate, image, out))
+    if channels_last is not True:
+        return _convolve(axes, image, filters, bias, options, types, out, threads, missing)
+    has_maps = filters.ndim != axes + 1
+    target = out if out is None or not has_maps else _views.channels_first("out", out, axes)
+    if missing is not None and missing.mask is not None:
+        missing = missing._replace(mask=_views.mask_first(missing.mask, axes))
+    image = _views.channels_first("input", image, axes)
+    result = _convolve(axes, image, filters, bias, options, types, target, threads, missing)
+    return out if result is target else _views.channels_last(result, axes) if has_maps else result
 
 
 def _convolve_along(

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastconv import _check, _check_transposed, _gradient, _plan, _weights, config
+from fastconv import _check, _check_transposed, _gradient, _plan, _views, _weights, config
 from fastconv._bank import Bank, Gradients, conjugate
 from fastconv._cache import Cache
 from fastconv._check import Padding, PaddingMode, PerAxis
@@ -39,6 +39,7 @@ def conv_transpose2d(
     activation: str | None = None,
     algorithm: str = "auto",
     precision: str = "default",
+    channels_last: bool = False,
     out: Array | None = None,
     threads: int | None = None,
 ) -> Array:
@@ -80,6 +81,8 @@ def conv_transpose2d(
         How to compute it; one that cannot do the problem is refused. ``"fft"`` takes no stride.
     precision : {"default", "highest"}
         As for `conv2d`.
+    channels_last : bool
+        Whether channels come last, in the input ``(..., H, W, C)`` and in the result ``(..., H', W', K)``.
     out : ndarray, optional
         Where to write the result: any strides, any dtype that ``same_kind`` casting allows.
     threads : int, optional
@@ -119,7 +122,8 @@ def conv_transpose2d(
     >>> fc.conv_transpose2d(maps, bank, stride=2, padding=1).shape
     (8, 3, 28, 28)
     """
-    options = (stride, padding, output_padding, groups, dilation, output_size, flip, activation, algorithm, precision)
+    sizes = stride, padding, output_padding, groups, dilation, output_size
+    options = (*sizes, flip, activation, algorithm, precision, channels_last)
     return _convolve(2, input, weight, bias, options, out, threads)
 
 
@@ -138,6 +142,7 @@ def conv_transpose1d(
     activation: str | None = None,
     algorithm: str = "auto",
     precision: str = "default",
+    channels_last: bool = False,
     out: Array | None = None,
     threads: int | None = None,
 ) -> Array:
@@ -149,7 +154,7 @@ def conv_transpose1d(
         Signals of C channels; all leading axes are batch. ``(W,)`` is a signal of one channel.
     weight : array_like
         A bank ``(C, K/groups, kw)``, a filter ``(C, kw)`` or a kernel ``(kw,)``.
-    bias, stride, padding, output_padding, groups, dilation, output_size, flip, activation, algorithm, precision, out, threads
+    bias, stride, padding, output_padding, groups, dilation, output_size, flip, activation, algorithm, precision, channels_last, out, threads
         As for `conv_transpose2d`, with one spatial axis.
 
     Returns
@@ -172,7 +177,8 @@ def conv_transpose1d(
     >>> fc.conv_transpose1d([1, 2, 4], [1, 1, 1], stride=2)
     array([1, 1, 3, 2, 6, 4, 4])
     """
-    options = (stride, padding, output_padding, groups, dilation, output_size, flip, activation, algorithm, precision)
+    sizes = stride, padding, output_padding, groups, dilation, output_size
+    options = (*sizes, flip, activation, algorithm, precision, channels_last)
     return _convolve(1, input, weight, bias, options, out, threads)
 
 
@@ -191,6 +197,7 @@ def conv_transpose3d(
     activation: str | None = None,
     algorithm: str = "auto",
     precision: str = "default",
+    channels_last: bool = False,
     out: Array | None = None,
     threads: int | None = None,
 ) -> Array:
@@ -202,7 +209,7 @@ def conv_transpose3d(
         Volumes of C channels; all leading axes are batch. ``(D, H, W)`` is a volume of one channel.
     weight : array_like
         A bank ``(C, K/groups, kd, kh, kw)``, a filter ``(C, kd, kh, kw)`` or a kernel ``(kd, kh, kw)``.
-    bias, stride, padding, output_padding, groups, dilation, output_size, flip, activation, algorithm, precision, out, threads
+    bias, stride, padding, output_padding, groups, dilation, output_size, flip, activation, algorithm, precision, channels_last, out, threads
         As for `conv_transpose2d`, with three spatial axes.
 
     Returns
@@ -226,7 +233,8 @@ def conv_transpose3d(
     >>> fc.conv_transpose3d(np.ones((4, 3, 8, 8)), np.ones((4, 2, 2, 2, 2)), stride=2).shape
     (2, 6, 16, 16)
     """
-    options = (stride, padding, output_padding, groups, dilation, output_size, flip, activation, algorithm, precision)
+    sizes = stride, padding, output_padding, groups, dilation, output_size
+    options = (*sizes, flip, activation, algorithm, precision, channels_last)
     return _convolve(3, input, weight, bias, options, out, threads)
 
 
@@ -241,6 +249,11 @@ def _convolve(
 ) -> Array:
     """Convolve by a plan that is remembered for these shapes, dtypes and options, in the order of `TransposedOptions`."""
     image, filters = _check.as_array("input", input), _check.as_array("weight", weight)
+    target = out
+    if options[-1] is True:
+        image = _views.channels_first("input", image, axes)
+        if out is not None and filters.ndim != axes + 1:
+            target = _views.channels_first("out", _check.array_out(out), axes)
     offset = None if bias is None else _check.as_bias(bias, image.dtype, filters.dtype)
     arrays = (image, filters) if offset is None else (image, filters, offset)
     shapes_and_dtypes = [(array.shape, array.dtype) for array in arrays]
@@ -260,7 +273,10 @@ def _convolve(
         with _weights.naming_weight(filters.shape):
             plan = _plan.make(problem, dtypes, reuse=False)
         _plans.put(key, plan, plan.nbytes)
-    return _plan.run(plan, image, filters, offset, out, config.num_threads(threads))
+    result = _plan.run(plan, image, filters, offset, target, config.num_threads(threads))
+    if options[-1] is False or filters.ndim == axes + 1:
+        return result
+    return _views.channels_last(result, axes) if out is None else out
 
 
 class TransposedFilterBank(Bank):
@@ -272,7 +288,7 @@ class TransposedFilterBank(Bank):
         Rank 3 makes a bank for signals, rank 5 one for volumes. The bank keeps a copy.
     bias : array_like, shape (K,), optional
         Added to each feature map.
-    stride, padding, output_padding, groups, dilation, flip, activation, algorithm, precision
+    stride, padding, output_padding, groups, dilation, flip, activation, algorithm, precision, channels_last
         As for `conv_transpose2d`.
     padding_mode : {"zeros", "reflect", "replicate", "circular", "symmetric"}, or one per axis
         That of the convolution whose adjoint the bank is: what would be cut off is added to the pixels that its padding
@@ -324,11 +340,13 @@ class TransposedFilterBank(Bank):
         activation: str | None = None,
         algorithm: str = "auto",
         precision: str = "default",
+        channels_last: bool = False,
     ) -> None:
         super().__init__(
             "signals (C, K/groups, kw), images (C, K/groups, kh, kw) or volumes (C, K/groups, kd, kh, kw)", weight, bias
         )
-        options = (stride, padding, output_padding, groups, dilation, None, flip, activation, algorithm, precision)
+        sizes = stride, padding, output_padding, groups, dilation, None
+        options = (*sizes, flip, activation, algorithm, precision, channels_last)
         self._checked = _check_transposed.options(self._axes, options)
         self._padding_mode = _check.padding_mode_names(padding_mode, self._axes)
         if self._padding_mode != "zeros" and (self._bias is not None or activation is not None):
@@ -355,18 +373,23 @@ class TransposedFilterBank(Bank):
 
         `output_size` chooses their height and width, where the stride allows several, instead of output_padding.
         """
-        array = _check.as_array("input", image)
+        array, target = _check.as_array("input", image), out
+        if self._checked.channels_last:
+            array = _views.channels_first("input", array, self._axes)
+            target = None if out is None else _views.channels_first("out", _check.array_out(out), self._axes)
         gradient, packed = self._prepare(array.shape, array.dtype, output_size)
         if not gradient.borders:
             count = config.num_threads(threads)
-            return _plan.run(gradient.plan, array, self._weight, self._bias, out, count, packed[0])
+            result = _plan.run(gradient.plan, array, self._weight, self._bias, target, count, packed[0])
+        else:
+            if target is not None:
+                _check.check_out(target, gradient.plan.problem._replace(output_shape=gradient.shape))
+            result = _gradient.run_input(gradient, self._weight, array, config.num_threads(threads), packed)
+            if target is not None:
+                target[...] = result
         if out is not None:
-            _check.check_out(out, gradient.plan.problem._replace(output_shape=gradient.shape))
-        result = _gradient.run_input(gradient, self._weight, array, config.num_threads(threads), packed)
-        if out is None:
-            return result
-        out[...] = result
-        return out
+            return out
+        return _views.channels_last(result, self._axes) if self._checked.channels_last else result
 
     @property
     def in_channels(self) -> int:
@@ -421,6 +444,8 @@ class TransposedFilterBank(Bank):
         (2, 1, 2, 2)
         """
         array, grad = self._before_activation(image, grad_output, maps, threads)
+        if self._checked.channels_last:
+            array, grad = (_views.channels_first("image", given, self._axes) for given in (array, grad))
         key = ("backward", array.shape, array.dtype, grad.dtype)
         plans = self._plans.get(key)
         if plans is None:
@@ -434,8 +459,9 @@ class TransposedFilterBank(Bank):
             self._plans.put(key, plans, input_plan.nbytes + weight_plan.nbytes)
         input_plan, packed, weight_plan = plans
         count = config.num_threads(threads)
+        grad_input = _plan.run(input_plan, grad, self._conjugate_weight, None, None, count, packed)
         return Gradients(
-            _plan.run(input_plan, grad, self._conjugate_weight, None, None, count, packed),
+            _views.channels_last(grad_input, self._axes) if self._checked.channels_last else grad_input,
             _gradient.run_weight(weight_plan, grad, conjugate(array), count),
             None if self._bias is None else _gradient.run_bias(grad, self._axes),
         )
@@ -450,8 +476,11 @@ class TransposedFilterBank(Bank):
         >>> fc.TransposedFilterBank(np.ones((8, 3, 2, 2)), stride=2).output_shape((16, 8, 7, 7))
         (16, 3, 14, 14)
         """
-        problem, _ = self._problem(_check.shape_of("shape", shape), np.dtype(np.float32), output_size)
-        return problem.output_shape
+        given = _check.shape_of("shape", shape)
+        if not self._checked.channels_last or len(given) <= self._axes:
+            return self._problem(given, np.dtype(np.float32), output_size)[0].output_shape
+        first = _views.shape_first(given, self._axes)
+        return _views.shape_last(self._problem(first, np.dtype(np.float32), output_size)[0].output_shape, self._axes)
 
     def _problem(
         self, shape: tuple[int, ...], dtype: np.dtype[Any], output_size: PerAxis | None

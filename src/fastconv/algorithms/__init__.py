@@ -56,7 +56,7 @@ class Layout:
     threads: int  # the most to use: more would cost more than they save
     whole_images: bool  # run takes whole images; else only blocks of them, for its workspace would be too large
 
-    block_cut: Any  # sizes of blocks and their layout, once _blocks.py has needed them
+    derived: dict[Any, Any]  # layouts of blocks, their sizes, and others made from this one once they were needed
 
     error: float = 1.0  # expected, relative to direct summation
     step: Triple = (1, 1, 1)  # outputs per axis: blocks start at multiples, where tiles start
@@ -78,7 +78,7 @@ class Layout:
     ) -> None:
         """`products` of the whole batch, by default those of direct summation, limit the threads."""
         self.problem, self.images_shape, self.maps_shape = problem, problem.images_shape, problem.maps_shape
-        self.cost, self.workspace, self.block_cut = cost, workspace, None
+        self.cost, self.workspace, self.derived = cost, workspace, {}
         self.packing = (packing, problem.accumulator.char)
         self.whole_images = workspace <= WORKSPACE_BYTES if whole_images is None else whole_images
         self.threads = max(1, int(problem.products if products is None else products) // MIN_PRODUCTS_PER_THREAD)
@@ -111,6 +111,10 @@ class Layout:
         """Return the layout for maps of up to this size, with the same packed weights."""
         return self
 
+    def of_longer_rows(self, problem: Problem) -> Layout | None:
+        """Return the layout for an image of `problem.interleaved` planes, with the same packed weights; None if it cannot be."""
+        return None
+
     def pixels_read(self, axis: int, outputs: int) -> int:
         """Return how many pixels run reads along an axis for some outputs, if beyond their receptive field; else 0."""
         return 0
@@ -119,7 +123,7 @@ class Layout:
         """Return the layout for rows of another length, which it must be able to serve."""
         layout = object.__new__(type(self))
         shapes = {"images_shape": problem.images_shape, "maps_shape": problem.maps_shape}
-        layout.__dict__.update(self.__dict__, problem=problem, block_cut=None, **shapes)
+        layout.__dict__.update(self.__dict__, problem=problem, derived={}, **shapes)
         return layout
 
 

@@ -98,6 +98,9 @@ class TwoPasses(Passes):
         layouts = self._columns, self._rows
         _core.convolve_separable(images, columns, rows, bias, maps, pads, *layouts, self.workspace, threads)
 
+    def of_longer_rows(self, problem: Problem) -> TwoPasses | None:
+        return _two_passes(problem)
+
 
 class ThreePasses(Passes):
     """Slab by slab and filter by filter, a pass of depths through a volume, then two passes over its sums."""

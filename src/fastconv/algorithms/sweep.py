@@ -50,8 +50,16 @@ class Sweep(CoreLayout):
 
     def block(self, size: Triple) -> Sweep:
         problem = self.problem
-        row_bytes = (size[2] * problem.stride[2] + problem.kernel[2]) * problem.accumulator.itemsize
-        return Sweep(problem, size, row_bytes)
+        columns = size[2] * problem.stride[2] + problem.kernel[2]
+        return Sweep(problem, size, columns * problem.accumulator.itemsize)
+
+    def of_longer_rows(self, problem: Problem) -> Sweep:
+        return Sweep(problem, problem.output_size, row_bytes(problem))
+
+
+def row_bytes(problem: Problem) -> int:
+    """Return the bytes of a row of an image with its padding."""
+    return (problem.size[2] + 2 * problem.pad[2]) * problem.accumulator.itemsize
 
 
 def suits(problem: Problem) -> bool:
@@ -68,8 +76,7 @@ def choose(problem: Problem, reuse: bool, budget: float) -> Sweep | None:
     """Return sweeps for a few filters of one channel."""
     if problem.accumulator.kind != "f" or not suits(problem):
         return None
-    row_bytes = (problem.size[2] + 2 * problem.pad[2]) * problem.accumulator.itemsize
-    return Sweep(problem, problem.output_size, row_bytes)
+    return Sweep(problem, problem.output_size, row_bytes(problem))
 
 
 def _sweep_layout(problem: Problem, map_size: Triple, row_bytes: int) -> tuple[_core.Layout, str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 from fastconv import _core, _weights
 from fastconv._problem import Array, Problem, Triple
@@ -86,7 +87,15 @@ class Tiles(CoreLayout):
         super().__init__(problem, direct.cost(problem), core, how, ("tiles", by_filters, packed))
         self.call_layout, self.contiguous_axes = core, 3 if flat else 1
         self.raw_weights = not (packed or problem.flip or problem.exchanged) or filters_innermost
-        self._by_filters, self._packed, self._flat = by_filters, packed, flat
+        self._by_filters, self._packed, self._flat, self._strip_rows = by_filters, packed, flat, strip_rows
+        self._storage: dict[str, Any] = {
+            "by_filters": by_filters,
+            "packed": packed,
+            "im2col": im2col,
+            "in_place": in_place,
+            "flat": flat,
+            "images": images,
+        }
 
     def pack(self, weight: Array) -> Array:
         if self.raw_weights:
@@ -112,8 +121,11 @@ class Tiles(CoreLayout):
 
     def block(self, size: Triple) -> Tiles:
         """Of the variants with pixels in the lanes, only im2col handles maps narrower than a vector."""
-        storage = {"packed": self._packed, "im2col": not self._by_filters, "in_place": False, "flat": False}
-        return Tiles(self.problem, size, size[1], by_filters=self._by_filters, **storage)
+        if self._flat and math.prod(size) >= lanes(self.problem):
+            return Tiles(self.problem, (1, math.prod(size), 1), self._strip_rows, **self._storage)
+        im2col = not self._by_filters and (self._flat or self._storage["im2col"] or size[2] < lanes(self.problem))
+        storage = self._storage | {"im2col": im2col, "in_place": False, "flat": False, "images": 1}
+        return Tiles(self.problem, size, size[1] if self._flat else min(size[1], self._strip_rows), **storage)
 
 
 def choose(problem: Problem, reuse: bool, budget: float) -> Tiles | None:

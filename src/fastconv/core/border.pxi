@@ -4,12 +4,13 @@
 # Uses: buffers.pxd, geometry.pxd.
 
 
-def fill_section(images, section, values, first, modes, size, origin):
+def fill_section(images, section, values, first, modes, size, origin, Py_ssize_t interleaved=1):
     """Fill section (N, C, d, h, w) with part of padded images, from these positions on.
 
     images: of these images of this size (D, H, W), the pixels that the section shows at least, from their pixel
-    `origin` on; their rows are contiguous, and the section is. `modes` are those of the axes, where ZEROS stands for
-    values (C,). All are of one dtype, whatever it is.
+    `origin` on; their rows are contiguous, and the section is, where they may lie already. `modes` are those of the
+    axes, where ZEROS stands for values (C,). All are of one dtype, whatever it is. Rows hold `interleaved` planes,
+    pixel by pixel, side by side.
     """
     cdef View image = view_of(images, 5, False), part = view_of(section, 5, True)
     cdef const char *value = <const char *>numbers_of(values, image.shape[1], image.itemsize)
@@ -20,7 +21,7 @@ def fill_section(images, section, values, first, modes, size, origin):
         position[axis], mode[axis], image.shape[axis + 2] = first[axis], modes[axis], size[axis]
         start -= <Py_ssize_t>origin[axis] * image.step[axis + 2]
     with nogil:
-        fill_planes(<char *>part.start, &part, &image, start, value, position, mode)
+        fill_planes(<char *>part.start, &part, &image, start, value, position, mode, interleaved)
 
 
 @cython.final
@@ -54,12 +55,12 @@ cdef class Border:
         if section == NULL:
             raise MemoryError(f"no memory for images and padding of {self.section_numbers * image.itemsize} bytes")
         image.start = <void *>images
-        fill_planes(section, &self.section, &image, 0, self.values, self.first, self.mode)
+        fill_planes(section, &self.section, &image, 0, self.values, self.first, self.mode, 1)
         return section
 
 
 cdef void fill_planes(char *to, const View *part, const View *image, Py_ssize_t start, const char *value,
-                      const Py_ssize_t *first, const int *mode) noexcept nogil:
+                      const Py_ssize_t *first, const int *mode, Py_ssize_t interleaved) noexcept nogil:
     cdef Py_ssize_t n, c, z, y, depth, row, itemsize = image.itemsize
     cdef const char *pixels
     for n in range(part.shape[0]):
@@ -74,26 +75,33 @@ cdef void fill_planes(char *to, const View *part, const View *image, Py_ssize_t 
                         pixels = <const char *>image.start + itemsize * (
                             start + n * image.step[0] + c * image.step[1] + depth * image.step[2] + row * image.step[3])
                         fill_section_row(to, pixels, value + c * itemsize, part.shape[4], image.shape[4], first[2],
-                                         mode[2], itemsize)
+                                         mode[2], itemsize, interleaved)
                     to += part.shape[4] * itemsize
 
 
 cdef void fill_section_row(char *to, const char *pixels, const char *value, Py_ssize_t count, Py_ssize_t columns,
-                           Py_ssize_t first, int mode, Py_ssize_t itemsize) noexcept nogil:
+                           Py_ssize_t first, int mode, Py_ssize_t itemsize, Py_ssize_t interleaved) noexcept nogil:
     """Fill a row with `count` numbers of a padded one, from position `first` on."""
-    cdef Py_ssize_t index, x
+    cdef Py_ssize_t index = 0, x, plane
     cdef Range inside = Range(min(max(0, -first), count), 0)
     inside.last = max(inside.first, min(count, columns - first))
-    memcpy(to + inside.first * itemsize, pixels + (first + inside.first) * itemsize,
-           (inside.last - inside.first) * itemsize)
+    if to + inside.first * itemsize != pixels + (first + inside.first) * itemsize:
+        memcpy(to + inside.first * itemsize, pixels + (first + inside.first) * itemsize,
+               (inside.last - inside.first) * itemsize)
     if mode == ZEROS:
         repeat_number(to, value, inside.first, itemsize)
         repeat_number(to + inside.last * itemsize, value, count - inside.last, itemsize)
         return
-    for index in range(count):
-        if not inside.first <= index < inside.last:
-            x = image_index(first + index, columns, mode)
-            memcpy(to + index * itemsize, pixels + x * itemsize, itemsize)
+    while index < count:
+        if inside.first <= index < inside.last:
+            index = inside.last
+            continue
+        plane = (first + index) % interleaved
+        if plane < 0:
+            plane += interleaved
+        x = image_index((first + index - plane) // interleaved, columns // interleaved, mode) * interleaved + plane
+        memcpy(to + index * itemsize, pixels + x * itemsize, itemsize)
+        index += 1
 
 
 cdef void repeat_number(char *to, const char *number, Py_ssize_t count, Py_ssize_t itemsize) noexcept nogil:

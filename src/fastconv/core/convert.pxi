@@ -1,7 +1,171 @@
-# Conversions: numbers of any dtype to floating point, and sums in floating point as integers, truncated towards zero
-# and wrapped around. Part of _core.pyx.
+# Numbers on their way between arrays of any type and strides and the core's own, of floats in contiguous rows; and sums
+# in floating point as integers, truncated towards zero, and wrapped around. Part of _core.pyx.
 #
 # Uses: buffers.pxd, geometry.pxd.
+
+NUMBER_TYPES = {
+    "float32": FC_FLOAT32,
+    "float64": FC_FLOAT64,
+    "float16": FC_FLOAT16,
+    "bfloat16": FC_BFLOAT16,
+    "bool": FC_UINT8,
+    "int8": FC_INT8,
+    "uint8": FC_UINT8,
+    "int16": FC_INT16,
+    "uint16": FC_UINT16,
+    "int32": FC_INT32,
+    "uint32": FC_UINT32,
+    "int64": FC_INT64,
+    "uint64": FC_UINT64,
+}
+
+cdef enum:
+    MOVED = 4096        # numbers that are converted on the way through the first-level cache
+    MOVED_CHANNELS = 64
+
+
+cdef struct Move:
+    # Numbers that move between an array of any type and strides, outside, and one of `real` in contiguous rows.
+    const fc_kernels *ukernels
+    int type
+    bint leaves           # the core, for the array outside
+    bint converts         # between different types
+    bint nontemporal      # stores, past the cache
+    Py_ssize_t itemsize   # outside
+    Py_ssize_t rows, columns, row_step, column_step  # of a matrix outside
+    Py_ssize_t core_step  # from one of its rows to the next in the core
+
+
+def load_numbers(source, int type, target):
+    """Copy an array of five axes, of a type of NUMBER_TYPES, to floats of the same shape whose rows are contiguous.
+
+    Return False, and copy nothing, if the CPU lacks instructions for the type.
+    """
+    return move_arrays(source, target, type, False, False)
+
+
+def store_numbers(source, int type, target, bint nontemporal):
+    """Copy floats whose rows are contiguous to an array of five axes: integers are rounded, ties to even, and saturate.
+
+    NaN becomes 0. `nontemporal`: past the cache, where that is possible. Return False, and copy nothing, if the CPU
+    lacks instructions for the type.
+    """
+    return move_arrays(target, source, type, True, nontemporal)
+
+
+cdef move_arrays(outside, inside, int type, bint leaves, bint nontemporal):
+    cdef View any = view_of(outside, 5, leaves), core = view_of(inside, 5, not leaves)
+    cdef Move move
+    cdef bint wide = core.itemsize == 8
+    cdef double spare
+    move.ukernels = &isa.f64 if wide else &isa.f32
+    move.type, move.leaves, move.itemsize = type, leaves, any.itemsize
+    move.nontemporal = nontemporal
+    move.converts = type != (FC_FLOAT64 if wide else FC_FLOAT32)
+    if move.converts and not move.ukernels.widen(&spare, &spare, 0, type):
+        return False
+    with nogil:
+        if wide:
+            move_planes(<double *>core.start, &core, &any, &move)
+        else:
+            move_planes(<float *>core.start, &core, &any, &move)
+    return True
+
+
+cdef void move_planes(real *numbers, const View *core, const View *any, Move *move) noexcept nogil:
+    """Move an array by matrices of its columns and another axis: rows, unless numbers outside neighbour along one."""
+    cdef Py_ssize_t[3] others
+    cdef Py_ssize_t across = 3, axis, count = 0, i, j, k, at
+    if any.step[4] != 1:
+        for axis in range(4):
+            if any.step[axis] == 1 and any.shape[axis] > 1:
+                across = axis
+    for axis in range(4):
+        if axis != across:
+            others[count] = axis
+            count += 1
+    move.rows, move.columns = any.shape[across], any.shape[4]
+    move.row_step, move.column_step, move.core_step = any.step[across], any.step[4], core.step[across]
+    for i in range(any.shape[others[0]]):
+        for j in range(any.shape[others[1]]):
+            for k in range(any.shape[others[2]]):
+                at = i * any.step[others[0]] + j * any.step[others[1]] + k * any.step[others[2]]
+                move_matrix(
+                    numbers + i * core.step[others[0]] + j * core.step[others[1]] + k * core.step[others[2]],
+                    <char *>any.start + at * any.itemsize, move)
+
+
+cdef void move_matrix(real *numbers, char *outside, const Move *move) noexcept nogil:
+    cdef real[MOVED] buffer
+    cdef Py_ssize_t row, column, rows, columns
+    if move.column_step == 1 or move.row_step != 1:
+        for row in range(move.rows):
+            move_row(numbers + row * move.core_step, outside + row * move.row_step * move.itemsize, move)
+        return
+    row = 0
+    while row < move.rows:
+        rows, column = min(move.rows - row, MOVED_CHANNELS), 0
+        while column < move.columns:
+            columns = min(move.columns - column, MOVED // rows)
+            transpose_some(numbers + row * move.core_step + column,
+                           outside + (row + column * move.column_step) * move.itemsize, rows, columns, buffer, move)
+            column += columns
+        row += rows
+
+
+cdef void transpose_some(real *numbers, char *outside, Py_ssize_t rows, Py_ssize_t columns, real *buffer,
+                         const Move *move) noexcept nogil:
+    """Move a matrix whose columns are contiguous outside, by a buffer unless its numbers need no conversion."""
+    cdef const fc_kernels *ukernels = move.ukernels
+    cdef real *columns_of = buffer if move.converts else <real *>outside
+    cdef Py_ssize_t step = rows if move.converts else move.column_step
+    if move.leaves and move.nontemporal and not move.converts:
+        ukernels.stream_transposed(columns_of, step, numbers, move.core_step, rows, columns)
+    elif move.leaves:
+        ukernels.transpose(columns_of, step, numbers, move.core_step, rows, columns)
+    if move.converts:
+        convert_runs(buffer, outside, rows, columns, move)
+    if not move.leaves:
+        ukernels.transpose(numbers, move.core_step, columns_of, step, columns, rows)
+
+
+cdef void convert_runs(real *buffer, char *outside, Py_ssize_t count, Py_ssize_t runs, const Move *move) noexcept nogil:
+    """Convert runs of numbers, which are `column_step` apart outside, and side by side in a buffer."""
+    cdef Py_ssize_t run
+    if move.column_step == count:
+        count, runs = count * runs, 1
+    for run in range(runs):
+        convert(buffer + run * count, outside + run * move.column_step * move.itemsize, count, move)
+
+
+cdef void move_row(real *numbers, char *outside, const Move *move) noexcept nogil:
+    cdef char[MOVED * 8] buffer
+    cdef Py_ssize_t column = 0, i, count, itemsize = move.itemsize, step = move.column_step * move.itemsize
+    if move.column_step == 1:
+        convert(numbers, outside, move.columns, move)
+        return
+    while column < move.columns:
+        count = min(move.columns - column, MOVED)
+        if move.leaves:
+            convert(numbers + column, buffer, count, move)
+            for i in range(count):
+                memcpy(outside + (column + i) * step, buffer + i * itemsize, itemsize)
+        else:
+            for i in range(count):
+                memcpy(buffer + i * itemsize, outside + (column + i) * step, itemsize)
+            convert(numbers + column, buffer, count, move)
+        column += count
+
+
+cdef inline void convert(real *numbers, char *outside, Py_ssize_t count, const Move *move) noexcept nogil:
+    if move.converts and move.leaves:
+        move.ukernels.narrow(outside, numbers, count, move.type)
+    elif move.converts:
+        move.ukernels.widen(numbers, outside, count, move.type)
+    elif move.leaves:
+        memcpy(outside, numbers, count * sizeof(real))
+    else:
+        memcpy(numbers, outside, count * sizeof(real))
 
 
 ctypedef fused numeric:  # what arrays are of

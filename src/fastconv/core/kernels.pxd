@@ -24,6 +24,19 @@ cdef extern from "kernels/kernels.h" nogil:
         KERNEL_MAX_TAPS
         FEW_MAX_FILTERS
         DOT_SUMS
+    enum:
+        FC_FLOAT32
+        FC_FLOAT64
+        FC_FLOAT16
+        FC_BFLOAT16
+        FC_INT8
+        FC_UINT8
+        FC_INT16
+        FC_UINT16
+        FC_INT32
+        FC_UINT32
+        FC_INT64
+        FC_UINT64
     ctypedef struct fc_tile:
         const void *weight
         Py_ssize_t filter_step, tap_step
@@ -172,6 +185,8 @@ cdef extern from "kernels/kernels.h" nogil:
         fc_deinterleave_fn deinterleave
         void (*transpose)(void *to, Py_ssize_t to_step, const void *source, Py_ssize_t source_step, Py_ssize_t rows,
                           Py_ssize_t columns) noexcept nogil
+        void (*stream_transposed)(void *to, Py_ssize_t to_step, const void *source, Py_ssize_t source_step,
+                                  Py_ssize_t rows, Py_ssize_t columns) noexcept nogil
         double (*peak)(Py_ssize_t rounds) noexcept nogil
         const fc_sweep_variant *sweeps
         const fc_stack_variant *stacks
@@ -189,6 +204,8 @@ cdef extern from "kernels/kernels.h" nogil:
                     int ignores_nan) noexcept nogil
         void (*weigh)(void *maps, const void *sums, const void *seen, Py_ssize_t count, double total,
                       double bias) noexcept nogil
+        int (*widen)(void *to, const void *source, Py_ssize_t count, int type) noexcept nogil
+        int (*narrow)(void *to, const void *source, Py_ssize_t count, int type) noexcept nogil
     ctypedef struct fc_isa:
         const char *name
         fc_kernels f32, f64

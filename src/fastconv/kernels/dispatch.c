@@ -21,14 +21,14 @@ static unsigned long long saved_registers(void) {
 }
 #  endif
 
-/* Whether the CPU has FMA and these bits of CPUID leaf 7, EBX, and the system saves the registers of this XCR0 mask. */
+/* Whether the CPU has FMA, F16C and these bits of CPUID leaf 7, EBX, and the system saves the registers of this XCR0 mask. */
 static int has(unsigned leaf7, unsigned long long registers) {
-    const unsigned fma = 1u << 12, osxsave = 1u << 27;
+    const unsigned fma = 1u << 12, osxsave = 1u << 27, f16c = 1u << 29, needed = fma | osxsave | f16c;
     unsigned leaf[4];
     ask_cpu(0, leaf);
     if (leaf[0] < 7) return 0;
     ask_cpu(1, leaf);
-    if (!(leaf[2] & fma) || !(leaf[2] & osxsave) || (saved_registers() & registers) != registers) return 0;
+    if ((leaf[2] & needed) != needed || (saved_registers() & registers) != registers) return 0;
     ask_cpu(7, leaf);
     return (leaf[1] & leaf7) == leaf7;
 }

@@ -11,6 +11,7 @@ SIMD_BEGIN
 #include "winograd.inc.h"
 #include "gradient.inc.h"
 #include "missing.inc.h"
+#include "convert.inc.h"
 SIMD_END
 #undef REAL_BITS
 
@@ -24,6 +25,7 @@ SIMD_BEGIN
 #include "winograd.inc.h"
 #include "gradient.inc.h"
 #include "missing.inc.h"
+#include "convert.inc.h"
 SIMD_END
 #undef REAL_BITS
 

@@ -27,6 +27,22 @@ enum {
     DOT_MAX_IMAGES = 6           /* rows of images of one */
 };
 
+/* Types of numbers outside the core. */
+enum {
+    FC_FLOAT32,
+    FC_FLOAT64,
+    FC_FLOAT16,
+    FC_BFLOAT16,
+    FC_INT8,
+    FC_UINT8,
+    FC_INT16,
+    FC_UINT16,
+    FC_INT32,
+    FC_UINT32,
+    FC_INT64,
+    FC_UINT64
+};
+
 /* Fetch a cache line that is about to be used into all levels of the cache (locality 3). Any address will do, even an invalid
    one. */
 static inline void prefetch_l1(const void *line) {
@@ -281,6 +297,9 @@ typedef struct {
     fc_deinterleave_fn *deinterleave;
     /* to[c * to_step + r] = from[r * from_step + c] */
     void (*transpose)(void *to, ptrdiff_t to_step, const void *from, ptrdiff_t from_step, ptrdiff_t rows, ptrdiff_t columns);
+    /* The same by non-temporal stores where all vectors are aligned. */
+    void (*stream_transposed)(void *to, ptrdiff_t to_step, const void *from, ptrdiff_t from_step, ptrdiff_t rows,
+                              ptrdiff_t columns);
     double (*peak)(ptrdiff_t rounds); /* PEAK_SUMS FMAs of vectors a round */
     const fc_sweep_variant *sweeps;   /* in the order in which they are preferred; an empty one last */
     const fc_stack_variant *stacks;   /* those of most pixels first; an empty one last */
@@ -305,6 +324,10 @@ typedef struct {
     int (*keep)(void *kept, void *seen, const void *pixels, const unsigned char *mask, ptrdiff_t count, int ignores_nan);
     /* A row of outputs of images with holes: maps[i] = total / seen[i] * sums[i] + bias, or sums[i] + bias if total is zero. */
     void (*weigh)(void *maps, const void *sums, const void *seen, ptrdiff_t count, double total, double bias);
+    /* Numbers of another type as this one; narrowed to integers, they are rounded to the nearest, ties to even, and saturate, and
+       a NaN becomes 0. Both return 0, and do nothing, if they do not know the type. */
+    int (*widen)(void *to, const void *from, ptrdiff_t count, int type);
+    int (*narrow)(void *to, const void *from, ptrdiff_t count, int type);
 } fc_kernels;
 
 typedef struct {

@@ -64,27 +64,6 @@ INLINE void NAMED(transpose_vectors)(vec *row) {
     if (LANES > 2 * QUAD_LANES) NAMED(transpose_step)(row, 2 * QUAD_LANES, 1);
 }
 
-/* Transpose a matrix square by square; the last squares move back and lie over their neighbours. */
-static void NAMED(transpose)(void *to, ptrdiff_t to_step, const void *from, ptrdiff_t from_step, ptrdiff_t rows,
-                             ptrdiff_t columns) {
-    real *target = to;
-    const real *source = from;
-    expects(to && from && rows >= 0 && columns >= 0);
-    if (rows < LANES || columns < LANES) {
-        for (ptrdiff_t r = 0; r < rows; r++)
-            for (ptrdiff_t c = 0; c < columns; c++) target[c * to_step + r] = source[r * from_step + c];
-        return;
-    }
-    for (ptrdiff_t r = 0; r < rows; r += LANES)
-        for (ptrdiff_t c = 0; c < columns; c += LANES) {
-            const ptrdiff_t row = r + LANES < rows ? r : rows - LANES, column = c + LANES < columns ? c : columns - LANES;
-            vec square[LANES];
-            UNROLLED for (int i = 0; i < LANES; i++) square[i] = v_load(source + (row + i) * from_step + column);
-            NAMED(transpose_vectors)(square);
-            UNROLLED for (int i = 0; i < LANES; i++) v_store(target + (column + i) * to_step + row, square[i]);
-        }
-}
-
 /* Interleave `count` vectors, a power of two: lane i of all of them, then lane i + 1. */
 INLINE void NAMED(interleave)(const int count, vec *row) {
     vec zipped[TRANSFORM_MAX_POSITIONS];
@@ -107,6 +86,116 @@ INLINE void NAMED(deinterleave_vectors)(const int phases, vec *row) {
         }
         UNROLLED for (int v = 0; v < phases; v++) row[v] = halves[v];
     }
+}
+
+/* Vectors of pixels to vectors of their 2, 3, 4 or 8 channels. */
+INLINE void NAMED(split_channels)(const int channels, vec *row) {
+    if (channels != 3) {
+        NAMED(deinterleave_vectors)(channels, row);
+        return;
+    }
+#ifdef v_third
+    const vec a = row[0], b = row[1], c = row[2];
+    row[0] = v_third(a, b, c, 0);
+    row[1] = v_third(a, b, c, 1);
+    row[2] = v_third(a, b, c, 2);
+#endif
+}
+
+/* The inverse of split_channels. */
+INLINE void NAMED(merge_channels)(const int channels, vec *row) {
+    if (channels != 3) {
+        NAMED(interleave)(channels, row);
+        return;
+    }
+#ifdef v_third
+    const vec a = v_mix(row[0], 0), b = v_mix(row[1], 1), c = v_mix(row[2], 2);
+    row[0] = v_mixed(a, b, c, 0);
+    row[1] = v_mixed(a, b, c, 1);
+    row[2] = v_mixed(a, b, c, 2);
+#endif
+}
+
+/* Transpose pixels of few channels, side by side: as `transpose`, with `channels` columns, or rows if they are merged. */
+INLINE void NAMED(transpose_pixels)(const int channels, const int merges, real *to, const ptrdiff_t to_step, const real *from,
+                                    const ptrdiff_t from_step, const ptrdiff_t pixels, const int nontemporal) {
+    ROLLED for (ptrdiff_t p = 0; p < pixels; p += LANES) {
+        const ptrdiff_t at = p + LANES < pixels ? p : pixels - LANES;
+        vec row[TRANSFORM_MAX_POSITIONS];
+        UNROLLED for (int i = 0; i < channels; i++)
+            row[i] = v_load(merges ? from + i * from_step + at : from + channels * at + i * LANES);
+        if (merges)
+            NAMED(merge_channels)(channels, row);
+        else
+            NAMED(split_channels)(channels, row);
+        UNROLLED for (int i = 0; i < channels; i++)
+            NAMED(store)(merges ? to + channels * at + i * LANES : to + i * to_step + at, row[i], nontemporal && at == p);
+    }
+}
+
+/* Whether transpose_pixels takes so many channels. */
+INLINE int NAMED(are_few)(const ptrdiff_t channels) {
+#ifdef v_third
+    return (2 <= channels && channels <= 4) || channels == 8;
+#else
+    return channels == 2 || channels == 4 || channels == 8;
+#endif
+}
+
+NOINLINE void NAMED(split)(real *to, ptrdiff_t to_step, const real *from, ptrdiff_t pixels, ptrdiff_t channels) {
+    if (channels == 2) NAMED(transpose_pixels)(2, 0, to, to_step, from, 0, pixels, 0);
+    if (channels == 3) NAMED(transpose_pixels)(3, 0, to, to_step, from, 0, pixels, 0);
+    if (channels == 4) NAMED(transpose_pixels)(4, 0, to, to_step, from, 0, pixels, 0);
+    if (channels == 8) NAMED(transpose_pixels)(8, 0, to, to_step, from, 0, pixels, 0);
+}
+
+NOINLINE void NAMED(merge)(real *to, const real *from, ptrdiff_t from_step, ptrdiff_t pixels, ptrdiff_t channels,
+                           int nontemporal) {
+    if (channels == 2) NAMED(transpose_pixels)(2, 1, to, 0, from, from_step, pixels, nontemporal);
+    if (channels == 3) NAMED(transpose_pixels)(3, 1, to, 0, from, from_step, pixels, nontemporal);
+    if (channels == 4) NAMED(transpose_pixels)(4, 1, to, 0, from, from_step, pixels, nontemporal);
+    if (channels == 8) NAMED(transpose_pixels)(8, 1, to, 0, from, from_step, pixels, nontemporal);
+}
+
+/* Transpose a matrix square by square; the last squares move back and lie over their neighbours. */
+NOINLINE void NAMED(transpose_some)(void *to, ptrdiff_t to_step, const void *from, ptrdiff_t from_step, ptrdiff_t rows,
+                                    ptrdiff_t columns, int nontemporal) {
+    real *target = to;
+    const real *source = from;
+    expects(to && from && rows >= 0 && columns >= 0);
+    if (rows >= LANES && from_step == columns && NAMED(are_few)(columns)) {
+        NAMED(split)(target, to_step, source, rows, columns);
+        return;
+    }
+    if (columns >= LANES && to_step == rows && NAMED(are_few)(rows)) {
+        NAMED(merge)(target, source, from_step, columns, rows, nontemporal);
+        return;
+    }
+    if (rows < LANES || columns < LANES) {
+        for (ptrdiff_t r = 0; r < rows; r++)
+            for (ptrdiff_t c = 0; c < columns; c++) target[c * to_step + r] = source[r * from_step + c];
+        return;
+    }
+    for (ptrdiff_t r = 0; r < rows; r += LANES)
+        for (ptrdiff_t c = 0; c < columns; c += LANES) {
+            const ptrdiff_t row = r + LANES < rows ? r : rows - LANES, column = c + LANES < columns ? c : columns - LANES;
+            vec square[LANES];
+            UNROLLED for (int i = 0; i < LANES; i++) square[i] = v_load(source + (row + i) * from_step + column);
+            NAMED(transpose_vectors)(square);
+            UNROLLED for (int i = 0; i < LANES; i++)
+                NAMED(store)(target + (column + i) * to_step + row, square[i], nontemporal && row == r);
+        }
+}
+
+static void NAMED(transpose)(void *to, ptrdiff_t to_step, const void *from, ptrdiff_t from_step, ptrdiff_t rows,
+                             ptrdiff_t columns) {
+    NAMED(transpose_some)(to, to_step, from, from_step, rows, columns, 0);
+}
+
+static void NAMED(stream_transposed)(void *to, ptrdiff_t to_step, const void *from, ptrdiff_t from_step, ptrdiff_t rows,
+                                     ptrdiff_t columns) {
+    const int aligned = (size_t)to % VECTOR_BYTES == 0 && (to_step == rows || to_step % LANES == 0);
+    NAMED(transpose_some)(to, to_step, from, from_step, rows, columns, aligned);
 }
 
 /* Deinterleave rows. In long rows the second vector begins at the image's first column, where the image may be aligned. The

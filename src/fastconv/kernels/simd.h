@@ -91,6 +91,14 @@
 #undef LANES_FROM
 #undef IN_ORDER
 #undef v_min
+#undef v_load_half
+#undef v_third
+#undef v_mixed
+#undef v_mix
+#undef THIRDS
+#undef MIXED
+#undef EVERY_THIRD
+#undef v_store_half
 #if REAL_BITS == 32
 #  define real float
 #else
@@ -105,7 +113,10 @@
    each quad, v_even_quads and v_odd_quads are v_even and v_odd of whole quads.
    v_slide(a, b, i), where there is one, is a followed by b from lane i on, i a literal.
    v_load_mask(p, mask), where there is one, loads the lanes whose bits are set, others are zero and not read;
-   v_store_mask(p, mask, x), where there is one, stores these lanes only. */
+   v_store_mask(p, mask, x), where there is one, stores these lanes only.
+   v_third(a, b, c, i), where there is one, is every third lane of a, b and c, one behind the other, from lane i on, a literal;
+   v_mixed(a, b, c, i), its inverse, vector i of a[0], b[0], c[0], a[1], ..., of a, b and c that v_mix has prepared for it.
+   v_load_half and v_store_half, where there are such, convert from and to float16, by the bits of uint16_t. */
 #if defined(SIMD_AVX512)
 #  include <immintrin.h>
 #  define SIMD_NAME avx512
@@ -124,6 +135,22 @@
 #    define v_sub(a, b) _mm512_sub_ps(a, b)
 #    define v_max(a, x) _mm512_max_ps(a, x)
 #    define v_min(a, x) _mm512_min_ps(a, x)
+#    define THIRDS(i) /* lanes i, i + 3, i + 6, ... modulo 16 */ \
+         _mm512_setr_epi32(i, i + 3, i + 6, i + 9, i + 12, i + 15, i + 18, i + 21, \
+                           i + 24, i + 27, i + 30, i + 33, i + 36, i + 39, i + 42, i + 45)
+#    define MIXED(i) \
+         _mm512_setr_epi32(5 * i, 5 * i + 11, 5 * i + 22, 5 * i + 33, 5 * i + 44, 5 * i + 55, 5 * i + 66, 5 * i + 77, \
+                           5 * i + 88, 5 * i + 99, 5 * i + 110, 5 * i + 121, 5 * i + 132, 5 * i + 143, 5 * i + 154, 5 * i + 165)
+#    define EVERY_THIRD(i) (0x9249 << (i) % 3) /* lanes as bits */
+#    define v_third(a, b, c, i) \
+         _mm512_permutexvar_ps(THIRDS(i), _mm512_mask_blend_ps((__mmask16)EVERY_THIRD(i + 1), \
+                                                               _mm512_mask_blend_ps((__mmask16)EVERY_THIRD(i + 2), a, b), c))
+#    define v_mix(x, i) _mm512_permutexvar_ps(MIXED(i), x)
+#    define v_mixed(a, b, c, i) \
+         _mm512_mask_blend_ps((__mmask16)EVERY_THIRD(5 - i), _mm512_mask_blend_ps((__mmask16)EVERY_THIRD(4 - i), a, b), c)
+#    define v_load_half(p) _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(p)))
+#    define v_store_half(p, x) \
+         _mm256_storeu_si256((__m256i *)(p), _mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC))
 #    define v_load_mask(p, mask) _mm512_maskz_loadu_ps((__mmask16)(mask), p)
 #    define v_store_mask(p, mask, x) _mm512_mask_storeu_ps(p, (__mmask16)(mask), x)
 #    define v_even(a, b) _mm512_permutex2var_ps(a, LANES_FROM(0), b)
@@ -169,7 +196,7 @@
 #elif defined(SIMD_AVX2)
 #  include <immintrin.h>
 #  define SIMD_NAME avx2
-#  define SIMD_BEGIN SIMD_REGION("avx2,fma")
+#  define SIMD_BEGIN SIMD_REGION("avx2,fma,f16c")
 #  define SIMD_END SIMD_REGION_END
 #  define VECTOR_BYTES 32
 #  define REGISTERS 16
@@ -184,6 +211,16 @@
 #    define v_sub(a, b) _mm256_sub_ps(a, b)
 #    define v_max(a, x) _mm256_max_ps(a, x)
 #    define v_min(a, x) _mm256_min_ps(a, x)
+#    define THIRDS(i) _mm256_setr_epi32(i, i + 3, i + 6, i + 9, i + 12, i + 15, i + 18, i + 21)
+#    define MIXED(i) _mm256_setr_epi32(5 * i, 5 * i + 3, 5 * i + 6, 5 * i + 9, 5 * i + 12, 5 * i + 15, 5 * i + 18, 5 * i + 21)
+#    define EVERY_THIRD(i) (0x49 << (i) % 3 & 0xff)
+#    define v_third(a, b, c, i) \
+         _mm256_permutevar8x32_ps(_mm256_blend_ps(_mm256_blend_ps(a, b, EVERY_THIRD(i + 1)), c, EVERY_THIRD(i + 2)), THIRDS(i))
+#    define v_mix(x, i) _mm256_permutevar8x32_ps(x, MIXED(i))
+#    define v_mixed(a, b, c, i) _mm256_blend_ps(_mm256_blend_ps(a, b, EVERY_THIRD(i + 1)), c, EVERY_THIRD(i + 2))
+#    define v_load_half(p) _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(p)))
+#    define v_store_half(p, x) \
+         _mm_storeu_si128((__m128i *)(p), _mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC))
 #    define SIGNS(mask) /* bit i as the sign of lane i */ \
          _mm256_sllv_epi32(_mm256_set1_epi32((int)(mask)), _mm256_setr_epi32(31, 30, 29, 28, 27, 26, 25, 24))
 #    define v_load_mask(p, mask) _mm256_maskload_ps(p, SIGNS(mask))
@@ -238,6 +275,8 @@
 #    define v_sub(a, b) vsubq_f32(a, b)
 #    define v_max(a, x) vmaxq_f32(a, x)
 #    define v_min(a, x) vminq_f32(a, x)
+#    define v_load_half(p) vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p)))
+#    define v_store_half(p, x) vst1_u16(p, vreinterpret_u16_f16(vcvt_f16_f32(x)))
 #    define v_even(a, b) vuzp1q_f32(a, b)
 #    define v_odd(a, b) vuzp2q_f32(a, b)
 #    define v_low(a, b) vzip1q_f32(a, b)

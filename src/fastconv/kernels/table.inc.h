@@ -14,6 +14,7 @@
         .im2col = NAMED(im2col),
         .deinterleave = NAMED(deinterleave),
         .transpose = NAMED(transpose),
+        .stream_transposed = NAMED(stream_transposed),
         .peak = NAMED(peak),
         .sweeps = NAMED(sweeps),
         .stacks = NAMED(stacks),
@@ -28,6 +29,8 @@
         .add_dot_sums = NAMED(add_dot_sums),
         .keep = NAMED(keep),
         .weigh = NAMED(weigh),
+        .widen = NAMED(widen),
+        .narrow = NAMED(narrow),
     },
 #undef TILE
 #undef FILTER_TILE

@@ -1,0 +1,190 @@
+/* Numbers of other types on their way into the core and out of it: widened to `real`, or rounded, saturated and narrowed. */
+#include <stdint.h>
+#include <string.h>
+
+#include "expects.h"
+#include "kernels.h"
+#include "simd.h"
+
+#if defined(__GNUC__) && !defined(__clang__) && VECTOR_BYTES > 16 /* vectorise these loops, most of which are no intrinsics */
+#  pragma GCC push_options
+#  pragma GCC optimize("O3")
+#endif
+#undef bits
+#undef ROUNDING
+#undef AT_ONCE
+#if REAL_BITS == 32
+#  define bits int32_t
+#  define ROUNDING 12582912.0f /* 1.5 * 2^23: in a sum with it, the low bits of a number are its nearest integer */
+#else
+#  define bits int64_t
+#  define ROUNDING 6755399441055744.0 /* 1.5 * 2^52 */
+#endif
+#define AT_ONCE 64 /* numbers: whole vectors of any type */
+
+#define WIDEN(type) \
+    NOINLINE void NAMED(widen_##type)(real *__restrict to, const type *__restrict from, const ptrdiff_t count) { \
+        for (ptrdiff_t i = 0; i < count; i++) to[i] = (real)from[i]; \
+    }
+WIDEN(int8_t) WIDEN(uint8_t) WIDEN(int16_t) WIDEN(uint16_t) WIDEN(int32_t) WIDEN(uint32_t) WIDEN(int64_t) WIDEN(uint64_t)
+#if REAL_BITS == 32
+WIDEN(double)
+#else
+WIDEN(float)
+#endif
+#undef WIDEN
+
+#if REAL_BITS == 32
+NOINLINE void widen_bfloat16(void *__restrict to, const uint16_t *__restrict from, const ptrdiff_t count) {
+    uint32_t *__restrict pattern = to;
+    for (ptrdiff_t i = 0; i < count; i++) pattern[i] = (uint32_t)from[i] << 16;
+}
+
+/* The nearest bfloat16, ties to even; every NaN becomes the one of its sign. */
+NOINLINE void narrow_bfloat16(uint16_t *__restrict to, const void *__restrict from, const ptrdiff_t count) {
+    const uint32_t *__restrict pattern = from;
+    for (ptrdiff_t i = 0; i < count; i++) {
+        const uint32_t x = pattern[i], nearest = (x + 0x7fffu + (x >> 16 & 1u)) >> 16, nan = (x >> 16 & 0x8000u) | 0x7fc0u;
+        to[i] = (uint16_t)((x & 0x7fffffffu) > 0x7f800000u ? nan : nearest);
+    }
+}
+
+#  ifdef v_load_half
+NOINLINE void widen_half(real *to, const uint16_t *from, const ptrdiff_t count) {
+    ptrdiff_t i = 0;
+    for (; i + LANES <= count; i += LANES) v_store(to + i, v_load_half(from + i));
+    if (i < count) {
+        uint16_t part[LANES] = {0};
+        real lanes[LANES];
+        memcpy(part, from + i, (size_t)(count - i) * sizeof(*from));
+        v_store(lanes, v_load_half(part));
+        memcpy(to + i, lanes, (size_t)(count - i) * sizeof(*to));
+    }
+}
+
+NOINLINE void narrow_half(uint16_t *to, const real *from, const ptrdiff_t count) {
+    ptrdiff_t i = 0;
+    for (; i + LANES <= count; i += LANES) v_store_half(to + i, v_load(from + i));
+    if (i < count) {
+        uint16_t part[LANES];
+        real lanes[LANES] = {0};
+        memcpy(lanes, from + i, (size_t)(count - i) * sizeof(*from));
+        v_store_half(part, v_load(lanes));
+        memcpy(to + i, part, (size_t)(count - i) * sizeof(*to));
+    }
+}
+#  endif
+#endif
+
+/* Round 64 numbers to the nearest integers, ties to even, clipped to low..high, of 16 bits or fewer; a NaN becomes 0. */
+INLINE void NAMED(round_some)(bits *__restrict rounded, const real *from, const real low, const real high) {
+    real sums[AT_ONCE];
+    bits patterns[AT_ONCE], nearest_zero;
+    const real rounding = ROUNDING, infinity = (real)INFINITY;
+    bits infinite;
+    memcpy(&nearest_zero, &rounding, sizeof(bits));
+    memcpy(&infinite, &infinity, sizeof(bits));
+    for (int i = 0; i < AT_ONCE; i += LANES)
+        v_store(sums + i, v_add(v_min(v_splat(high), v_max(v_splat(low), v_load(from + i))), v_splat(rounding)));
+    memcpy(patterns, sums, sizeof(sums));
+    for (int i = 0; i < AT_ONCE; i++)
+        rounded[i] = (patterns[i] - nearest_zero) & ~-(bits)((patterns[i] & ~((bits)1 << (REAL_BITS - 1))) > infinite);
+}
+
+#define SATURATE(type, low, high) \
+    NOINLINE void NAMED(saturate_##type)(type *__restrict to, const real *__restrict from, const ptrdiff_t count) { \
+        bits rounded[AT_ONCE]; \
+        real part[AT_ONCE] = {0}; \
+        ptrdiff_t i = 0; \
+        for (; i + AT_ONCE <= count; i += AT_ONCE) { \
+            NAMED(round_some)(rounded, from + i, low, high); \
+            for (int j = 0; j < AT_ONCE; j++) to[i + j] = (type)rounded[j]; \
+        } \
+        if (i == count) return; \
+        memcpy(part, from + i, (size_t)(count - i) * sizeof(real)); \
+        NAMED(round_some)(rounded, part, low, high); \
+        for (int j = 0; i + j < count; j++) to[i + j] = (type)rounded[j]; \
+    }
+SATURATE(int8_t, -128, 127)
+SATURATE(uint8_t, 0, 255)
+SATURATE(int16_t, -32768, 32767)
+SATURATE(uint16_t, 0, 65535)
+#undef SATURATE
+
+/* The same for longer integers, `limit` being the power of two behind the largest. */
+#define SATURATE(type, low, limit) \
+    NOINLINE void NAMED(saturate_##type)(type *__restrict to, const real *__restrict from, const ptrdiff_t count) { \
+        for (ptrdiff_t i = 0; i < count; i++) { \
+            const double x = rint((double)from[i]); \
+            to[i] = x >= limit ? (type)~(type)low : x <= (double)(type)low ? (type)low : x == x ? (type)x : 0; \
+        } \
+    }
+SATURATE(int32_t, INT32_MIN, 2147483648.0)
+SATURATE(uint32_t, 0, 4294967296.0)
+SATURATE(int64_t, INT64_MIN, 9223372036854775808.0)
+SATURATE(uint64_t, 0, 18446744073709551616.0)
+#undef SATURATE
+
+#if REAL_BITS == 32
+NOINLINE void narrow_double(double *__restrict to, const real *__restrict from, const ptrdiff_t count) {
+    for (ptrdiff_t i = 0; i < count; i++) to[i] = from[i];
+}
+#else
+NOINLINE void narrow_float(float *__restrict to, const real *__restrict from, const ptrdiff_t count) {
+    for (ptrdiff_t i = 0; i < count; i++) to[i] = (float)from[i];
+}
+#endif
+#if defined(__GNUC__) && !defined(__clang__) && VECTOR_BYTES > 16
+#  pragma GCC pop_options
+#endif
+
+#define CASE(kind, function) \
+    case kind: function((void *)to, (const void *)from, count); return 1
+static int NAMED(widen)(void *to, const void *from, ptrdiff_t count, int type) {
+    expects(to && from && count >= 0);
+    switch (type) {
+        CASE(FC_INT8, NAMED(widen_int8_t));
+        CASE(FC_UINT8, NAMED(widen_uint8_t));
+        CASE(FC_INT16, NAMED(widen_int16_t));
+        CASE(FC_UINT16, NAMED(widen_uint16_t));
+        CASE(FC_INT32, NAMED(widen_int32_t));
+        CASE(FC_UINT32, NAMED(widen_uint32_t));
+        CASE(FC_INT64, NAMED(widen_int64_t));
+        CASE(FC_UINT64, NAMED(widen_uint64_t));
+#if REAL_BITS == 32
+        CASE(FC_FLOAT64, NAMED(widen_double));
+        CASE(FC_BFLOAT16, widen_bfloat16);
+#  ifdef v_load_half
+        CASE(FC_FLOAT16, widen_half);
+#  endif
+#else
+        CASE(FC_FLOAT32, NAMED(widen_float));
+#endif
+    }
+    return 0;
+}
+
+static int NAMED(narrow)(void *to, const void *from, ptrdiff_t count, int type) {
+    expects(to && from && count >= 0);
+    switch (type) {
+        CASE(FC_INT8, NAMED(saturate_int8_t));
+        CASE(FC_UINT8, NAMED(saturate_uint8_t));
+        CASE(FC_INT16, NAMED(saturate_int16_t));
+        CASE(FC_UINT16, NAMED(saturate_uint16_t));
+        CASE(FC_INT32, NAMED(saturate_int32_t));
+        CASE(FC_UINT32, NAMED(saturate_uint32_t));
+        CASE(FC_INT64, NAMED(saturate_int64_t));
+        CASE(FC_UINT64, NAMED(saturate_uint64_t));
+#if REAL_BITS == 32
+        CASE(FC_FLOAT64, narrow_double);
+        CASE(FC_BFLOAT16, narrow_bfloat16);
+#  ifdef v_load_half
+        CASE(FC_FLOAT16, narrow_half);
+#  endif
+#else
+        CASE(FC_FLOAT32, narrow_float);
+#endif
+    }
+    return 0;
+}
+#undef CASE
