@@ -385,3 +385,48 @@ def test_other_dtypes_by_themselves_are_refused(name):
 def test_ragged_lists_are_refused():
     with pytest.raises((TypeError, ValueError), match=r"^input"):
         fc.conv2d([[1, 2], [3]], [[1]])
+
+
+@pytest.mark.parametrize("mixed", ["cc", "cr", "rc", "cb"])
+@pytest.mark.parametrize("dtype", [np.complex64, np.complex128])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"padding": 1, "groups": 2},
+        {"padding": 2, "stride": 2, "padding_mode": "reflect"},
+        {"padding": 1, "padding_value": 2 - 1j, "flip": True},
+        {"padding": "same", "padding_mode": ("circular", "zeros"), "algorithm": "direct"},
+    ],
+)
+def test_large_complex_problems_are_those_of_real_parts_to_the_last_infinity(mixed, dtype, options, rng):
+    image, weight = ((rng.standard_normal((*s, 2)) @ [1, 1j]).astype(dtype) for s in ((2, 4, 20, 23), (6, 4, 3, 3)))
+    weight = weight[:, : 4 // options.get("groups", 1)]
+    bias = (np.arange(6) * (1 + 2j)).astype(dtype) if mixed != "cr" else None
+    if mixed[0] == "r":
+        image = image.real.copy()
+        options = {**options, "padding_value": 3} if "padding_value" in options else options
+    if mixed[1] in "rb":
+        weight = weight.real.copy()
+    for _ in range(2):
+        with np.errstate(all="ignore"):
+            expected = convolve(image, weight, bias, **{k: v for k, v in options.items() if k != "algorithm"})
+        result = fc.conv2d(image, weight, bias, **options)
+        assert result.dtype == dtype
+        for ours, theirs in ((result.real, expected.real), (result.imag, expected.imag)):
+            np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-4)  # NaN and infinities where they are
+        out = np.empty((*result.shape[:-1], 2 * result.shape[-1]), dtype)[..., ::2]
+        fc.conv2d(image, weight, bias, **options, out=out)
+        np.testing.assert_array_equal(out, result)
+        image[0, 0, 3, 4], image[1, 2, 15, 7] = np.inf, np.nan
+        if mixed[0] == "c":
+            image[1, 1, 3, 12], image[0, 3, 17, 20] = complex(1, np.inf), complex(np.nan, 2)
+
+
+def test_complex_banks_remember_their_parts(rng):
+    weight, image = ((rng.standard_normal((*s, 2)) @ [1, 1j]).astype("F") for s in ((8, 4, 3, 3), (4, 40, 40)))
+    bank = fc.FilterBank(weight, padding=1)
+    np.testing.assert_allclose(bank(image), fc.conv2d(image, weight, padding=1, algorithm="direct"), atol=1e-4)
+    weight[0, 0, 0, 0] = np.inf
+    with np.errstate(all="ignore"):
+        expected = convolve(image, weight, padding=1)
+    np.testing.assert_array_equal(np.isfinite(fc.FilterBank(weight, padding=1)(image)), np.isfinite(expected))

@@ -58,6 +58,9 @@ MAY_IMPORT = {
     "algorithms.weight_winograd": "_core _problem algorithms algorithms.winograd algorithms.winograd_forms",
     "algorithms.separable": "_blocks _border _core _problem _threads _weights algorithms algorithms.sweep",
     "algorithms.fft": "_blocks _border _core _problem _threads _weights algorithms algorithms.direct algorithms.sweep algorithms.tiles",
+    "algorithms.real_parts": (
+        "_blocks _border _problem _weights algorithms algorithms.direct algorithms.fft algorithms.sweep algorithms.tiles algorithms.winograd"
+    ),
     # floor 4: plans
     "_plan": "_blocks _check _core _fold _problem _weights algorithms algorithms.*",
     "_gradient": (

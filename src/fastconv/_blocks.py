@@ -115,12 +115,13 @@ def _run_pieces(layout: Layout, images: Array, packed: Any, bias: Array | None, 
                 batch = plain(batch, accumulator, rooms[0])
             layout.run(batch, packed, bias, maps[first : first + count], problem.pad, threads)
         return
-    count, size, layout = _block_cut(layout, min(len(images), MAX_INTERLEAVED) if _are_side_by_side(images) else 1)
-    axes = [list(_cut_axis(layout, axis, length)) for axis, length in enumerate(size)]
+    count, size, block_layout = _block_cut(
+        layout, min(len(images), MAX_INTERLEAVED) if _are_side_by_side(images) else 1
+    )
+    blocks = [block for block, _ in cut(layout, size, block_layout)]
     for first in range(0, maps.shape[0], count):
         batch = images[first : first + count]
-        for block in product(*axes):
-            outputs, ranges, pad = zip(*block, strict=True)
+        for outputs, ranges, pad in blocks:
             target = maps[first : first + count, :, *outputs]
             if border is None:
                 source = take(batch, ranges)
@@ -128,9 +129,24 @@ def _run_pieces(layout: Layout, images: Array, packed: Any, bias: Array | None, 
                 source = border.section(batch, cast_to(list[slice], ranges), accumulator, rooms[1], rooms[0])
             source = plain(source, accumulator, rooms[0])
             result = target if fits_core(target, accumulator, 3) else rooms[2].array(target.shape, accumulator)
-            layout.run(source, packed, bias, result, pad, threads)
+            block_layout.run(source, packed, bias, result, pad, threads)
             if result is not target:
                 cast(result, target, problem.saturates, problem.bypasses_cache)
+
+
+def cut(
+    layout: Layout, size: Triple | None = None, block_layout: Layout | None = None
+) -> Iterator[tuple[tuple[tuple[slice, ...], tuple[Indices, ...], tuple[int, ...]], Layout]]:
+    """Yield the blocks of one image, each with its layout: outputs, the pixels that they see, and the padding before these.
+
+    size: of blocks, and their layout, by default those of `_block_cut`.
+    """
+    if size is None or block_layout is None:
+        _, size, block_layout = _block_cut(layout, 1)
+    axes = [list(_cut_axis(block_layout, axis, length)) for axis, length in enumerate(size)]
+    for block in product(*axes):
+        outputs, pixels, pads = zip(*block, strict=True)
+        yield (outputs, pixels, pads), block_layout
 
 
 def _cut_axis(layout: Layout, axis: int, length: int) -> Iterator[tuple[slice, Indices, int]]:

@@ -385,6 +385,7 @@ def problem(
         dtype=dtype,
         accumulator=accumulator,
         channels_last=axes if checked.channels_last and len(weight_shape) != axes + 1 else 0,
+        parts=complex_parts(dtypes),
         saturates=bool(checked.saturate),
     )
     return made.bordered(mode, values)
@@ -418,6 +419,12 @@ def saturating_types(
     elif dtypes[0].kind in "biu" and dtypes[0].itemsize <= 2 and target.itemsize <= 2:
         accumulator = np.dtype(np.float32)
     return target.newbyteorder("="), accumulator
+
+
+def complex_parts(dtypes: Sequence[np.dtype[Any]]) -> str:
+    """Return which of input and weight are complex; all of them count as such if only the bias is."""
+    image, weight = (dtype.kind == "c" for dtype in dtypes[:2])
+    return "image" if image > weight else "weight" if weight > image else "both"
 
 
 def promote(dtypes: Sequence[np.dtype[Any]]) -> np.dtype[Any]:

@@ -6,7 +6,6 @@ that may refuse weights is followed by the next cheapest, down to one that takes
 
 from __future__ import annotations
 
-import math
 from functools import partial
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -18,8 +17,10 @@ from fastconv._problem import Array, Problem, Transposed
 from fastconv.algorithms import (
     Layout,
     by_position,
+    cheapest,
     direct,
     fft,
+    real_parts,
     separable,
     sweep,
     tiles,
@@ -31,7 +32,7 @@ from fastconv.algorithms import (
 )
 
 # Each has the lowest cost so far as its budget.
-ORDER = (direct, sweep, tiles, by_position, winograd, fft, separable)
+ORDER = (direct, real_parts, sweep, tiles, by_position, winograd, fft, separable)
 TRANSPOSED_ORDER = (transposed, transposed_tiles, transposed_interleaved, transposed_winograd)
 KEEP_GIL_BELOW = 2**16  # products of a call: for fewer, releasing the GIL would cost more than it gives other threads
 PADDED_BYTES = 2**19  # bytes of images with a border that are copied as a whole
@@ -122,13 +123,7 @@ def _order(problem: Problem) -> tuple[ModuleType, ...]:
 
 def choose(problem: Problem, reuse: bool) -> tuple[Layout, ...]:
     """Return the cheapest layout, followed by the next cheapest ones if it may refuse weights."""
-    layouts: tuple[Layout, ...] = ()
-    for algorithm in _order(problem):
-        if problem.algorithm in ("auto", algorithm.NAME):
-            layout = algorithm.choose(problem, reuse, layouts[0].cost if layouts else math.inf)
-            if layout is not None:
-                layouts = (layout,) if layout.any_weights else (layout, *layouts)
-    return layouts
+    return cheapest(_order(problem), problem, reuse)
 
 
 def prepare(plan: Plan, weight: Array, *, check: bool = True) -> Packed:

@@ -31,7 +31,7 @@ Gradients of weights have an interface of their own, GradientLayout:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any
 
 from fastconv import _core
@@ -177,6 +177,17 @@ class GradientLayout:
         ignored.
         """
         raise NotImplementedError
+
+
+def cheapest(algorithms: Iterable[Any], problem: Problem, reuse: bool) -> tuple[Layout, ...]:
+    """Return the cheapest layout of some algorithms, followed by the next cheapest ones if it may refuse weights."""
+    layouts: tuple[Layout, ...] = ()
+    for algorithm in algorithms:
+        if problem.algorithm in ("auto", algorithm.NAME):
+            layout = algorithm.choose(problem, reuse, layouts[0].cost if layouts else math.inf)
+            if layout is not None:
+                layouts = (layout,) if layout.any_weights else (layout, *layouts)
+    return layouts
 
 
 def lanes(problem: Problem) -> int:

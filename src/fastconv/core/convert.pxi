@@ -62,6 +62,7 @@ cdef move_arrays(outside, inside, int type, bint leaves, bint nontemporal):
     move.type, move.leaves, move.itemsize = type, leaves, any.itemsize
     move.nontemporal = nontemporal
     move.converts = type != (FC_FLOAT64 if wide else FC_FLOAT32)
+    join_rows(&any, &core)
     if move.converts and not move.ukernels.widen(&spare, &spare, 0, type):
         return False
     with nogil:
@@ -70,6 +71,16 @@ cdef move_arrays(outside, inside, int type, bint leaves, bint nontemporal):
         else:
             move_planes(<float *>core.start, &core, &any, &move)
     return True
+
+
+cdef void join_rows(View *any, View *core) noexcept nogil:
+    """Make rows that lie one behind the other in both arrays one row, and so planes."""
+    cdef Py_ssize_t axis = 3
+    while axis > 1 and any.step[axis] == any.shape[4] * any.step[4] and core.step[axis] == core.shape[4]:
+        any.shape[4] *= any.shape[axis]
+        core.shape[4] *= core.shape[axis]
+        any.shape[axis] = core.shape[axis] = 1
+        axis -= 1
 
 
 cdef void move_planes(real *numbers, const View *core, const View *any, Move *move) noexcept nogil:

@@ -1,0 +1,168 @@
+"""Complex convolution as one of real numbers, of twice the channels and filters, by the cheapest of the other algorithms.
+
+    real part: sum of Re w Re x - Im w Im x        imaginary part: sum of Im w Re x + Re w Im x
+
+A channel becomes two neighbouring ones, its parts, and so do filters. Where all weights are real, the parts of an image are
+two images; where the image is real, it has one part. What is not there counts as zero, and infinity times zero is NaN.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fastconv import _blocks, _weights
+from fastconv._border import Room, load, store, take
+from fastconv._problem import Array, Problem
+from fastconv.algorithms import Layout, cheapest, direct, fft, sweep, tiles, winograd
+
+NAME = direct.NAME  # for complex numbers, algorithm="direct" means direct summation of the parts
+ORDER = (sweep, tiles, winograd, fft)
+MIN_PRODUCTS = 2**15  # complex ones: for fewer, taking numbers apart costs more than it saves
+
+
+class RealParts(Layout):
+    """The parts of images, one image after another, convolved by other layouts, the first that accepts the weights."""
+
+    any_arrays = True
+
+    def __init__(self, problem: Problem, real: Problem, layouts: tuple[Layout, ...]) -> None:
+        best = layouts[0]
+        super().__init__(
+            problem, best.cost, best.workspace, (NAME, *(one.packing for one in layouts)), whole_images=True
+        )
+        self.name, self.error, self._real, self._layouts = best.name, best.error, real, layouts
+        self._kind = problem.parts
+
+    @property
+    def how(self) -> str:
+        return f"real parts: {self._layouts[0].how}"
+
+    @property
+    def products(self) -> float:
+        return self._layouts[0].products * self._real.filters / self.problem.filters
+
+    def pack(self, weight: Array) -> tuple[Any, ...]:
+        bank = _weights.plain_filters(self.problem, weight)
+        parts = np.stack([bank.real, bank.imag])
+        if not np.isfinite(bank).all():
+            with np.errstate(all="ignore"):
+                parts = parts + 0 * parts[::-1]
+        real, imaginary = parts
+        if self._kind == "image":
+            filters = real
+        elif self._kind == "weight":
+            filters = np.stack([real, imaginary], axis=1)
+        else:
+            rows = np.stack([real, -imaginary], axis=2), np.stack([imaginary, real], axis=2)
+            filters = np.stack(rows, axis=1)  # (K, 2, C / groups, 2, kd, kh, kw)
+        filters = np.ascontiguousarray(filters.reshape(self._real.weight_shape))
+        for index, layout in enumerate(self._layouts):
+            if (packed := layout.pack(filters)) is not None:
+                return index, packed
+        raise AssertionError("the last layout takes all weights")
+
+    def run(
+        self, images: Array, packed: tuple[Any, ...], bias: Array | None, maps: Array, pads: Sequence[int], threads: int
+    ) -> None:
+        index, filters = packed
+        layout, kind, offset = self._layouts[index], self._kind, None
+        if kind == "image":
+            offset, bias = bias, None
+        elif bias is not None:
+            bias = np.stack([bias.real, bias.imag], axis=1).reshape(-1)
+        if images.dtype.kind != "c" and kind != "weight":
+            images = images.astype(self.problem.accumulator)
+        rooms = Room(), Room()
+        for image, target in zip(images, maps, strict=True):
+            if layout.any_arrays or self._real.border is not None:
+                parts, sums = self._load(image, rooms[0]), self._room(target, rooms[1])
+                _blocks.convolve(layout, parts, filters, bias, sums, threads)
+                self._store(sums, offset, target)
+                continue
+            for (outputs, pixels, pads), of_block in _blocks.cut(layout):
+                parts, block = self._load(take(image, pixels), rooms[0]), target[(slice(None), *outputs)]
+                sums = self._room(block, rooms[1])
+                of_block.run(parts, filters, bias, sums, pads, threads)
+                self._store(sums, offset, block)
+
+    def _load(self, pixels: Array, room: Room) -> Array:
+        """Return the parts of pixels (C, D, H, W) as images of the real problem."""
+        parts = pixels[np.newaxis] if self._kind == "weight" else parts_of(pixels)  # (2, C, D, H, W)
+        plain = room.array((parts.swapaxes(0, 1) if self._kind == "both" else parts).shape, self._real.accumulator)
+        load(parts.swapaxes(0, 1) if self._kind == "both" else parts, plain)
+        if self._kind == "image":
+            keep_nonfinite(plain)
+        return plain.reshape(*self._real.batch_shape, -1, *plain.shape[2:])
+
+    def _room(self, maps: Array, room: Room) -> Array:
+        """Return memory for the parts of maps (K, D', H', W') as maps of the real problem."""
+        return room.array((*self._real.batch_shape, self._real.filters, *maps.shape[1:]), self._real.accumulator)
+
+    def _store(self, sums: Array, offset: Array | None, maps: Array) -> None:
+        """Put the parts of maps together, and add the biases that the sums do not have yet."""
+        parts = parts_of(maps)
+        if self._kind != "image":
+            store(sums.reshape(-1, 2, *maps.shape[1:]), parts.swapaxes(0, 1))
+            return
+        if offset is not None:
+            sums += np.stack([offset.real, offset.imag]).reshape(2, -1, 1, 1, 1)
+        store(sums, parts)
+
+
+def parts_of(array: Array) -> Array:
+    """Return real and imaginary parts of complex numbers (C, D, H, W), as a view (2, C, D, H, W)."""
+    real = array.real
+    strides = (real.itemsize, *real.strides)
+    return np.lib.stride_tricks.as_strided(real, (2, *real.shape), strides, writeable=array.flags.writeable)
+
+
+def keep_nonfinite(parts: Array) -> None:
+    """Make NaN of either part (2, ...) where the other one is not finite, as its product with zero is."""
+    with np.errstate(all="ignore"):
+        largest = np.abs(parts).max(initial=0)
+        if not math.isfinite(largest):
+            parts += 0 * parts[::-1]
+
+
+def choose(problem: Problem, reuse: bool, budget: float) -> RealParts | None:
+    """Return the layout of large complex problems."""
+    if problem.accumulator.kind != "c" or problem.products < MIN_PRODUCTS:
+        return None
+    if problem.border is not None and any(problem.border.values) and problem.parts == "image":
+        problem = problem._replace(parts="both")  # whose parts have borders of their own
+    real = _real_problem(problem)
+    layouts = cheapest(ORDER, real, reuse)
+    return RealParts(problem, real, layouts) if layouts else None
+
+
+def _real_problem(problem: Problem) -> Problem:
+    """Return the problem of the parts of one image."""
+    of_image, of_filters = (1, 1) if problem.parts == "image" else (1, 2) if problem.parts == "weight" else (2, 2)
+    dtype = np.dtype(np.float32 if problem.accumulator == np.complex64 else np.float64)
+    border = problem.border
+    if border is not None:
+        values = [(value.real, value.imag) for value in map(complex, border.values)]
+        if problem.parts == "both":
+            values = values * (1 if len(values) > 1 else problem.channels)
+            border = border._replace(values=tuple(part for value in values for part in value))
+        else:
+            border = border._replace(values=tuple(real for real, _ in values))
+    batch = 2 if problem.parts == "image" else 1
+    filters = of_filters * problem.filters
+    return problem._replace(
+        output_shape=(batch, filters, *problem.output_size),
+        batch_shape=(batch,),
+        channels=of_image * problem.channels,
+        filters=filters,
+        flip=False,
+        exchanged=False,
+        algorithm="auto" if problem.algorithm == "auto" else "direct",
+        dtype=dtype,
+        accumulator=dtype,
+        border=border,
+        channels_last=0,
+    )
