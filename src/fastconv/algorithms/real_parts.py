@@ -83,10 +83,10 @@ class RealParts(Layout):
                 _blocks.convolve(layout, parts, filters, bias, sums, threads)
                 self._store(sums, offset, target)
                 continue
-            for (outputs, pixels, pads), of_block in _blocks.cut(layout):
+            for (outputs, pixels, before), of_block in _blocks.cut(layout):
                 parts, block = self._load(take(image, pixels), rooms[0]), target[(slice(None), *outputs)]
                 sums = self._room(block, rooms[1])
-                of_block.run(parts, filters, bias, sums, pads, threads)
+                of_block.run(parts, filters, bias, sums, before, threads)
                 self._store(sums, offset, block)
 
     def _load(self, pixels: Array, room: Room) -> Array:
