@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -35,8 +35,33 @@ class Gradients(NamedTuple):
     bias: Array | None
 
 
+class Option:
+    """An option of a bank, as it was given; read-only."""
+
+    def __init__(self, doc: str) -> None:
+        self.__doc__ = doc
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, bank: Any, owner: type | None = None) -> Any:
+        return self if bank is None else bank._options[self._name]
+
+    def __set__(self, bank: Any, value: object) -> None:
+        raise AttributeError(f"{self._name} of a bank cannot be set: bank.replace({self._name}=...) makes another one")
+
+
 class Bank:
     """Filters with their options; packed weights are kept from call to call."""
+
+    padding = Option("What surrounds an image.")
+    dilation = Option("Pixels from one tap to the next.")
+    groups = Option("Groups of channels and filters, each convolved for itself.")
+    padding_mode = Option("What the padding holds.")
+    flip = Option("Whether kernels are rotated by 180 degrees first.")
+    activation = Option("What is applied to every output.")
+    algorithm = Option("How it is computed.")
+    precision = Option("How accurately.")
 
     DEFAULTS: ClassVar[dict[str, Any]]  # of the options
 
@@ -130,6 +155,158 @@ class Bank:
             self._packed.put(plan.packing, packed, size)
         return packed
 
+    def replace(self, **changes: Any) -> Self:
+        """Return another bank that differs in some options, or in its weight or bias.
+
+        Parameters
+        ----------
+        **changes
+            Options by name, as the bank itself takes them; ``weight`` and ``bias``, too.
+
+        Returns
+        -------
+        FilterBank or TransposedFilterBank
+            The bank itself stays as it is.
+
+        Raises
+        ------
+        TypeError
+            If there is no such option.
+        ValueError, TypeError
+            As for a new bank.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastconv as fc
+        >>> fc.FilterBank(np.ones((4, 3, 3, 3)), padding=1).replace(activation="relu", padding="same")
+        FilterBank(3 -> 4, kernel 3x3, padding='same', activation='relu')
+        """
+        unknown = sorted(changes.keys() - {"weight", "bias", *self._options})
+        if unknown:
+            names = ", ".join(["weight", "bias", *self._options])
+            raise TypeError(f"{unknown[0]} is not an option of {type(self).__name__}: these are {names}")
+        arrays = {"weight": self._weight, "bias": self._bias}
+        return type(self)(**{**arrays, **self._options, **changes})
+
+    @classmethod
+    def from_torch(cls, layer: Any, **options: Any) -> Self:
+        """Make a bank of a trained layer of PyTorch, or of its weight. PyTorch is not imported.
+
+        Parameters
+        ----------
+        layer : torch.nn.Conv1d, Conv2d or Conv3d, or tensor
+            For `TransposedFilterBank`, ``ConvTranspose1d`` and so on. Of a layer, or whatever has such attributes: weight,
+            bias, stride, padding, output_padding, dilation, groups and padding_mode. A tensor, such as an entry of a
+            state dict, is the weight: its options are those that follow.
+        **options
+            Options of the bank, in place of the layer's; ``bias``, too.
+
+        Returns
+        -------
+        FilterBank or TransposedFilterBank
+            With a copy of the parameters.
+
+        Raises
+        ------
+        TypeError
+            If `layer` has no weight that is a tensor, or is of the other kind, transposed or not.
+        ValueError, TypeError
+            As for a new bank.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastconv as fc
+        >>> state = {"conv.weight": np.ones((8, 3, 3, 3), np.float32), "conv.bias": np.zeros(8, np.float32)}
+        >>> fc.FilterBank.from_torch(state["conv.weight"], bias=state["conv.bias"], padding=1)
+        FilterBank(3 -> 8, kernel 3x3, padding=1, bias)
+        """
+        weight = getattr(layer, "weight", layer)
+        if weight is not layer:
+            if bool(getattr(layer, "transposed", False)) != ("output_padding" in cls.DEFAULTS):
+                raise TypeError(f"layer must be one that {cls.__name__} can stand for; got {type(layer).__name__}")
+            names = [name for name in cls.DEFAULTS if hasattr(layer, name)]
+            options = {
+                "bias": getattr(layer, "bias", None),
+                **{name: getattr(layer, name) for name in names},
+                **options,
+            }
+        arrays = {"weight": weight, "bias": options.pop("bias", None)}
+        return cls(**{name: as_parameter(name, array) for name, array in arrays.items()}, **options)
+
+    def fold_batch_norm(
+        self,
+        mean: ArrayLike,
+        var: ArrayLike,
+        gamma: ArrayLike | None = None,
+        beta: ArrayLike | None = None,
+        eps: float = 1e-5,
+    ) -> Self:
+        """Return the bank that does what this one and a batch normalisation of its maps do, as it is after training.
+
+        Parameters
+        ----------
+        mean, var : array_like, shape (K,)
+            The running mean and variance of each map.
+        gamma, beta : array_like, shape (K,), optional
+            Scale and offset, 1 and 0 by default.
+        eps : float
+            Added to the variance.
+
+        Returns
+        -------
+        FilterBank or TransposedFilterBank
+            With weights ``gamma / sqrt(var + eps)`` times as large, and a bias.
+
+        Raises
+        ------
+        ValueError
+            If the bank has an activation, which the normalisation would have to follow, or shapes do not fit.
+
+        Notes
+        -----
+        :math:`\\gamma (y - \\mu) / \\sqrt{\\sigma^2 + \\epsilon} + \\beta`, S. Ioffe and C. Szegedy, "Batch normalization:
+        accelerating deep network training by reducing internal covariate shift", 2015.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastconv as fc
+        >>> bank = fc.FilterBank(np.ones((1, 1, 3)))
+        >>> bank.fold_batch_norm(mean=[3.0], var=[4.0], eps=0).replace(activation="relu")([1.0, 2.0, 4.0])
+        array([[2.]])
+        """
+        if self.activation is not None:
+            raise ValueError(
+                f"activation must be None to fold what comes before it; got {self.activation!r}: "
+                "bank.replace(activation=None).fold_batch_norm(...).replace(activation=...)"
+            )
+        count = self.out_channels
+        given = {
+            "mean": mean,
+            "var": var,
+            "gamma": 1.0 if gamma is None else gamma,
+            "beta": 0.0 if beta is None else beta,
+        }
+        arrays = {name: np.asarray(as_parameter(name, value), np.float64) for name, value in given.items()}
+        for name, array in arrays.items():
+            if array.shape not in [(count,), (1,)] and (array.ndim or name in ("mean", "var")):
+                raise ValueError(f"{name} must have shape ({count},), one for each map; got {array.shape}")
+        scale = arrays["gamma"] / np.sqrt(arrays["var"] + eps)
+        bias = (0 if self._bias is None else self._bias) - arrays["mean"]
+        dtype = _check.promote([self._weight.dtype, np.dtype(np.float16)])
+        weight, scales = (
+            self._weight.astype(_check.promote([dtype, np.dtype(np.float64)])),
+            np.broadcast_to(scale, (count,)),
+        )
+        if type(self).__name__ == "FilterBank":
+            weight = weight * scales.reshape(-1, *[1] * (weight.ndim - 1))
+        else:
+            per_group = scales.reshape(self.groups, 1, -1, *[1] * (weight.ndim - 2))
+            weight = (weight.reshape(self.groups, -1, *weight.shape[1:]) * per_group).reshape(weight.shape)
+        return self.replace(weight=weight.astype(dtype), bias=(bias * scale + arrays["beta"]).astype(dtype))
+
     @property
     def receptive_field(self) -> tuple[int, ...]:
         """Pixels of the input that one output depends on, per axis."""
@@ -161,6 +338,14 @@ class Bank:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self._weight, self._bias, self._options)
+
+
+def as_parameter(name: str, value: Any) -> Any:
+    """Return a parameter as an array: a tensor that a gradient is asked for, or on another device, too."""
+    for method in ("detach", "cpu"):
+        if hasattr(value, method):
+            value = getattr(value, method)()
+    return None if value is None else _check.as_array(name, value)
 
 
 def conjugate(array: Array) -> Array:

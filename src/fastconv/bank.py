@@ -14,7 +14,7 @@ from numpy.ma import MaskedArray
 from numpy.typing import ArrayLike
 
 from fastconv import _check, _gradient, _lengths, _missing, _plan, _views, config
-from fastconv._bank import Bank, Gradients, conjugate
+from fastconv._bank import Bank, Gradients, Option, conjugate
 from fastconv._check import Padding, PaddingMode, PerAxis
 from fastconv._problem import Array
 from fastconv.conv import PROPAGATE, along
@@ -53,6 +53,8 @@ class FilterBank(Bank):
         Weights and biases.
     receptive_field : tuple of int
         Pixels of the input that one output depends on, per axis.
+    stride, padding, dilation, groups, padding_mode, padding_value, flip, activation, algorithm, precision, channels_last, saturate
+        The options; `replace` makes a bank with others.
 
     Raises
     ------
@@ -77,6 +79,9 @@ class FilterBank(Bank):
     """
 
     DEFAULTS: ClassVar = _check.Options()._asdict()
+
+    padding_value = Option("What the padding holds where its mode is constant.")
+    saturate = Option("Whether sums are rounded and clipped to integers.")
 
     def __init__(
         self,

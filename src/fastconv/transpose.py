@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastconv import _check, _check_transposed, _gradient, _plan, _views, _weights, config
-from fastconv._bank import Bank, Gradients, conjugate
+from fastconv._bank import Bank, Gradients, Option, conjugate
 from fastconv._cache import Cache
 from fastconv._check import Padding, PaddingMode, PerAxis
 from fastconv._problem import Array, Transposed
@@ -302,6 +302,8 @@ class TransposedFilterBank(Bank):
         C and K.
     num_parameters : int
         Weights and biases.
+    padding, output_padding, groups, dilation, padding_mode, flip, activation, algorithm, precision, channels_last
+        The options; `replace` makes a bank with others.
 
     Raises
     ------
@@ -322,6 +324,8 @@ class TransposedFilterBank(Bank):
     >>> up(np.ones((16, 14, 14))).shape
     (8, 28, 28)
     """
+
+    output_padding = Option("Pixels added to the output's size.")
 
     DEFAULTS: ClassVar = {**_check_transposed.TransposedOptions()._asdict(), "padding_mode": "zeros"}
 
