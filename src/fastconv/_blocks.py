@@ -108,7 +108,8 @@ def _run_pieces(layout: Layout, images: Array, packed: Any, bias: Array | None, 
     fits = fits_core(images, accumulator, layout.contiguous_axes)
     image_bytes = max(1, math.prod(images.shape[1:])) * accumulator.itemsize
     count = len(images) if fits else CONVERTED_BYTES // image_bytes  # 0: an image exceeds them
-    if border is None and count and layout.whole_images and fits_core(maps, accumulator, 3):
+    splits = count < len(images) and _are_side_by_side(images)  # pixels of planes that are read together
+    if border is None and count and layout.whole_images and not splits and fits_core(maps, accumulator, 3):
         for first in range(0, len(images), count):
             batch = images[first : first + count]
             if not fits:
