@@ -5,6 +5,7 @@ Cython writes its C into build/, so that src/ holds only what people wrote; obje
 
 import hashlib
 import os
+import re
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from glob import glob
@@ -73,4 +74,20 @@ core = Extension(
     extra_link_args=LINK_FLAGS,
 )
 
-setup(ext_modules=cythonize([core], build_dir="build"), cmdclass={"build_ext": BuildObjects})
+
+def mark_loops(path):
+    """Let the C functions of the core be compiled to be fast: _core.pyx has all others, which serve Python, compiled small."""
+    text = path.read_text("utf-8")
+    marked = re.sub(
+        r"^(?=static (?!PyObject)[^;]*__pyx_f_8fastconv_\w*\([^;]*;\s*/\*proto\*/$)",
+        "FC_LOOPS ",
+        text,
+        flags=re.MULTILINE,
+    )
+    if marked != text:
+        path.write_text(marked, "utf-8")
+
+
+modules = cythonize([core], build_dir="build")
+mark_loops(Path("build/src/fastconv/_core.c"))
+setup(ext_modules=modules, cmdclass={"build_ext": BuildObjects})

@@ -1,4 +1,5 @@
-# Direct summation for every dtype: plain loops over filters, taps, channels and columns. Part of _core.pyx.
+# Direct summation of integers and complex numbers: plain loops over filters, taps, channels and columns. Part of
+# _core.pyx.
 #
 # Uses: geometry.pxd, kernels.pxd, buffers.pxd, job.pxi, epilogue.pxi, layout.pxi.
 
@@ -15,44 +16,17 @@ cdef struct DirectJob:
     Py_ssize_t parts           # that an output row is cut into
 
 
-cdef inline void add_strided(number *out, Py_ssize_t count, const number *image, Py_ssize_t stride, Py_ssize_t channels,
-                             Py_ssize_t image_step, const number *weight, Py_ssize_t weight_step) noexcept nogil:
+cdef inline void add_tap(number *out, Py_ssize_t count, const number *image, Py_ssize_t stride, Py_ssize_t channels,
+                         Py_ssize_t image_step, const number *weight, Py_ssize_t weight_step) noexcept nogil:
     """Add one tap of a filter to some outputs: out[o] += sum over channels c of weight[c] * image[c, o * stride]."""
-    cdef const number *image1
-    cdef const number *image2
-    cdef const number *image3
-    cdef number weight0, weight1, weight2, weight3
-    cdef Py_ssize_t o, quads = channels // 4
-    for _ in range(quads):  # four channels at a time, so that out is loaded and stored a quarter as often
-        image1 = image + image_step
-        image2 = image1 + image_step
-        image3 = image2 + image_step
-        weight0 = weight[0]
-        weight1 = weight[weight_step]
-        weight2 = weight[2 * weight_step]
-        weight3 = weight[3 * weight_step]
-        for o in range(count):
-            out[o] = (out[o] + weight0 * image[o * stride] + weight1 * image1[o * stride]
-                      + weight2 * image2[o * stride] + weight3 * image3[o * stride])
-        image = image3 + image_step
-        weight += 4 * weight_step
-    for _ in range(channels - 4 * quads):
-        weight0 = weight[0]
-        for o in range(count):
-            out[o] = out[o] + weight0 * image[o * stride]
-        image += image_step
-        weight += weight_step
-
-
-cdef void add_tap(number *out, Py_ssize_t count, const number *image, Py_ssize_t stride, Py_ssize_t channels,
-                  Py_ssize_t image_step, const number *weight, Py_ssize_t weight_step) noexcept nogil:
-    """Call `add_strided`, with strides 1 and 2 as constants: the compiler vectorises those."""
-    if stride == 1:
-        add_strided(out, count, image, 1, channels, image_step, weight, weight_step)
-    elif stride == 2:
-        add_strided(out, count, image, 2, channels, image_step, weight, weight_step)
-    else:
-        add_strided(out, count, image, stride, channels, image_step, weight, weight_step)
+    if number is int32_t:
+        fc_add_tap_int32(out, count, image, stride, channels, image_step, weight, weight_step)
+    elif number is int64_t:
+        fc_add_tap_int64(out, count, image, stride, channels, image_step, weight, weight_step)
+    elif number is floatcomplex:
+        fc_add_tap_complex64(out, count, image, stride, channels, image_step, weight, weight_step)
+    elif number is doublecomplex:
+        fc_add_tap_complex128(out, count, image, stride, channels, image_step, weight, weight_step)
 
 
 cdef void slide(number *out, const number *image, const number *weight, const DirectJob *job, Py_ssize_t depth,

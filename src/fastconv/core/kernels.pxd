@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-# The declarations of kernels/kernels.h and kernels/threads.h, which explain them.
+# The declarations of kernels/kernels.h, kernels/threads.h and kernels/add_tap.h, which explain them.
 
 
 cdef extern from "kernels/threads.h" nogil:
@@ -9,6 +9,17 @@ cdef extern from "kernels/threads.h" nogil:
     int fc_run(fc_unit_fn run, const void *job, Py_ssize_t units, size_t workspace_bytes, Py_ssize_t threads,
                fc_stop_fn stop)
     int fc_stopping() noexcept
+
+
+cdef extern from "kernels/add_tap.h" nogil:
+    void fc_add_tap_int32(void *out, Py_ssize_t count, const void *image, Py_ssize_t stride, Py_ssize_t channels,
+                          Py_ssize_t image_step, const void *weight, Py_ssize_t weight_step) noexcept
+    void fc_add_tap_int64(void *out, Py_ssize_t count, const void *image, Py_ssize_t stride, Py_ssize_t channels,
+                          Py_ssize_t image_step, const void *weight, Py_ssize_t weight_step) noexcept
+    void fc_add_tap_complex64(void *out, Py_ssize_t count, const void *image, Py_ssize_t stride, Py_ssize_t channels,
+                              Py_ssize_t image_step, const void *weight, Py_ssize_t weight_step) noexcept
+    void fc_add_tap_complex128(void *out, Py_ssize_t count, const void *image, Py_ssize_t stride, Py_ssize_t channels,
+                               Py_ssize_t image_step, const void *weight, Py_ssize_t weight_step) noexcept
 
 
 cdef extern from "kernels/kernels.h" nogil:
