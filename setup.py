@@ -75,19 +75,15 @@ core = Extension(
 )
 
 
-def mark_loops(path):
-    """Let the C functions of the core be compiled to be fast: _core.pyx has all others, which serve Python, compiled small."""
+def mark_small(path):
+    """Mark the C functions of the core that serve Python: FC_SMALL, in _core.pyx, lets them be compiled to be small."""
     text = path.read_text("utf-8")
-    marked = re.sub(
-        r"^(?=static (?!PyObject)[^;]*__pyx_f_8fastconv_\w*\([^;]*;\s*/\*proto\*/$)",
-        "FC_LOOPS ",
-        text,
-        flags=re.MULTILINE,
-    )
+    loops = r"static (?!PyObject)[^;]*__pyx_f_8fastconv_"  # those without Python objects: the rest of the core's own
+    marked = re.sub(rf"^(?=static (?!CYTHON_INLINE)[^;]*;\s*/\*proto\*/$)(?!{loops})", "FC_SMALL ", text, flags=re.M)
     if marked != text:
         path.write_text(marked, "utf-8")
 
 
 modules = cythonize([core], build_dir="build")
-mark_loops(Path("build/src/fastconv/_core.c"))
+mark_small(Path("build/src/fastconv/_core.c"))
 setup(ext_modules=modules, cmdclass={"build_ext": BuildObjects})

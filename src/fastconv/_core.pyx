@@ -27,11 +27,13 @@ from fastconv.core.geometry cimport *
 
 cdef extern from *:
     """
-    #if defined(__GNUC__) && !defined(__clang__) /* what serves Python becomes small; setup.py marks what loops */
-    #  pragma GCC optimize("Os")
-    #  define FC_LOOPS __attribute__((optimize("O2", "vect-cost-model=dynamic")))
+    #if defined(__GNUC__) /* for functions that serve Python: setup.py marks them */
+    #  define FC_SMALL __attribute__((cold))
     #else
-    #  define FC_LOOPS
+    #  define FC_SMALL
+    #endif
+    #if defined(__GNUC__) && !defined(__clang__) /* vectorise loops as -O3 does; the rest would only become larger */
+    #  pragma GCC optimize("vect-cost-model=dynamic")
     #endif
     /* Returns NULL, so that Cython propagates the exception that is set. */
     static PyObject *raise_pending(void) { return NULL; }
