@@ -39,6 +39,7 @@ MAY_IMPORT = {
     "_views": "_check _problem",
     "_fold": "_check _problem _weights",
     # floor 3: algorithms know each other and what is below, not the plan
+    "_axis": "_core _problem",
     "algorithms": "_core _problem",
     "algorithms.winograd_forms": "",
     "algorithms.direct": "_core _problem _weights algorithms",
@@ -69,7 +70,7 @@ MAY_IMPORT = {
         " algorithms.weight_exchanged algorithms.weight_winograd"
     ),
     "_ready": "_cache _core _plan _problem",
-    "_passes": "_blocks _border _check _core _plan _problem algorithms algorithms.separable",
+    "_passes": "_axis _blocks _border _check _core _plan _problem algorithms algorithms.separable",
     "_missing": "_blocks _border _cache _check _core _plan _problem",
     "_lengths": "_check _fold _plan _problem _weights",
     "_sections": "_check _passes _plan _problem",

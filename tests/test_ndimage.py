@@ -4,6 +4,8 @@ import warnings
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from fastconv import _ready, ndimage
 
@@ -118,6 +120,67 @@ def test_means_of_integers_are_exact():
     image = np.random.default_rng(0).integers(0, 255, 300).astype(np.uint8)
     windows = np.lib.stride_tricks.sliding_window_view(np.pad(image, (3, 3), "symmetric").astype(int), 7)
     assert np.array_equal(ndimage.uniform_filter1d(image, 7), windows.sum(1) // 7)
+
+
+@pytest.mark.parametrize("size", [2, 3, 5, 7, 9, 31, 49, 100, 127, 128, 255, 256, 1000])
+@pytest.mark.parametrize("dtype", ["u1", "i1", "i2", "u2"])
+def test_means_of_all_sums_of_integers_are_exact(dtype, size):
+    limits = np.iinfo(dtype)
+    low, high = (limits.min, limits.max) if limits.bits == 8 else (limits.max - 99, limits.max)
+    signal = (np.arange((high - low + 1) * size) // size + low).astype(dtype)  # windows sum to one number after another
+    sums = np.convolve(
+        np.pad(signal.astype(np.int64), (size // 2, (size - 1) // 2), "edge"), np.ones(size, int), "valid"
+    )
+    expected = (np.sign(sums) * (abs(sums) // size)).astype(dtype)
+    assert np.array_equal(ndimage.uniform_filter1d(signal, size, mode="nearest"), expected)
+    columns = np.ascontiguousarray(np.broadcast_to(signal[:, np.newaxis], (len(signal), 17)))
+    found = ndimage.uniform_filter1d(columns, size, 0, mode="nearest")
+    assert np.array_equal(found, np.broadcast_to(expected[:, np.newaxis], columns.shape))
+
+
+def summed_along(image, weights, axis, mode, cval, origin, dtype):
+    """The sums of a pass, tap by tap in float64, truncated and wrapped around."""
+    pad = {"reflect": "symmetric", "mirror": "reflect", "nearest": "edge", "wrap": "wrap", "constant": "constant"}[mode]
+    before = len(weights) // 2 + origin
+    reach = [(before, len(weights) - 1 - before) if index == axis else (0, 0) for index in range(image.ndim)]
+    options = {"constant_values": cval} if mode == "constant" else {}
+    padded = np.pad(image.astype(np.float64), reach, pad, **options)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, len(weights), axis)
+    return np.trunc(windows @ np.asarray(weights, np.float64)).astype(np.int64).astype(dtype)
+
+
+@settings(max_examples=120)
+@given(
+    shape=st.sampled_from([(9000,), (30, 300), (500, 30), (8, 50, 40), (60, 50, 3), (3, 70, 2, 30), (1030, 9)]),
+    dtypes=st.tuples(st.sampled_from(["u1", "i1", "u2", "i2", "?"]), st.sampled_from(["u1", "i1", "u2", "i2", "f8"])),
+    taps=st.sampled_from([1, 2, 3, 9, 12, 65, 200]),
+    mode=st.sampled_from(["reflect", "mirror", "nearest", "wrap", "constant"]),
+    cval=st.sampled_from([0, 0, 3, -1.5]),
+    is_integer=st.booleans(),
+    data=st.data(),
+)
+def test_passes_of_small_integers(shape, dtypes, taps, mode, cval, is_integer, data):
+    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
+    axis = data.draw(st.integers(0, len(shape) - 1))
+    origin = data.draw(st.integers(-(taps // 2), (taps - 1) // 2))
+    kernel = rng.integers(-5, 6, taps) if is_integer else rng.integers(-40, 41, taps) / 16  # sums are exact
+    image = rng.integers(0, 2**16, shape).astype(dtypes[0])
+    options = {"mode": mode, "cval": cval, "origin": origin}
+    found = ndimage.correlate1d(image, kernel, axis, output=dtypes[1], **options)
+    if dtypes[1] == "f8":
+        expected = summed_along(image, 32 * kernel, axis, mode, cval, origin, "i8") / 32
+    else:
+        expected = summed_along(image, kernel, axis, mode, cval, origin, dtypes[1])
+    assert np.array_equal(found, expected)
+    if dtypes[0] == dtypes[1]:
+        ndimage.correlate1d(image, kernel, axis, output=image, **options)
+        assert np.array_equal(image, expected)
+
+
+def test_sums_beyond_32_bits_wrap_around_as_all_others_do():
+    image = np.full((100, 120), 255, np.uint8)
+    assert (ndimage.correlate1d(image, [0, 2**40 + 2, 0]) == (255 * 2) % 256).all()
+    assert (ndimage.correlate1d(image, [0.0, 2.0**24 + 1, 0], mode="constant", cval=1e12) == 255).all()
 
 
 def test_what_scipy_gets_wrong_is_right():

@@ -280,6 +280,18 @@ def fill_section(
     interleaved: int = 1,
 ) -> None: ...
 def are_complete(images: NDArray[Any], mask: NDArray[np.bool_] | None, ignores_nan: bool) -> list[bool]: ...
+def convolve_along(
+    image: NDArray[Any],
+    kernel: NDArray[Any] | None,
+    map: NDArray[Any],
+    shape: Sequence[int],
+    edge: tuple[int, int, float],
+    sums: tuple[float, bool],
+    block: tuple[int, int],
+    by_rows: bool,
+    layout: SweepLayout,
+    threads: int,
+) -> None: ...
 def keep_numbers(
     images: NDArray[Any],
     mask: NDArray[np.bool_] | None,

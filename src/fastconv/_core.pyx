@@ -118,6 +118,7 @@ include "core/weight_gradient_layout.pxi"
 include "core/weight_winograd.pxi"
 include "core/weight_winograd_layout.pxi"
 include "core/convert.pxi"
+include "core/passes.pxi"
 include "core/ready.pxi"
 include "core/missing.pxi"
 

@@ -137,6 +137,8 @@ def run_passes(
         return result
     image = as_image(input)
     dtype, out = output_array(output, image, image.dtype.kind == "c", cval)
+    if not image.flags.c_contiguous and image.dtype == dtype and not is_small(image):
+        return in_result(image, dtype, out, lambda result: run_passes(result, result, cval, options, passes, threads))
     contiguous = is_small(image) or (image.flags.c_contiguous and (out is None or out.flags.c_contiguous))
     truncates = dtype.kind in "biu" and (image.dtype.itemsize < 8 or holds_small_numbers(image))
     key = (passes, image.shape, image.dtype, dtype, contiguous, truncates, cval)
@@ -177,6 +179,14 @@ def limits(image: Array, cval: Any, truncates: bool = False, reach: float = 1.0)
         return {}
     limit = EXACT_DOUBLE / max(1.0, reach)
     return {"limit": min(limit, SMALL_NUMBER) if truncates else limit, "largest": abs(cval)}
+
+
+def in_result(image: Array, dtype: DType, out: Array | None, filter_in_place: Callable[[Array], Array]) -> Array:
+    """Return an array filtered where its copy will be the result: there is no other memory for it."""
+    fits = out is not None and out.flags.c_contiguous and out.dtype.isnative
+    result = out if out is not None and fits else _core.empty_result(image.shape, dtype)
+    np.copyto(result, image)
+    return stored(filter_in_place(result), out)
 
 
 def nudged(passes: Sequence[Pass]) -> Sequence[Pass]:

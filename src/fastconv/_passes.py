@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastconv import _blocks, _check, _core, _plan
+from fastconv import _axis, _blocks, _check, _core, _plan
 from fastconv._border import Room
 from fastconv._problem import Array, Problem
 from fastconv.algorithms import CONFLICT_BYTES, separable
@@ -132,6 +132,30 @@ class Correlation:
         return result
 
 
+class OneAxis:
+    """Correlations of contiguous arrays along one axis: in place, and arrays of small integers always, by blocks."""
+
+    def __init__(
+        self, shape: tuple[int, ...], axis: int, windows: Sequence[Window], cval: complex, dtypes: DTypes
+    ) -> None:
+        window = windows[axis]
+        side = _axis.Side(window.before, window.mode, cval.real)
+        self._result = dtypes.result
+        self._converted = _axis.AxisPass(shape, axis, window.taps, side, dtypes) if _axis.suits(dtypes) else None
+        self._in_place = partial(AxisBlocks, shape, Pass(axis, window, np.empty(0)), cval, dtypes.sums)
+        self._plain = Correlation(shape, windows, cval, dtypes, True)
+        self.plan = None if self._converted else self._plain.plan
+
+    def run(self, image: Array, kernel: Array, out: Array | None, threads: int) -> Array:
+        """Return the correlation of an array with a kernel of the sums' dtype, in `out` if given."""
+        if self._converted is not None:
+            result = _core.empty_result(image.shape, self._result) if out is None else out
+            return self._converted.run(image, kernel, result, threads)
+        if out is not None and is_same(image, out):
+            return self._in_place().run(image, kernel, out, threads)
+        return self._plain.run(image, kernel, out, threads)
+
+
 class TapByTap:
     """The same along too many axes for one problem: the sum of the correlations of all taps along one axis."""
 
@@ -161,9 +185,11 @@ class TapByTap:
 
 def correlation(
     shape: tuple[int, ...], windows: Sequence[Window], cval: complex, dtypes: DTypes, contiguous: bool
-) -> Correlation | TapByTap:
+) -> Correlation | OneAxis | TapByTap:
     """Return what correlates arrays of this shape, all of them contiguous or not all, with kernels of the same rank."""
     long = [axis for axis, window in enumerate(windows) if window.taps > 1]
+    if len(long) == 1 and contiguous and not is_small(shape, dtypes):
+        return OneAxis(shape, long[0], windows, cval, dtypes)
     if len(long) + (bool(long) and long[-1] < len(shape) - 1) <= 3:
         return Correlation(shape, windows, cval, dtypes, contiguous)
     return TapByTap(long[0], shape, windows, cval, dtypes)
@@ -287,28 +313,45 @@ class Chain:
     def __init__(
         self, shape: tuple[int, ...], passes: Sequence[Pass], cval: complex, dtypes: DTypes, contiguous: bool
     ) -> None:
-        self._steps: list[tuple[Any, Any]] = []  # with their kernels
-        if dtypes.result.kind in "fc" and not cval:  # the order in which passes are fused, whatever the arrays' layout
+        exact = dtypes.sums == np.float32 and _axis.suits(dtypes) and dtypes.result.kind in "ui"  # modulo powers of two
+        if (dtypes.result.kind in "fc" or exact) and not cval:  # one order, whatever the arrays' layout
             passes = sorted(passes, key=lambda one: one.axis)
-        most_bytes = SMALL_BYTES if len(set(dtypes)) == 1 else CONVERTED_BYTES
-        self._dtype, self._small = dtypes.result, math.prod(shape) * dtypes.sums.itemsize <= most_bytes
-        self._in_place = contiguous and not self._small
-        fused, rest = _fuse(shape, passes, cval, dtypes) if self._in_place else (None, passes)
-        for one in rest:
-            kernel = rounded(one.kernel, dtypes.sums)
-            kernel = kernel.reshape([-1 if index == one.axis else 1 for index in range(len(shape))])
+        self._dtype, self._small = dtypes.result, is_small(shape, dtypes)
+        self._contiguous = contiguous and not self._small
+        self._given = shape, passes, cval, dtypes
+        fused, rest = _fuse(shape, passes, cval, dtypes) if self._contiguous else (None, passes)
+        self._steps = self._separate(shape, rest, cval, dtypes, contiguous, False)
+        if fused:
+            self._steps.append(fused)
+        self._steps_in_place: list[tuple[Any, Any]] = []  # made when needed
+
+    def _separate(
+        self,
+        shape: tuple[int, ...],
+        passes: Sequence[Pass],
+        cval: complex,
+        dtypes: DTypes,
+        contiguous: bool,
+        in_place: bool,
+    ) -> list[tuple[Any, Any]]:
+        """Return one step for each pass, with its kernel; in_place: the first one as well as all others."""
+        steps: list[tuple[Any, Any]] = []
+        for one in passes:
             windows = [one.window if index == one.axis else Window() for index in range(len(shape))]
             row_bytes = math.prod(shape[one.axis + 1 :]) * dtypes.sums.itemsize
             conflicts = one.window.taps > MAX_WAYS and row_bytes >= LONG_ROW_BYTES
-            step: Any
-            if self._in_place and (self._steps or conflicts):
-                step = AxisBlocks(shape, one, cval, dtypes.sums)
+            side = _axis.Side(one.window.before, one.window.mode, cval.real)
+            kernel = rounded(one.kernel, dtypes.sums).reshape(
+                [-1 if index == one.axis else 1 for index in range(len(shape))]
+            )
+            if self._contiguous and _axis.suits(dtypes):
+                steps.append(_axis.make(shape, one.axis, side, dtypes, one.kernel))
+            elif self._contiguous and (in_place or steps or conflicts):
+                steps.append((AxisBlocks(shape, one, cval, dtypes.sums), np.ascontiguousarray(kernel)))
             else:
-                step = correlation(shape, windows, cval, dtypes, contiguous)
-            self._steps.append((step, np.ascontiguousarray(kernel)))
+                steps.append((correlation(shape, windows, cval, dtypes, contiguous), np.ascontiguousarray(kernel)))
             dtypes = dtypes._replace(image=dtypes.result)
-        if fused:
-            self._steps.append(fused)
+        return steps
 
     def passes(self) -> list[tuple[_plan.Plan, Array]]:
         """Return the plans of all passes of small arrays, and their weights; none if there is one without a plan."""
@@ -317,17 +360,38 @@ class Chain:
 
     def run(self, image: Array, out: Array | None, threads: int) -> Array:
         """Return the result of all passes, in `out` if given."""
+        steps = self._steps
         if self._small and out is None:
-            for step, kernel in self._steps:
+            for step, kernel in steps:
                 image = step.run(image, kernel, None, threads)
             return image
+        if self._contiguous and out is not None and np.may_share_memory(image, out):
+            if is_same(image, out):
+                self._steps_in_place = self._steps_in_place or self._separate(*self._given, True, True)
+                steps = self._steps_in_place
+            else:
+                image = image.copy()
         result = _core.empty_result(image.shape, self._dtype) if out is None else out
-        temporary = result if self._in_place or len(self._steps) == 1 else _core.empty(image.shape, self._dtype)
-        remaining = len(self._steps)
-        for step, kernel in self._steps:
+        temporary = result if self._contiguous or len(steps) == 1 else _core.empty(image.shape, self._dtype)
+        remaining = len(steps)
+        for step, kernel in steps:
             remaining -= 1
             image = step.run(image, kernel, temporary if remaining % 2 else result, threads)
         return result
+
+
+def is_same(image: Array, out: Array) -> bool:
+    """Return whether arrays of one shape are the same numbers of one type, and contiguous."""
+    contiguous = image.flags.c_contiguous and out.flags.c_contiguous
+    return contiguous and image.dtype == out.dtype and bool(image.ctypes.data == out.ctypes.data)
+
+
+def is_small(shape: tuple[int, ...], dtypes: DTypes) -> bool:
+    """Return whether passes over an array are one call each, on a copy of the sums' dtype if any dtype is another."""
+    if len(set(dtypes)) == 1:
+        return math.prod(shape) * dtypes.sums.itemsize <= SMALL_BYTES
+    itemsize = 8 if _axis.suits(dtypes) else dtypes.sums.itemsize  # larger ones are converted block by block
+    return math.prod(shape) * itemsize <= CONVERTED_BYTES
 
 
 def _fuse(

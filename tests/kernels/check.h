@@ -43,4 +43,6 @@ void check_forms(const fc_kernels *kernels);
 void check_movement(const fc_kernels *kernels);
 void check_gradients(const fc_kernels *kernels);
 void check_missing(const fc_kernels *kernels);
+void check_conversions(const fc_kernels *kernels);
+void check_boxes(const fc_kernels *kernels);
 #endif

@@ -97,6 +97,8 @@ int main(void) {
             check_movement(kernels);
             check_gradients(kernels);
             check_missing(kernels);
+            check_conversions(kernels);
+            check_boxes(kernels);
         }
         printf("%s: %d checks\n", isa_name, checks);
     }

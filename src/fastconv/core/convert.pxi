@@ -193,19 +193,25 @@ ctypedef fused numeric:  # what arrays are of
 
 
 cdef struct Type:
-    # A dtype: NumPy's kind, one of b, i, u, f and c, and the bytes of a number; of complex ones, of either part.
+    # A dtype: NumPy's kind, one of b, i, u, f and c, and the bytes of a number; of complex ones, of either part, whose
+    # type is `number`.
     char kind
     Py_ssize_t size
+    int number
 
 
 cdef Type type_of(dtype) except *:
     cdef str kind = dtype.kind
-    return Type(<char>kind[0], dtype.itemsize // 2 if kind == "c" else dtype.itemsize)
+    cdef Py_ssize_t size = dtype.itemsize // 2 if kind == "c" else dtype.itemsize
+    cdef int number = FC_FLOAT32 if size == 4 else FC_FLOAT64
+    return Type(<char>kind[0], size, number if kind in "fc" else NUMBER_TYPES[dtype.name])
 
 
 cdef void load(const char *numbers, Py_ssize_t step, Type kind, real *to, Py_ssize_t to_step,
                Py_ssize_t count) noexcept nogil:
     """Convert real numbers, `step` bytes apart, to floating point."""
+    if step == kind.size and to_step == 1 and kernels_of(to).widen(to, numbers, count, kind.number):
+        return
     if kind.kind == b'f' or kind.kind == b'c':
         if kind.size == 8:
             load_row(<const double *>numbers, step, to, to_step, count)
@@ -234,12 +240,12 @@ cdef void load_row(const numeric *numbers, Py_ssize_t step, real *to, Py_ssize_t
                    Py_ssize_t count) noexcept nogil:
     cdef Py_ssize_t i
     step //= <Py_ssize_t>sizeof(numeric)
-    if step == 1 and to_step == 1:
-        for i in range(count):
-            to[i] = <real>numbers[i]
-    else:
-        for i in range(count):
-            to[i * to_step] = <real>numbers[i * step]
+    for i in range(count):
+        to[i * to_step] = <real>numbers[i * step]
+
+
+cdef inline const fc_kernels *kernels_of(const real *numbers) noexcept nogil:
+    return &isa.f32 if sizeof(real) == sizeof(float) else &isa.f64
 
 
 def truncate(values, out):
@@ -270,12 +276,8 @@ cdef void truncate_to_size(const real *values, void *out, Py_ssize_t count, Py_s
                 (<uint64_t *>out)[i] = <uint64_t><int64_t>(values[i] - beyond) + (<uint64_t>1 << 63)
             else:
                 (<uint64_t *>out)[i] = 0
-    elif size == 1:
-        for i in range(count):
-            (<int8_t *>out)[i] = <int8_t><int64_t>values[i]
-    elif size == 2:
-        for i in range(count):
-            (<int16_t *>out)[i] = <int16_t><int64_t>values[i]
+    elif size <= 2:
+        kernels_of(values).truncate(out, values, count, size, 1, False)
     elif size == 4:
         for i in range(count):
             (<int32_t *>out)[i] = <int32_t><int64_t>values[i]

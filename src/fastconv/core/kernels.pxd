@@ -217,6 +217,11 @@ cdef extern from "kernels/kernels.h" nogil:
                       double bias) noexcept nogil
         int (*widen)(void *to, const void *source, Py_ssize_t count, int type) noexcept nogil
         int (*narrow)(void *to, const void *source, Py_ssize_t count, int type) noexcept nogil
+        void (*truncate)(void *to, const void *source, Py_ssize_t count, int bytes, double scale,
+                         int is_near) noexcept nogil
+        void (*box_columns)(void *to, Py_ssize_t to_step, const void *source, Py_ssize_t source_step, Py_ssize_t taps,
+                            Py_ssize_t rows, Py_ssize_t columns) noexcept nogil
+        void (*box_row)(void *to, void *source, Py_ssize_t step, Py_ssize_t taps, Py_ssize_t count) noexcept nogil
     ctypedef struct fc_isa:
         const char *name
         fc_kernels f32, f64

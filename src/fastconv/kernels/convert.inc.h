@@ -77,7 +77,7 @@ NOINLINE void narrow_half(uint16_t *to, const real *from, const ptrdiff_t count)
 #endif
 
 /* Round 64 numbers to the nearest integers, ties to even, clipped to low..high, of 16 bits or fewer; a NaN becomes 0. */
-INLINE void NAMED(round_some)(bits *__restrict rounded, const real *from, const real low, const real high) {
+INLINE void NAMED(round_some)(int32_t *__restrict rounded, const real *from, const real low, const real high) {
     real sums[AT_ONCE];
     bits patterns[AT_ONCE], nearest_zero;
     const real rounding = ROUNDING, infinity = (real)INFINITY;
@@ -88,30 +88,61 @@ INLINE void NAMED(round_some)(bits *__restrict rounded, const real *from, const 
         v_store(sums + i, v_add(v_min(v_splat(high), v_max(v_splat(low), v_load(from + i))), v_splat(rounding)));
     memcpy(patterns, sums, sizeof(sums));
     for (int i = 0; i < AT_ONCE; i++)
-        rounded[i] = (patterns[i] - nearest_zero) & ~-(bits)((patterns[i] & ~((bits)1 << (REAL_BITS - 1))) > infinite);
+        rounded[i] = (int32_t)((patterns[i] - nearest_zero) &
+                               ~-(bits)((patterns[i] & ~((bits)1 << (REAL_BITS - 1))) > infinite));
 }
 
-#define SATURATE(type, low, high) \
-    NOINLINE void NAMED(saturate_##type)(type *__restrict to, const real *__restrict from, const ptrdiff_t count) { \
-        bits rounded[AT_ONCE]; \
-        real part[AT_ONCE] = {0}; \
-        ptrdiff_t i = 0; \
-        for (; i + AT_ONCE <= count; i += AT_ONCE) { \
-            NAMED(round_some)(rounded, from + i, low, high); \
-            for (int j = 0; j < AT_ONCE; j++) to[i + j] = (type)rounded[j]; \
-        } \
-        if (i == count) return; \
-        memcpy(part, from + i, (size_t)(count - i) * sizeof(real)); \
-        NAMED(round_some)(rounded, part, low, high); \
-        for (int j = 0; i + j < count; j++) to[i + j] = (type)rounded[j]; \
+/* Truncate 64 numbers, times a scale, to integers of 64 bits, of which the low 32 are kept. */
+INLINE void NAMED(truncate_some)(int32_t *__restrict low, const real *__restrict from, const real scale, const int is_near) {
+    const real limit = (real)0x1p31;
+    bits far = 0; /* magnitudes of 32 bits and more, and NaN */
+    if (!is_near) {
+        real scaled[AT_ONCE];
+        bits patterns[AT_ONCE], magnitude;
+        for (int i = 0; i < AT_ONCE; i++) scaled[i] = from[i] * scale;
+        memcpy(patterns, scaled, sizeof(scaled));
+        memcpy(&magnitude, &limit, sizeof(bits));
+        for (int i = 0; i < AT_ONCE; i++) far |= -(bits)((patterns[i] & ~((bits)1 << (REAL_BITS - 1))) >= magnitude);
     }
-SATURATE(int8_t, -128, 127)
-SATURATE(uint8_t, 0, 255)
-SATURATE(int16_t, -32768, 32767)
-SATURATE(uint16_t, 0, 65535)
-#undef SATURATE
+    if (far)
+        for (int i = 0; i < AT_ONCE; i++) low[i] = (int32_t)(int64_t)(from[i] * scale);
+    else
+        for (int i = 0; i < AT_ONCE; i++) low[i] = (int32_t)(from[i] * scale);
+}
 
-/* The same for longer integers, `limit` being the power of two behind the largest. */
+/* Store numbers as integers of 1 or 2 bytes, `convert(integers, numbers)` being what makes 64 of them integers. */
+#define STORE_INTEGERS(convert) \
+    int32_t integers[AT_ONCE]; \
+    uint16_t few[AT_ONCE]; \
+    real part[AT_ONCE] = {0}; \
+    for (ptrdiff_t i = 0; i < count; i += AT_ONCE) { \
+        const ptrdiff_t left = count - i; \
+        const real *numbers = (const real *)from + i; \
+        char *const place = (char *)to + i * bytes; \
+        void *target = place; \
+        if (left < AT_ONCE) { \
+            numbers = memcpy(part, numbers, (size_t)left * sizeof(real)); \
+            target = few; \
+        } \
+        convert; \
+        if (bytes == 1) \
+            for (int j = 0; j < AT_ONCE; j++) ((uint8_t *)target)[j] = (uint8_t)integers[j]; \
+        else \
+            for (int j = 0; j < AT_ONCE; j++) ((uint16_t *)target)[j] = (uint16_t)integers[j]; \
+        if (left < AT_ONCE) memcpy(place, few, (size_t)(left * bytes)); \
+    }
+
+NOINLINE void NAMED(saturate)(void *to, const void *from, ptrdiff_t count, int bytes, real low, real high) {
+    STORE_INTEGERS(NAMED(round_some)(integers, numbers, low, high))
+}
+
+NOINLINE void NAMED(truncate)(void *to, const void *from, ptrdiff_t count, int bytes, double scale, int is_near) {
+    expects(to && from && count >= 0 && (bytes == 1 || bytes == 2));
+    STORE_INTEGERS(NAMED(truncate_some)(integers, numbers, (real)scale, is_near))
+}
+#undef STORE_INTEGERS
+
+/* Rounded and clipped to longer integers, `limit` being the power of two behind the largest. */
 #define SATURATE(type, low, limit) \
     NOINLINE void NAMED(saturate_##type)(type *__restrict to, const real *__restrict from, const ptrdiff_t count) { \
         for (ptrdiff_t i = 0; i < count; i++) { \
@@ -167,10 +198,10 @@ static int NAMED(widen)(void *to, const void *from, ptrdiff_t count, int type) {
 static int NAMED(narrow)(void *to, const void *from, ptrdiff_t count, int type) {
     expects(to && from && count >= 0);
     switch (type) {
-        CASE(FC_INT8, NAMED(saturate_int8_t));
-        CASE(FC_UINT8, NAMED(saturate_uint8_t));
-        CASE(FC_INT16, NAMED(saturate_int16_t));
-        CASE(FC_UINT16, NAMED(saturate_uint16_t));
+        case FC_INT8: NAMED(saturate)(to, from, count, 1, -128, 127); return 1;
+        case FC_UINT8: NAMED(saturate)(to, from, count, 1, 0, 255); return 1;
+        case FC_INT16: NAMED(saturate)(to, from, count, 2, -32768, 32767); return 1;
+        case FC_UINT16: NAMED(saturate)(to, from, count, 2, 0, 65535); return 1;
         CASE(FC_INT32, NAMED(saturate_int32_t));
         CASE(FC_UINT32, NAMED(saturate_uint32_t));
         CASE(FC_INT64, NAMED(saturate_int64_t));

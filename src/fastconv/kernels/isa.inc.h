@@ -12,6 +12,7 @@ SIMD_BEGIN
 #include "gradient.inc.h"
 #include "missing.inc.h"
 #include "convert.inc.h"
+#include "box.inc.h"
 SIMD_END
 #undef REAL_BITS
 
@@ -26,6 +27,7 @@ SIMD_BEGIN
 #include "gradient.inc.h"
 #include "missing.inc.h"
 #include "convert.inc.h"
+#include "box.inc.h"
 SIMD_END
 #undef REAL_BITS
 

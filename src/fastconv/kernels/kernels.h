@@ -328,6 +328,14 @@ typedef struct {
        a NaN becomes 0. Both return 0, and do nothing, if they do not know the type. */
     int (*widen)(void *to, const void *from, ptrdiff_t count, int type);
     int (*narrow)(void *to, const void *from, ptrdiff_t count, int type);
+    /* to[i] = from[i] * scale as an integer of 1 or 2 bytes: truncated to one of 64 bits, and wrapped around. `is_near`: no magnitude
+       is 2^31 or more. */
+    void (*truncate)(void *to, const void *from, ptrdiff_t count, int bytes, double scale, int is_near);
+    /* Sums of `taps` numbers, all of them exact: to[y * to_step + x] of those in column x from row y on; and to[i] of those `step`
+       apart from number i on, which are overwritten. Whole vectors are read and written. */
+    void (*box_columns)(void *to, ptrdiff_t to_step, const void *from, ptrdiff_t from_step, ptrdiff_t taps, ptrdiff_t rows,
+                        ptrdiff_t columns);
+    void (*box_row)(void *to, void *from, ptrdiff_t step, ptrdiff_t taps, ptrdiff_t count);
 } fc_kernels;
 
 typedef struct {

@@ -31,6 +31,9 @@
         .weigh = NAMED(weigh),
         .widen = NAMED(widen),
         .narrow = NAMED(narrow),
+        .truncate = NAMED(truncate),
+        .box_columns = NAMED(box_columns),
+        .box_row = NAMED(box_row),
     },
 #undef TILE
 #undef FILTER_TILE
