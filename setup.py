@@ -79,7 +79,9 @@ def mark_small(path):
     """Mark the C functions of the core that serve Python: FC_SMALL, in _core.pyx, lets them be compiled to be small."""
     text = path.read_text("utf-8")
     loops = r"static (?!PyObject)[^;]*__pyx_f_8fastconv_"  # those without Python objects: the rest of the core's own
-    marked = re.sub(rf"^(?=static (?!CYTHON_INLINE)[^;]*;\s*/\*proto\*/$)(?!{loops})", "FC_SMALL ", text, flags=re.MULTILINE)
+    marked = re.sub(
+        rf"^(?=static (?!CYTHON_INLINE)[^;]*;\s*/\*proto\*/$)(?!{loops})", "FC_SMALL ", text, flags=re.MULTILINE
+    )
     if marked != text:
         path.write_text(marked, "utf-8")
 

@@ -47,7 +47,7 @@ class Problem(NamedTuple):
     exchanged: bool = False  # weights come as those of a transposed convolution, (C, K / groups, kd, kh, kw)
     border: Border | None = None  # of images whose padding padding_mode does not describe
     channels_last: int = 0  # in the memory of the result: the channels come behind so many axes
-    parts: str = ""  # of a complex problem: whether image, weight or both are complex
+    parts: str = "both"  # of a complex problem: whether image, weight or both are complex
     saturates: bool = False  # sums, rounded and clipped to the range of the result's integers
 
     @property

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -44,6 +44,12 @@ class RealParts(Layout):
     @property
     def products(self) -> float:
         return self._layouts[0].products * self._real.filters / self.problem.filters
+
+    def resized(self, problem: Problem) -> Layout:
+        layout: Any = super().resized(problem)
+        layout._real = _real_problem(problem)
+        layout._layouts = tuple(one.resized(layout._real) for one in self._layouts)
+        return cast(Layout, layout)
 
     def pack(self, weight: Array) -> tuple[Any, ...]:
         bank = _weights.plain_filters(self.problem, weight)

@@ -18,18 +18,25 @@
 #  define FILTER_TILES(X) \
       TILES_TO_3(X, 1) TILES_TO_3(X, 2) TILES_TO_3(X, 3) TILES_TO_3(X, 4) \
       TILES_TO_3(X, 5) TILES_TO_3(X, 6) TILES_TO_3(X, 7) TILES_TO_3(X, 8)
-#else /* 12 sums */
+#elif defined(SIMD_AVX2) /* 12 sums */
 #  define TILE_FILTERS 4
 #  define TILE_VECTORS {0, 6, 6, 4, 3}
 #  define TILES(X) TILES_TO_6(X, 1) TILES_TO_6(X, 2) TILES_TO_3(X, 3) X(3, 4) TILES_TO_3(X, 4)
 #  define FILTER_TILES(X) TILES_TO_3(X, 1) TILES_TO_3(X, 2) TILES_TO_3(X, 3) TILES_TO_3(X, 4)
+#else
+#  define TILE_FILTERS 2
+#  define TILE_VECTORS {0, 3, 3}
+#  define TILES(X) TILES_TO_3(X, 1) TILES_TO_3(X, 2)
+#  define FILTER_TILES TILES
 #endif
 
 /* Rows of interleaved phases: filters. */
 #if REGISTERS == 32
 #  define INTERLEAVED_ROWS(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8)
-#else
+#elif defined(SIMD_AVX2)
 #  define INTERLEAVED_ROWS(X) X(1) X(2) X(3) X(4)
+#else
+#  define INTERLEAVED_ROWS(X) X(1) X(2)
 #endif
 
 /* Sweeps: the fields of fc_sweep_variant. */
@@ -63,7 +70,7 @@
 #  define STACKS_OF_32(X, taps, stride_x) X(14, taps, stride_x) X(7, taps, stride_x) X(4, taps, stride_x) X(1, taps, stride_x)
 #  define STACKS_OF_64(X, taps, stride_x) X(7, taps, stride_x) X(1, taps, stride_x)
 #else
-#  define STACKS_OF_32(X, taps, stride_x) X(2, taps, stride_x) X(1, taps, stride_x)
+#  define STACKS_OF_32(X, taps, stride_x) X(1, taps, stride_x)
 #  define STACKS_OF_64 STACKS_OF_32
 #endif
 #define STACKS_OF SIMD_CAT(STACKS_OF_, REAL_BITS)
