@@ -12,6 +12,7 @@ from reference import convolve
 from strategies import COMPLEX, FLOATS, INTEGERS, problems, values
 
 import fastconv as fc
+from fastconv.algorithms import real_parts
 
 INT32_MAX, INT64_MAX, INT64_MIN = 2**31 - 1, 2**63 - 1, -(2**63)
 OTHERS_OF_ML_DTYPES = ["float8_e5m2", "float8_e4m3fn", "float8_e4m3b11fnuz", "int4", "uint4"]
@@ -398,7 +399,8 @@ def test_ragged_lists_are_refused():
         {"padding": "same", "padding_mode": ("circular", "zeros"), "algorithm": "direct"},
     ],
 )
-def test_large_complex_problems_are_those_of_real_parts_to_the_last_infinity(mixed, dtype, options, rng):
+def test_large_complex_problems_are_those_of_real_parts_to_the_last_infinity(mixed, dtype, options, rng, monkeypatch):
+    monkeypatch.setattr(real_parts, "MIN_PRODUCTS", 0)
     image, weight = ((rng.standard_normal((*s, 2)) @ [1, 1j]).astype(dtype) for s in ((2, 4, 20, 23), (6, 4, 3, 3)))
     weight = weight[:, : 4 // options.get("groups", 1)]
     bias = (np.arange(6) * (1 + 2j)).astype(dtype) if mixed != "cr" else None
@@ -422,7 +424,8 @@ def test_large_complex_problems_are_those_of_real_parts_to_the_last_infinity(mix
             image[1, 1, 3, 12], image[0, 3, 17, 20] = complex(1, np.inf), complex(np.nan, 2)
 
 
-def test_complex_banks_remember_their_parts(rng):
+def test_complex_banks_remember_their_parts(rng, monkeypatch):
+    monkeypatch.setattr(real_parts, "MIN_PRODUCTS", 0)
     weight, image = ((rng.standard_normal((*s, 2)) @ [1, 1j]).astype("F") for s in ((8, 4, 3, 3), (4, 40, 40)))
     bank = fc.FilterBank(weight, padding=1)
     np.testing.assert_allclose(bank(image), fc.conv2d(image, weight, padding=1, algorithm="direct"), atol=1e-4)

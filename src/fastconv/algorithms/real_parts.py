@@ -21,7 +21,7 @@ from fastconv.algorithms import Layout, cheapest, direct, fft, sweep, tiles, win
 
 NAME = direct.NAME  # for complex numbers, algorithm="direct" means direct summation of the parts
 ORDER = (sweep, tiles, winograd, fft)
-MIN_PRODUCTS = 2**15  # complex ones: for fewer, taking numbers apart costs more than it saves
+MIN_PRODUCTS = 2**18  # complex ones: for fewer, taking numbers apart costs more than it saves
 
 
 class RealParts(Layout):
