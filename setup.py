@@ -12,6 +12,7 @@ from glob import glob
 from pathlib import Path
 
 from Cython.Build import cythonize
+from Cython.Compiler import Options
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
@@ -86,6 +87,7 @@ def mark_small(path):
         path.write_text(marked, "utf-8")
 
 
+Options.docstrings = False  # of a private module
 modules = cythonize([core], build_dir="build")
 mark_small(Path("build/src/fastconv/_core.c"))
 setup(ext_modules=modules, cmdclass={"build_ext": BuildObjects})

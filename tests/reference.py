@@ -19,11 +19,19 @@ ACTIVATIONS = {
     "relu": lambda x: np.maximum(x, 0),
     "relu6": lambda x: np.minimum(np.maximum(x, 0), 6),
     "leaky_relu": lambda x: np.where(x < 0, 0.01 * x, x),
+    "hardsigmoid": lambda x: np.minimum(np.maximum(x + 3, 0), 6) / 6,
+    "hardswish": lambda x: np.maximum(x, -3) * (np.minimum(np.maximum(x + 3, 0), 6) / 6),
     "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
     "silu": lambda x: np.where(x == -np.inf, 0, x) / (1 + np.exp(-x)),
-    "hardswish": lambda x: np.where(x < -3, 0, x) * np.minimum(np.maximum(x + 3, 0), 6) / 6,
     "tanh": np.tanh,
+    "elu": lambda x: np.where(x < 0, np.expm1(np.minimum(x, 0)), x),
+    "softplus": lambda x: np.where(x > 20, x, np.logaddexp(0, x)),
+    "mish": lambda x: np.maximum(x, -1e3) * np.tanh(np.logaddexp(0, x)),
+    "gelu": lambda x: np.maximum(x, -1e3) * _normal(x),
+    "gelu_tanh": lambda x: np.maximum(x, -1e3) / (1 + np.exp(np.minimum(_cubic(x), 700))),
 }
+_cubic = lambda x: -np.sqrt(8 / np.pi) * (x + 0.044715 * np.clip(x, -1e3, 1e3) ** 3)
+_normal = np.vectorize(lambda x: math.erfc(-x * math.sqrt(0.5)) / 2, otypes=[float])
 
 
 def convolve(

@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "plot": "",
     "_border": "_core",
     "_problem": "_border _core",
-    "_activations": "_problem",
+    "_activations": "_core _problem",
     # floor 2: arrays on their way to the core, and arguments on their way to a problem
     "_blocks": "_border _core _problem",
     "_weights": "_border _core _problem",

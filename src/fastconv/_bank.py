@@ -84,6 +84,15 @@ class Bank:
         self._packed = Cache(WEIGHT_CACHE_BYTES)  # packed weights, by the plan's packing
         self._options: dict[str, Any] = {}  # as given
         self._linear: Any = None  # the same bank without activation, once a gradient has needed it
+        self._slopes: Array | None = None  # of an activation that has them
+
+    def _keep_slopes(self, activation: object) -> object:
+        """Keep a copy of the slopes that an activation comes with, if any; return it as an option that is not changed."""
+        slopes = _check.slopes_of(activation, self.out_channels)
+        if slopes is None:
+            return _check.hashable(activation)
+        self._slopes = read_only_copy(slopes)
+        return "prelu", self._slopes
 
     @property
     def weight(self) -> Array:
@@ -135,14 +144,17 @@ class Bank:
                 raise ValueError(f"{name} must have the shape of the output, {shape}; got {given.shape}")
         if activation is None:
             return array, grad
-        if activation not in _activations.FROM_MAPS:
+        if not _activations.follows_from_maps(activation, self._slopes):
             if self._linear is None:
                 kind: Any = type(self)
                 self._linear = kind(self._weight, self._bias, **{**self._options, "activation": None})
             values = self._linear(array, threads=threads)
         elif values is None:
             values = self(array, threads=threads)
-        return array, _activations.gradient(activation, values, grad)
+        slopes = self._slopes
+        if slopes is not None and not self._checked.channels_last:
+            slopes = slopes.reshape(-1, *[1] * self._axes)
+        return array, _activations.gradient(activation, values, grad, slopes)
 
     def _pack(self, plan: _plan.Plan, weight: Array) -> _plan.Packed:
         """Return the weight, or its conjugate, packed for a plan, from the cache if they are there."""
@@ -324,7 +336,8 @@ class Bank:
 
     def __repr__(self) -> str:
         size = "x".join(map(str, self._weight.shape[2:]))
-        changed = [f"{name}={value!r}" for name, value in self._options.items() if value != self.DEFAULTS[name]]
+        options = self._options if self._slopes is None else {**self._options, "activation": "prelu"}
+        changed = [f"{name}={value!r}" for name, value in options.items() if value != self.DEFAULTS[name]]
         parts = [f"{self.in_channels} -> {self.out_channels}", f"kernel {size}", *changed]
         return f"{type(self).__name__}({', '.join(parts if self._bias is None else [*parts, 'bias'])})"
 
@@ -333,7 +346,11 @@ class Bank:
             return NotImplemented
         return bool(self._checked == other._checked) and all(
             mine is theirs or (mine is not None and theirs is not None and _equal_arrays(mine, theirs))
-            for mine, theirs in ((self._weight, other._weight), (self._bias, other._bias))
+            for mine, theirs in (
+                (self._weight, other._weight),
+                (self._bias, other._bias),
+                (self._slopes, other._slopes),
+            )
         )
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -26,6 +26,12 @@ BLOCK_BYTES = 2**21  # bytes of a block: of its receptive field and its outputs 
 MAX_INTERLEAVED = 16  # images in a block for their pixels' sake
 
 
+def lies_as(residual: Array, maps: Array) -> bool:
+    """Return whether a residual has the dtype of maps of the same shape, and their strides."""
+    axes = zip(maps.shape, residual.strides, maps.strides, strict=True)
+    return residual.dtype == maps.dtype and residual.flags.aligned and all(n == 1 or s == t for n, s, t in axes)
+
+
 def cast(values: Array, out: Array, saturates: bool = False, bypasses_cache: bool = False) -> None:
     """Copy plain results to an array of another dtype, without warnings: values too large for float16 become infinite.
 
@@ -55,27 +61,37 @@ def converted(values: Array, dtype: np.dtype[Any]) -> Array:
     return result
 
 
-def convolve(layout: Layout, input: Array, packed: Any, bias: Array | None, result: Array, threads: int) -> None:
-    """Run a layout on input and result of any dtype and strides, with all batch axes; bias must be plain."""
+def convolve(
+    layout: Layout,
+    input: Array,
+    packed: Any,
+    bias: Array | None,
+    result: Array,
+    threads: int,
+    residual: Array | None = None,
+) -> None:
+    """Run a layout on input, result and residual of any dtype and strides, with all batch axes; bias must be plain."""
     problem = layout.problem
     if (
         problem.border is None
         and layout.whole_images
         and is_plain(input, problem.accumulator)
         and is_plain(result, problem.accumulator)
+        and (residual is None or is_plain(residual, problem.accumulator))
     ):
         images, maps = input.reshape(layout.images_shape), result.reshape(layout.maps_shape)
-        layout.run(images, packed, bias, maps, problem.pad, threads)
+        more = None if residual is None else residual.reshape(layout.maps_shape)
+        layout.run(images, packed, bias, maps, problem.pad, threads, more)
         return
-    for images, maps in _batches(layout, input, result):
+    for images, maps, more in _batches(layout, input, result, residual):
         if layout.any_arrays and not problem.saturates:
-            layout.run(images, packed, bias, maps, problem.pad, threads)
+            layout.run(images, packed, bias, maps, problem.pad, threads, more)
         elif layout.any_arrays:
             sums = _core.empty(maps.shape, problem.accumulator)
-            layout.run(images, packed, bias, sums, problem.pad, threads)
+            layout.run(images, packed, bias, sums, problem.pad, threads, more)
             cast(sums, maps, saturates=True)
         else:
-            _run_pieces(layout, images, packed, bias, maps, threads)
+            _run_pieces(layout, images, packed, bias, maps, threads, more)
 
 
 def workspace(layout: Layout) -> int:
@@ -83,38 +99,57 @@ def workspace(layout: Layout) -> int:
     return layout.workspace if layout.whole_images else _block_cut(layout, 1)[2].workspace
 
 
-def _batches(layout: Layout, input: Array, result: Array) -> Iterator[tuple[Array, Array]]:
-    """Yield views (N, C, D, H, W) of input and (N, K, D', H', W') of result; several if batch axes cannot be merged."""
+def _batches(
+    layout: Layout, input: Array, result: Array, residual: Array | None
+) -> Iterator[tuple[Array, Array, Array | None]]:
+    """Yield views (N, C, D, H, W) of input and (N, K, D', H', W') of result and residual.
+
+    They are several if batch axes cannot be merged.
+    """
     batch_axes, border = len(layout.problem.batch_shape), layout.problem.border
     image_shape = layout.images_shape[1:] if border is None else (layout.images_shape[1], *border.size)
-    if batch_axes <= 1 or (input.flags.c_contiguous and result.flags.c_contiguous):
-        yield input.reshape(layout.images_shape[0], *image_shape), result.reshape(layout.maps_shape)
+    given = [array for array in (input, result, residual) if array is not None]
+    if batch_axes <= 1 or all(array.flags.c_contiguous for array in given):
+        more = None if residual is None else residual.reshape(layout.maps_shape)
+        yield input.reshape(layout.images_shape[0], *image_shape), result.reshape(layout.maps_shape), more
         return
     count = input.shape[batch_axes - 1]
     for index in np.ndindex(input.shape[: batch_axes - 1]):
         images = input[index].reshape(count, *image_shape)
-        yield images, result[index].reshape(count, *layout.maps_shape[1:])
+        more = None if residual is None else residual[index].reshape(count, *layout.maps_shape[1:])
+        yield images, result[index].reshape(count, *layout.maps_shape[1:]), more
 
 
-def _run_pieces(layout: Layout, images: Array, packed: Any, bias: Array | None, maps: Array, threads: int) -> None:
+def _run_pieces(
+    layout: Layout,
+    images: Array,
+    packed: Any,
+    bias: Array | None,
+    maps: Array,
+    threads: int,
+    residual: Array | None,
+) -> None:
     """Convolve images (N, C, D, H, W) into maps (N, K, D', H', W'), converting some images or blocks at a time."""
     if _are_side_by_side(images) and _are_side_by_side(maps) and (flat := _interleaved(layout, len(images))):
         images, maps = (_as_one(planes) for planes in (images, maps))
-        convolve(flat, images, packed, bias, maps, threads)
+        convolve(flat, images, packed, bias, maps, threads, None if residual is None else _as_one(residual))
         return
     problem = layout.problem
     accumulator, border = problem.accumulator, problem.border
-    rooms = Room(), Room(), Room()  # for input, its border and output
+    rooms = Room(), Room(), Room(), Room()  # for input, its border, output and residual
     fits = fits_core(images, accumulator, layout.contiguous_axes)
     image_bytes = max(1, math.prod(images.shape[1:])) * accumulator.itemsize
     count = len(images) if fits else CONVERTED_BYTES // image_bytes  # 0: an image exceeds them
     splits = count < len(images) and _are_side_by_side(images)  # pixels of planes that are read together
-    if border is None and count and layout.whole_images and not splits and fits_core(maps, accumulator, 3):
+    fits_maps = fits_core(maps, accumulator, 3) and (residual is None or maps.flags.c_contiguous)
+    if border is None and count and layout.whole_images and not splits and fits_maps:
         for first in range(0, len(images), count):
             batch = images[first : first + count]
             if not fits:
                 batch = plain(batch, accumulator, rooms[0])
-            layout.run(batch, packed, bias, maps[first : first + count], problem.pad, threads)
+            some = maps[first : first + count]
+            more = None if residual is None else plain(residual[first : first + count], accumulator, rooms[3])
+            layout.run(batch, packed, bias, some, problem.pad, threads, more)
         return
     count, size, block_layout = _block_cut(
         layout, min(len(images), MAX_INTERLEAVED) if _are_side_by_side(images) else 1
@@ -129,8 +164,13 @@ def _run_pieces(layout: Layout, images: Array, packed: Any, bias: Array | None, 
             else:
                 source = border.section(batch, cast_to(list[slice], ranges), accumulator, rooms[1], rooms[0])
             source = plain(source, accumulator, rooms[0])
-            result = target if fits_core(target, accumulator, 3) else rooms[2].array(target.shape, accumulator)
-            block_layout.run(source, packed, bias, result, pad, threads)
+            more = None if residual is None else residual[first : first + count, :, *outputs]
+            is_alike = more is None or lies_as(more, target)
+            fits = fits_core(target, accumulator, 3) and (is_alike or target.flags.c_contiguous)
+            result = target if fits else rooms[2].array(target.shape, accumulator)
+            if more is not None and not (fits and is_alike):
+                more = plain(more, accumulator, rooms[3])
+            block_layout.run(source, packed, bias, result, pad, threads, more)
             if result is not target:
                 cast(result, target, problem.saturates, problem.bypasses_cache)
 

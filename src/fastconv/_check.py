@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastconv import _core
-from fastconv._problem import Array, Problem, Triple
+from fastconv._problem import Activation, Array, Problem, Triple
 
 PerAxis = int | Sequence[int]
 Padding = int | str | Sequence[int | str | Sequence[int]]
@@ -48,6 +48,19 @@ FOREIGN_MODES = {
 }
 ALGORITHMS = ("auto", "direct", "winograd", "fft")
 PRECISIONS = ("default", "highest")
+PARAMETERS = {"clip": ("low", "high"), "leaky_relu": ("negative_slope",), "elu": ("alpha",)}  # of activations
+# Names of activations in other libraries, for advice in errors.
+FOREIGN_ACTIVATIONS = {
+    "swish": "silu",
+    "hard_swish": "hardswish",
+    "hard_silu": "hardswish",
+    "hard_sigmoid": "hardsigmoid",
+    "leakyrelu": "leaky_relu",
+    "hardtanh": ("clip", -1, 1),
+    "gelu_approximate": "gelu_tanh",
+    "linear": None,
+    "identity": None,
+}
 AXIS_NAMES = ("depth", "height", "width")
 
 PYTHON_NUMBERS = {bool, int, float, complex}
@@ -217,7 +230,7 @@ def options(axes: int, given: Sequence[object]) -> Options:
     values = padding_values(asked.padding_value, mode)
     if not isinstance(asked.flip, bool):
         raise TypeError(f"flip must be True or False; got {asked.flip!r}")
-    _check_one_of("activation", asked.activation, tuple(_core.ACTIVATIONS))
+    activation = activation_of(asked.activation)
     _check_one_of("algorithm", asked.algorithm, ALGORITHMS)
     _check_one_of("precision", asked.precision, PRECISIONS)
     if asked.precision == "highest" and asked.algorithm in ("winograd", "fft"):
@@ -236,7 +249,51 @@ def options(axes: int, given: Sequence[object]) -> Options:
         groups=group_count,
         padding_mode=mode,
         padding_value=values,
+        activation=activation,
     )
+
+
+def activation_of(given: object) -> Activation:
+    """Return an activation as its name, or as (name, parameters) if these are not the default ones; without slopes."""
+    name, *parameters = given if isinstance(given, (tuple, list)) and len(given) > 1 else (given,)
+    _check_one_of("activation", name, tuple(_core.ACTIVATIONS), _activation_advice(name))
+    if name == "prelu" and len(parameters) < 2:
+        return "prelu"
+    wanted = PARAMETERS.get(cast(str, name), ())
+    numbers = [parameter.item() if isinstance(parameter, np.generic) else parameter for parameter in parameters]
+    if len(numbers) != len(wanted) and (numbers or name == "clip"):
+        form = f"({', '.join((repr(name), *wanted))})" if wanted else repr(name)
+        raise ValueError(f"activation {name!r} must be {form}; got {given!r}")
+    if not all(isinstance(number, (int, float)) and not isinstance(number, bool) for number in numbers):
+        raise TypeError(f"activation {name!r} must have real numbers as parameters; got {given!r}")
+    try:
+        values = tuple(map(float, numbers))
+    except OverflowError:
+        values = (math.nan,)
+    if any(math.isnan(value) or (math.isinf(value) and name != "clip") for value in values):
+        raise ValueError(f"activation {name!r} must have finite parameters; got {given!r}")
+    if name == "clip" and values[0] > values[1]:
+        raise ValueError(f"activation 'clip' must have low <= high; got {given!r}")
+    known = _core.ACTIVATIONS[cast(str, name)]
+    return cast(Activation, name) if not values or values == known[1 : 1 + len(values)] else (name, *values)
+
+
+def slopes_of(activation: object, filters: int) -> Array | None:
+    """Return the slopes of an activation that has them, one for each filter; else None."""
+    name, *parameters = activation if isinstance(activation, (tuple, list)) else (activation,)
+    if not isinstance(name, str) or name != "prelu":
+        return None
+    if len(parameters) != 1:
+        raise ValueError(f"activation 'prelu' must come with slopes, as ('prelu', slopes); got {activation!r}")
+    slopes = as_array("activation", parameters[0])
+    check_dtype("activation", slopes.dtype)
+    if slopes.dtype.kind == "c":
+        raise TypeError(f"activation 'prelu' must have real slopes; got dtype {slopes.dtype}")
+    if slopes.shape not in ((), (1,), (filters,)):
+        raise ValueError(
+            f"activation 'prelu' must have a slope for each of {filters} filters; got shape {slopes.shape}"
+        )
+    return np.broadcast_to(slopes, (filters,))
 
 
 def padding_mode_names(mode: object, axes: int) -> str | tuple[str, ...]:
@@ -491,6 +548,26 @@ def check_sums(
         check_integer_range(name, target, input, filters(), bias, values)
 
 
+def check_residual(residual: object, problem: Problem) -> Array:
+    """Return residual as an array; raise TypeError or ValueError if it cannot be added to the result."""
+    array = as_array("residual", cast(ArrayLike, residual))
+    check_dtype("residual", array.dtype)
+    if problem.accumulator.kind != "f" or array.dtype.kind not in "fV":
+        raise TypeError(
+            f"residual must be floats, to be added to sums of floats; got dtype {array.dtype} for sums of "
+            f"{problem.accumulator}"
+        )
+    if array.shape != problem.output_shape:
+        raise ValueError(f"residual must have the shape of the result, {problem.output_shape}; got {array.shape}")
+    return array
+
+
+def check_no_residual(residual: object) -> None:
+    """Raise ValueError if there is a residual where pixels may be missing."""
+    if residual is not None:
+        raise ValueError("residual must be None where pixels may be missing: with nan='ignore', mask or renormalize")
+
+
 def array_out(out: object) -> Array:
     """Return out; raise TypeError if it is not an array that results can be written to."""
     if type(out) is not np.ndarray and (
@@ -726,7 +803,7 @@ def _check_padding_values(
                 )
 
 
-def check_activation(activation: str | None, dtype: np.dtype[Any]) -> None:
+def check_activation(activation: Activation, dtype: np.dtype[Any]) -> None:
     if activation is not None and dtype.kind == "c":
         raise TypeError(f"activation must be None for complex numbers; got {activation!r} for dtype {dtype}")
     if activation not in (None, "relu", "relu6") and dtype.kind == "i":
@@ -807,6 +884,14 @@ def _padding_advice(axes: int, padding: str) -> str:
     if padding in PADDING_MODES:
         return f"; {padding!r} is a padding_mode"
     return f"; it is called {padding.lower()!r} here" if padding.lower() in PADDINGS else ""
+
+
+def _activation_advice(name: object) -> str:
+    """Return advice for an unknown name of an activation: what it is called here."""
+    if not isinstance(name, str):
+        return ""
+    known = FOREIGN_ACTIVATIONS.get(name.lower(), name.lower())
+    return f"; it is {known!r} here" if name.lower() in FOREIGN_ACTIVATIONS or known in _core.ACTIVATIONS else ""
 
 
 def _padding_mode_advice(mode: object) -> str:

@@ -54,6 +54,7 @@ def options(axes: int, given: Sequence[object]) -> TransposedOptions:
         groups=checked.groups,
         dilation=checked.dilation,
         output_size=size,
+        activation=checked.activation,
     )
 
 

@@ -7,11 +7,12 @@ from typing_extensions import disjoint_base
 
 NUMBER_TYPES: dict[str, int]
 PADDING_MODES: Final[dict[str, int]]
-ACTIVATIONS: Final[dict[str | None, int]]
+ACTIVATIONS: Final[dict[str | None, tuple[float, ...]]]
 STACKS: Final[set[tuple[int, int]]]
 
 # kernel, stride, dilation, groups, padding mode and activation
-_Window: TypeAlias = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], int, int, int]
+_Epilogue: TypeAlias = tuple[float, ...]  # kind, low or slope, and high of an activation
+_Window: TypeAlias = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], int, int, _Epilogue]
 
 @final
 class Memory: ...
@@ -147,6 +148,7 @@ class Call:
         bias: NDArray[Any] | None,
         threads: int,
         out: NDArray[Any] | None,
+        residual: NDArray[Any] | None = None,
     ) -> NDArray[Any] | None: ...
 
 def winograd_layout(
@@ -174,6 +176,7 @@ def convolve_direct(
     pads: Sequence[int],
     layout: DirectLayout,
     threads: int,
+    residual: NDArray[Any] | None = None,
 ) -> None: ...
 def convolve(
     images: NDArray[Any],
@@ -183,6 +186,7 @@ def convolve(
     pads: Sequence[int],
     layout: Layout,
     threads: int,
+    residual: NDArray[Any] | None = None,
 ) -> None: ...
 def convolve_separable(
     images: NDArray[Any],
@@ -195,6 +199,7 @@ def convolve_separable(
     along: SweepLayout,
     workspace: int,
     threads: int,
+    residual: NDArray[Any] | None = None,
 ) -> None: ...
 def convolve_winograd(
     images: NDArray[Any],
@@ -206,6 +211,7 @@ def convolve_winograd(
     layout: WinogradLayout,
     blocks: tuple[int, int, int] | None,
     threads: int,
+    residual: NDArray[Any] | None = None,
 ) -> None: ...
 def weight_winograd_layout(
     window: _Window,
@@ -253,7 +259,7 @@ def sum_weight_gradient(
     layout: Layout,
     threads: int,
 ) -> None: ...
-def apply_activation(maps: NDArray[Any], activation: int) -> None: ...
+def apply_activation(maps: NDArray[Any], given: _Epilogue, slopes: NDArray[Any] | None) -> None: ...
 def blank_windows(
     image: NDArray[Any],
     pads: Sequence[int],

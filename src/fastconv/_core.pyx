@@ -16,7 +16,7 @@ import os
 import numpy as np
 
 cimport cython
-from libc.math cimport INFINITY, exp, expf, fabs, fabsf, isfinite, tanh, tanhf
+from libc.math cimport INFINITY, fabs, fabsf, isfinite
 from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memchr, memcmp, memcpy, memset
@@ -42,16 +42,6 @@ cdef extern from *:
     object raise_pending()
 
 
-cdef enum Activation:
-    IDENTITY
-    RELU
-    RELU6
-    LEAKY_RELU
-    SIGMOID
-    SILU
-    HARDSWISH
-    TANH
-
 # What an image a b c d looks like from beyond its borders:
 PADDING_MODES = {
     "zeros": ZEROS,          # 0 0 | a b c d | 0 0
@@ -61,15 +51,24 @@ PADDING_MODES = {
     "symmetric": SYMMETRIC,  # b a | a b c d | d c
 }
 
+# What each activation is, and its parameters, of which the last ones have a default: (kind, low or slope, high)
 ACTIVATIONS = {
-    None: IDENTITY,
-    "relu": RELU,              # max(x, 0)
-    "relu6": RELU6,            # min(max(x, 0), 6)
-    "leaky_relu": LEAKY_RELU,  # x if x > 0 else 0.01 x
-    "sigmoid": SIGMOID,        # 1 / (1 + exp(-x))
-    "silu": SILU,              # x sigmoid(x)
-    "hardswish": HARDSWISH,    # x min(max(x + 3, 0), 6) / 6
-    "tanh": TANH,
+    None: (FC_CLIP, -INFINITY, INFINITY),
+    "relu": (FC_CLIP, 0.0, INFINITY),
+    "relu6": (FC_CLIP, 0.0, 6.0),
+    "clip": (FC_CLIP,),
+    "leaky_relu": (FC_LEAKY_RELU, 0.01, 0.0),
+    "prelu": (FC_PRELU, 0.0, 0.0),
+    "hardsigmoid": (FC_HARDSIGMOID, 0.0, 0.0),
+    "hardswish": (FC_HARDSWISH, 0.0, 0.0),
+    "sigmoid": (FC_SIGMOID, 0.0, 0.0),
+    "silu": (FC_SILU, 0.0, 0.0),
+    "tanh": (FC_TANH, 0.0, 0.0),
+    "elu": (FC_ELU, 1.0, 0.0),
+    "softplus": (FC_SOFTPLUS, 0.0, 0.0),
+    "mish": (FC_MISH, 0.0, 0.0),
+    "gelu": (FC_GELU, 0.0, 0.0),
+    "gelu_tanh": (FC_GELU_TANH, 0.0, 0.0),
 }
 
 STACKS = {(taps, stride) for taps in (3, 5, 7) for stride in (1, 2)}  # across the columns, that stacks are made for

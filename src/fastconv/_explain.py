@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from fastconv import _blocks, _check, _lengths, _plan
 from fastconv._check import Options, Padding, PaddingMode, PerAxis
-from fastconv._problem import Problem
+from fastconv._problem import Activation, Problem
 from fastconv.algorithms import Layout
 
 # Bytes of a number -> largest error of direct summation relative to the largest output, about.
@@ -59,7 +59,7 @@ def explain(
     padding_mode: PaddingMode = "zeros",
     padding_value: ArrayLike = 0,
     flip: bool = False,
-    activation: str | None = None,
+    activation: Activation = None,
     algorithm: str = "auto",
     precision: str = "default",
     dtype: DTypeLike | None = None,

@@ -136,6 +136,7 @@ class Call:
     threads: int
     pack: Pack
     make_measures: Callable[[Array], MaskWeights]
+    slopes: Array | None = None  # of an activation that has them
     packed: dict[Key, _plan.Packed] = field(default_factory=dict)  # the bank, by packing
 
     @cached_property
@@ -189,7 +190,7 @@ class Plan:
         if missing.renormalize and all(dtype.kind in "biu" for dtype in dtypes):
             first = np.dtype(np.float64)
         problem = _check.problem(axes, *shapes, (first, *dtypes[1:]), options)
-        problem = self._problem = problem._replace(channels_last=0)
+        problem = self.problem = problem._replace(channels_last=0)
         self._axes, self._dtypes, self._options, self._renormalize = axes, dtypes, options, missing.renormalize
         self._needs_weights = missing.return_weight
         self._ignores_nan = missing.nan == "ignore" and problem.accumulator.kind in "fc"
@@ -224,20 +225,21 @@ class Plan:
         threads: int,
         pack: Pack = _plan.prepare,
         kept: dict[Any, MaskWeights] | None = None,
+        slopes: Array | None = None,
     ) -> Any:
         """Return the feature maps, masked if the input is; and the weights seen, if asked.
 
         `image` is input without its mask. `pack` is how a bank, which keeps them, packs its weights, and `kept` where it
-        keeps others.
+        keeps others; `slopes` are those of an activation that has them.
         """
-        problem, masked = self._problem, isinstance(input, MaskedArray)
+        problem, masked = self.problem, isinstance(input, MaskedArray)
         mask = _mask(input, image.shape, missing.mask)
         if mask is not None:
             mask = _merge_batch(mask, problem, self._axes)
         images, bank = image.reshape(problem.images_shape), weight.reshape(problem.weight_shape)
         dtype = problem.dtype if out is None else _check.check_out(out, problem).dtype
         fill = _fill_value(missing.fill_value, dtype)
-        call = Call(images, mask, bank, bias, threads, pack, partial(self._measures, kept))
+        call = Call(images, mask, bank, bias, threads, pack, partial(self._measures, kept), slopes)
         if problem.accumulator.kind == "i":
             self._check_integers(call, out)
         complete = None if self._whole is None else self._are_complete(call, slice(None), self._whole)
@@ -279,12 +281,12 @@ class Plan:
 
     def _measures(self, kept: dict[Any, MaskWeights] | None, bank: Array) -> MaskWeights:
         """Return what masks are convolved with, as it was kept by a bank, or for the same few weights."""
-        key: Key = (self._renormalize, self._problem.accumulator)
+        key: Key = (self._renormalize, self.problem.accumulator)
         if kept is None and bank.nbytes <= SMALL_WEIGHT_BYTES:
             key = (*key, self._options, bank.shape, bank.dtype, bank.tobytes())
         measures = (_measures if kept is None else kept).get(key)
         if measures is None:
-            measures = MaskWeights(bank, self._problem.groups, *key[1::-1])
+            measures = MaskWeights(bank, self.problem.groups, *key[1::-1])
             if kept is not None:
                 kept[key] = measures
             elif len(key) > 2:
@@ -293,7 +295,7 @@ class Plan:
 
     def _boxes(self) -> Iterator[Box]:
         """Yield boxes that cover the outputs of an image."""
-        problem, border = self._problem, self._border
+        problem, border = self.problem, self._border
         parts = [
             [slice(first, min(first + step, n)) for first in range(0, n, step)]
             for n, step in zip(problem.output_size, self._size, strict=True)
@@ -351,7 +353,7 @@ class Plan:
         self, call: Call, box: Box, images: slice, complete: list[bool], results: Results, shared: Measure | None
     ) -> Measure | None:
         """Write some outputs of some images; return what they see of the mask, if the next images share it."""
-        problem, accumulator, size, count = self._problem, self._problem.accumulator, box.size, len(complete)
+        problem, accumulator, size, count = self.problem, self.problem.accumulator, box.size, len(complete)
 
         def place(maps: Array) -> Array:
             return maps[(images, slice(None), *box.outputs)]
@@ -387,7 +389,8 @@ class Plan:
             dtype = np.dtype(np.float64) if accumulator.kind == "f" else accumulator
             weigh(maps, sums, call.measures.scales, bias.astype(dtype).reshape(-1), values)
             if problem.activation is not None:
-                _core.apply_activation(values, _core.ACTIVATIONS[problem.activation])
+                slopes = None if call.slopes is None else np.ascontiguousarray(call.slopes, accumulator)
+                _core.apply_activation(values, problem.epilogue, slopes)
         else:
             values = target if in_place else call.rooms[VALUES].array(target.shape, target.dtype)
             self._convolve(call, self._planned("plain", count, size), kept, call.bias, values)
@@ -408,7 +411,7 @@ class Plan:
 
         And for every image whether all channels miss the same.
         """
-        accumulator, border = self._problem.accumulator, self._border
+        accumulator, border = self.problem.accumulator, self._border
         pixels, mask = call.part(images, box)
         span = [part.stop - part.start for part in box.ranges]
         flags = pixels.shape if mask is None or self._ignores_nan else mask.shape
@@ -435,7 +438,7 @@ class Plan:
 
     def _measure(self, call: Call, seen: Array, alike: bool, size: Triple) -> Measure:
         """Return what outputs see of masks; `alike`: all channels share one."""
-        problem, measures = self._problem, call.measures
+        problem, measures = self.problem, call.measures
         if alike:
             seen = seen[:, :1]
         weights, is_exact, nothing = None, False, None
@@ -501,7 +504,8 @@ class Plan:
                     problem = plan.problem._replace(algorithm=plan.layouts[weights[0]].name)
                     self._plans[key] = _plan.make(problem, dtypes, self._reuse)
                 return self._convolve(call, self._plans[key], images, bias, maps, distinct)
-        return _plan.run(plan, images, bank, bias, maps, call.threads, weights)
+        slopes = None if plan.problem.activation is None else call.slopes
+        return _plan.run(plan, images, bank, bias, maps, call.threads, weights, None, slopes)
 
     def _planned(self, name: str, count: int, size: Triple) -> _plan.Plan:
         """Return the plan for pixels of so many images, and so many outputs, whose border is part of these pixels.
@@ -511,7 +515,7 @@ class Plan:
         key = (name, count, size)
         plan = self._plans.get(key)
         if plan is None:
-            problem, dtypes = self._problem, self._dtypes
+            problem, dtypes = self.problem, self._dtypes
             if name == "kept":
                 problem = problem._replace(dtype=problem.accumulator, activation=None)
                 dtypes = problem.accumulator, dtypes[1]
@@ -524,12 +528,12 @@ class Plan:
         key = (bank.shape, groups, bank.dtype, count, size)
         plan = self._plans.get(key)
         if plan is None:
-            problem = self._problem._replace(
+            problem = self.problem._replace(
                 channels=bank.shape[1] * groups,
                 filters=len(bank),
                 groups=groups,
                 activation=None,
-                algorithm="direct" if self._problem.algorithm == "direct" else "auto",
+                algorithm="direct" if self.problem.algorithm == "direct" else "auto",
                 dtype=bank.dtype,
                 accumulator=bank.dtype,
             )
@@ -570,10 +574,10 @@ class Plan:
 
     def _check_integers(self, call: Call, out: Array | None) -> None:
         """Raise ValueError if a sum of integers could exceed the range of the result's dtype, or of out's."""
-        overflows = _check.may_overflow(self._dtypes, self._problem.taps, self._problem.accumulator)
+        overflows = _check.may_overflow(self._dtypes, self.problem.taps, self.problem.accumulator)
         if overflows or out is not None:
             pixels = call.images if call.mask is None else np.where(call.mask, call.images, 0)
-            _check.check_sums(self._problem, pixels, lambda: call.bank, call.bias, out, overflows)
+            _check.check_sums(self.problem, pixels, lambda: call.bank, call.bias, out, overflows)
 
 
 def _weigh(sums: Array, seen: Array, totals: Array, bias: Array, maps: Array) -> None:

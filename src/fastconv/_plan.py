@@ -150,11 +150,15 @@ def run(
     out: Array | None,
     threads: int,
     packed: Packed | None = None,
+    residual: Array | None = None,
+    slopes: Array | None = None,
 ) -> Array:
     """Convolve input with weight as planned and return the result, `out` if given; packed: prepare(plan, weight)."""
+    if slopes is not None:
+        bias = _weights.with_slopes(bias, slopes, plan.problem.accumulator)
     if packed is None and plan.needs_finite and out is None and plan.problem.activation is None:
         # Weights that are not finite leave no pixel of their map finite: the first ones are read faster than all weights.
-        result = run(plan, input, weight, bias, None, threads, prepare(plan, weight, check=False))
+        result = run(plan, input, weight, bias, None, threads, prepare(plan, weight, check=False), residual)
         if np.isfinite(result.reshape(plan.problem.maps_shape)[:1, :, :1, :1, :1]).all() or _weights.all_finite(weight):
             return result
         packed = prepare(plan, weight)
@@ -162,7 +166,7 @@ def run(
         if packed is None and not plan.raw_weights:
             packed = prepare(plan, weight)
         if packed is None or packed[0] == 0:
-            maps = plan.call.run(input, weight if packed is None else packed[1], bias, threads, out)
+            maps = plan.call.run(input, weight if packed is None else packed[1], bias, threads, out, residual)
             if maps is not None:
                 return maps
     problem = plan.problem
@@ -170,7 +174,7 @@ def run(
         _check.check_out(out, problem)
     if out is None:
         result = problem.empty_result()
-    elif any(array is not None and np.may_share_memory(out, array) for array in (input, weight, bias)):
+    elif any(array is not None and np.may_share_memory(out, array) for array in (input, weight, bias, residual)):
         result = _core.empty(out.shape, out.dtype)
     else:
         result = out
@@ -183,7 +187,7 @@ def run(
             bias = _weights.copy_unless_plain(bias.reshape(-1), problem.accumulator)
         if plan.fold is not None and not layout.problem.transposed:
             input = plan.fold.reduce_image(input)
-        _blocks.convolve(layout, input, weights, bias, result, min(threads, layout.threads))
+        _blocks.convolve(layout, input, weights, bias, result, min(threads, layout.threads), residual)
     if out is not None and result is not out:
         out[...] = result
     return result if out is None else out

@@ -16,6 +16,7 @@ from fastconv._border import MAX_INDICES, Border
 
 Array = NDArray[Any]
 Triple = tuple[int, int, int]
+Activation = str | tuple[Any, ...] | None  # a name, or one followed by parameters that are not the default ones
 
 LINE_BYTES = 64  # bytes of a cache line
 # Bytes of the maps of one image, from which on they are written by non-temporal stores: cached, they would evict the
@@ -39,7 +40,7 @@ class Problem(NamedTuple):
     pad: Triple  # pixels before each axis; those after it follow from the output size
     padding_mode: str
     flip: bool
-    activation: str | None
+    activation: Activation  # slopes of prelu come with the bias
     algorithm: str
     precision: str
     dtype: np.dtype[Any]  # of the result
@@ -123,10 +124,18 @@ class Problem(NamedTuple):
         return self.filters * math.prod(self.output_size) * self.accumulator.itemsize >= NONTEMPORAL_BYTES
 
     @property
-    def window(self) -> tuple[Triple, Triple, Triple, int, int, int]:
+    def epilogue(self) -> tuple[float, ...]:
+        """The activation as the core takes it: kind, low or slope, high."""
+        if isinstance(self.activation, tuple):
+            name, *given = self.activation
+            return (*_core.ACTIVATIONS[name][:1], *given, 0.0)[:3]
+        return _core.ACTIVATIONS[self.activation]
+
+    @property
+    def window(self) -> tuple[Triple, Triple, Triple, int, int, tuple[float, ...]]:
         """Kernel, stride, dilation, groups, padding mode and activation, as the core's layouts take them."""
-        mode, activation = _core.PADDING_MODES[self.padding_mode], _core.ACTIVATIONS[self.activation]
-        return self.kernel, self.stride, self.dilation, self.groups, mode, activation
+        mode = _core.PADDING_MODES[self.padding_mode]
+        return self.kernel, self.stride, self.dilation, self.groups, mode, self.epilogue
 
     def bordered(self, modes: str | tuple[str, ...], values: tuple[complex, ...]) -> Problem:
         """Return the problem with these padding modes, one or one per axis, and values of padding with constants."""

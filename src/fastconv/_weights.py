@@ -110,3 +110,10 @@ def nbytes(packed: Any) -> int:
     if isinstance(packed, tuple):
         return sum(map(nbytes, packed))
     return packed.nbytes if isinstance(packed, np.ndarray) else 0
+
+
+def with_slopes(bias: Array | None, slopes: Array, dtype: np.dtype[Any]) -> Array:
+    """Return bias (K,), zero by default, followed by slopes (K,), as the core takes them."""
+    both = np.zeros((2, len(slopes)), dtype)
+    both[0], both[1] = (0 if bias is None else bias.reshape(-1)), slopes
+    return both.reshape(-1)

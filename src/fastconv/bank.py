@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from fastconv import _check, _gradient, _lengths, _missing, _plan, _views, config
 from fastconv._bank import Bank, Gradients, Option, conjugate
 from fastconv._check import Padding, PaddingMode, PerAxis
-from fastconv._problem import Array
+from fastconv._problem import Activation, Array
 from fastconv.conv import PROPAGATE, along
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class FilterBank(Bank):
         padding_mode: PaddingMode = "zeros",
         padding_value: ArrayLike = 0,
         flip: bool = False,
-        activation: str | None = None,
+        activation: Activation = None,
         algorithm: str = "auto",
         precision: str = "default",
         channels_last: bool = False,
@@ -120,6 +120,7 @@ class FilterBank(Bank):
         )
         self._checked = _check.options(self._axes, options)
         self._options = dict(zip(self.DEFAULTS, map(_check.hashable, options), strict=True))  # as given
+        self._options["activation"] = self._keep_slopes(activation)
         dilations = self._checked.dilation
         self._receptive_field = tuple(
             (taps - 1) * step + 1 for taps, step in zip(self._weight.shape[2:], dilations, strict=True)
@@ -199,6 +200,7 @@ class FilterBank(Bank):
         renormalize: bool | str = ...,
         fill_value: complex = ...,
         return_weight: Literal[False] = ...,
+        residual: ArrayLike | None = ...,
         axis: int = ...,
         out: Array | None = ...,
         threads: int | None = ...,
@@ -213,6 +215,7 @@ class FilterBank(Bank):
         renormalize: bool | str = ...,
         fill_value: complex = ...,
         return_weight: Literal[True],
+        residual: ArrayLike | None = ...,
         axis: int = ...,
         out: Array | None = ...,
         threads: int | None = ...,
@@ -226,6 +229,7 @@ class FilterBank(Bank):
         renormalize: bool | str = False,
         fill_value: complex = math.nan,
         return_weight: bool = False,
+        residual: ArrayLike | None = None,
         axis: int = -1,
         out: Array | None = None,
         threads: int | None = None,
@@ -245,12 +249,12 @@ class FilterBank(Bank):
         """
         if axis != -1:
             named = {"nan": nan, "renormalize": renormalize, "fill_value": fill_value, "return_weight": return_weight}
-            return self._convolve_along(axis, image, mask, out, {**named, "threads": threads})
+            return self._convolve_along(axis, image, mask, residual, out, {**named, "threads": threads})
         if nan is not PROPAGATE or mask is not None or renormalize is not False or return_weight is not False:
             missing = _missing.Options(nan, mask, renormalize, fill_value, return_weight)
-            return self._convolve_numbers(image, missing, out, threads)
+            return self._convolve_numbers(image, missing, out, threads, residual)
         if type(image) is not np.ndarray and isinstance(image, MaskedArray):
-            return self._convolve_numbers(image, _missing.Options(), out, threads)
+            return self._convolve_numbers(image, _missing.Options(), out, threads, residual)
         array = image if type(image) is np.ndarray else _check.as_array("input", image)
         target, saturated = out, None
         if self._has_views:
@@ -262,23 +266,38 @@ class FilterBank(Bank):
         if prepared is None or (rounded is not shape and prepared[0].columns != shape[-1]):
             prepared = self._prepare(prepared, key, shape)
         plan, packed = prepared
-        result = _plan.run(plan, array, self._weight, self._bias, target, config.num_threads(threads), packed)
+        if residual is not None:
+            residual = _check.check_residual(self._first("residual", residual), plan.problem)
+        count = config.num_threads(threads)
+        result = _plan.run(plan, array, self._weight, self._bias, target, count, packed, residual, self._slopes)
         return result if target is out and not self._checked.channels_last else self._as_given(result, out)
 
     def _convolve_along(
-        self, axis: int, image: ArrayLike, mask: ArrayLike | None, out: Array | None, options: dict[str, Any]
+        self,
+        axis: int,
+        image: ArrayLike,
+        mask: ArrayLike | None,
+        residual: ArrayLike | None,
+        out: Array | None,
+        options: dict[str, Any],
     ) -> Any:
         """Return the feature maps of signals along any axis."""
         signals: Any = image if isinstance(image, np.ndarray) else _check.as_array("input", image)
         place = _check.axis("axis", axis, signals.ndim)
         if self._axes > 1:
             raise ValueError(f"axis is for banks for signals; got {axis} for filters of shape {self._weight.shape}")
-        return along(place, signals, mask, out, partial(self, **options))
+        return along(place, signals, mask, residual, out, partial(self, **options))
 
     def _convolve_numbers(
-        self, image: ArrayLike, missing: _missing.Options, out: Array | None, threads: int | None
+        self,
+        image: ArrayLike,
+        missing: _missing.Options,
+        out: Array | None,
+        threads: int | None,
+        residual: ArrayLike | None,
     ) -> Any:
         """Return the feature maps of an image of which parts may be missing."""
+        _check.check_no_residual(residual)
         target, saturated = out, None
         if self._has_views:
             given = image if isinstance(image, MaskedArray) else _check.as_array("input", image)
@@ -292,7 +311,7 @@ class FilterBank(Bank):
             plan = _missing.Plan(*self._problem_of(array.shape, array.dtype, saturated), missing, reuse=True)
             self._plans.put(key, plan, plan.nbytes)
         arrays, count = (image, array, self._weight, self._bias), config.num_threads(threads)
-        result = plan.run(*arrays, missing, target, count, self._pack, self._mask_weights)
+        result = plan.run(*arrays, missing, target, count, self._pack, self._mask_weights, self._slopes)
         return self._as_given(result, out) if self._checked.channels_last else result
 
     def _views(self, image: Any, out: Array | None) -> tuple[Any, Array | None, np.dtype[Any] | None]:
@@ -302,6 +321,13 @@ class FilterBank(Bank):
             image = _views.channels_first("input", image, self._axes)
             out = None if out is None else _views.channels_first("out", _check.array_out(out), self._axes)
         return image, out, saturated
+
+    def _first(self, name: str, given: ArrayLike) -> Array:
+        """Return an array, as it is passed to the bank, with its channels first."""
+        array = _check.as_array(name, given)
+        if self._checked.channels_last:
+            array = _views.channels_first(name, array, self._axes)
+        return array
 
     def _as_given(self, result: Any, out: Array | None) -> Any:
         """Return a result with its channels last, out itself if that was given."""
@@ -335,7 +361,8 @@ class FilterBank(Bank):
             Gradient of the loss by the feature maps.
         maps : array_like, shape (..., K, H', W'), optional
             The feature maps that the call returned: with them, the derivative of most activations need not compute
-            them again (of all but "silu" and "hardswish", which need the sums before the activation).
+            them again (the exceptions, such as "silu" and "gelu", need the sums before the activation, which are
+            computed without a residual).
         threads : int, optional
             The most threads to use; the result does not depend on it.
 

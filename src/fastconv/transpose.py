@@ -16,12 +16,13 @@ from fastconv import _check, _check_transposed, _gradient, _plan, _views, _weigh
 from fastconv._bank import Bank, Gradients, Option, conjugate
 from fastconv._cache import Cache
 from fastconv._check import Padding, PaddingMode, PerAxis
-from fastconv._problem import Array, Transposed
+from fastconv._problem import Activation, Array, Transposed
 
 __all__ = ["TransposedFilterBank", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"]
 
 PLAN_CACHE_BYTES = 2**22
 _plans = Cache(PLAN_CACHE_BYTES)  # by shapes, dtypes and options
+ACTIVATION = _check_transposed.TransposedOptions._fields.index("activation")
 
 
 def conv_transpose2d(
@@ -36,7 +37,7 @@ def conv_transpose2d(
     *,
     output_size: PerAxis | None = None,
     flip: bool = False,
-    activation: str | None = None,
+    activation: Activation = None,
     algorithm: str = "auto",
     precision: str = "default",
     channels_last: bool = False,
@@ -75,8 +76,8 @@ def conv_transpose2d(
         Height and width of the output, instead of `output_padding`.
     flip : bool
         Rotate every kernel by 180 degrees first, for the adjoint of `conv2d` with ``flip=True``.
-    activation : {None, "relu", "relu6", "leaky_relu", "sigmoid", "silu", "hardswish", "tanh"}
-        Applied to every output.
+    activation : str or tuple, optional
+        Applied to every output; see `conv2d`.
     algorithm : {"auto", "direct", "winograd", "fft"}
         How to compute it; one that cannot do the problem is refused. ``"fft"`` takes no stride.
     precision : {"default", "highest"}
@@ -139,7 +140,7 @@ def conv_transpose1d(
     *,
     output_size: PerAxis | None = None,
     flip: bool = False,
-    activation: str | None = None,
+    activation: Activation = None,
     algorithm: str = "auto",
     precision: str = "default",
     channels_last: bool = False,
@@ -194,7 +195,7 @@ def conv_transpose3d(
     *,
     output_size: PerAxis | None = None,
     flip: bool = False,
-    activation: str | None = None,
+    activation: Activation = None,
     algorithm: str = "auto",
     precision: str = "default",
     channels_last: bool = False,
@@ -257,6 +258,9 @@ def _convolve(
     offset = None if bias is None else _check.as_bias(bias, image.dtype, filters.dtype)
     arrays = (image, filters) if offset is None else (image, filters, offset)
     shapes_and_dtypes = [(array.shape, array.dtype) for array in arrays]
+    given = options[ACTIVATION]
+    if given is not None and type(given) is not str:  # slopes are no part of what is remembered
+        options = (*options[:ACTIVATION], _check.activation_of(given), *options[ACTIVATION + 1 :])
     key: Any = (axes, *shapes_and_dtypes, options, _check.types(options))
     try:
         plan = _plans.get(key)
@@ -273,7 +277,8 @@ def _convolve(
         with _weights.naming_weight(filters.shape):
             plan = _plan.make(problem, dtypes, reuse=False)
         _plans.put(key, plan, plan.nbytes)
-    result = _plan.run(plan, image, filters, offset, target, config.num_threads(threads))
+    slopes = _check.slopes_of(given, plan.problem.filters)
+    result = _plan.run(plan, image, filters, offset, target, config.num_threads(threads), None, None, slopes)
     if options[-1] is False or filters.ndim == axes + 1:
         return result
     return _views.channels_last(result, axes) if out is None else out
@@ -341,7 +346,7 @@ class TransposedFilterBank(Bank):
         dilation: PerAxis = 1,
         padding_mode: PaddingMode = "zeros",
         flip: bool = False,
-        activation: str | None = None,
+        activation: Activation = None,
         algorithm: str = "auto",
         precision: str = "default",
         channels_last: bool = False,
@@ -364,6 +369,7 @@ class TransposedFilterBank(Bank):
             raise ValueError(
                 f"groups must divide the {self._weight.shape[0]} channels of weight {self._weight.shape}; got {groups}"
             )
+        self._options["activation"] = self._keep_slopes(activation)
 
     def __call__(
         self,
@@ -384,7 +390,8 @@ class TransposedFilterBank(Bank):
         gradient, packed = self._prepare(array.shape, array.dtype, output_size)
         if not gradient.borders:
             count = config.num_threads(threads)
-            result = _plan.run(gradient.plan, array, self._weight, self._bias, target, count, packed[0])
+            arrays = array, self._weight, self._bias, target
+            result = _plan.run(gradient.plan, *arrays, count, packed[0], None, self._slopes)
         else:
             if target is not None:
                 _check.check_out(target, gradient.plan.problem._replace(output_shape=gradient.shape))

@@ -98,9 +98,20 @@ class Layout:
         raise NotImplementedError
 
     def run(
-        self, images: Array, packed: Any, bias: Array | None, maps: Array, pads: Sequence[int], threads: int
+        self,
+        images: Array,
+        packed: Any,
+        bias: Array | None,
+        maps: Array,
+        pads: Sequence[int],
+        threads: int,
+        residual: Array | None = None,
     ) -> None:
-        """Convolve images (N, C, D, H, W), padded by `pads` before each axis, into maps (N, K, D', H', W')."""
+        """Convolve images (N, C, D, H, W), padded by `pads` before each axis, into maps (N, K, D', H', W').
+
+        bias (K,) is followed by slopes if the activation has one for each filter; residual, added before it, lies as
+        the maps do.
+        """
         raise NotImplementedError
 
     def core_shapes(self, problem: Problem) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -151,9 +162,16 @@ class CoreLayout(Layout):
         return self._how
 
     def run(
-        self, images: Array, packed: Array, bias: Array | None, maps: Array, pads: Sequence[int], threads: int
+        self,
+        images: Array,
+        packed: Array,
+        bias: Array | None,
+        maps: Array,
+        pads: Sequence[int],
+        threads: int,
+        residual: Array | None = None,
     ) -> None:
-        self._convolve(images, packed, bias, maps, pads, self._core_layout, threads)
+        self._convolve(images, packed, bias, maps, pads, self._core_layout, threads, residual)
 
 
 class GradientLayout:

@@ -118,21 +118,29 @@ class Fft(Layout):
         return filters, spectra
 
     def run(
-        self, images: Array, packed: Filters, bias: Array | None, maps: Array, pads: Sequence[int], threads: int
+        self,
+        images: Array,
+        packed: Filters,
+        bias: Array | None,
+        maps: Array,
+        pads: Sequence[int],
+        threads: int,
+        residual: Array | None = None,
     ) -> None:
         problem = self.problem
         images = images.reshape(len(images), problem.groups, -1, *images.shape[2:])
         maps = maps.reshape(len(maps), problem.groups, -1, *problem.output_size)
+        residual = None if residual is None else residual.reshape(maps.shape)
         depth, rows, columns = self.outputs
         steps = (self.blocks.unit_groups, self.blocks.unit_filters, 1, depth, rows, columns * self.blocks.unit_blocks)
         sizes = (problem.groups, maps.shape[2], len(images), *problem.output_size)
         units = itertools.product(*(range(0, size, step) for size, step in zip(sizes, steps, strict=True)))
         spectrum_of = _spectrum_lookup(packed, self, threads)
         with _naming_workspace(self):
-            convolve = partial(_convolve_unit, images, packed[0], spectrum_of, bias, maps, self)
+            convolve = partial(_convolve_unit, images, packed[0], spectrum_of, bias, maps, residual, self)
             parallel_for(convolve, units, threads)
 
-    def sum_directly(self, block: Array, filters: Array, bias: Array | None) -> Array:
+    def sum_directly(self, block: Array, filters: Array, bias: Array | None, residual: Array | None) -> Array:
         """Convolve one block (C / groups, D, H, W) with some filters of a group by direct summation."""
         if (layout := self._direct_layouts.get(len(filters))) is None:
             problem = self.problem.block(self.blocks.size, self.outputs, len(filters))
@@ -140,7 +148,11 @@ class Fft(Layout):
             assert layout is not None  # one of them computes every problem of floats
             self._direct_layouts[len(filters)] = layout
         maps = _core.empty(layout.problem.output_shape, block.dtype)
-        _blocks.convolve(layout, block, layout.pack(filters), bias, maps, 1)
+        if residual is not None:
+            whole = np.zeros(maps.shape, maps.dtype)  # the block may reach beyond the maps
+            whole[last_axes(map(slice, residual.shape[-3:]))] = residual
+            residual = whole
+        _blocks.convolve(layout, block, layout.pack(filters), bias, maps, 1, residual)
         return maps
 
 
@@ -263,6 +275,7 @@ def _convolve_unit(
     spectrum_of: Callable[[int, int, np.dtype[Any]], Array],
     bias: Array | None,
     maps: Array,
+    residual: Array | None,
     layout: Fft,
     unit: tuple[int, ...],
 ) -> None:
@@ -271,9 +284,14 @@ def _convolve_unit(
     group, first, n, *start = unit
     groups, ks = slice(group, group + layout.blocks.unit_groups), slice(first, first + layout.blocks.unit_filters)
     depth, rows, columns = layout.outputs
-    maps = maps[n, groups, ks, start[0] : start[0] + depth, start[1] : start[1] + rows]
-    maps = maps[..., start[2] : start[2] + columns * layout.blocks.unit_blocks]  # (groups, K / groups, D', H', W')
-    offsets = None if bias is None else bias.reshape(-1, filters.shape[1], 1, 1, 1)[groups, ks]
+    sizes = depth, rows, columns * layout.blocks.unit_blocks
+    box = [slice(first, first + size) for first, size in zip(start, sizes, strict=True)]
+    place: Any = n, groups, ks, *box
+    maps = maps[place]  # (groups, K / groups, D', H', W')
+    some = None if bias is None else bias.reshape(-1, problem.groups, filters.shape[1])[:, groups, ks]
+    offsets = None if some is None else some[0, ..., np.newaxis, np.newaxis, np.newaxis]
+    slopes = None if some is None or len(some) == 1 else some[1]
+    added = None if residual is None else list(_split_columns(residual[place], columns))
     strip, pads, image = _padded_strip(images[n, groups], layout, groups, start, maps.shape[-3:])
     blocks = _overlapping_blocks(strip, layout)
     targets = list(_split_columns(maps, columns))
@@ -294,14 +312,19 @@ def _convolve_unit(
                         values[b][last_axes(map(slice, block_blank.shape[1:]))][block_blank] = 0
                 if offsets is not None:
                     values += offsets[:, k]
+                if added is not None:
+                    for block, more in zip(values, added, strict=True):
+                        block[last_axes(map(slice, more.shape[-3:]))] += more[:, k]
                 if problem.activation is not None:
-                    _core.apply_activation(values, _core.ACTIVATIONS[problem.activation])
+                    of_filter = None if slopes is None else slopes[:, k].copy()
+                    _core.apply_activation(values, problem.epilogue, of_filter)
                 for target, block in zip(targets, values, strict=True):
                     target[:, k] = block[last_axes(map(slice, target.shape[-3:]))]
         # A transform spreads NaN and infinity, from the image or by overflow, over all of its block.
         for b, g in np.argwhere(~valid):
-            offset = None if offsets is None else offsets[g].ravel()
-            values = layout.sum_directly(blocks[b, g], filters[groups, ks][g], offset)
+            offset = None if some is None else some[:, g].ravel()
+            rest = None if added is None else added[b][g]
+            values = layout.sum_directly(blocks[b, g], filters[groups, ks][g], offset, rest)
             targets[b][g] = values[last_axes(map(slice, targets[b][g].shape))]
 
 

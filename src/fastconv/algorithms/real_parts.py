@@ -72,7 +72,14 @@ class RealParts(Layout):
         raise AssertionError("the last layout takes all weights")
 
     def run(
-        self, images: Array, packed: tuple[Any, ...], bias: Array | None, maps: Array, pads: Sequence[int], threads: int
+        self,
+        images: Array,
+        packed: tuple[Any, ...],
+        bias: Array | None,
+        maps: Array,
+        pads: Sequence[int],
+        threads: int,
+        residual: Array | None = None,
     ) -> None:
         index, filters = packed
         layout, kind, offset = self._layouts[index], self._kind, None

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastconv import _core, _weights
-from fastconv._blocks import cast
+from fastconv._blocks import cast, lies_as
 from fastconv._border import fits_core
 from fastconv._problem import LINE_BYTES, Array, Problem
 from fastconv._threads import parallel_for
@@ -92,11 +92,18 @@ class TwoPasses(Passes):
         return f"two passes, {kh}x1 then 1x{kw}, strips of {self._strip_rows} rows"
 
     def run(
-        self, images: Array, packed: Factors, bias: Array | None, maps: Array, pads: Sequence[int], threads: int
+        self,
+        images: Array,
+        packed: Factors,
+        bias: Array | None,
+        maps: Array,
+        pads: Sequence[int],
+        threads: int,
+        residual: Array | None = None,
     ) -> None:
         _, columns, rows = packed
         layouts = self._columns, self._rows
-        _core.convolve_separable(images, columns, rows, bias, maps, pads, *layouts, self.workspace, threads)
+        _core.convolve_separable(images, columns, rows, bias, maps, pads, *layouts, self.workspace, threads, residual)
 
     def of_longer_rows(self, problem: Problem) -> TwoPasses | None:
         return _two_passes(problem)
@@ -119,31 +126,51 @@ class ThreePasses(Passes):
         return f"three passes, {kd}x1x1, 1x{kh}x1 then 1x1x{kw}, slabs of {planes} planes of {rows} rows"
 
     def run(
-        self, images: Array, packed: Factors, bias: Array | None, maps: Array, pads: Sequence[int], threads: int
+        self,
+        images: Array,
+        packed: Factors,
+        bias: Array | None,
+        maps: Array,
+        pads: Sequence[int],
+        threads: int,
+        residual: Array | None = None,
     ) -> None:
         problem, (planes, rows) = self.problem, self._slab
         if not fits_core(images, problem.accumulator, 2):
             rows = min(rows, _slab_rows(problem, problem.span(0, planes)))  # their input is copied
         steps, sizes = (1, 1, planes, rows), maps.shape[:4]
         units = itertools.product(*(range(0, size, step) for size, step in zip(sizes, steps, strict=True)))
-        parallel_for(partial(self._convolve_slab, images, packed, bias, maps, rows), units, threads)
+        parallel_for(partial(self._convolve_slab, images, packed, bias, maps, residual, rows), units, threads)
 
     def _convolve_slab(
-        self, images: Array, factors: Factors, bias: Array | None, maps: Array, rows: int, unit: tuple[int, ...]
+        self,
+        images: Array,
+        factors: Factors,
+        bias: Array | None,
+        maps: Array,
+        residual: Array | None,
+        rows: int,
+        unit: tuple[int, ...],
     ) -> None:
         """Compute one slab of one map, up to `rows` rows; unit: its image, filter, first plane and first row."""
         n, k, plane, row = unit
         problem, only_k = self.problem, slice(k, k + 1)
-        target = maps[n : n + 1, only_k, plane : plane + self._slab[0], row : row + rows]
+        place = slice(n, n + 1), only_k, slice(plane, plane + self._slab[0]), slice(row, row + rows)
+        target = maps[place]
         volume = images[n, k * problem.groups // problem.filters]
         volume, pad = _slab_input(volume, problem, (plane, row), target.shape[2:4])
         slab = _core.empty((1, 1, target.shape[2], *volume.shape[1:]), problem.accumulator)
-        fits = fits_core(target, problem.accumulator, 2)
+        more = None if residual is None else residual[place]
+        is_alike = more is None or lies_as(more, target)
+        fits = fits_core(target, problem.accumulator, 2) and is_alike
         block = target if fits else _core.empty(target.shape, problem.accumulator)
         flat, flat_slab = (array.reshape(1, 1, 1, array.shape[-3], -1) for array in (volume, slab))
-        factors, bias = Factors(*(kernels[only_k] for kernels in factors)), None if bias is None else bias[only_k]
+        if more is not None and not fits:
+            more = np.ascontiguousarray(more, problem.accumulator)
+        factors = Factors(*(kernels[only_k] for kernels in factors))
+        bias = None if bias is None else bias[k :: problem.filters].copy()  # and the slope
         _core.convolve(flat, factors.depths.reshape(-1), None, flat_slab, (0, pad[0], 0), self._depths, 1)
-        self._planes.run(slab, factors, bias, block, (0, pad[1], problem.pad[2]), 1)
+        self._planes.run(slab, factors, bias, block, (0, pad[1], problem.pad[2]), 1, more)
         if not fits:
             cast(block, target)
 

@@ -107,11 +107,19 @@ class Tiles(CoreLayout):
         )
 
     def run(
-        self, images: Array, packed: Array, bias: Array | None, maps: Array, pads: Sequence[int], threads: int
+        self,
+        images: Array,
+        packed: Array,
+        bias: Array | None,
+        maps: Array,
+        pads: Sequence[int],
+        threads: int,
+        residual: Array | None = None,
     ) -> None:
         if self._flat:
             images, maps = (array.reshape(*array.shape[:2], 1, -1, 1) for array in (images, maps))
-        super().run(images, packed, bias, maps, pads, threads)
+            residual = None if residual is None else residual.reshape(maps.shape)
+        super().run(images, packed, bias, maps, pads, threads, residual)
 
     def core_shapes(self, problem: Problem) -> tuple[tuple[int, ...], tuple[int, ...]]:
         if not self._flat:

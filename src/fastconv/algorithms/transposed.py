@@ -57,7 +57,14 @@ class Phases(Layout):
         return _weights.copy(bank[:, :, ::-1, ::-1, ::-1] if problem.flip else bank, problem.accumulator)
 
     def run(
-        self, images: Array, packed: Array, bias: Array | None, maps: Array, pads: Sequence[int], threads: int
+        self,
+        images: Array,
+        packed: Array,
+        bias: Array | None,
+        maps: Array,
+        pads: Sequence[int],
+        threads: int,
+        residual: Array | None = None,
     ) -> None:
         axes = [list(axis_phases(self.problem, axis, pads[axis])) for axis in range(3)]
         for phases in product(*axes):

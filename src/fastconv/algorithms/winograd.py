@@ -164,9 +164,10 @@ class Winograd(Layout):
         maps: Array,
         pads: Sequence[int],
         threads: int,
+        residual: Array | None = None,
     ) -> None:
         blocks = None if threads == 1 else self._blocks_for(maps.shape, threads)
-        _core.convolve_winograd(images, *packed, bias, maps, pads, self._core_layout, blocks, threads)
+        _core.convolve_winograd(images, *packed, bias, maps, pads, self._core_layout, blocks, threads, residual)
 
     def pixels_read(self, axis: int, outputs: int) -> int:
         return self._core_layout.pixels_read(axis, outputs)

@@ -29,9 +29,9 @@ cdef void position_unit(real *workspace, const TileJob *job, Py_ssize_t index) n
         for block in range(unit.blocks.first, unit.blocks.last):
             multiply_position(sums, job, &unit, block, taps)
     store_sums(sums, job, &unit)
-    if job.epilogue.activation != IDENTITY:
-        for filter in range(filters.first, filters.last):
-            activate(maps + filter * job.arrays.map_step[1], unit.strip.pixels, job.epilogue.activation)
+    for filter in range(filters.first, filters.last):
+        finish_sums(maps + filter * job.arrays.map_step[1], unit.strip.pixels, &job.arrays,
+                    unit.group * job.blocks.filters + filter, &job.epilogue)
 
 
 cdef void multiply_position(real *sums, const TileJob *job, const TileUnit *unit, Py_ssize_t block,

@@ -11,7 +11,7 @@ cdef enum:
 cdef struct DirectJob:
     Arrays arrays
     Window window
-    int activation
+    Epilogue epilogue
     Py_ssize_t[5] weight_step  # along K, C / groups, kd, kh and kw, in numbers
     Py_ssize_t parts           # that an output row is cut into
 
@@ -86,8 +86,7 @@ cdef void direct_unit(number *_, const DirectJob *job, Py_ssize_t index) noexcep
             out[o] = start
         slide(out, image + image_at(arrays, row.n, filter // window.filters * window.channels), weight, job,
               row.depth, row.first_row, columns)
-        if job.activation != IDENTITY:
-            activate(out + columns.first, columns.last - columns.first, job.activation)
+        finish_sums(out + columns.first, columns.last - columns.first, arrays, filter, &job.epilogue)
         weight += job.weight_step[0]
         out += arrays.map_step[1]
 
@@ -124,7 +123,8 @@ def direct_layout(window, weight_shape, dtype):
     cdef Py_ssize_t axis
     layout.filters, layout.weights, layout.itemsize = weight_shape[0], 1, dtype.itemsize
     make_window(&job.window, window, weight_shape[1], layout.filters // window[3])
-    job.activation = window[5]
+    job.epilogue = make_epilogue(window[5])
+    layout.offsets = count_offsets(layout.filters, &job.epilogue)
     for axis in range(4, -1, -1):
         job.weight_step[axis] = layout.weights
         layout.weights *= weight_shape[axis]
@@ -132,19 +132,23 @@ def direct_layout(window, weight_shape, dtype):
     return layout
 
 
-def convolve_direct(images, weight, bias, maps, pads, DirectLayout layout, Py_ssize_t threads):
+def convolve_direct(images, weight, bias, maps, pads, DirectLayout layout, Py_ssize_t threads, residual=None):
     """Convolve images with a filter bank by direct summation.
 
     Rows of images (N, C, D, H, W) and planes of maps (N, K, D', H', W') are contiguous, weight
-    (K, C / groups, kd, kh, kw) may have any strides; bias (K,) is contiguous, or None.
+    (K, C / groups, kd, kh, kw) may have any strides; bias (K,), followed by slopes if the activation has them, is
+    contiguous, or None; residual lies as the maps do.
     """
     cdef Arrays arrays
     cdef View filters = view_of(weight, 5, False)
     cdef DirectLayout bound
     cdef Py_ssize_t axis
     measure_arrays(&arrays, images, maps)
-    arrays.weight = filters.start
-    arrays.bias = NULL if bias is None else view_of(bias, 1, False).start
+    set_residual(&arrays, residual, maps)
+    arrays.weight, arrays.bias = filters.start, NULL
+    if bias is not None:
+        arrays.bias = view_of(bias, 1, False).start
+        arrays.slopes = <const char *>arrays.bias + layout.filters * layout.itemsize
     bound = layout.bind(&arrays, pads)
     for axis in range(5):
         bound.job.weight_step[axis] = filters.step[axis]

@@ -32,19 +32,22 @@ def empty_result(shape, dtype):
                           f"{math.prod(shape) * dtype.itemsize} bytes") from None
 
 
-def convolve(images, weight, bias, maps, pads, Layout layout, Py_ssize_t threads):
+def convolve(images, weight, bias, maps, pads, Layout layout, Py_ssize_t threads, residual=None):
     """Convolve images with a filter bank, as a layout of tiles, sweeps or stacks says; all are of the layout's dtype.
 
     images (N, C, D, H, W) have their columns side by side, and those of the whole plane if the layout reads them in
     place as one row; maps (N, K, D', H', W') the numbers of a plane; weight has all numbers of
-    (K, C / groups * taps), or is packed by `pack_tiles`; bias (K,) or None; pads are those in front of each axis.
+    (K, C / groups * taps), or is packed by `pack_tiles`; bias (K,), followed by slopes if the activation has them, or
+    None; pads are those in front of each axis; residual lies as the maps do.
     """
     cdef Arrays arrays
     if bias is None:
-        bias = bytes(layout.filters * layout.itemsize)
+        bias = bytes(layout.offsets * layout.itemsize)
     measure_arrays(&arrays, images, maps)
+    set_residual(&arrays, residual, maps)
     arrays.weight = numbers_of(weight, layout.weights, layout.itemsize)
-    arrays.bias = numbers_of(bias, layout.filters, layout.itemsize)
+    arrays.bias = numbers_of(bias, layout.offsets, layout.itemsize)
+    arrays.slopes = <const char *>arrays.bias + layout.filters * layout.itemsize
     layout.bind(&arrays, pads).run(&arrays, threads, False)
 
 
@@ -67,7 +70,7 @@ cdef class Call:
         """
         self.threads, self.keeps_gil = threads, keeps_gil
         output_shape, self.dtype = output
-        self.no_bias = bytes(layout.filters * layout.itemsize)
+        self.no_bias = bytes(layout.offsets * layout.itemsize)
         self.bind(images_shape, maps_shape, output_shape, pads, layout)
         if border is not None:
             self.border = Border(layout.itemsize, *border)
@@ -103,16 +106,21 @@ cdef class Call:
         tables = 0 if self.layout.tables is None else self.layout.tables.nbytes
         return sizeof(TileJob) + tables + len(self.no_bias)
 
-    def run(self, images, weight, bias, Py_ssize_t threads, out):
+    def run(self, images, weight, bias, Py_ssize_t threads, out, residual=None):
         """Return the maps, in out if there is one; None if an array is not contiguous and aligned, or out is unfit."""
         cdef Layout layout = self.layout
         cdef Py_ssize_t itemsize = layout.itemsize
         cdef Arrays arrays
         arrays.images = address(images, self.image_numbers, itemsize)
         arrays.weight = address(weight, layout.weights, itemsize)
-        arrays.bias = <const char *>self.no_bias if bias is None else address(bias, layout.filters, itemsize)
+        arrays.bias = <const char *>self.no_bias if bias is None else address(bias, layout.offsets, itemsize)
         if arrays.images == NULL or arrays.weight == NULL or arrays.bias == NULL:
             return None
+        arrays.slopes, arrays.residual = <const char *>arrays.bias + layout.filters * itemsize, NULL
+        if residual is not None:
+            arrays.residual = address(residual, self.map_numbers, itemsize)
+            if arrays.residual == NULL or residual.dtype != self.dtype:
+                return None
         if out is not None:
             if type(out) is not np.ndarray or out.shape != self.output_shape or out.dtype != self.dtype:
                 return None
@@ -141,7 +149,8 @@ cdef class Call:
         """Return whether the maps share memory with another array."""
         return (self.overlap(arrays, arrays.images, self.image_numbers)
                 or self.overlap(arrays, arrays.weight, self.layout.weights)
-                or self.overlap(arrays, arrays.bias, self.layout.filters))
+                or self.overlap(arrays, arrays.bias, self.layout.offsets)
+                or (arrays.residual != NULL and self.overlap(arrays, arrays.residual, self.map_numbers)))
 
     cdef bint overlap(self, const Arrays *arrays, const void *first, Py_ssize_t numbers) noexcept:
         cdef const char *maps = <const char *>arrays.maps

@@ -71,5 +71,5 @@ cdef bint sum_row_phase(real *workspace, const InterleavedJob *job, Py_ssize_t n
         map = <real *>arrays.maps + map_at(arrays, n, filter, 0, row * y.stride + row_phase)
         request.image, request.map = workspace + (row - rows.first) * job.pitch, map
         job.ukernels.interleaved_row[count](&request)
-        finish_runs(map, count, arrays.map_step[1], request.columns, &job.epilogue)
+        finish_runs(map, count, arrays.map_step[1], request.columns, arrays, filter, 1, &job.epilogue)
     return True

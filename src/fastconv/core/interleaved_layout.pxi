@@ -26,6 +26,8 @@ cdef class InterleavedLayout(Layout):
         cdef InterleavedJob job = self.job
         cdef Py_ssize_t units = self.units
         set_addresses(&job.arrays, arrays)
+        take_residual(&job.epilogue, arrays.residual)
+        job.nontemporal = job.nontemporal and not job.epilogue.is_left
         if threads > 1:
             units = cut_interleaved_job(&job, threads)
         run_units(self.unit, &job, units, self.workspace, threads, keep_gil)
@@ -66,6 +68,7 @@ def interleaved_layout(map_size, window, pads, channels, filters, bits, strip_ro
     layout.workspace = (job.sums + axis[2].stride * job.ukernels.tile_filters * INTERLEAVED_VECTORS
                         * job.ukernels.lanes) * layout.itemsize
     layout.filters = job.window.groups * job.window.filters
+    layout.offsets = count_offsets(layout.filters, &job.epilogue)
     layout.packed_numbers = layout.weights = layout.filters * job.window.taps
     phases = axis[1].stride * axis[2].stride
     layout.tables = take_memory((job.window.taps + phases + 1) * sizeof(Py_ssize_t), job.window.taps)

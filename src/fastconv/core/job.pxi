@@ -16,6 +16,8 @@ cdef struct Arrays:
     const void *images         # (N, C, D, H, W)
     const void *weight         # (K, C / groups, kd, kh, kw), or packed
     const void *bias           # (K,)
+    const void *slopes         # (K,) of an activation that has them, behind the bias
+    const void *residual       # added before the activation, with the steps of the maps; or NULL
     void *maps                 # (N, K, D', H', W')
     Py_ssize_t batch           # N
     Py_ssize_t[4] image_step   # along N, C, D and H
@@ -59,11 +61,25 @@ cdef measure_arrays(Arrays *arrays, images, maps):
     cdef View image = view_of(images, 5, False), map = view_of(maps, 5, True)
     cdef Py_ssize_t axis
     arrays.images, arrays.maps, arrays.batch = image.start, map.start, map.shape[0]
+    arrays.slopes = arrays.residual = NULL
     for axis in range(3):
         arrays.image_size[axis], arrays.map_size[axis] = image.shape[axis + 2], map.shape[axis + 2]
         arrays.map_step[axis] = map.step[axis]
     for axis in range(4):
         arrays.image_step[axis] = image.step[axis]
+
+
+cdef set_residual(Arrays *arrays, residual, maps):
+    """Note the address of an array to be added to the maps, which lies as they do; or None."""
+    cdef View more, map = view_of(maps, 5, False)
+    cdef Py_ssize_t axis
+    if residual is None:
+        return
+    more = view_of(residual, 5, False)
+    arrays.residual = more.start
+    for axis in range(5):
+        if more.shape[axis] != map.shape[axis] or (more.step[axis] != map.step[axis] and map.shape[axis] > 1):
+            raise ValueError("the core takes a residual that lies as the maps do")
 
 
 cdef inline Py_ssize_t image_at(const Arrays *arrays, Py_ssize_t n, Py_ssize_t channel) noexcept nogil:

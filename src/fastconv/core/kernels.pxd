@@ -185,6 +185,26 @@ cdef extern from "kernels/kernels.h" nogil:
         void *sums
         Py_ssize_t sums_step
     ctypedef void (*fc_dot_fn)(const fc_dot *) noexcept
+    enum:
+        FC_CLIP
+        FC_LEAKY_RELU
+        FC_PRELU
+        FC_HARDSIGMOID
+        FC_HARDSWISH
+        FC_SIGMOID
+        FC_SILU
+        FC_TANH
+        FC_ELU
+        FC_SOFTPLUS
+        FC_MISH
+        FC_GELU
+        FC_GELU_TANH
+    ctypedef struct fc_activation:
+        int kind
+        double low, high, slope
+        const void *slopes
+        Py_ssize_t slope_step
+        const void *residual
     ctypedef struct fc_kernels:
         Py_ssize_t lanes, tile_filters
         const Py_ssize_t *tile_vectors
@@ -222,6 +242,8 @@ cdef extern from "kernels/kernels.h" nogil:
         void (*box_columns)(void *to, Py_ssize_t to_step, const void *source, Py_ssize_t source_step, Py_ssize_t taps,
                             Py_ssize_t rows, Py_ssize_t columns) noexcept nogil
         void (*box_row)(void *to, void *source, Py_ssize_t step, Py_ssize_t taps, Py_ssize_t count) noexcept nogil
+        void (*activate)(const fc_activation *a, void *out, Py_ssize_t step, Py_ssize_t runs,
+                         Py_ssize_t count) noexcept nogil
     ctypedef struct fc_isa:
         const char *name
         fc_kernels f32, f64

@@ -33,7 +33,8 @@ cdef class Layout:
     cdef readonly Py_ssize_t workspace       # bytes that each thread works in
     cdef readonly Py_ssize_t packed_numbers  # in all packed weights
     cdef Py_ssize_t itemsize                 # of the arrays
-    cdef Py_ssize_t weights, filters         # numbers in `weight` and `bias` as the algorithm takes them
+    cdef Py_ssize_t weights, filters         # numbers in `weight`, as the algorithm takes it, and maps of an image
+    cdef Py_ssize_t offsets                  # numbers in `bias`, slopes included
     cdef fc_unit_fn unit                     # computes one unit of a job
     cdef Py_ssize_t units                    # of a call on one thread, when bound
     cdef Memory tables                       # that the job points into
@@ -41,7 +42,8 @@ cdef class Layout:
     cdef void inherit(self, Layout other):
         """Take everything over from another layout of the same class but its job."""
         self.workspace, self.packed_numbers, self.itemsize = other.workspace, other.packed_numbers, other.itemsize
-        self.weights, self.filters, self.unit, self.tables = other.weights, other.filters, other.unit, other.tables
+        self.weights, self.filters, self.offsets = other.weights, other.filters, other.offsets
+        self.unit, self.tables = other.unit, other.tables
 
     cdef Layout bind(self, const Arrays *arrays, pads):
         """Return a copy for arrays of these sizes and steps."""
@@ -54,6 +56,7 @@ cdef class Layout:
 
 cdef inline void set_addresses(Arrays *arrays, const Arrays *others) noexcept nogil:
     arrays.images, arrays.weight, arrays.bias, arrays.maps = others.images, others.weight, others.bias, others.maps
+    arrays.slopes, arrays.residual = others.slopes, others.residual
 
 
 cdef inline const fc_kernels *ukernels_of(Py_ssize_t bits) noexcept nogil:

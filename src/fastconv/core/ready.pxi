@@ -195,6 +195,7 @@ cdef class ReadyCall:
             else:
                 arrays.weight = address(self.weights[n], call.layout.weights, self.itemsize)
             arrays.bias = <const char *>call.no_bias
+            arrays.slopes = arrays.residual = NULL
             arrays.maps = temporary + n % 2 * map_bytes if stores or n < passes - 1 else maps
             call.compute(&arrays, threads)
             if stores:

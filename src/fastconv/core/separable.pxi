@@ -2,7 +2,7 @@
 #
 #     strip of output rows:  image (H, W) --columns--> workspace (K, rows, W) --rows--> maps (K, rows, W')
 #
-# Uses: buffers.pxd, job.pxi, layout.pxi, sweep_job.pxi, sweep_tables.pxi, sweep.pxi, sweep_layout.pxi.
+# Uses: buffers.pxd, job.pxi, epilogue.pxi, layout.pxi, sweep_job.pxi, sweep_tables.pxi, sweep.pxi, sweep_layout.pxi.
 
 
 cdef struct SeparableJob:
@@ -12,23 +12,28 @@ cdef struct SeparableJob:
 
 
 def convolve_separable(images, columns, rows, bias, maps, pads, SweepLayout down, SweepLayout along, size_t workspace,
-                       Py_ssize_t threads):
+                       Py_ssize_t threads, residual=None):
     """Convolve every channel of images with its kernels, split into columns (K, kh) and rows (K, kw), into maps."""
     cdef SeparableJob job
     cdef Arrays *target = &job.along.arrays
     cdef Memory down_tables, along_tables
     cdef Py_ssize_t units, itemsize = down.itemsize
-    zeros = bytes(maps.shape[1] * itemsize)
+    cdef Py_ssize_t offsets = count_offsets(maps.shape[1], &along.job.epilogue)
+    zeros = bytes(offsets * itemsize)
     job.down, job.along = down.job, along.job
     measure_arrays(&job.down.arrays, images, maps)
     target[0] = job.down.arrays
+    set_residual(target, residual, maps)
+    take_residual(&job.along.epilogue, target.residual)
+    job.along.nontemporal = job.along.nontemporal and not job.along.epilogue.is_left
     job.down.arrays.weight = numbers_of(columns, columns.size, itemsize)
-    job.down.arrays.bias = numbers_of(zeros, maps.shape[1], itemsize)
+    job.down.arrays.bias = numbers_of(zeros, offsets, itemsize)
     job.down.arrays.map_size[2] = target.image_size[2]
     job.down.window.groups = job.down.parts = images.shape[1]
     set_pads(&job.down.window, (pads[0], pads[1], 0))
     target.weight = numbers_of(rows, rows.size, itemsize)
-    target.bias = numbers_of(zeros if bias is None else bias, maps.shape[1], itemsize)
+    target.bias = numbers_of(zeros if bias is None else bias, offsets, itemsize)
+    target.slopes = <const char *>target.bias + <Py_ssize_t>maps.shape[1] * itemsize
     target.image_size[0], target.image_size[1] = 1, target.map_size[1]  # its images are sums (rows, W) in the workspace
     target.image_step[3] = target.image_size[2]
     set_pads(&job.along.window, (0, 0, pads[2]))

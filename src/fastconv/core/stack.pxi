@@ -78,7 +78,7 @@ cdef void sweep_stack(real *sums, fc_stack *request, const StackJob *job, const 
             slide_stack(sums, request, job, rows)
             job.ukernels.scatter(map, map_step, channels, sums, pixels, no_bias, job.epilogue.low, job.epilogue.high,
                                  False)
-        finish_runs(map, channels, map_step, pixels, &job.epilogue)
+        finish_runs(map, channels, map_step, pixels, &job.arrays, filter, job.window.filters, &job.epilogue)
         map += pixels
 
 
@@ -169,6 +169,7 @@ cdef class StackLayout(Layout):
         cdef StackJob job = self.job
         cdef Py_ssize_t units = self.units
         set_addresses(&job.arrays, arrays)
+        take_residual(&job.epilogue, arrays.residual)
         if threads > 1:
             units = cut_stack_job(&job, threads)
         run_units(self.unit, &job, units, self.workspace, threads, keep_gil)
@@ -204,6 +205,7 @@ def stack_layout(map_size, window, filters, bits, strip_rows, *, parts):
     layout.itemsize = <Py_ssize_t>bits // 8
     layout.workspace = job.row_pointers * layout.itemsize + job.lines * 2 * sizeof(void *)
     layout.filters = job.window.groups * job.window.filters
+    layout.offsets = count_offsets(layout.filters, &job.epilogue)
     layout.weights = layout.filters * job.window.taps
     layout.unit = <fc_unit_fn>stack_unit[float] if bits == 32 else <fc_unit_fn>stack_unit[double]
     return layout

@@ -79,7 +79,7 @@ cdef void sweep_group(real *maps, Py_ssize_t map_step, const real *channel, Py_s
         request.bias = (<const real *>job.arrays.bias)[filter] + 0  # -0.0 becomes 0.0, as in stacks
         for first in range(min(job.row_period, strip.rows)):
             sweep_rows(maps, &request, job, input, first, ceil_div(strip.rows - first, job.row_period))
-        finish_runs(maps, 1, 0, strip.pixels, &job.epilogue)
+        finish_runs(maps, 1, 0, strip.pixels, &job.arrays, filter, 0, &job.epilogue)
         maps += map_step
 
 

@@ -22,6 +22,8 @@ cdef class SweepLayout(Layout):
         cdef SweepJob job = self.job
         cdef Py_ssize_t units = self.units
         set_addresses(&job.arrays, arrays)
+        take_residual(&job.epilogue, arrays.residual)
+        job.nontemporal = job.nontemporal and not job.epilogue.is_left
         if threads > 1:
             units = cut_sweep_job(&job, threads)
         run_units(self.unit, &job, units, self.workspace, threads, keep_gil)
@@ -68,6 +70,7 @@ def sweep_layout(map_size, window, filters, bits, strip_rows, *, in_place, parts
     layout.itemsize = <Py_ssize_t>bits // 8
     layout.workspace = numbers * layout.itemsize + row_pointers(job) * sizeof(void *)
     layout.filters = job.window.groups * job.window.filters
+    layout.offsets = count_offsets(layout.filters, &job.epilogue)
     layout.weights = layout.filters * job.window.taps
     layout.unit = <fc_unit_fn>sweep_unit[float] if bits == 32 else <fc_unit_fn>sweep_unit[double]
     return layout

@@ -28,6 +28,7 @@ cdef class TileLayout(Layout):
         cdef TileJob job = self.job
         cdef Py_ssize_t units = self.units
         set_addresses(&job.arrays, arrays)
+        take_residual(&job.epilogue, arrays.residual)
         if threads > 1:
             units = cut_tile_job(&job, threads)
         run_units(self.unit, &job, units, self.workspace, threads, keep_gil)
@@ -137,6 +138,7 @@ def tile_layout(map_size, window, channels, filters, bits, strip_rows, *, by_fil
     layout.workspace = divide_workspace(job, map_size) * layout.itemsize
     layout.packed_numbers = job.window.groups * job.blocks.padded * job.window.taps
     layout.filters = job.window.groups * job.window.filters
+    layout.offsets = count_offsets(layout.filters, &job.epilogue)
     layout.weights = layout.packed_numbers if job.packed else layout.filters * job.window.taps
     if not job.in_place:
         layout.tables = take_memory(job.window.taps * sizeof(Py_ssize_t), job.window.taps)

@@ -109,7 +109,8 @@ cdef void finish_maps(real *maps, const TileJob *job, const TileUnit *unit) noex
     cdef Py_ssize_t image
     for image in range(unit.images):
         finish_runs(maps + image * job.arrays.map_step[0] + filters.first * job.arrays.map_step[1],
-                    filters.last - filters.first, job.arrays.map_step[1], unit.strip.pixels, &job.epilogue)
+                    filters.last - filters.first, job.arrays.map_step[1], unit.strip.pixels, &job.arrays,
+                    unit.group * job.blocks.filters + filters.first, 1, &job.epilogue)
 
 
 cdef void multiply_pixels(real *workspace, const TileJob *job, const TileUnit *unit, const TileBatch *batch,

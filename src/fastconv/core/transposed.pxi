@@ -137,4 +137,5 @@ cdef void store_interleaved(const real *sums, const TransposedJob *job, const Tr
                                        job.width, arrays.map_size[2], filters.last - filters.first)
             sums += phase_count(job, 2) * phase_size(job, 2) * job.width
     finish_runs(maps, filters.last - filters.first, arrays.map_step[1],
-                (last - first) * arrays.map_size[2], &job.epilogue)
+                (last - first) * arrays.map_size[2], arrays, unit.group * job.window.filters + filters.first, 1,
+                &job.epilogue)

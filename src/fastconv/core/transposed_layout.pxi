@@ -30,6 +30,7 @@ cdef class TransposedLayout(Layout):
         cdef TransposedJob job = self.job
         cdef Py_ssize_t units = self.units
         set_addresses(&job.arrays, arrays)
+        take_residual(&job.epilogue, arrays.residual)
         if threads > 1:
             units = cut_transposed_job(&job, threads)
         run_units(self.unit, &job, units, self.workspace, threads, keep_gil)
@@ -102,6 +103,7 @@ def transposed_layout(map_size, window, channels, filters, bits, strip_rows, chu
     layout.workspace = divide_transposed_workspace(job, map_size) * layout.itemsize
     layout.weights = layout.packed_numbers = job.window.groups * job.blocks.padded * job.window.taps
     layout.filters = job.window.groups * job.window.filters
+    layout.offsets = count_offsets(layout.filters, &job.epilogue)
     layout.unit = <fc_unit_fn>transposed_unit[float] if bits == 32 else <fc_unit_fn>transposed_unit[double]
     return layout
 

@@ -74,8 +74,8 @@ def weight_winograd_layout(window, channels, filters, bits, forms, splits, Py_ss
     one, whole = (1, 1, 1), ((1, 1, 0), (1, 1, 0))
     phases = [(form,) for form in forms]
     layout.image = winograd_layout(window, channels, filters, bits, phases, splits, False, block_strips, strip_tiles, 0)
-    layout.maps = winograd_layout((one, one, dilation, groups, ZEROS, IDENTITY), filters, channels, bits, phases, whole,
-                                  False, block_strips, strip_tiles, 0)
+    others = one, one, dilation, groups, ZEROS, ACTIVATIONS[None]
+    layout.maps = winograd_layout(others, filters, channels, bits, phases, whole, False, block_strips, strip_tiles, 0)
     layout.itemsize, layout.tables = <Py_ssize_t>bits // 8, []
     layout.block_strips, layout.strip_tiles = block_strips, strip_tiles
     job.image, job.maps = layout.image.job, layout.maps.job

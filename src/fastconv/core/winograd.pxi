@@ -322,5 +322,6 @@ cdef void write_tiles(const real *out, const WinogradJob *job, const Block *bloc
             for i in range(filters):
                 run.filter = filter + i
                 recompute_nonfinite(map + i * map_step, out + i, lanes, job, block, run)
-        finish_runs(map, filters, map_step, run.count, &job.epilogue)
+        finish_runs(map, filters, map_step, run.count, &job.arrays, block.group * job.window.filters + filter, 1,
+                    &job.epilogue)
         out += job.many.out_columns * lanes

@@ -126,4 +126,5 @@ cdef void write_tile_vector(const real *sums, real *out, const WinogradJob *job,
             job.x.phase.form.inverse_rows(&request)
             recompute_nonfinite(map + k * request.row_step, out, 1, job, block, run)
             run.row += dilation
-    finish_runs(map, rows, request.row_step, run.count, &job.epilogue)
+    finish_runs(map, rows, request.row_step, run.count, arrays, block.group * job.window.filters + filter, 0,
+                &job.epilogue)

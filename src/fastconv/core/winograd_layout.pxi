@@ -205,10 +205,12 @@ def winograd_layout(window, channels, filters, bits, forms, splits, few, tile_ro
     layout.workspace = job.at.blank * layout.itemsize + 4 * job.blank_numbers
     layout.packed_numbers = job.window.groups * transformed_numbers(job)
     layout.filters = job.window.groups * job.window.filters
+    layout.offsets = count_offsets(layout.filters, &job.epilogue)
     return layout
 
 
-def convolve_winograd(images, weight, transformed, bias, maps, pads, WinogradLayout layout, blocks, Py_ssize_t threads):
+def convolve_winograd(images, weight, transformed, bias, maps, pads, WinogradLayout layout, blocks, Py_ssize_t threads,
+                      residual=None):
     """Convolve images with a filter bank by Winograd's forms.
 
     images and maps as for `convolve`; weight (K, C / groups, 1, kh, kw) may have any steps, and transformed is what
@@ -218,13 +220,17 @@ def convolve_winograd(images, weight, transformed, bias, maps, pads, WinogradLay
     """
     cdef WinogradJob job = layout.job
     if bias is None:
-        bias = bytes(layout.filters * layout.itemsize)
+        bias = bytes(layout.offsets * layout.itemsize)
     measure_arrays(&job.arrays, images, maps)
+    set_residual(&job.arrays, residual, maps)
+    take_residual(&job.epilogue, job.arrays.residual)
+    job.nontemporal = job.nontemporal and not job.epilogue.is_left
     set_pads(&job.window, pads)
     if job.transposed:
         set_transposed_pads(&job)
     job.bank = bank_of(weight, layout.itemsize, job.window.taps)
-    job.arrays.bias = numbers_of(bias, layout.filters, layout.itemsize)
+    job.arrays.bias = numbers_of(bias, layout.offsets, layout.itemsize)
+    job.arrays.slopes = <const char *>job.arrays.bias + layout.filters * layout.itemsize
     if job.packed:
         job.transformed = numbers_of(transformed, layout.packed_numbers, layout.itemsize)
     if blocks is None:

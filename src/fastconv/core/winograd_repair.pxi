@@ -139,7 +139,6 @@ cdef void clear_blank_row(const unsigned char *blank, const WinogradJob *job, co
         return
     for filter in range(filters.first, filters.last):
         value = clip((<const real *>job.arrays.bias)[block.group * job.window.filters + filter], &job.epilogue)
-        finish_runs(&value, 1, 0, 1, &job.epilogue)
         map = run_in_map(job, block, MapRun(filter, row, 0, 0), <real>0)
         for phase in range(job.x.phases):
             if job.x.phase[phase].taps != x.taps:
@@ -148,3 +147,5 @@ cdef void clear_blank_row(const unsigned char *blank, const WinogradJob *job, co
                 column = (first + o) * job.x.phases + phase - job.x.skipped
                 if blank[o] and 0 <= column < job.arrays.map_size[2] and map[column] == map[column]:
                     map[column] = value
+                    finish_runs(map + column, 1, 0, 1, &job.arrays, block.group * job.window.filters + filter, 0,
+                                &job.epilogue)

@@ -13,6 +13,7 @@ SIMD_BEGIN
 #include "missing.inc.h"
 #include "convert.inc.h"
 #include "box.inc.h"
+#include "activate.inc.h"
 SIMD_END
 #undef REAL_BITS
 
@@ -28,6 +29,7 @@ SIMD_BEGIN
 #include "missing.inc.h"
 #include "convert.inc.h"
 #include "box.inc.h"
+#include "activate.inc.h"
 SIMD_END
 #undef REAL_BITS
 

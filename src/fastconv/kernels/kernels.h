@@ -281,6 +281,31 @@ typedef struct {
 } fc_dot;
 typedef void fc_dot_fn(const fc_dot *dot);
 
+/* Activations, with the parameters of each; all keep NaN. */
+enum {
+    FC_CLIP,        /* to low..high */
+    FC_LEAKY_RELU,  /* x, or slope * x below zero */
+    FC_PRELU,       /* the same with a slope for each run */
+    FC_HARDSIGMOID, /* min(max(x + 3, 0), 6) / 6 */
+    FC_HARDSWISH,   /* x hardsigmoid(x) */
+    FC_SIGMOID,     /* 1 / (1 + exp(-x)) */
+    FC_SILU,        /* x sigmoid(x) */
+    FC_TANH,
+    FC_ELU,         /* x, or slope * (exp(x) - 1) below zero */
+    FC_SOFTPLUS,    /* log(1 + exp(x)), or x above 20 */
+    FC_MISH,        /* x tanh(log(1 + exp(x))) */
+    FC_GELU,        /* x times the normal distribution's probability of less than x */
+    FC_GELU_TANH    /* x sigmoid(2 sqrt(2 / pi) (x + 0.044715 x^3)) */
+};
+typedef struct {
+    int kind;
+    double low, high, slope;
+    const void *slopes; /* of run r: slopes[r * slope_step] */
+    ptrdiff_t slope_step;
+    const void *residual; /* added first, with the places of the outputs; or NULL */
+} fc_activation;
+typedef void fc_activate_fn(const fc_activation *a, void *out, ptrdiff_t step, ptrdiff_t runs, ptrdiff_t count);
+
 /* The table of one ISA for one type. */
 typedef struct {
     ptrdiff_t lanes;                              /* of a vector */
@@ -336,6 +361,7 @@ typedef struct {
     void (*box_columns)(void *to, ptrdiff_t to_step, const void *from, ptrdiff_t from_step, ptrdiff_t taps, ptrdiff_t rows,
                         ptrdiff_t columns);
     void (*box_row)(void *to, void *from, ptrdiff_t step, ptrdiff_t taps, ptrdiff_t count);
+    fc_activate_fn *activate; /* `runs` runs of `count` outputs, `step` apart, in place */
 } fc_kernels;
 
 typedef struct {

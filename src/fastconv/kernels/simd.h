@@ -75,6 +75,11 @@
 #undef v_add
 #undef v_sub
 #undef v_max
+#undef v_mul
+#undef v_div
+#undef v_abs
+#undef v_pick
+#undef v_scale
 #undef v_load_mask
 #undef v_store_mask
 #undef v_even
@@ -104,10 +109,13 @@
 #else
 #  define real double
 #endif
+#undef ROUNDER /* a number whose last bit is worth 1: added and subtracted again, it rounds to an integer */
+#define ROUNDER ((real)(REAL_BITS == 32 ? 12582912.0 : 6755399441055744.0))
 
 /* v_load and v_store take any address; v_stream stores past the caches (non-temporal), to a multiple of VECTOR_BYTES.
    v_splat(x) broadcasts x to all lanes. v_fma(a, b, c) is a * b + c, rounded once, or twice where there is no FMA.
-   v_max(a, x) and v_min(a, x) return x if it is a NaN.
+   v_max(a, x) and v_min(a, x) return x if it is a NaN. v_pick(test, a, b) is a where test is below zero, else b.
+   v_scale(x, z) is x times 2^n where z is n + ROUNDER, n an integer; x, n and the result are no extremes.
    v_even(a, b) and v_odd(a, b) are the even and the odd lanes of a followed by b; v_low(a, b) and v_high(a, b), their inverse,
    are the two halves of a[0], b[0], a[1], b[1], ... A quad is 16 bytes: v_zip_low and v_zip_high are v_low and v_high within
    each quad, v_even_quads and v_odd_quads are v_even and v_odd of whole quads.
@@ -151,6 +159,13 @@
 #    define v_load_half(p) _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(p)))
 #    define v_store_half(p, x) \
          _mm256_storeu_si256((__m256i *)(p), _mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC))
+#    define v_mul(a, b) _mm512_mul_ps(a, b)
+#    define v_div(a, b) _mm512_div_ps(a, b)
+#    define v_abs(x) _mm512_abs_ps(x)
+#    define v_pick(test, a, b) \
+         _mm512_mask_blend_ps(_mm512_cmp_ps_mask(test, _mm512_setzero_ps(), _CMP_LT_OQ), b, a)
+#    define v_scale(x, z) \
+         _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(x), _mm512_slli_epi32(_mm512_castps_si512(z), 23)))
 #    define v_load_mask(p, mask) _mm512_maskz_loadu_ps((__mmask16)(mask), p)
 #    define v_store_mask(p, mask, x) _mm512_mask_storeu_ps(p, (__mmask16)(mask), x)
 #    define v_even(a, b) _mm512_permutex2var_ps(a, LANES_FROM(0), b)
@@ -180,6 +195,13 @@
 #    define v_sub(a, b) _mm512_sub_pd(a, b)
 #    define v_max(a, x) _mm512_max_pd(a, x)
 #    define v_min(a, x) _mm512_min_pd(a, x)
+#    define v_mul(a, b) _mm512_mul_pd(a, b)
+#    define v_div(a, b) _mm512_div_pd(a, b)
+#    define v_abs(x) _mm512_abs_pd(x)
+#    define v_pick(test, a, b) \
+         _mm512_mask_blend_pd(_mm512_cmp_pd_mask(test, _mm512_setzero_pd(), _CMP_LT_OQ), b, a)
+#    define v_scale(x, z) \
+         _mm512_castsi512_pd(_mm512_add_epi64(_mm512_castpd_si512(x), _mm512_slli_epi64(_mm512_castpd_si512(z), 52)))
 #    define v_load_mask(p, mask) _mm512_maskz_loadu_pd((__mmask8)(mask), p)
 #    define v_store_mask(p, mask, x) _mm512_mask_storeu_pd(p, (__mmask8)(mask), x)
 #    define v_even(a, b) _mm512_permutex2var_pd(a, _mm512_setr_epi64(0, 2, 4, 6, 8, 10, 12, 14), b)
@@ -221,6 +243,13 @@
 #    define v_load_half(p) _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(p)))
 #    define v_store_half(p, x) \
          _mm_storeu_si128((__m128i *)(p), _mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC))
+#    define v_mul(a, b) _mm256_mul_ps(a, b)
+#    define v_div(a, b) _mm256_div_ps(a, b)
+#    define v_abs(x) _mm256_andnot_ps(_mm256_set1_ps((real)-0.0), x)
+#    define v_pick(test, a, b) \
+         _mm256_blendv_ps(b, a, _mm256_cmp_ps(test, _mm256_setzero_ps(), _CMP_LT_OQ))
+#    define v_scale(x, z) \
+         _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(x), _mm256_slli_epi32(_mm256_castps_si256(z), 23)))
 #    define SIGNS(mask) /* bit i as the sign of lane i */ \
          _mm256_sllv_epi32(_mm256_set1_epi32((int)(mask)), _mm256_setr_epi32(31, 30, 29, 28, 27, 26, 25, 24))
 #    define v_load_mask(p, mask) _mm256_maskload_ps(p, SIGNS(mask))
@@ -245,6 +274,13 @@
 #    define v_sub(a, b) _mm256_sub_pd(a, b)
 #    define v_max(a, x) _mm256_max_pd(a, x)
 #    define v_min(a, x) _mm256_min_pd(a, x)
+#    define v_mul(a, b) _mm256_mul_pd(a, b)
+#    define v_div(a, b) _mm256_div_pd(a, b)
+#    define v_abs(x) _mm256_andnot_pd(_mm256_set1_pd((real)-0.0), x)
+#    define v_pick(test, a, b) \
+         _mm256_blendv_pd(b, a, _mm256_cmp_pd(test, _mm256_setzero_pd(), _CMP_LT_OQ))
+#    define v_scale(x, z) \
+         _mm256_castsi256_pd(_mm256_add_epi64(_mm256_castpd_si256(x), _mm256_slli_epi64(_mm256_castpd_si256(z), 52)))
 #    define SIGNS(mask) \
          _mm256_sllv_epi32(_mm256_set1_epi32((int)(mask)), _mm256_setr_epi32(0, 31, 0, 30, 0, 29, 0, 28))
 #    define v_load_mask(p, mask) _mm256_maskload_pd(p, SIGNS(mask))
@@ -277,6 +313,12 @@
 #    define v_min(a, x) vminq_f32(a, x)
 #    define v_load_half(p) vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p)))
 #    define v_store_half(p, x) vst1_u16(p, vreinterpret_u16_f16(vcvt_f16_f32(x)))
+#    define v_mul(a, b) vmulq_f32(a, b)
+#    define v_div(a, b) vdivq_f32(a, b)
+#    define v_abs(x) vabsq_f32(x)
+#    define v_pick(test, a, b) vbslq_f32(vcltzq_f32(test), a, b)
+#    define v_scale(x, z) \
+         vreinterpretq_f32_s32(vaddq_s32(vreinterpretq_s32_f32(x), vshlq_n_s32(vreinterpretq_s32_f32(z), 23)))
 #    define v_even(a, b) vuzp1q_f32(a, b)
 #    define v_odd(a, b) vuzp2q_f32(a, b)
 #    define v_low(a, b) vzip1q_f32(a, b)
@@ -291,6 +333,12 @@
 #    define v_sub(a, b) vsubq_f64(a, b)
 #    define v_max(a, x) vmaxq_f64(a, x)
 #    define v_min(a, x) vminq_f64(a, x)
+#    define v_mul(a, b) vmulq_f64(a, b)
+#    define v_div(a, b) vdivq_f64(a, b)
+#    define v_abs(x) vabsq_f64(x)
+#    define v_pick(test, a, b) vbslq_f64(vcltzq_f64(test), a, b)
+#    define v_scale(x, z) \
+         vreinterpretq_f64_s64(vaddq_s64(vreinterpretq_s64_f64(x), vshlq_n_s64(vreinterpretq_s64_f64(z), 52)))
 #    define v_even(a, b) vuzp1q_f64(a, b)
 #    define v_odd(a, b) vuzp2q_f64(a, b)
 #    define v_low(a, b) vzip1q_f64(a, b)
@@ -314,6 +362,13 @@
 #    define v_sub(a, b) _mm_sub_ps(a, b)
 #    define v_max(a, x) _mm_max_ps(a, x)
 #    define v_min(a, x) _mm_min_ps(a, x)
+#    define v_mul(a, b) _mm_mul_ps(a, b)
+#    define v_div(a, b) _mm_div_ps(a, b)
+#    define v_abs(x) _mm_andnot_ps(_mm_set1_ps((real)-0.0), x)
+#    define v_pick(test, a, b) \
+         _mm_xor_ps(b, _mm_and_ps(_mm_cmplt_ps(test, _mm_setzero_ps()), _mm_xor_ps(a, b)))
+#    define v_scale(x, z) \
+         _mm_castsi128_ps(_mm_add_epi32(_mm_castps_si128(x), _mm_slli_epi32(_mm_castps_si128(z), 23)))
 #    define v_even(a, b) _mm_shuffle_ps(a, b, 0x88)
 #    define v_odd(a, b) _mm_shuffle_ps(a, b, 0xdd)
 #    define v_low(a, b) _mm_unpacklo_ps(a, b)
@@ -329,6 +384,13 @@
 #    define v_sub(a, b) _mm_sub_pd(a, b)
 #    define v_max(a, x) _mm_max_pd(a, x)
 #    define v_min(a, x) _mm_min_pd(a, x)
+#    define v_mul(a, b) _mm_mul_pd(a, b)
+#    define v_div(a, b) _mm_div_pd(a, b)
+#    define v_abs(x) _mm_andnot_pd(_mm_set1_pd((real)-0.0), x)
+#    define v_pick(test, a, b) \
+         _mm_xor_pd(b, _mm_and_pd(_mm_cmplt_pd(test, _mm_setzero_pd()), _mm_xor_pd(a, b)))
+#    define v_scale(x, z) \
+         _mm_castsi128_pd(_mm_add_epi64(_mm_castpd_si128(x), _mm_slli_epi64(_mm_castpd_si128(z), 52)))
 #    define v_even(a, b) _mm_unpacklo_pd(a, b)
 #    define v_odd(a, b) _mm_unpackhi_pd(a, b)
 #    define v_low(a, b) _mm_unpacklo_pd(a, b)
@@ -349,6 +411,11 @@
 #  define v_sub(a, b) ((a) - (b))
 #  define v_max(a, x) ((x) < (a) ? (a) : (x))
 #  define v_min(a, x) ((x) > (a) ? (a) : (x))
+#  define v_mul(a, b) ((a) * (b))
+#  define v_div(a, b) ((a) / (b))
+#  define v_abs(x) ((real)fabs(x))
+#  define v_pick(test, a, b) ((test) < 0 ? (a) : (b))
+#  define v_scale(x, z) ((x) == (x) && (z) == (z) ? (real)ldexp(x, (int)((z) - ROUNDER)) : (x))
 #  define v_even(a, b) (a)
 #  define v_odd(a, b) (b)
 #  define v_low(a, b) (a)

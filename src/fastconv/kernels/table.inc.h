@@ -34,6 +34,7 @@
         .truncate = NAMED(truncate),
         .box_columns = NAMED(box_columns),
         .box_row = NAMED(box_row),
+        .activate = NAMED(activate),
     },
 #undef TILE
 #undef FILTER_TILE
