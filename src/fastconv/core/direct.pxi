@@ -1,5 +1,4 @@
-# Direct summation of integers and complex numbers: plain loops over filters, taps, channels and columns. Part of
-# _core.pyx.
+# Direct summation for every dtype: plain loops over filters, taps, channels and columns. Part of _core.pyx.
 #
 # Uses: geometry.pxd, kernels.pxd, buffers.pxd, job.pxi, epilogue.pxi, layout.pxi.
 
@@ -25,7 +24,11 @@ cdef inline void add_tap(number *out, Py_ssize_t count, const number *image, Py_
         fc_add_tap_int64(out, count, image, stride, channels, image_step, weight, weight_step)
     elif number is floatcomplex:
         fc_add_tap_complex64(out, count, image, stride, channels, image_step, weight, weight_step)
-    elif number is doublecomplex:
+    elif number is float:
+        fc_add_tap_float32(out, count, image, stride, channels, image_step, weight, weight_step)
+    elif number is double:
+        fc_add_tap_float64(out, count, image, stride, channels, image_step, weight, weight_step)
+    else:
         fc_add_tap_complex128(out, count, image, stride, channels, image_step, weight, weight_step)
 
 

@@ -16,6 +16,10 @@ cdef extern from "kernels/add_tap.h" nogil:
                           Py_ssize_t image_step, const void *weight, Py_ssize_t weight_step) noexcept
     void fc_add_tap_int64(void *out, Py_ssize_t count, const void *image, Py_ssize_t stride, Py_ssize_t channels,
                           Py_ssize_t image_step, const void *weight, Py_ssize_t weight_step) noexcept
+    void fc_add_tap_float32(void *out, Py_ssize_t count, const void *image, Py_ssize_t stride, Py_ssize_t channels,
+                            Py_ssize_t image_step, const void *weight, Py_ssize_t weight_step) noexcept
+    void fc_add_tap_float64(void *out, Py_ssize_t count, const void *image, Py_ssize_t stride, Py_ssize_t channels,
+                            Py_ssize_t image_step, const void *weight, Py_ssize_t weight_step) noexcept
     void fc_add_tap_complex64(void *out, Py_ssize_t count, const void *image, Py_ssize_t stride, Py_ssize_t channels,
                               Py_ssize_t image_step, const void *weight, Py_ssize_t weight_step) noexcept
     void fc_add_tap_complex128(void *out, Py_ssize_t count, const void *image, Py_ssize_t stride, Py_ssize_t channels,

@@ -19,6 +19,8 @@ typedef struct {
     }
 ADDED(int32_t, uint32_t)
 ADDED(int64_t, uint64_t)
+ADDED(float, float)
+ADDED(double, double)
 #undef ADDED
 
 #define ADDED(type) \
@@ -61,5 +63,7 @@ ADDED(complex128)
     }
 ADD_TAP(fc_add_tap_int32, int32_t)
 ADD_TAP(fc_add_tap_int64, int64_t)
+ADD_TAP(fc_add_tap_float32, float)
+ADD_TAP(fc_add_tap_float64, double)
 ADD_TAP(fc_add_tap_complex64, complex64)
 ADD_TAP(fc_add_tap_complex128, complex128)
