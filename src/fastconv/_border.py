@@ -170,7 +170,9 @@ def load(array: Array, out: Array) -> None:
 
 
 def store(values: Array, out: Array, bypasses_cache: bool = False) -> None:
-    """Copy plain floats to an array of another dtype or strides: integers are rounded, ties to even, and saturate."""
+    """Copy floats to an array of another dtype or strides: integers are rounded, ties to even, and saturate."""
+    if values.ndim and values.strides[-1] != values.itemsize:
+        values = np.ascontiguousarray(values)
     if not (numbers := _numbers(out)) or not _core.store_numbers(
         _five_axes(values), numbers[1], numbers[0], bypasses_cache
     ):
