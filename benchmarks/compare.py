@@ -69,7 +69,10 @@ def main() -> None:
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument(
-        "--suite", choices=["forward", "backward"], default="forward", help="backward: transposed, and gradients"
+        "--suite",
+        choices=["forward", "backward", "integers"],
+        default="forward",
+        help="backward: transposed, and gradients",
     )
     parser.add_argument("--cases", default="", metavar="PATTERN", help="regular expression to find in the names")
     parser.add_argument(

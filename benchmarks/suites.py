@@ -1,4 +1,4 @@
-"""The two suites, forward and backward: their cases and peers, what of fastconv is timed, and the definition in float64."""
+"""The suites: their cases and peers, what of fastconv is timed, and the definition in float64."""
 
 import itertools
 from collections.abc import Callable
@@ -10,6 +10,7 @@ import numpy as np
 from backward_cases import BACKWARD_CASES, BackwardCase, Net
 from backward_peers import BACKWARD_PEERS
 from cases import CASES, Array, Case
+from integers import INTEGER_CASES, INTEGER_PEERS, IntegerCase
 from peers import PEERS, Call, Peer, padded, windows
 
 import fastconv as fc
@@ -140,7 +141,34 @@ def weight_of_filter(case: BackwardCase, images: Array, gradient: Array) -> Arra
     return weight
 
 
+# Integers
+
+
+def integer_calls(case: IntegerCase, x: Array, w: Array) -> dict[str, Call]:
+    if case.kind == "quantized":
+        bank = fc.QuantizedFilterBank(*case.quantization(w), padding=case.padding)
+        return {
+            OURS: lambda: bank(x),
+            OUR_CALL: lambda: fc.qlinear_conv(x, *case.quantization(w), padding=case.padding),
+        }
+    filters = fc.FilterBank(w, **case.options, padding_mode=case.padding_mode)
+    return {
+        OURS: lambda: filters(x),
+        OUR_CALL: lambda: fc.conv2d(x, w, **case.options, padding_mode=case.padding_mode),
+    }
+
+
+def integer_error(case: IntegerCase, x: Array, w: Array, result: Array) -> float:
+    """0 or infinite: exact sums, or what exact sums are quantized to."""
+    wide = {"circular": "wrap", "zeros": "constant"}[case.padding_mode]
+    (rows, columns), zero = case.pads, case.input_zero
+    image = np.pad(x.astype(np.float64) - zero, ((0, 0), (0, 0), (rows, rows), (columns, columns)), mode=wide)
+    sums = fc.conv2d(image, w.astype(np.float64), algorithm="direct")
+    return 0.0 if np.array_equal(case.quantized(sums), result) else np.inf
+
+
 SUITES = {
+    "integers": Suite(INTEGER_CASES, INTEGER_PEERS, integer_calls, integer_error, lambda *_: ("", {})),
     "forward": Suite(CASES, PEERS, forward_calls, forward_error, forward_algorithms),
     "backward": Suite(BACKWARD_CASES, BACKWARD_PEERS, backward_calls, backward_error, lambda *_: ("", {})),
 }

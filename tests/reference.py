@@ -400,3 +400,10 @@ def convolve_place_by_place(
     seen = seen.reshape(groups, -1, *seen.shape[1:])
     bank = weight.reshape(groups, -1, *weight.shape[1:])
     return np.einsum("gchiwj,gkcij->gkhw", seen, bank).reshape(len(weight), len(rows), len(columns))
+
+
+def requantize(sums: Any, multipliers: Any, zero: int, dtype: Any, axes: int = 2) -> Any:
+    """Multiply sums (..., K, H', W') of int32 by float32 multipliers (K,), round to even, then add the zero point, and clip."""
+    scaled = sums.astype(np.int32).astype(np.float32) * multipliers.reshape(-1, *(1,) * axes)
+    limits = np.iinfo(dtype)
+    return np.clip(np.rint(scaled.astype(np.float64)) + zero, limits.min, limits.max).astype(dtype)

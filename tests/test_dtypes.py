@@ -258,6 +258,77 @@ def test_integers_are_exact_or_refused(data):
         assert result.tolist() == convolve(image, weight, padding="full", axes=1).tolist()
 
 
+@pytest.mark.parametrize("image", [np.bool_, np.uint8, np.int8, np.int16, np.uint16])
+@pytest.mark.parametrize("limit", [2**24, 2**53])
+@pytest.mark.parametrize("more", [-1, 0, 1, 2])
+def test_integers_are_exact_on_either_side_of_what_floats_hold(image, limit, more):
+    """The largest sum of the weights' magnitudes is about what float32, or float64, hold: odd sums must come out odd."""
+    largest = 1 if image is np.bool_ else max(abs(int(np.iinfo(image).min)), int(np.iinfo(image).max))
+    weight = np.array([[limit // largest + more - 2, 1, 1]]).reshape(1, 1, 3)
+    pixels = np.array([largest, largest, largest - (largest > 1), largest], np.int64)
+    pixels = -pixels if image in (np.int8, np.int16) else pixels
+    for sign in (1, -1):
+        expected = convolve(pixels, sign * weight, axes=1)
+        given = pixels.astype(image)
+        assert fc.conv1d(given, sign * weight).tolist() == expected.tolist()
+        assert fc.FilterBank(sign * weight)(given).tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.uint64])
+@pytest.mark.parametrize("value", [1, 2**20 + 1, 2**52 + 1, 2**53 + 1, 2**61 + 1])
+def test_integers_of_64_bits_are_exact_whatever_their_values(dtype, value):
+    image, weight = np.array([value, value - 1, value, 0], dtype), np.array([[[1, 2]]])
+    expected = convolve(image, weight, axes=1)
+    assert fc.conv1d(image, weight).tolist() == expected.tolist()
+    bank = fc.FilterBank(weight)
+    bank(np.ones(4, dtype))  # whose sums are smaller
+    assert bank(image).tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("value", [1, 2**24 + 1, 2**53 + 1])
+@pytest.mark.parametrize("dtype", [np.int64, np.uint64])
+def test_padding_with_large_values_is_exact_beside_small_pixels(dtype, value):
+    image, weight = np.ones((1, 5), dtype), np.array([[[1, 2, 1]]])
+    expected = convolve(np.array([[value, 1, 1, 1, 1, 1, value]]), weight, axes=1)
+    assert fc.conv1d(image, weight, padding=1, padding_value=value).tolist() == expected.tolist()
+    assert fc.FilterBank(weight, padding=1, padding_value=value)(image).tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("image", [np.uint8, np.int16, np.uint16, np.int32])
+@pytest.mark.parametrize("out", [np.int8, np.uint16, np.int32])
+@pytest.mark.parametrize("bits", [24, 53, 60])
+def test_saturated_sums_of_integers_are_exact_whatever_adds_them_up(image, out, bits):
+    """The sum of the weights' magnitudes is about what float32, or float64, holds; sums are small, large, odd and even."""
+    largest = int(np.iinfo(image).max)
+    weight = (2**bits // largest // 2 + np.array([[[1, 0]]])) * np.array([[[1, -1]]])
+    pixels = largest - np.array([0, 0, 1, 1, 0, 2, 0, largest])
+    sums = convolve(pixels, weight, axes=1)
+    limits = np.iinfo(out)
+    expected = np.clip(sums, limits.min, limits.max).tolist()
+    for filters in (weight, np.repeat(weight, 2, 0)):
+        given, target = pixels.astype(image), np.empty((len(filters), 7), out)
+        fc.conv1d(given, filters, saturate=True, out=target)
+        assert target.tolist() == expected * len(filters)
+        target[:] = 0
+        fc.FilterBank(filters, saturate=True)(given[np.newaxis], out=target)
+        assert target.tolist() == expected * len(filters)
+
+
+def test_residuals_are_refused_where_integers_are_added_up_in_floating_point():
+    image, weight = np.ones((1, 1, 5), np.uint8), np.ones((1, 1, 3), np.uint8)
+    for call in (fc.FilterBank(weight), lambda image, residual: fc.conv1d(image, weight, residual=residual)):
+        with pytest.raises(TypeError, match=r"^residual must be floats, to be added to sums of floats; got .* int32"):
+            call(image, residual=np.zeros((1, 1, 3), np.float32))
+
+
+@given(data=st.data())
+def test_integers_of_any_dtype_equal_the_definition(data):
+    """Images of many channels as well, strides, groups and every padding mode; by a call and by a bank."""
+    dtypes = [np.bool_, np.uint8, np.int8, np.int16, np.uint16, np.int32]
+    problem = data.draw(problems(2, dtypes, activations=[None, "relu", "relu6"]))
+    assert np.array_equal(problem.result(), problem.expected())
+
+
 def test_bool_counts():
     image = np.array([True, True, False, True])
     assert fc.conv1d(image, np.array([True, True, True])).tolist() == [2, 2]

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from fastconv._bank import Gradients
     from fastconv._explain import explain
     from fastconv.bank import FilterBank, Sequential
+    from fastconv.quantized import QuantizedFilterBank, conv_integer, qlinear_conv
     from fastconv.transpose import TransposedFilterBank, conv_transpose1d, conv_transpose2d, conv_transpose3d
 
 __version__ = "0.1.0"
@@ -19,11 +20,13 @@ __all__ = [
     "FilterBank",
     "Gradients",
     "LayoutWarning",
+    "QuantizedFilterBank",
     "Sequential",
     "TransposedFilterBank",
     "conv1d",
     "conv2d",
     "conv3d",
+    "conv_integer",
     "conv_transpose1d",
     "conv_transpose2d",
     "conv_transpose3d",
@@ -33,6 +36,7 @@ __all__ = [
     "grad",
     "ndimage",
     "plot",
+    "qlinear_conv",
     "set_num_threads",
     "show_config",
     "signal",
@@ -46,6 +50,7 @@ if not TYPE_CHECKING:
             return import_module(f"fastconv.{name}")
         modules = {"FilterBank": "bank", "Gradients": "_bank", "Sequential": "bank", "explain": "_explain"}
         modules["TransposedFilterBank"] = "transpose"
+        modules.update((one, "quantized") for one in ("QuantizedFilterBank", "conv_integer", "qlinear_conv"))
         modules.update((f"conv_transpose{axes}d", "transpose") for axes in (1, 2, 3))
         if name in modules:
             globals()[name] = value = getattr(import_module(f"fastconv.{modules[name]}"), name)

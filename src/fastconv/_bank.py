@@ -345,7 +345,7 @@ class Bank:
         if not isinstance(other, type(self)):
             return NotImplemented
         return bool(self._checked == other._checked) and all(
-            mine is theirs or (mine is not None and theirs is not None and _equal_arrays(mine, theirs))
+            mine is theirs or (mine is not None and theirs is not None and equal_arrays(mine, theirs))
             for mine, theirs in (
                 (self._weight, other._weight),
                 (self._bias, other._bias),
@@ -370,7 +370,7 @@ def conjugate(array: Array) -> Array:
     return array.conj() if array.dtype.kind == "c" else array
 
 
-def _equal_arrays(one: Array, other: Array) -> bool:
+def equal_arrays(one: Array, other: Array) -> bool:
     return one.dtype == other.dtype and np.array_equal(one, other, equal_nan=one.dtype.kind not in "biu")
 
 

@@ -32,6 +32,11 @@ def lies_as(residual: Array, maps: Array) -> bool:
     return residual.dtype == maps.dtype and residual.flags.aligned and all(n == 1 or s == t for n, s, t in axes)
 
 
+def _loaded(layout: Layout, images: Array, room: Room) -> Array:
+    """Return images (N, C, D, H, W) as the layout's core takes them, the same ones if possible."""
+    return plain(images, layout.problem.accumulator, room) if layout.load is None else layout.load(images, room)
+
+
 def cast(values: Array, out: Array, saturates: bool = False, bypasses_cache: bool = False) -> None:
     """Copy plain results to an array of another dtype, without warnings: values too large for float16 become infinite.
 
@@ -84,7 +89,7 @@ def convolve(
         layout.run(images, packed, bias, maps, problem.pad, threads, more)
         return
     for images, maps, more in _batches(layout, input, result, residual):
-        if layout.any_arrays and not problem.saturates:
+        if layout.any_arrays and not problem.rounds:
             layout.run(images, packed, bias, maps, problem.pad, threads, more)
         elif layout.any_arrays:
             sums = _core.empty(maps.shape, problem.accumulator)
@@ -146,7 +151,7 @@ def _run_pieces(
         for first in range(0, len(images), count):
             batch = images[first : first + count]
             if not fits:
-                batch = plain(batch, accumulator, rooms[0])
+                batch = _loaded(layout, batch, rooms[0])
             some = maps[first : first + count]
             more = None if residual is None else plain(residual[first : first + count], accumulator, rooms[3])
             layout.run(batch, packed, bias, some, problem.pad, threads, more)
@@ -163,7 +168,7 @@ def _run_pieces(
                 source = take(batch, ranges)
             else:
                 source = border.section(batch, cast_to(list[slice], ranges), accumulator, rooms[1], rooms[0])
-            source = plain(source, accumulator, rooms[0])
+            source = _loaded(block_layout, source, rooms[0])
             more = None if residual is None else residual[first : first + count, :, *outputs]
             is_alike = more is None or lies_as(more, target)
             fits = fits_core(target, accumulator, 3) and (is_alike or target.flags.c_contiguous)
@@ -172,7 +177,7 @@ def _run_pieces(
                 more = plain(more, accumulator, rooms[3])
             block_layout.run(source, packed, bias, result, pad, threads, more)
             if result is not target:
-                cast(result, target, problem.saturates, problem.bypasses_cache)
+                cast(result, target, problem.rounds, problem.bypasses_cache)
 
 
 def cut(

@@ -552,10 +552,10 @@ def check_residual(residual: object, problem: Problem) -> Array:
     """Return residual as an array; raise TypeError or ValueError if it cannot be added to the result."""
     array = as_array("residual", cast(ArrayLike, residual))
     check_dtype("residual", array.dtype)
-    if problem.accumulator.kind != "f" or array.dtype.kind not in "fV":
+    sums = problem.dtype if problem.adds_integers else problem.accumulator
+    if sums.kind != "f" or array.dtype.kind not in "fV":
         raise TypeError(
-            f"residual must be floats, to be added to sums of floats; got dtype {array.dtype} for sums of "
-            f"{problem.accumulator}"
+            f"residual must be floats, to be added to sums of floats; got dtype {array.dtype} for sums of {sums}"
         )
     if array.shape != problem.output_shape:
         raise ValueError(f"residual must have the shape of the result, {problem.output_shape}; got {array.shape}")
@@ -814,11 +814,12 @@ def check_activation(activation: Activation, dtype: np.dtype[Any]) -> None:
 
 def _max_sum(dtypes: tuple[np.dtype[Any], ...], taps: int) -> int:
     """Return the largest magnitude of a sum of `taps` products and a bias of these integer dtypes."""
-    input, weight, *bias = (_max_magnitude(dtype) for dtype in dtypes)
+    input, weight, *bias = (max_magnitude(dtype) for dtype in dtypes)
     return taps * input * weight + sum(bias)
 
 
-def _max_magnitude(dtype: np.dtype[Any]) -> int:
+def max_magnitude(dtype: np.dtype[Any]) -> int:
+    """Return the largest magnitude of integers of a dtype."""
     return 1 if dtype.kind == "b" else max(-int(np.iinfo(dtype).min), int(np.iinfo(dtype).max))
 
 

@@ -86,7 +86,16 @@ def tile_layout(
     by_position: bool = False,
     filters_innermost: bool = False,
     images: int = 1,
+    flip: int | None = None,
+    requantized: tuple[int, int, int] | None = None,
 ) -> TileLayout: ...
+def byte_format() -> tuple[int, bool, int]: ...
+def pack_pixels(
+    images: NDArray[Any], numbers: NDArray[Any], groups: int, zero: int, is_signed: bool, layout: TileLayout
+) -> None: ...
+def requantize(
+    sums: NDArray[Any], out: NDArray[Any], multipliers: NDArray[Any], zero: int, low: int, high: int
+) -> None: ...
 def interleaved_layout(
     map_size: Sequence[int],
     window: _Window,

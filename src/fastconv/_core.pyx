@@ -16,7 +16,7 @@ import os
 import numpy as np
 
 cimport cython
-from libc.math cimport INFINITY, fabs, fabsf, isfinite
+from libc.math cimport INFINITY, fabs, fabsf, isfinite, rintf
 from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memchr, memcmp, memcpy, memset
@@ -74,6 +74,7 @@ ACTIVATIONS = {
 STACKS = {(taps, stride) for taps in (3, 5, 7) for stride in (1, 2)}  # across the columns, that stacks are made for
 
 cdef const fc_isa *isa = NULL
+cdef const fc_kernels *byte_kernels = NULL  # of the same
 
 include "core/job.pxi"
 include "core/epilogue.pxi"
@@ -120,6 +121,7 @@ include "core/convert.pxi"
 include "core/passes.pxi"
 include "core/ready.pxi"
 include "core/missing.pxi"
+include "core/bytes.pxi"
 
 
 def padded_indices(Py_ssize_t start, Py_ssize_t stop, Py_ssize_t size, int mode):
@@ -144,12 +146,12 @@ def inside_fraction(Py_ssize_t taps, Py_ssize_t stride, Py_ssize_t dilation, Py_
 
 def use_isa(name=None):
     """Choose the instruction set of this name, or the best one; layouts made before keep theirs."""
-    global isa
+    global isa, byte_kernels
     cdef bytes wanted = b"" if name is None else name.encode()
     cdef const fc_isa *found = fc_find_isa(wanted)
     if found == NULL:
         raise ValueError(f"FASTCONV_ISA must be one of {', '.join(available_isas())} on this machine; got {name!r}")
-    isa = found
+    isa, byte_kernels = found, fc_find_bytes(found)
 
 
 def available_isas():

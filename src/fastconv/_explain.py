@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from fastconv import _blocks, _check, _lengths, _plan
+from fastconv import _blocks, _check, _exact, _lengths, _plan
 from fastconv._check import Options, Padding, PaddingMode, PerAxis
 from fastconv._problem import Activation, Problem
 from fastconv.algorithms import Layout
@@ -122,9 +122,11 @@ def explain(
     dtypes = (own_dtype or bank.dtype if dtype is None else _dtype(dtype), bank.dtype)
     _check.check_arrays(axes, shape, bank.shape, dtypes)
     options = _check.options(axes, given)
+    integers = _exact.integers(bank, bank.shape[0] if bank.ndim == axes + 2 else 1)
+    sums = None if integers is None else integers.sums(dtypes[0])
 
     def plan(options: Options) -> _plan.Plan:
-        return _lengths.plan_for(axes, shape, bank.shape, None, dtypes, options, reuse=packed)
+        return _lengths.plan_for(axes, shape, bank.shape, None, dtypes, options, packed, sums)
 
     chosen = plan(options)
     direct = plan(options._replace(algorithm="direct")).layouts[0]

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fastconv import _check, _fold, _plan, _weights
+from fastconv import _check, _exact, _fold, _plan, _weights
 from fastconv._check import Options
 from fastconv._problem import Problem
 
@@ -33,17 +33,22 @@ def plan_for(
     dtypes: tuple[np.dtype[Any], ...],
     options: Options,
     reuse: bool,
+    sums: _exact.Sums | None = None,
 ) -> _plan.Plan:
     """Return the plan for arrays of these shapes and dtypes; raise ValueError or TypeError if they do not fit together.
 
-    `options`: as returned by `_check.options`; `reuse`: packed weights serve many calls.
+    `options`: as returned by `_check.options`; `reuse`: packed weights serve many calls; `sums`: how those of
+    integers may be computed.
     """
-    problem = _check.problem(axes, input_shape, weight_shape, bias_shape, dtypes, options)
+
+    def problem_of(shape: tuple[int, ...]) -> Problem:
+        return _exact.summed(_check.problem(axes, shape, weight_shape, bias_shape, dtypes, options), sums)
+
+    problem = problem_of(input_shape)
     row_padding = _row_padding(problem, options.padding)
     with _weights.naming_weight(weight_shape):
         if row_padding is not None and _fold.fold(problem) is None:
-            longer = _check.problem(axes, rounded(input_shape), weight_shape, bias_shape, dtypes, options)
-            plan = _plan.make(longer, dtypes, reuse)
+            plan = _plan.make(problem_of(rounded(input_shape)), dtypes, reuse)
             if plan.fold is None:
                 return plan.resized(problem)._replace(row_padding=row_padding)
         return _plan.make(problem, dtypes, reuse)

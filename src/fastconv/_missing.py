@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from functools import cached_property, partial
 from itertools import islice, product
 from typing import Any, NamedTuple, cast
@@ -125,19 +124,24 @@ class Box(NamedTuple):
     inner: list[slice] | None  # pixels to which the plan "in place" adds what padding there is; None if it cannot
 
 
-@dataclass
 class Call:
     """What a call computes with; batch axes are merged."""
 
-    images: Array  # (N, C, D, H, W)
-    mask: Array | None  # (N or 1, C or 1, D, H, W)
-    bank: Array
-    bias: Array | None
-    threads: int
-    pack: Pack
-    make_measures: Callable[[Array], MaskWeights]
-    slopes: Array | None = None  # of an activation that has them
-    packed: dict[Key, _plan.Packed] = field(default_factory=dict)  # the bank, by packing
+    def __init__(
+        self,
+        images: Array,  # (N, C, D, H, W)
+        mask: Array | None,  # (N or 1, C or 1, D, H, W)
+        bank: Array,
+        bias: Array | None,
+        threads: int,
+        pack: Pack,
+        make_measures: Callable[[Array], MaskWeights],
+        slopes: Array | None,  # of an activation that has them
+    ) -> None:
+        self.images, self.mask, self.bank, self.bias = images, mask, bank, bias
+        self.threads, self.pack, self._make_measures = threads, pack, make_measures
+        self.slopes = slopes
+        self.packed: dict[Key, _plan.Packed] = {}  # the bank, by packing
 
     @cached_property
     def rooms(self) -> list[Room]:
@@ -147,7 +151,7 @@ class Call:
     @cached_property
     def measures(self) -> MaskWeights:
         """What masks are convolved with, made if need be."""
-        return self.make_measures(self.bank)
+        return self._make_measures(self.bank)
 
     def part(self, images: slice, box: Box) -> tuple[Array, Array | None]:
         """Return the pixels that outputs see, and where to use them."""

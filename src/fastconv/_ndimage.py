@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastconv import _check, _core, _ready
+from fastconv import _check, _core, _exact, _ready
 from fastconv._cache import Cache
+from fastconv._exact import DOUBLE, EXACT_DOUBLE, SINGLE
 from fastconv._passes import Chain, DTypes, Parts, Pass, Window, correlation
 from fastconv._problem import Array
 
@@ -34,9 +35,7 @@ MODES = {
     "constant": "zeros",
     "grid-constant": "zeros",
 }
-SINGLE, DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
 SMALL = 2**17  # numbers of an array: see is_small
-EXACT_SINGLE, EXACT_DOUBLE = 2.0**24, 2.0**53  # magnitudes up to which integers are exact in floating point
 LARGEST_SUM = 2.0**62  # magnitudes below which integers are summed in int64
 NUDGE = 1 + 2.0**-44  # on means that are truncated: a constant image stays what it is, not what is below
 SMALL_NUMBER = 2.0**40  # for nudges
@@ -50,7 +49,7 @@ class Filter:
         self._steps: dict[DType, Any] = {}
 
     def step(self, image: Array, kernel: Array | float | None) -> tuple[Any, DType]:
-        """Return the step for an array, and the dtype of its sums; kernel: or its `integer_reach`."""
+        """Return the step for an array, and the dtype of its sums; kernel: or its `reach`."""
         sums = sums_dtype(image, self._dtype, kernel, self._small)
         is_real = not (isinstance(kernel, np.ndarray) and kernel.dtype.kind == "c")
         if self._by_parts and is_real and image.dtype.kind == "c":
@@ -147,7 +146,7 @@ def run_passes(
         steps = passes(image.ndim, *options)
         if truncates:
             steps = nudged(steps)
-        reaches = [integer_reach(one.kernel) for one in steps]
+        reaches = [_exact.reach(one.kernel) for one in steps]
         reach = None if None in reaches else math.prod(float(value or 0) for value in reaches)
 
         def make(sums: DType) -> Any:
@@ -218,7 +217,7 @@ def find(key: tuple[Any, ...], options: tuple[Any, ...]) -> tuple[Any, tuple[Any
 def sums_dtype(image: Array, result: DType, kernel: Array | float | None, small: bool = False) -> DType:
     """Return the dtype in which to add up: float32 for float32, for integers one in which sums are exact.
 
-    kernel: or its `integer_reach`. In small arrays of up to 32 bits, sums are float64 as SciPy's.
+    kernel: or its `reach`. In small arrays of up to 32 bits, sums are float64 as SciPy's.
     """
     kind = image.dtype.kind
     if result.kind == "c":
@@ -228,23 +227,14 @@ def sums_dtype(image: Array, result: DType, kernel: Array | float | None, small:
         return SINGLE if single else DOUBLE
     if small and image.dtype.itemsize <= 4:
         return DOUBLE
-    reach = integer_reach(kernel) if isinstance(kernel, np.ndarray) else kernel
-    if reach is None:
+    most = _exact.reach(kernel) if isinstance(kernel, np.ndarray) else kernel
+    if most is None:
         return DOUBLE
-    largest = 1.0 if kind == "b" else float(np.iinfo(image.dtype).max) + 1
-    if image.dtype.itemsize == 8 and image.size:
-        largest = max(abs(float(image.min())), abs(float(image.max())))
-    if largest * reach < EXACT_SINGLE and not small:
-        return SINGLE
-    in_double = largest * reach < EXACT_DOUBLE or kind == "u" or largest * reach >= LARGEST_SUM
-    return DOUBLE if in_double else np.dtype(np.int64)
-
-
-def integer_reach(kernel: Array) -> float | None:
-    """Return the sum of the magnitudes of a kernel's weights if all are integers, else None."""
-    if kernel.dtype.kind == "f" and not (kernel == np.rint(kernel)).all():
-        return None
-    return float(np.abs(kernel).sum(dtype=np.float64))
+    largest = _exact.largest_pixel(image.dtype, image) * most
+    sums = _exact.sums_dtype(largest)
+    if sums is None:
+        sums = DOUBLE if kind == "u" or largest >= LARGEST_SUM else np.dtype(np.int64)
+    return DOUBLE if small and sums == SINGLE else sums
 
 
 # Arguments

@@ -17,6 +17,7 @@ from fastconv._problem import Array, Problem, Transposed
 from fastconv.algorithms import (
     Layout,
     by_position,
+    byte_tiles,
     cheapest,
     direct,
     fft,
@@ -32,7 +33,7 @@ from fastconv.algorithms import (
 )
 
 # Each has the lowest cost so far as its budget.
-ORDER = (direct, real_parts, sweep, tiles, by_position, winograd, fft, separable)
+ORDER = (direct, real_parts, byte_tiles, sweep, tiles, by_position, winograd, fft, separable)
 TRANSPOSED_ORDER = (transposed, transposed_tiles, transposed_interleaved, transposed_winograd)
 KEEP_GIL_BELOW = 2**16  # products of a call: for fewer, releasing the GIL would cost more than it gives other threads
 PADDED_BYTES = 2**19  # bytes of images with a border that are copied as a whole
@@ -50,9 +51,7 @@ class Plan(NamedTuple):
     fold: _fold.Fold | None  # how to reduce input and weight to this problem
     layouts: tuple[Layout, ...]  # cheapest first; if one refuses the weights, the next is asked
     packing: tuple[object, ...]  # plans with equal packing share packed weights
-    needs_finite: (
-        bool  # weights that are not finite are for the last layout: the padding's zeros would make NaN of them
-    )
+    needs_finite: bool  # weights that are not are for the last layout: the padding's zeros would make NaN of them
     integers_may_overflow: bool
     call: _core.Call | None  # ready to run, for contiguous arrays of the accumulator's dtype
     raw_weights: bool  # the call takes weights as given, not packed

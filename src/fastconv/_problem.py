@@ -50,6 +50,9 @@ class Problem(NamedTuple):
     channels_last: int = 0  # in the memory of the result: the channels come behind so many axes
     parts: str = "both"  # of a complex problem: whether image, weight or both are complex
     saturates: bool = False  # sums, rounded and clipped to the range of the result's integers
+    adds_integers: bool = False  # in floating point, exactly, to a result of integers
+    pixels: np.dtype[Any] | None = None  # of bytes that are multiplied as they are, less a zero point:
+    zero: int = 0  # which is what the padding holds, too
 
     @property
     def transposed(self) -> bool:
@@ -60,6 +63,11 @@ class Problem(NamedTuple):
     def taps(self) -> int:
         """Products summed for one output."""
         return self.channels // self.groups * math.prod(self.kernel)
+
+    @property
+    def rounds(self) -> bool:
+        """Whether sums become the nearest integers that the result holds."""
+        return self.saturates or self.adds_integers
 
     @property
     def bits(self) -> int:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.ma import MaskedArray
 from numpy.typing import ArrayLike
 
-from fastconv import _check, _gradient, _lengths, _missing, _plan, _views, config
+from fastconv import _check, _exact, _gradient, _lengths, _missing, _plan, _views, config
 from fastconv._bank import Bank, Gradients, Option, conjugate
 from fastconv._check import Padding, PaddingMode, PerAxis
 from fastconv._problem import Activation, Array
@@ -126,6 +126,7 @@ class FilterBank(Bank):
             (taps - 1) * step + 1 for taps, step in zip(self._weight.shape[2:], dilations, strict=True)
         )
         self._in_channels = int(self._weight.shape[1] * self._checked.groups)
+        self._integers = _exact.integers(self._weight, self._weight.shape[0], self._bias)
         self._mask_weights: dict[Any, _missing.MaskWeights] = {}  # once an image with holes has needed them
         self._has_views = self._checked.channels_last or self._checked.saturate
         self._check_that_some_image_fits()
@@ -261,7 +262,8 @@ class FilterBank(Bank):
             array, target, saturated = self._views(array, out)
         shape = array.shape
         rounded = shape if not shape or shape[-1] < _lengths.LONG_ROW else _lengths.rounded(shape)
-        key = rounded, array.dtype, saturated
+        sums = None if self._integers is None else self._integers.sums(array.dtype, array)
+        key = rounded, array.dtype, saturated, sums
         prepared = self._plans.get(key)
         if prepared is None or (rounded is not shape and prepared[0].columns != shape[-1]):
             prepared = self._prepare(prepared, key, shape)
@@ -498,7 +500,7 @@ class FilterBank(Bank):
     def _prepare(
         self,
         cached: tuple[_plan.Plan, _plan.Packed] | None,
-        key: tuple[tuple[int, ...], np.dtype[Any], np.dtype[Any] | None],
+        key: tuple[tuple[int, ...], np.dtype[Any], np.dtype[Any] | None, _exact.Sums | None],
         shape: tuple[int, ...],
     ) -> tuple[_plan.Plan, _plan.Packed]:
         """Return a plan with packed weights for images of this shape, and cache it; `cached`: what the key has now."""
@@ -525,9 +527,15 @@ class FilterBank(Bank):
         packed = tuple(self._pack(plan, self._conjugate_weight) for plan in input_plan.plans)
         return input_plan, packed, _gradient.plan_weight(forward, self._weight.shape, dtypes)
 
-    def _plan_for(self, shape: tuple[int, ...], dtype: np.dtype[Any], saturated: np.dtype[Any] | None) -> _plan.Plan:
+    def _plan_for(
+        self,
+        shape: tuple[int, ...],
+        dtype: np.dtype[Any],
+        saturated: np.dtype[Any] | None,
+        sums: _exact.Sums | None = None,
+    ) -> _plan.Plan:
         axes, shapes, dtypes, options = self._problem_of(shape, dtype, saturated)
-        return _lengths.plan_for(axes, *shapes, dtypes, options, reuse=True)
+        return _lengths.plan_for(axes, *shapes, dtypes, options, True, sums)
 
     def _problem_of(
         self, shape: tuple[int, ...], dtype: np.dtype[Any], saturated: np.dtype[Any] | None

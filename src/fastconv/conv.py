@@ -16,7 +16,7 @@ import numpy as np
 from numpy.ma import MaskedArray
 from numpy.typing import ArrayLike
 
-from fastconv import _check, _lengths, _missing, _plan, _views, config
+from fastconv import _check, _exact, _lengths, _missing, _plan, _views, config
 from fastconv._cache import Cache
 from fastconv._check import Padding, PaddingMode, PerAxis
 from fastconv._problem import Activation, Array
@@ -204,9 +204,9 @@ def conv2d(
         ``(..., H', W')`` for a filter or a kernel. The dtype is ``np.result_type`` of input, weight and bias; bfloat16
         stays what it is beside integers and counts as float32 beside other floats and complex numbers.
         float16 and bfloat16 add up in float32 and are rounded once. Integers add up exactly: 8-bit input with 8-bit
-        weights in int32, all others (and so many taps that int32 could overflow) in int64. That takes 4 times as long
-        as in float32 for a 3x3 kernel and up to 20 times for larger ones and for many channels, in int64 twice that:
-        where no sum passes 2**24, float32 is exact, too.
+        weights in int32, all others (and so many taps that int32 could overflow) in int64. Where weights and the
+        image's dtype keep all sums below 2**24 (2**53), that is about as fast as in float32 (float64), and faster for
+        8-bit integers of many channels; else it takes up to 20 times as long.
         A large result is a view of a slightly larger array, so that it begins at a line of the cache.
     weight_seen : ndarray, shape (..., K, H', W')
         With ``return_weight=True``; zero where nothing is seen. Of float64 where the result is of integers.
@@ -546,7 +546,8 @@ def _convolve(
     shape = image.shape
     holes = None if missing is None else missing.key
     rounded = shape if holes or not shape or shape[-1] < _lengths.LONG_ROW else _lengths.rounded(shape)
-    key: object = (axes, rounded, image.dtype, filters.shape, filters.dtype, offset_key, options, types, holes)
+    sums = _exact.of_call(axes, image, filters, offset) if image.dtype.kind in "biu" and missing is None else None
+    key: object = (axes, rounded, image.dtype, filters.shape, filters.dtype, offset_key, sums, options, types, holes)
     plan: Any
     try:
         plan = _plans.get(key)
@@ -555,7 +556,7 @@ def _convolve(
     if plan is None and not UNAMBIGUOUS_TYPES.issuperset(types):
         if key is None or not _are_ints(options[:3]):
             checked = _checked(axes, image, filters, offset, options)
-            key = axes, rounded, image.dtype, filters.shape, filters.dtype, offset_key, checked, holes
+            key = axes, rounded, image.dtype, filters.shape, filters.dtype, offset_key, sums, checked, holes
         else:
             key = (key,)  # for tuples of ints; (2.0, 2.0) equals (2, 2), so the key without this would not do
         plan = _plans.get(key)
@@ -567,7 +568,7 @@ def _convolve(
             offset_shape = None if offset is None else offset.shape
             shapes = shape, filters.shape, offset_shape
             if missing is None:
-                plan = _lengths.plan_for(axes, *shapes, dtypes, checked, reuse=False)
+                plan = _lengths.plan_for(axes, *shapes, dtypes, checked, False, sums)
             else:
                 plan = _missing.Plan(axes, shapes, dtypes, checked, missing, reuse=False)
             if _check.looks_channels_last(axes, shape, filters.shape):

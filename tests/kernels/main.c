@@ -100,6 +100,9 @@ int main(void) {
             check_conversions(kernels);
             check_boxes(kernels);
         }
+        is_double = 0;
+        if (fc_find_bytes(isa)) check_bytes(fc_find_bytes(isa));
+        if (isa->plain_bytes && isa->plain_bytes != fc_find_bytes(isa)) check_bytes(isa->plain_bytes);
         printf("%s: %d checks\n", isa_name, checks);
     }
     return 0;

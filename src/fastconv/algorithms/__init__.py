@@ -11,6 +11,7 @@ _plan.py.
     direct       loops for every dtype, and the cost of direct summation, the unit of all costs
     sweep        direct summation down the rows of single channels: gray images, depthwise
     tiles        direct summation in register tiles of pixels and filters
+    byte_tiles   direct summation of 8-bit integers in register tiles, several channels at a time
     by_position  tiles, one kernel position after another, skipping the padding
     winograd     fewer multiplications
     fft          overlap-save
@@ -35,6 +36,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any
 
 from fastconv import _core
+from fastconv._border import Room
 from fastconv._problem import Array, Problem, Triple
 
 WORKSPACE_BYTES = 2**22  # bytes a thread; a few layouts that could not run otherwise exceed it
@@ -64,6 +66,7 @@ class Layout:
     any_arrays: bool = False  # run takes images and maps of any dtype and strides
     any_weights: bool = True  # pack accepts all weights
     raw_weights: bool = False  # run takes weights as given, if contiguous
+    load: Callable[[Array, Room], Array] | None = None  # makes what run takes of images of any dtype and strides
     call_layout: _core.Layout | None = None  # for a ready _core.Call, if run is nothing but one call of the core
 
     def __init__(

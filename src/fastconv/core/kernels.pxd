@@ -65,6 +65,8 @@ cdef extern from "kernels/kernels.h" nogil:
         Py_ssize_t map_step
         const void *bias
         double low, high
+        Py_ssize_t rows
+        unsigned flip
     ctypedef struct fc_filter_tile:
         const void **pixel
         const Py_ssize_t *offset
@@ -209,6 +211,12 @@ cdef extern from "kernels/kernels.h" nogil:
         const void *slopes
         Py_ssize_t slope_step
         const void *residual
+    ctypedef struct fc_bytes:
+        Py_ssize_t channels
+        int is_signed
+        Py_ssize_t (*pack)(void *to, const void **row, Py_ssize_t count, int zero, int is_signed) noexcept nogil
+        void (*requantize)(void *to, const void *sums, Py_ssize_t count, float multiplier, int zero, int low,
+                           int high) noexcept nogil
     ctypedef struct fc_kernels:
         Py_ssize_t lanes, tile_filters
         const Py_ssize_t *tile_vectors
@@ -248,7 +256,10 @@ cdef extern from "kernels/kernels.h" nogil:
         void (*box_row)(void *to, void *source, Py_ssize_t step, Py_ssize_t taps, Py_ssize_t count) noexcept nogil
         void (*activate)(const fc_activation *a, void *out, Py_ssize_t step, Py_ssize_t runs,
                          Py_ssize_t count) noexcept nogil
+        Py_ssize_t tile_unit
+        fc_bytes bytes
     ctypedef struct fc_isa:
         const char *name
         fc_kernels f32, f64
     const fc_isa *fc_find_isa(const char *name)
+    const fc_kernels *fc_find_bytes(const fc_isa *isa)

@@ -38,6 +38,10 @@ cdef struct TileJob:
     bint in_place              # read the image, not a strip
     bint prefetch_maps         # that are larger than the cache, before they are written
     bint by_position           # of the kernel: sum all channels of one, then those of the next one
+    unsigned flip              # bits of pixels that are bytes, see kernels/bytes.inc.h
+    bint requantizes           # sums to bytes, with multipliers (K,) behind the weights:
+    int zero, low, high        # the zero point of these, and their range
+    Py_ssize_t byte_sums       # place of the sums of a unit in the workspace, in numbers
     StripShape strip
     const Py_ssize_t *offset   # from the input of a pixel to what each tap reads (taps,)
     Py_ssize_t vectors         # of pixels, in a full register tile
@@ -61,7 +65,8 @@ cdef struct TileUnit:
     Py_ssize_t vectors, tiles  # in all
     const void *input          # the first pixel's input, in the image or in the strip
     Py_ssize_t image_step      # from the input of one image to the next one's
-    void *maps                 # the first pixel in the group's first map
+    void *maps                 # the first pixel in the group's first map, or in its sums in the workspace
+    Py_ssize_t map_step        # from one of them to the next
 
 
 cdef inline Py_ssize_t image_strip(const TileJob *job) noexcept nogil:
@@ -97,6 +102,10 @@ cdef TileUnit find_tile_unit(const TileJob *job, Py_ssize_t index, real *workspa
                       + (unit.strip.depth * window.axis[0].stride - window.axis[0].pad) * arrays.image_step[2]
                       + (unit.strip.first_row * window.axis[1].stride * job.strip.down - window.axis[1].pad)
                       * arrays.image_step[3] - window.axis[2].pad)
+    if job.requantizes:
+        unit.maps, unit.map_step = workspace + job.byte_sums, unit.strip.pixels
+        return unit
+    unit.map_step = arrays.map_step[1]
     unit.maps = <real *>arrays.maps + map_at(arrays, unit.strip.n, unit.group * window.filters, unit.strip.depth,
                                              unit.strip.first_row)
     return unit

@@ -109,22 +109,28 @@ cdef Py_ssize_t divide_workspace(TileJob *job, map_size) except -1:
         sums = (1 + job.images * job.strip_rows * <Py_ssize_t>map_size[2]) * job.blocks.padded
     block = 0 if job.packed or job.lanes == PIXELS else job.chunk * job.width
     job.panels, job.sums, job.block = strip, strip + panels, strip + panels + sums
-    return job.block + block
+    job.byte_sums = job.block + block
+    return job.byte_sums + (job.blocks.filters * job.strip_rows * <Py_ssize_t>map_size[2] if job.requantizes else 0)
 
 
 def tile_layout(map_size, window, channels, filters, bits, strip_rows, *, by_filters, packed, im2col, in_place, chunk,
-                block_tiles, prefetch_maps, by_position=False, filters_innermost=False, images=1):
+                block_tiles, prefetch_maps, by_position=False, filters_innermost=False, images=1, flip=None,
+                requantized=None):
     """Return a layout of register tiles, for channels and filters of a group and maps of up to this size.
 
     Weights that are not packed lie as (K, C / groups * taps), or with filters innermost as (C, K / groups).
     In place is for images without padding, with pixels in the lanes only for kernels of one tap and stride 1. By
     position is for zero-padding and filters in the lanes. With these, a unit may take several images.
+    A flip, of four bytes, makes a layout for integers, with pixels in the lanes: numbers hold several channels, as
+    `pack_pixels` packs them, and sums are of 32 bits. Requantized to bytes, with a zero point and within a range, these
+    take multipliers (K,) behind the packed weights.
     """
     cdef TileLayout layout = TileLayout.__new__(TileLayout)
     cdef TileJob *job = &layout.job
     make_window(&job.window, window, channels, filters)
     job.epilogue = make_epilogue(window[5])
-    job.ukernels = ukernels_of(bits)
+    job.ukernels = ukernels_of(bits) if flip is None else byte_kernels
+    job.flip = 0 if flip is None else flip
     job.lanes = FILTERS if by_filters else PIXELS
     job.blocks = make_filter_blocks(filters, job.lanes, job.ukernels)
     job.packed, job.im2col, job.in_place, job.by_position = packed, im2col, in_place, by_position
@@ -133,6 +139,9 @@ def tile_layout(map_size, window, channels, filters, bits, strip_rows, *, by_fil
     job.block_tiles, job.chunk = min(<Py_ssize_t>block_tiles, BLOCK_TILES), min(<Py_ssize_t>chunk, job.window.taps)
     job.vectors = job.ukernels.tile_vectors[min(job.window.filters, job.ukernels.tile_filters)]
     job.width = (FILTER_TILE_VECTORS if job.lanes == FILTERS else job.vectors) * job.ukernels.lanes
+    job.requantizes = requantized is not None
+    if job.requantizes:
+        job.zero, job.low, job.high = requantized
     shape_strip(job, map_size)
     layout.itemsize = <Py_ssize_t>bits // 8
     layout.workspace = divide_workspace(job, map_size) * layout.itemsize
@@ -140,6 +149,8 @@ def tile_layout(map_size, window, channels, filters, bits, strip_rows, *, by_fil
     layout.filters = job.window.groups * job.window.filters
     layout.offsets = count_offsets(layout.filters, &job.epilogue)
     layout.weights = layout.packed_numbers if job.packed else layout.filters * job.window.taps
+    if job.requantizes:
+        layout.weights += layout.filters
     if not job.in_place:
         layout.tables = take_memory(job.window.taps * sizeof(Py_ssize_t), job.window.taps)
         note_taps_in_strip(<Py_ssize_t *>layout.tables.start, job)

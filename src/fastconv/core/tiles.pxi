@@ -100,7 +100,23 @@ cdef void tile_unit(real *workspace, const TileJob *job, Py_ssize_t index) noexc
                     multiply_filters(workspace, job, &unit, &batch, block, taps)
     if job.lanes == FILTERS:
         store_sums(workspace + job.sums + job.blocks.padded, job, &unit)
-    finish_maps(<real *>unit.maps, job, &unit)
+    if job.requantizes:
+        store_bytes(<const real *>unit.maps, job, &unit)
+    else:
+        finish_maps(<real *>unit.maps, job, &unit)
+
+
+cdef void store_bytes(const real *sums, const TileJob *job, const TileUnit *unit) noexcept nogil:
+    """Write the sums of a unit's filters (filters, pixels) to their maps of bytes."""
+    cdef const Arrays *arrays = &job.arrays
+    cdef Range filters = filters_of(&job.blocks, unit.blocks)
+    cdef Py_ssize_t filter, first = unit.group * job.blocks.filters
+    cdef const float *multiplier = (<const float *>arrays.weight
+                                    + job.window.groups * job.blocks.padded * job.window.taps + first)
+    cdef char *maps = <char *>arrays.maps + map_at(arrays, unit.strip.n, first, unit.strip.depth, unit.strip.first_row)
+    for filter in range(filters.first, filters.last):
+        job.ukernels.bytes.requantize(maps + filter * arrays.map_step[1], sums + filter * unit.map_step,
+                                      unit.strip.pixels, multiplier[filter], job.zero, job.low, job.high)
 
 
 cdef void finish_maps(real *maps, const TileJob *job, const TileUnit *unit) noexcept nogil:
@@ -119,10 +135,10 @@ cdef void multiply_pixels(real *workspace, const TileJob *job, const TileUnit *u
     cdef fc_tile request
     cdef const real *input = <const real *>unit.input
     cdef Range filters = nth_block(&job.blocks, block)
-    cdef real *maps = <real *>unit.maps + filters.first * job.arrays.map_step[1]
+    cdef real *maps = <real *>unit.maps + filters.first * unit.map_step
     cdef real *sums = workspace + job.sums + filters.first * job.width
     cdef real *panel = workspace + job.panels
-    cdef Py_ssize_t n, i, j, rows = filters.last - filters.first
+    cdef Py_ssize_t n, i, j, rows = min(filters.last, job.blocks.filters) - filters.first
     cdef Py_ssize_t nth = block - unit.blocks.first, blocks = unit.blocks.last - unit.blocks.first
     # Pixels of the next chunk, or of the next tiles, are prefetched: those of some channels with every tile and block,
     # which spreads the requests for memory over time, and channel by channel, as memory is fastest.
@@ -133,6 +149,7 @@ cdef void multiply_pixels(real *workspace, const TileJob *job, const TileUnit *u
     cdef const Tile *tile
     cdef bint ragged, packed = job.im2col or (job.in_place and nth > 0)  # pixels: by the first block, in place
     fill_tile_request(&request, job, unit, block, taps, <real>0)
+    request.rows, request.flip = rows, job.flip
     request.packed_step = job.width * sizeof(real) if packed or blocks > 1 else 0
     for n in range(batch.count):
         tile = &batch.tile[n]
@@ -142,7 +159,7 @@ cdef void multiply_pixels(real *workspace, const TileJob *job, const TileUnit *u
             prefetch_rows(input + batch.tile[0].input[0] + ahead, channel_step, batch.count * job.width,
                           nth_part(request.taps, blocks * batch.count, nth * batch.count + n))
         ragged = job.im2col and tile.pixels.last > unit.strip.pixels  # vectors that would reach beyond the map
-        request.map_step = job.width if ragged else job.arrays.map_step[1]
+        request.map_step = job.width if ragged else unit.map_step
         for j in range(tile.vectors):
             request.image[j] = input + tile.input[j]
             request.map[j] = sums + j * job.ukernels.lanes if ragged else maps + tile.output[j]
@@ -150,11 +167,11 @@ cdef void multiply_pixels(real *workspace, const TileJob *job, const TileUnit *u
             for i in range(rows):
                 for j in range(tile.vectors):
                     prefetch_l1(<real *>request.map[j] + i * request.map_step)
-        job.ukernels.tile[rows][tile.vectors](&request)
+        job.ukernels.tile[filters.last - filters.first][tile.vectors](&request)
         panel += panel_step(job)
         if ragged and taps.last == job.window.taps:
             for i in range(rows):
-                memcpy(maps + i * job.arrays.map_step[1] + tile.pixels.first, sums + i * job.width,
+                memcpy(maps + i * unit.map_step + tile.pixels.first, sums + i * job.width,
                        (unit.strip.pixels - tile.pixels.first) * sizeof(real))
 
 

@@ -78,6 +78,8 @@ typedef struct {
     ptrdiff_t map_step;
     const void *bias; /* (filters,) or NULL */
     double low, high;
+    ptrdiff_t rows; /* these two are for tiles of dot products: how many filters there are, others have weights of zero, */
+    unsigned flip;  /* and bits of the pixels that are inverted */
 } fc_tile;
 typedef void fc_tile_fn(const fc_tile *tile);
 
@@ -305,6 +307,19 @@ typedef struct {
     const void *residual; /* added first, with the places of the outputs; or NULL */
 } fc_activation;
 typedef void fc_activate_fn(const fc_activation *a, void *out, ptrdiff_t step, ptrdiff_t runs, ptrdiff_t count);
+/* What is particular to a table of dot products. Its register tiles are those of float, with numbers of 32 bits that hold
+   several neighbouring channels of one pixel, or several weights: 4 bytes, or 2 integers of 16 bits. A product of two numbers
+   is the sum of the products of what they hold, an integer of 32 bits as all sums are. */
+typedef struct {
+    ptrdiff_t channels; /* in a number: 4 or 2; 0 in other tables */
+    int is_signed;      /* bytes of pixels, after the flip; those of weights are, always */
+    /* to[i] = a number of row[0][i], row[1][i], ..., bytes with a sign or without one, for i below count rounded down to whole
+       vectors of bytes: four bytes xor the zero point, or two integers of 16 bits less it. Returns how many. */
+    ptrdiff_t (*pack)(void *to, const void **row, ptrdiff_t count, int zero, int is_signed);
+    /* to[i] = sums[i] * multiplier, rounded to float32 and then to an integer, to even where there are two, plus zero, within
+       low..high: the low bytes of it. */
+    void (*requantize)(void *to, const void *sums, ptrdiff_t count, float multiplier, int zero, int low, int high);
+} fc_bytes;
 
 /* The table of one ISA for one type. */
 typedef struct {
@@ -362,12 +377,20 @@ typedef struct {
                         ptrdiff_t columns);
     void (*box_row)(void *to, void *from, ptrdiff_t step, ptrdiff_t taps, ptrdiff_t count);
     fc_activate_fn *activate; /* `runs` runs of `count` outputs, `step` apart, in place */
+    ptrdiff_t tile_unit; /* filters of a register tile come in multiples of this */
+    fc_bytes bytes;
 } fc_kernels;
 
+/* The tables of one ISA: those of float and double, and of dot products, of CPUs that have instructions for them and of all;
+   NULL if there are none. */
 typedef struct {
     const char *name;
     fc_kernels f32, f64;
+    const fc_kernels *fast_bytes, *plain_bytes;
 } fc_isa;
+
+/* Return the table of dot products that suits the machine best, or NULL. */
+const fc_kernels *fc_find_bytes(const fc_isa *isa);
 
 /* Return the ISA of this name, or the best one if the name is empty; NULL if this machine lacks it. */
 const fc_isa *fc_find_isa(const char *name);

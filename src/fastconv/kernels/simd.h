@@ -24,6 +24,17 @@
 #  define UNROLLED
 #  define ROLLED
 #endif
+#if defined(__clang__) ? __clang_major__ >= 12 : defined(__GNUC__) ? __GNUC__ >= 11 : defined(_MSC_VER)
+#  define HAS_AVX_VNNI /* the compiler, not the machine */
+#endif
+#if !defined(__clang__) || __clang_major__ >= 16 || defined(__ARM_FEATURE_DOTPROD)
+#  define HAS_DOTPROD /* the same */
+#endif
+#if defined(__clang__)
+#  define BYTES_REGION SIMD_REGION("dotprod")
+#else
+#  define BYTES_REGION SIMD_REGION("arch=armv8.2-a+dotprod")
+#endif
 #if defined(__GNUC__)
 #  define INLINE static inline __attribute__((always_inline))
 #  if defined(__clang__)
@@ -430,4 +441,92 @@
 #  define v_even_quads(a, b) (a)
 #  define v_odd_quads(a, b) (b)
 #endif
+#endif
+
+/* The vocabulary of integers of 32 bits, and of the floats that they are scaled as: once for an ISA. f_round rounds to the
+   nearest integer, to even where there are two; i_store_bytes stores the low byte of each. */
+#ifndef i_vec
+#  if defined(SIMD_AVX512) || defined(SIMD_AVX2) /* 16 bytes, or 8 halves of 16 bits */
+#    define b_vec __m128i
+#    define b_load(p) _mm_loadu_si128((const __m128i *)(p))
+#    define b_store(p, x) _mm_storeu_si128((__m128i *)(p), x)
+#    define b_splat(x) _mm_set1_epi8((char)(x))
+#    define b_xor(a, b) _mm_xor_si128(a, b)
+#    define b_zip_low(a, b) _mm_unpacklo_epi8(a, b)
+#    define b_zip_high(a, b) _mm_unpackhi_epi8(a, b)
+#    define h_splat(x) _mm_set1_epi16((short)(x))
+#    define h_sub(a, b) _mm_sub_epi16(a, b)
+#    define h_zip_low(a, b) _mm_unpacklo_epi16(a, b)
+#    define h_zip_high(a, b) _mm_unpackhi_epi16(a, b)
+#  elif defined(SIMD_NEON)
+#    define b_vec uint8x16_t
+#    define b_load(p) vld1q_u8((const unsigned char *)(p))
+#    define b_store(p, x) vst1q_u8((unsigned char *)(p), x)
+#    define b_splat(x) vdupq_n_u8((unsigned char)(x))
+#    define b_xor(a, b) veorq_u8(a, b)
+#    define b_zip_low(a, b) vzip1q_u8(a, b)
+#    define b_zip_high(a, b) vzip2q_u8(a, b)
+#    define OF_HALVES(f, a, b) vreinterpretq_u8_u16(f(vreinterpretq_u16_u8(a), vreinterpretq_u16_u8(b)))
+#    define h_splat(x) vreinterpretq_u8_s16(vdupq_n_s16((short)(x)))
+#    define h_sub(a, b) OF_HALVES(vsubq_u16, a, b)
+#    define h_zip_low(a, b) OF_HALVES(vzip1q_u16, a, b)
+#    define h_zip_high(a, b) OF_HALVES(vzip2q_u16, a, b)
+#  endif
+#  if defined(SIMD_AVX512)
+#    define i_vec __m512i
+#    define f_vec __m512
+#    define i_load(p) _mm512_loadu_si512(p)
+#    define i_store(p, x) _mm512_storeu_si512(p, x)
+#    define i_splat(x) _mm512_set1_epi32(x)
+#    define i_add(a, b) _mm512_add_epi32(a, b)
+#    define i_xor(a, b) _mm512_xor_si512(a, b)
+#    define i_max(a, b) _mm512_max_epi32(a, b)
+#    define i_min(a, b) _mm512_min_epi32(a, b)
+#    define i_store_bytes(p, x) _mm_storeu_si128((__m128i *)(p), _mm512_cvtepi32_epi8(x))
+#    define f_splat(x) _mm512_set1_ps(x)
+#    define f_of_i(x) _mm512_cvtepi32_ps(x)
+#    define f_mul(a, b) _mm512_mul_ps(a, b)
+#    define f_max(a, b) _mm512_max_ps(a, b)
+#    define f_min(a, b) _mm512_min_ps(a, b)
+#    define f_round(x) _mm512_cvtps_epi32(x)
+#  elif defined(SIMD_AVX2)
+#    define i_vec __m256i
+#    define f_vec __m256
+#    define i_load(p) _mm256_loadu_si256((const __m256i *)(p))
+#    define i_store(p, x) _mm256_storeu_si256((__m256i *)(p), x)
+#    define i_splat(x) _mm256_set1_epi32(x)
+#    define i_add(a, b) _mm256_add_epi32(a, b)
+#    define i_xor(a, b) _mm256_xor_si256(a, b)
+#    define i_max(a, b) _mm256_max_epi32(a, b)
+#    define i_min(a, b) _mm256_min_epi32(a, b)
+#    define LOW_BYTES(x) _mm256_and_si256(x, _mm256_set1_epi32(255))
+#    define i_store_bytes(p, x) \
+         _mm_storel_epi64((__m128i *)(p), _mm_packus_epi16(_mm_packs_epi32(_mm256_castsi256_si128(LOW_BYTES(x)), \
+                                                                           _mm256_extracti128_si256(LOW_BYTES(x), 1)), \
+                                                           _mm_setzero_si128()))
+#    define f_splat(x) _mm256_set1_ps(x)
+#    define f_of_i(x) _mm256_cvtepi32_ps(x)
+#    define f_mul(a, b) _mm256_mul_ps(a, b)
+#    define f_max(a, b) _mm256_max_ps(a, b)
+#    define f_min(a, b) _mm256_min_ps(a, b)
+#    define f_round(x) _mm256_cvtps_epi32(x)
+#  elif defined(SIMD_NEON)
+#    define i_vec int32x4_t
+#    define f_vec float32x4_t
+#    define i_load(p) vld1q_s32(p)
+#    define i_store(p, x) vst1q_s32(p, x)
+#    define i_splat(x) vdupq_n_s32(x)
+#    define i_add(a, b) vaddq_s32(a, b)
+#    define i_xor(a, b) veorq_s32(a, b)
+#    define i_max(a, b) vmaxq_s32(a, b)
+#    define i_min(a, b) vminq_s32(a, b)
+#    define i_store_bytes(p, x) \
+         vst1_lane_s32((int *)(void *)(p), vreinterpret_s32_s8(vmovn_s16(vcombine_s16(vmovn_s32(x), vmovn_s32(x)))), 0)
+#    define f_splat(x) vdupq_n_f32(x)
+#    define f_of_i(x) vcvtq_f32_s32(x)
+#    define f_mul(a, b) vmulq_f32(a, b)
+#    define f_max(a, b) vmaxq_f32(a, b)
+#    define f_min(a, b) vminq_f32(a, b)
+#    define f_round(x) vcvtnq_s32_f32(x)
+#  endif
 #endif
