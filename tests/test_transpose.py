@@ -631,7 +631,7 @@ MAPS, BANK = np.ones((4, 5, 6), np.float32), np.ones((4, 3, 3, 3), np.float32)
         ("output_size", "(7,)", {"output_size": (7,)}),
         ("output_size", "'same'", {"output_size": "same"}),
         ("output_size|output_padding", "", {"output_size": (12, 14), "output_padding": 1, "stride": 2}),
-        ("activation", "gelu", {"activation": "gelu"}),
+        ("activation", "swish", {"activation": "swish"}),
         ("algorithm", "gemm", {"algorithm": "gemm"}),
         ("precision", "low", {"precision": "low"}),
         ("flip", "1", {"flip": 1}),

@@ -38,7 +38,8 @@ def gradient(activation: Activation, values: Array, grad_output: Array, slopes: 
     first, second = _parameters(activation)
     with np.errstate(all="ignore"):
         if name in ("relu", "relu6", "clip"):
-            grad = np.where((x <= first) | (x >= second), 0, grad)
+            ends = [x <= first] * math.isfinite(first) + [x >= second] * math.isfinite(second)  # infinity is none
+            grad = np.where(np.logical_or.reduce(ends), 0, grad) if ends else grad
         elif name in ("leaky_relu", "prelu"):
             slope = first if slopes is None else slopes.astype(dtype)
             grad = np.where(x > 0, grad, slope * grad).astype(dtype, copy=False)
