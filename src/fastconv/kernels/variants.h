@@ -39,14 +39,14 @@
 #  define INTERLEAVED_ROWS(X) X(1) X(2)
 #endif
 
-/* Sweeps: the fields of fc_sweep_variant. */
+/* Sweeps: the fields of fc_sweep_variant. SWEEPS_OF_ROWS: for a stride of rows alone. */
 #if REGISTERS == 32
 #  define SWEEPS_OF(X, kernel) \
       X(4, 4, kernel, 1, 1, 0) X(4, 4, kernel, 1, 1, 1) X(7, 2, kernel, 1, 1, 1) X(7, 1, kernel, 1, 1, 1) \
       X(4, 4, kernel, 2, 2, 1) X(4, 2, kernel, 2, 2, 1) X(7, 1, kernel, 2, 2, 1) X(4, 1, kernel, 2, 2, 1)
 #  define SWEEPS_OF_ROWS(X, kernel) X(4, 4, kernel, 2, 1, 1) X(4, 2, kernel, 2, 1, 1) X(4, 1, kernel, 2, 1, 1)
 #  define SWEEPS(X) \
-      SWEEPS_OF(X, 3) SWEEPS_OF(X, 5) SWEEPS_OF(X, 7) SWEEPS_OF_ROWS(X, 3) SWEEPS_OF_ROWS(X, 5) X(4, 2, 3, 1, 2, 1) \
+      SWEEPS_OF(X, 3) SWEEPS_OF(X, 5) SWEEPS_OF(X, 7) SWEEPS_OF_ROWS(X, 3) X(4, 2, 3, 1, 2, 1) \
       X(6, 4, 0, 1, 1, 0) X(6, 4, 0, 1, 1, 1) X(7, 2, 0, 1, 1, 1) X(7, 1, 0, 1, 1, 1) X(4, 2, 0, 1, 1, 1) X(4, 1, 0, 1, 1, 1) \
       X(4, 2, 0, 1, 2, 1) X(4, 1, 0, 1, 2, 1) \
       X(1, 6, 0, 0, 1, 0) X(1, 4, 0, 0, 1, 1) X(1, 2, 0, 0, 1, 1) X(1, 1, 0, 0, 1, 1) X(1, 2, 0, 0, 2, 1) X(1, 1, 0, 0, 2, 1)
@@ -56,7 +56,7 @@
       X(4, 2, kernel, 2, 2, 1) X(4, 1, kernel, 2, 2, 1)
 #  define SWEEPS_OF_ROWS(X, kernel) X(4, 2, kernel, 2, 1, 1) X(4, 1, kernel, 2, 1, 1)
 #  define SWEEPS(X) \
-      SWEEPS_OF(X, 3) SWEEPS_OF(X, 5) SWEEPS_OF(X, 7) SWEEPS_OF_ROWS(X, 3) SWEEPS_OF_ROWS(X, 5) \
+      SWEEPS_OF(X, 3) SWEEPS_OF(X, 5) SWEEPS_OF(X, 7) SWEEPS_OF_ROWS(X, 3) \
       X(6, 2, 0, 1, 1, 0) X(6, 2, 0, 1, 1, 1) X(7, 1, 0, 1, 1, 1) X(4, 2, 0, 1, 1, 1) X(4, 1, 0, 1, 1, 1) \
       X(4, 2, 0, 1, 2, 1) X(4, 1, 0, 1, 2, 1) \
       X(1, 2, 0, 0, 1, 1) X(1, 1, 0, 0, 1, 1) X(1, 2, 0, 0, 2, 1) X(1, 1, 0, 0, 2, 1)
