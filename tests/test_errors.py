@@ -517,11 +517,21 @@ def _fresh_plans():
 @pytest.mark.usefixtures("_fresh_plans")
 def test_a_kernel_that_slides_over_channels_warns_and_says_how_to_go_on(shape):
     image = ones(*shape)
-    with pytest.warns(fc.LayoutWarning, match=r"^input .*np\.moveaxis\(input, -1, 0\)") as warned:
+    with pytest.warns(fc.LayoutWarning, match=r"^input .*channels_last=True") as warned:
         fc.conv2d(image, ones(3, 2), padding=1)
     assert [warning.filename for warning in warned] == [__file__]
     maps = fc.conv2d(np.moveaxis(image, -1, 0), ones(3, 2), padding="same")
     assert np.moveaxis(maps, 0, -1).shape == shape
+
+
+@pytest.mark.usefixtures("_fresh_plans")
+def test_who_says_where_the_channels_are_is_not_warned():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fc.conv2d(ones(30, 3, 40), ones(3, 3), channels_last=True)
+    with pytest.warns(fc.LayoutWarning) as warned:
+        fc.conv2d(ones(30, 20, 3).astype(np.uint8), ones(3, 3), saturate=True)
+    assert [warning.filename for warning in warned] == [__file__]
 
 
 @pytest.mark.usefixtures("_fresh_plans")

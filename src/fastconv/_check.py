@@ -68,8 +68,7 @@ NUMPY_ENTRIES = {*PYTHON_NUMBERS, np.ndarray, *np.sctypeDict.values()}  # types 
 EXACT_SINGLE, EXACT_DOUBLE = 2**24, 2**53  # magnitudes up to which integers are exact in floating point
 MAX_NESTING = 64  # levels of lists: the most axes of a NumPy array
 CHANNELS_LAST = (  # names no shapes, so that Python's warning filter shows it once per line of code
-    "input seems to have its channels last, but a kernel slides over the last two axes: put the channels first, "
-    "np.moveaxis(input, -1, 0), and those of the result last again, np.moveaxis(result, 0, -1)"
+    "input seems to have its channels last, but a kernel slides over the last two axes: pass channels_last=True"
 )
 MASKED_VALUES = (
     "its mask hides values, which would be added up: fill it first, e.g. with .filled(0); input may also be one "

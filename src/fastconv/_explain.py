@@ -15,7 +15,7 @@ from fastconv._check import Options, Padding, PaddingMode, PerAxis
 from fastconv._problem import Activation, Problem
 from fastconv.algorithms import Layout
 
-# Bytes of a number -> largest error of direct summation relative to the largest output, about.
+# Bytes of a number, or of either part -> largest error of direct summation relative to the largest output, about.
 DIRECT_ERROR = {4: 3e-7, 8: 6e-16}
 
 
@@ -170,7 +170,8 @@ def _dtype(dtype: DTypeLike) -> np.dtype[Any]:
 
 def _candidate(layout: Layout, direct_cost: float) -> Candidate:
     accumulator = layout.problem.accumulator
-    direct_error = DIRECT_ERROR.get(accumulator.itemsize, 0.0) if accumulator.kind in "fc" else 0.0
+    part_bytes = accumulator.itemsize // (2 if accumulator.kind == "c" else 1)
+    direct_error = DIRECT_ERROR.get(part_bytes, 0.0) if accumulator.kind in "fc" else 0.0
     workspace, error = _blocks.workspace(layout), direct_error * layout.error
     return Candidate(layout.name, layout.cost / direct_cost, layout.products, workspace, error, layout.how)
 

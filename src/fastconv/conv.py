@@ -27,6 +27,7 @@ PLAN_CACHE_BYTES = 2**23
 _plans = Cache(PLAN_CACHE_BYTES)  # by shapes, dtypes and options, so that these are checked only once
 UNAMBIGUOUS_TYPES = {int, str, bool, np.int64}  # of options: equal ones of these types are interchangeable
 ACTIVATION = _check.Options._fields.index("activation")
+PLAIN_OPTIONS = _check.Options._fields.index("channels_last")  # those from here on take a longer way
 MIN_COLUMNS = 8  # from so many signals side by side on they are convolved as they lie
 PROPAGATE = "propagate"  # the default of nan, in tests by identity: any other takes the longer way to the same result
 
@@ -571,8 +572,9 @@ def _convolve(
                 plan = _lengths.plan_for(axes, *shapes, dtypes, checked, False, sums)
             else:
                 plan = _missing.Plan(axes, shapes, dtypes, checked, missing, reuse=False)
-            if _check.looks_channels_last(axes, shape, filters.shape):
-                warnings.warn(_check.CHANNELS_LAST, _check.LayoutWarning, stacklevel=3)
+            if not checked.channels_last and _check.looks_channels_last(axes, shape, filters.shape):
+                stacklevel = 3 if len(options) == PLAIN_OPTIONS else 4  # _convolve_views lies between
+                warnings.warn(_check.CHANNELS_LAST, _check.LayoutWarning, stacklevel=stacklevel)
             _plans.put(key, plan, plan.nbytes)
         else:
             plan = adapted
