@@ -28,53 +28,54 @@ MAY_IMPORT = {
     "_threads": "",
     "filters": "",
     "plot": "",
-    "_border": "_core",
+    "_arrays": "_core",
+    "_border": "_arrays _core",
     "_problem": "_border _core",
     "_activations": "_core _problem",
     # floor 2: arrays on their way to the core, and arguments on their way to a problem
-    "_blocks": "_border _core _problem",
-    "_weights": "_border _core _problem",
+    "_blocks": "_arrays _core _problem",
+    "_weights": "_arrays _core _problem",
     "_check": "_core _problem",
     "_check_transposed": "_check _problem",
     "_views": "_check _problem",
     "_fold": "_check _problem _weights",
     # floor 3: algorithms know each other and what is below, not the plan
     "_axis": "_core _problem",
-    "algorithms": "_border _core _problem",
+    "algorithms": "_arrays _core _problem",
     "algorithms.winograd_forms": "",
     "algorithms.direct": "_core _problem _weights algorithms",
     "algorithms.sweep": "_core _problem _weights algorithms algorithms.direct",
     "algorithms.tiles": "_core _problem _weights algorithms algorithms.direct algorithms.sweep",
-    "algorithms.byte_tiles": "_border _core _problem _weights algorithms algorithms.direct algorithms.tiles",
+    "algorithms.byte_tiles": "_arrays _core _problem _weights algorithms algorithms.direct algorithms.tiles",
     "algorithms.by_position": "_core _problem _weights algorithms algorithms.direct algorithms.tiles",
     "algorithms.winograd": "_core _problem _weights algorithms algorithms.winograd_forms",
     "algorithms.transposed": "_core _problem _weights algorithms algorithms.direct",
     "algorithms.transposed_interleaved": "_core _problem _weights algorithms algorithms.direct algorithms.tiles",
-    "algorithms.transposed_tiles": "_border _core _problem _weights algorithms algorithms.direct algorithms.tiles",
+    "algorithms.transposed_tiles": "_arrays _core _problem _weights algorithms algorithms.direct algorithms.tiles",
     "algorithms.transposed_winograd": "_problem algorithms.winograd algorithms.winograd_forms",
     "algorithms.weight_exchanged": (
         "_blocks _core _problem algorithms algorithms.direct algorithms.sweep algorithms.tiles"
     ),
-    "algorithms.weight_direct": "_border _core _problem algorithms algorithms.direct",
+    "algorithms.weight_direct": "_arrays _core _problem algorithms algorithms.direct",
     "algorithms.weight_dot": "_core _problem algorithms algorithms.direct algorithms.weight_direct",
     "algorithms.weight_winograd": "_core _problem algorithms algorithms.winograd algorithms.winograd_forms",
-    "algorithms.separable": "_blocks _border _core _problem _threads _weights algorithms algorithms.sweep",
-    "algorithms.fft": "_blocks _border _core _problem _threads _weights algorithms algorithms.direct algorithms.sweep algorithms.tiles",
+    "algorithms.separable": "_blocks _arrays _core _problem _threads _weights algorithms algorithms.sweep",
+    "algorithms.fft": "_blocks _arrays _core _problem _threads _weights algorithms algorithms.direct algorithms.sweep algorithms.tiles",
     "algorithms.real_parts": (
-        "_blocks _border _problem _weights algorithms algorithms.direct algorithms.fft algorithms.sweep algorithms.tiles algorithms.winograd"
+        "_blocks _arrays _problem _weights algorithms algorithms.direct algorithms.fft algorithms.sweep algorithms.tiles algorithms.winograd"
     ),
     # floor 4: plans
     "_plan": "_blocks _check _core _fold _problem _weights algorithms algorithms.*",
     "_gradient": (
-        "_blocks _border _check _check_transposed _core _plan _problem algorithms algorithms.weight_direct"
+        "_blocks _arrays _border _check _check_transposed _core _plan _problem algorithms algorithms.weight_direct"
         " algorithms.weight_dot"
         " algorithms.weight_exchanged algorithms.weight_winograd"
     ),
     "_ready": "_cache _core _plan _problem",
-    "_passes": "_axis _blocks _border _check _core _plan _problem algorithms algorithms.separable",
-    "_missing": "_blocks _border _cache _check _core _plan _problem",
+    "_passes": "_axis _blocks _arrays _check _core _plan _problem algorithms algorithms.separable",
+    "_missing": "_blocks _arrays _border _cache _check _core _plan _problem",
     "_exact": "_check _core _problem algorithms.byte_tiles",
-    "_quantized": "_border _cache _check _core _exact _plan _problem algorithms.byte_tiles",
+    "_quantized": "_arrays _cache _check _core _exact _plan _problem algorithms.byte_tiles",
     "_lengths": "_check _exact _fold _plan _problem _weights",
     "_sections": "_check _passes _plan _problem",
     "_spectra": "_problem algorithms.fft",

@@ -15,7 +15,7 @@ from typing import cast as cast_to
 import numpy as np
 
 from fastconv import _core
-from fastconv._border import Indices, Room, fits_core, is_plain, plain, store, take
+from fastconv._arrays import Indices, Room, fits_core, is_plain, plain, store, take
 from fastconv._problem import Array, Triple
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 
 from fastconv import _blocks, _check, _check_transposed, _core, _plan
-from fastconv._border import Border, fits_core
+from fastconv._arrays import fits_core
+from fastconv._border import Border
 from fastconv._problem import Array, Problem
 from fastconv.algorithms import GradientLayout, weight_direct, weight_dot, weight_exchanged, weight_winograd
 

@@ -23,7 +23,8 @@ from numpy.ma import MaskedArray
 from numpy.typing import ArrayLike
 
 from fastconv import _blocks, _check, _core, _plan
-from fastconv._border import Border, Room, fits_core, last_axes
+from fastconv._arrays import Room, fits_core, last_axes
+from fastconv._border import Border
 from fastconv._cache import Cache
 from fastconv._problem import Array, Problem, Triple
 

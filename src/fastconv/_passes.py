@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastconv import _axis, _blocks, _check, _core, _plan
-from fastconv._border import Room
+from fastconv._arrays import Room
 from fastconv._problem import Array, Problem
 from fastconv.algorithms import CONFLICT_BYTES, separable
 

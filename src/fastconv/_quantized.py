@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastconv import _check, _core, _exact, _plan
-from fastconv._border import Room
+from fastconv._arrays import Room
 from fastconv._cache import Cache
 from fastconv._check import Options
 from fastconv._problem import Array, Problem

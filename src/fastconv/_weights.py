@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from fastconv import _core
-from fastconv._border import fits_core, is_plain
+from fastconv._arrays import fits_core, is_plain
 from fastconv._problem import Array, Problem
 
 PIECE_WEIGHTS = 2**20  # weights converted at a time

@@ -36,7 +36,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any
 
 from fastconv import _core
-from fastconv._border import Room
+from fastconv._arrays import Room
 from fastconv._problem import Array, Problem, Triple
 
 WORKSPACE_BYTES = 2**22  # bytes a thread; a few layouts that could not run otherwise exceed it

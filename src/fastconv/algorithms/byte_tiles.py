@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastconv import _core, _weights
-from fastconv._border import Room
+from fastconv._arrays import Room
 from fastconv._problem import Array, Problem, Triple
 from fastconv.algorithms import CoreLayout, direct, tiles, used_fraction, where
 

@@ -29,7 +29,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from fastconv import _blocks, _core, _weights
-from fastconv._border import fits_core, last_axes, take
+from fastconv._arrays import fits_core, last_axes, take
 from fastconv._problem import Array, Problem, Triple
 from fastconv._threads import parallel_for
 from fastconv.algorithms import WORKSPACE_BYTES, Layout, direct, sweep, tiles

@@ -15,7 +15,7 @@ from typing import Any, cast
 import numpy as np
 
 from fastconv import _blocks, _weights
-from fastconv._border import Room, load, store, take
+from fastconv._arrays import Room, load, store, take
 from fastconv._problem import Array, Problem
 from fastconv.algorithms import Layout, cheapest, direct, fft, sweep, tiles, winograd
 

@@ -21,8 +21,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastconv import _core, _weights
+from fastconv._arrays import fits_core
 from fastconv._blocks import cast, lies_as
-from fastconv._border import fits_core
 from fastconv._problem import LINE_BYTES, Array, Problem
 from fastconv._threads import parallel_for
 from fastconv.algorithms import WORKSPACE_BYTES, Layout

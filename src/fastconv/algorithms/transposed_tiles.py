@@ -12,7 +12,7 @@ from functools import partial
 import numpy as np
 
 from fastconv import _core, _weights
-from fastconv._border import is_plain
+from fastconv._arrays import is_plain
 from fastconv._problem import Array, Problem, Triple
 from fastconv.algorithms import WORKSPACE_BYTES, CoreLayout, cost_lanes, direct, lanes
 from fastconv.algorithms.tiles import chunk_taps

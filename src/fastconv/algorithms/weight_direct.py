@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 from fastconv import _core
-from fastconv._border import fits_core
+from fastconv._arrays import fits_core
 from fastconv._problem import Array, Problem
 from fastconv.algorithms import MIN_PRODUCTS_PER_THREAD, GradientLayout, cost_lanes, direct
 
