@@ -129,6 +129,18 @@ def stack_layout(
 ) -> StackLayout: ...
 
 @final
+class Border:
+    def __init__(
+        self,
+        itemsize: int,
+        section_shape: Sequence[int],
+        size: Sequence[int],
+        pad: Sequence[int],
+        modes: Sequence[int],
+        values: NDArray[Any],
+    ) -> None: ...
+
+@final
 class Call:
     def __init__(
         self,
