@@ -20,7 +20,7 @@ DType = np.dtype[Any]
 SINGLE, DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
 EXACT_SINGLE, EXACT_DOUBLE = 2.0**24, 2.0**53  # magnitudes up to which integers are exact in floating point
 PIECE_WEIGHTS = 2**20  # weights looked at in one call of NumPy
-MAX_TAPS = 2**22  # of a filter: weights of more are not looked at
+MAX_WEIGHTS = 2**26  # of a bank: more are not looked at
 
 
 class Sums(NamedTuple):
@@ -51,9 +51,9 @@ def integers(weight: Array, filters: int, bias: Array | None = None) -> Integers
     if not weight.size or any(array is not None and array.dtype.kind not in "biu" for array in (weight, bias)):
         return None
     most = reach(weight, filters)
-    offset = 0.0 if bias is None else float(np.abs(bias, dtype=np.float64).max(initial=0))
     if most is None:
         return None
+    offset = 0.0 if bias is None else float(np.abs(bias, dtype=np.float64).max(initial=0))
     are_bytes = weight.dtype.itemsize == 1 and (
         _core.byte_format()[0] < 4 or weight.dtype.kind != "u" or int(weight.max()) < 128
     )
@@ -69,7 +69,7 @@ def largest_pixel(dtype: DType, image: Array | None) -> float:
 
 def reach(weight: Array, filters: int = 1) -> float | None:
     """Return the largest sum of the magnitudes of a filter's weights if all are whole numbers, else None."""
-    if weight.size > MAX_TAPS * filters:
+    if weight.size > MAX_WEIGHTS:
         return None
     bank = weight.reshape(filters, -1)
     if bank.dtype.kind not in "biu" and not (bank == np.rint(bank)).all():
