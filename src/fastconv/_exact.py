@@ -63,7 +63,8 @@ def integers(weight: Array, filters: int, bias: Array | None = None) -> Integers
 def largest_pixel(dtype: DType, image: Array | None) -> float:
     """Return a bound of the magnitudes of pixels: that of their dtype, or of 64 bits, if there is an image, their largest."""
     if dtype.itemsize == 8 and image is not None and image.size:
-        return max(abs(float(image.min())), abs(float(image.max())))
+        values = _check.unbroadcast(image)
+        return max(abs(float(values.min())), abs(float(values.max())))
     return float(_check.max_magnitude(dtype))
 
 
