@@ -762,7 +762,7 @@ BAD: dict[str, list[Any]] = {
         "reflect_101",
     ],
     "flip": [0, 1, None, "yes", [], math.nan, {}, np.array([True, False])],
-    "activation": [*NO_NAMES, "RELU", "gelu"],
+    "activation": [*NO_NAMES, "RELU", "swish"],
     "algorithm": [*NO_NAMES, None, "separable"],
     "precision": [*NO_NAMES, None, "high"],
     "threads": [*NO_INTS[:2], *NO_INTS[3:], 0, -1, (1,), -(10**30)],

@@ -70,15 +70,21 @@ def largest_pixel(dtype: DType, image: Array | None) -> float:
 
 def reach(weight: Array, filters: int = 1) -> float | None:
     """Return the largest sum of the magnitudes of a filter's weights if all are whole numbers, else None."""
-    if weight.size > MAX_WEIGHTS:
+    if weight.size > MAX_WEIGHTS or (weight.size > PIECE_WEIGHTS and not weight.flags.c_contiguous):
         return None
     bank = weight.reshape(filters, -1)
     if bank.dtype.kind not in "biu" and not (bank == np.rint(bank)).all():
         return None
     step = max(1, PIECE_WEIGHTS // max(1, bank.shape[1]))
     wide = np.float64 if bank.dtype.itemsize > 2 else np.int32
-    pieces = (np.abs(bank[first : first + step].astype(wide)) for first in range(0, filters, step))
-    return max(float(piece.sum(axis=1, dtype=np.float64).max()) for piece in pieces)
+    largest = 0.0
+    for first in range(0, filters, step):
+        sums: Any = 0.0
+        for tap in range(0, bank.shape[1], PIECE_WEIGHTS):
+            piece = np.abs(bank[first : first + step, tap : tap + PIECE_WEIGHTS].astype(wide))
+            sums = sums + piece.sum(axis=1, dtype=np.float64)
+        largest = max(largest, float(sums.max()))
+    return largest
 
 
 def sums_dtype(largest: float) -> DType | None:
