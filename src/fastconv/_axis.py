@@ -13,14 +13,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastconv import _core
-from fastconv._problem import Array
+from fastconv._problem import EXACT_SINGLE, Array
 
 DType = np.dtype[Any]
 
 BLOCK_BYTES = 2**18  # bytes of the sums of a block: with what they are summed from, they stay in the second-level cache
 MAX_COLUMNS, MIN_COLUMNS = 496, 48  # of a block
 MAX_INTERLEAVED = 16  # positions behind the axis up to which a block is rows rather than columns
-EXACT_SINGLE = 2.0**24  # magnitudes up to which integers are exact in float32
 NEAR = 2.0**30  # below it, no sum reaches 2^31, however it is rounded
 # A float32 is off by 2^-24 of its magnitude: a reciprocal that is rounded up by more than twice that, times a sum, is no
 # less than the quotient, and above it by less than MEAN_ERROR of it. Quotients by n are 1 / n below the next integer.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from typing import cast as cast_to
 
 import numpy as np
@@ -24,6 +24,14 @@ if TYPE_CHECKING:
 CONVERTED_BYTES = 2**22  # bytes of whole images converted at a time; larger images are cut into blocks
 BLOCK_BYTES = 2**21  # bytes of a block: of its receptive field and its outputs together
 MAX_INTERLEAVED = 16  # images in a block for their pixels' sake
+
+
+class Block(NamedTuple):
+    """Part of the outputs of an image, along each axis."""
+
+    outputs: tuple[slice, ...]
+    pixels: tuple[Indices, ...]  # that they see
+    pads: tuple[int, ...]  # before these
 
 
 def lies_as(residual: Array, maps: Array) -> bool:
@@ -156,18 +164,16 @@ def _run_pieces(
             more = None if residual is None else plain(residual[first : first + count], accumulator, rooms[3])
             layout.run(batch, packed, bias, some, problem.pad, threads, more)
         return
-    count, size, block_layout = _block_cut(
-        layout, min(len(images), MAX_INTERLEAVED) if _are_side_by_side(images) else 1
-    )
-    blocks = [block for block, _ in cut(layout, size, block_layout)]
+    together = min(len(images), MAX_INTERLEAVED) if _are_side_by_side(images) else 1
+    count, block_layout, blocks = cut(layout, together)
     for first in range(0, maps.shape[0], count):
         batch = images[first : first + count]
-        for outputs, ranges, pad in blocks:
+        for outputs, pixels, pads in blocks:
             target = maps[first : first + count, :, *outputs]
             if border is None:
-                source = take(batch, ranges)
+                source = take(batch, pixels)
             else:
-                source = border.section(batch, cast_to(list[slice], ranges), accumulator, rooms[1], rooms[0])
+                source = border.section(batch, cast_to(list[slice], pixels), accumulator, rooms[1], rooms[0])
             source = _loaded(block_layout, source, rooms[0])
             more = None if residual is None else residual[first : first + count, :, *outputs]
             is_alike = more is None or lies_as(more, target)
@@ -175,24 +181,16 @@ def _run_pieces(
             result = target if fits else rooms[2].array(target.shape, accumulator)
             if more is not None and not (fits and is_alike):
                 more = plain(more, accumulator, rooms[3])
-            block_layout.run(source, packed, bias, result, pad, threads, more)
+            block_layout.run(source, packed, bias, result, pads, threads, more)
             if result is not target:
                 cast(result, target, problem.rounds, problem.bypasses_cache)
 
 
-def cut(
-    layout: Layout, size: Triple | None = None, block_layout: Layout | None = None
-) -> Iterator[tuple[tuple[tuple[slice, ...], tuple[Indices, ...], tuple[int, ...]], Layout]]:
-    """Yield the blocks of one image, each with its layout: outputs, the pixels that they see, and the padding before these.
-
-    size: of blocks, and their layout, by default those of `_block_cut`.
-    """
-    if size is None or block_layout is None:
-        _, size, block_layout = _block_cut(layout, 1)
+def cut(layout: Layout, together: int = 1) -> tuple[int, Layout, list[Block]]:
+    """Return how many images form a block, at least `together`, the layout of blocks, and the blocks of an image."""
+    count, size, block_layout = _block_cut(layout, together)
     axes = [list(_cut_axis(block_layout, axis, length)) for axis, length in enumerate(size)]
-    for block in product(*axes):
-        outputs, pixels, pads = zip(*block, strict=True)
-        yield (outputs, pixels, pads), block_layout
+    return count, block_layout, [Block(*zip(*parts, strict=True)) for parts in product(*axes)]
 
 
 def _cut_axis(layout: Layout, axis: int, length: int) -> Iterator[tuple[slice, Indices, int]]:

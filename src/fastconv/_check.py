@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastconv import _core
-from fastconv._problem import Activation, Array, Problem, Triple
+from fastconv._problem import EXACT_DOUBLE, EXACT_SINGLE, Activation, Array, Problem, Triple
 
 PerAxis = int | Sequence[int]
 Padding = int | str | Sequence[int | str | Sequence[int]]
@@ -65,7 +65,6 @@ AXIS_NAMES = ("depth", "height", "width")
 
 PYTHON_NUMBERS = {bool, int, float, complex}
 NUMPY_ENTRIES = {*PYTHON_NUMBERS, np.ndarray, *np.sctypeDict.values()}  # types in lists that np.asarray converts
-EXACT_SINGLE, EXACT_DOUBLE = 2**24, 2**53  # magnitudes up to which integers are exact in floating point
 MAX_NESTING = 64  # levels of lists: the most axes of a NumPy array
 CHANNELS_LAST = (  # names no shapes, so that Python's warning filter shows it once per line of code
     "input seems to have its channels last, but a kernel slides over the last two axes: pass channels_last=True"

@@ -12,13 +12,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastconv import _check, _core
-from fastconv._problem import Array, Problem
+from fastconv._problem import EXACT_DOUBLE, EXACT_SINGLE, Array, Problem
 from fastconv.algorithms import byte_tiles
 
 DType = np.dtype[Any]
 
 SINGLE, DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
-EXACT_SINGLE, EXACT_DOUBLE = 2.0**24, 2.0**53  # magnitudes up to which integers are exact in floating point
 PIECE_WEIGHTS = 2**20  # weights looked at in one call of NumPy
 MAX_WEIGHTS = 2**26  # of a bank: more are not looked at
 

@@ -15,9 +15,9 @@ from numpy.typing import ArrayLike
 
 from fastconv import _check, _core, _exact, _ready
 from fastconv._cache import Cache
-from fastconv._exact import DOUBLE, EXACT_DOUBLE, SINGLE
+from fastconv._exact import DOUBLE, SINGLE
 from fastconv._passes import Chain, DTypes, Parts, Pass, Window, correlation
-from fastconv._problem import Array
+from fastconv._problem import EXACT_DOUBLE, Array
 
 DType = np.dtype[Any]
 

@@ -18,6 +18,7 @@ Array = NDArray[Any]
 Triple = tuple[int, int, int]
 Activation = str | tuple[Any, ...] | None  # a name, or one followed by parameters that are not the default ones
 
+EXACT_SINGLE, EXACT_DOUBLE = 2.0**24, 2.0**53  # magnitudes up to which integers are exact in floating point
 LINE_BYTES = 64  # bytes of a cache line
 # Bytes of the maps of one image, from which on they are written by non-temporal stores: cached, they would evict the
 # input.

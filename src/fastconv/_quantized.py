@@ -41,9 +41,8 @@ class Filters:
         self._axes, self._pixels, self._zero, self._options = weight.ndim - 2, pixels, zero, options
         self._weight = np.subtract(weight, weight_zero.reshape(-1, *(1,) * (weight.ndim - 1)), dtype=np.int16)
         self._bias, self._output = bias, output
-        self._largest = (
-            MAX_DIFFERENCE**2 * self._weight[0].size
-        )  # a bound of the sums, or if it is too large, a tighter one
+        # A bound of the sums; if it is too large, a tighter one.
+        self._largest: float = MAX_DIFFERENCE**2 * self._weight[0].size
         if bias is not None:
             self._largest += int(np.abs(bias, dtype=np.float64).max())
         if self._largest > np.iinfo(INT32).max:

@@ -19,7 +19,6 @@ from fastconv._problem import Array
 
 CACHE_BYTES = 2**22
 DTYPES = "?bBhHiIlLqQfdFD"  # that are converted
-EXACT_DOUBLE = 2.0**53  # magnitudes up to which integers are exact in float64
 calls = Cache(CACHE_BYTES)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from fastconv import _blocks, _plan, _ready, _sections, _weights
 from fastconv._cache import Cache
 from fastconv._passes import DTypes
-from fastconv._problem import Array
+from fastconv._problem import EXACT_DOUBLE, EXACT_SINGLE, Array
 from fastconv._sections import Border, ByParts, Images, Planes, Section, Signals, Task
 from fastconv._spectra import Spectra
 
@@ -25,7 +25,6 @@ SINGLE, DOUBLE, INTEGER = np.dtype(np.float32), np.dtype(np.float64), np.dtype(n
 SMALL = 2**13  # products of a convolution: for fewer, looking at arrays takes longer than summing them as they are
 MANY_INTEGERS = 2**15  # of an image: it is converted by blocks
 MANY_TAPS = 15**2  # from which on Fourier transforms may be faster than exact sums of integers
-EXACT_SINGLE, EXACT_DOUBLE = 2.0**24, 2.0**53  # magnitudes up to which integers are exact in floating point
 EXACT_ROUNDED = 2.0**44  # magnitudes of sums up to which Fourier transforms in float64 are off by less than 0.1
 
 

@@ -89,24 +89,28 @@ class RealParts(Layout):
             bias = np.stack([bias.real, bias.imag], axis=1).reshape(-1)
         if images.dtype.kind != "c" and kind != "weight":
             images = images.astype(self.problem.accumulator)
-        rooms = Room(), Room()
+        rooms, blocks = (Room(), Room()), None
+        if not layout.any_arrays and self._real.border is None:
+            _, layout, blocks = _blocks.cut(layout)
         for image, target in zip(images, maps, strict=True):
-            if layout.any_arrays or self._real.border is not None:
+            if blocks is None:
                 parts, sums = self._load(image, rooms[0]), self._room(target, rooms[1])
                 _blocks.convolve(layout, parts, filters, bias, sums, threads)
                 self._store(sums, offset, target)
                 continue
-            for (outputs, pixels, before), of_block in _blocks.cut(layout):
+            for outputs, pixels, before in blocks:
                 parts, block = self._load(take(image, pixels), rooms[0]), target[(slice(None), *outputs)]
                 sums = self._room(block, rooms[1])
-                of_block.run(parts, filters, bias, sums, before, threads)
+                layout.run(parts, filters, bias, sums, before, threads)
                 self._store(sums, offset, block)
 
     def _load(self, pixels: Array, room: Room) -> Array:
         """Return the parts of pixels (C, D, H, W) as images of the real problem."""
         parts = pixels[np.newaxis] if self._kind == "weight" else parts_of(pixels)  # (2, C, D, H, W)
-        plain = room.array((parts.swapaxes(0, 1) if self._kind == "both" else parts).shape, self._real.accumulator)
-        load(parts.swapaxes(0, 1) if self._kind == "both" else parts, plain)
+        if self._kind == "both":
+            parts = parts.swapaxes(0, 1)
+        plain = room.array(parts.shape, self._real.accumulator)
+        load(parts, plain)
         if self._kind == "image":
             keep_nonfinite(plain)
         return plain.reshape(*self._real.batch_shape, -1, *plain.shape[2:])
