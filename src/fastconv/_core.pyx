@@ -17,7 +17,7 @@ import numpy as np
 
 cimport cython
 from libc.math cimport INFINITY, fabs, fabsf, isfinite, rintf
-from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memchr, memcmp, memcpy, memset
 

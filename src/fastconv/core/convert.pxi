@@ -1,7 +1,7 @@
 # Numbers on their way between arrays of any type and strides and the core's own, of floats in contiguous rows; and sums
 # in floating point as integers, truncated towards zero, and wrapped around. Part of _core.pyx.
 #
-# Uses: buffers.pxd, geometry.pxd.
+# Uses: buffers.pxd, geometry.pxd, kernels.pxd.
 
 NUMBER_TYPES = {
     "float32": FC_FLOAT32,
@@ -22,6 +22,7 @@ NUMBER_TYPES = {
 cdef enum:
     MOVED = 4096        # numbers that are converted on the way through the first-level cache
     MOVED_CHANNELS = 64
+    LOADED = 256        # the same of small arrays
 
 
 cdef struct Move:
@@ -151,7 +152,7 @@ cdef void convert_runs(real *buffer, char *outside, Py_ssize_t count, Py_ssize_t
 
 cdef void move_row(real *numbers, char *outside, const Move *move) noexcept nogil:
     cdef char[MOVED * 8] buffer
-    cdef Py_ssize_t column = 0, i, count, itemsize = move.itemsize, step = move.column_step * move.itemsize
+    cdef Py_ssize_t column = 0, count, itemsize = move.itemsize, step = move.column_step * move.itemsize
     if move.column_step == 1:
         convert(numbers, outside, move.columns, move)
         return
@@ -159,11 +160,9 @@ cdef void move_row(real *numbers, char *outside, const Move *move) noexcept nogi
         count = min(move.columns - column, MOVED)
         if move.leaves:
             convert(numbers + column, buffer, count, move)
-            for i in range(count):
-                memcpy(outside + (column + i) * step, buffer + i * itemsize, itemsize)
+            copy_strided(outside + column * step, step, buffer, itemsize, itemsize, count)
         else:
-            for i in range(count):
-                memcpy(buffer + i * itemsize, outside + (column + i) * step, itemsize)
+            copy_strided(buffer, itemsize, outside + column * step, step, itemsize, count)
             convert(numbers + column, buffer, count, move)
         column += count
 
@@ -179,17 +178,40 @@ cdef inline void convert(real *numbers, char *outside, Py_ssize_t count, const M
         memcpy(numbers, outside, count * sizeof(real))
 
 
-ctypedef fused numeric:  # what arrays are of
-    int8_t
+ctypedef fused pattern:  # the bits of a number
     uint8_t
-    int16_t
     uint16_t
-    int32_t
     uint32_t
-    int64_t
     uint64_t
-    float
-    double
+
+
+cdef void copy_strided(char *to, Py_ssize_t to_step, const char *numbers, Py_ssize_t step, Py_ssize_t itemsize,
+                       Py_ssize_t count) noexcept nogil:
+    """Copy numbers of a size from some bytes apart to others."""
+    if itemsize == 1:
+        copy_patterns(<uint8_t *>to, to_step, <const uint8_t *>numbers, step, count)
+    elif itemsize == 2:
+        copy_patterns(<uint16_t *>to, to_step, <const uint16_t *>numbers, step, count)
+    elif itemsize == 4:
+        copy_patterns(<uint32_t *>to, to_step, <const uint32_t *>numbers, step, count)
+    else:
+        copy_patterns(<uint64_t *>to, to_step, <const uint64_t *>numbers, step, count)
+
+
+cdef void copy_patterns(pattern *to, Py_ssize_t to_step, const pattern *numbers, Py_ssize_t step,
+                        Py_ssize_t count) noexcept nogil:
+    cdef Py_ssize_t i
+    to_step //= <Py_ssize_t>sizeof(pattern)
+    step //= <Py_ssize_t>sizeof(pattern)
+    if to_step == 1 and step == 2:  # a part of complex numbers: compilers vectorise constant steps
+        for i in range(count):
+            to[i] = numbers[2 * i]
+    elif to_step == 2 and step == 1:
+        for i in range(count):
+            to[2 * i] = numbers[i]
+    else:
+        for i in range(count):
+            to[i * to_step] = numbers[i * step]
 
 
 cdef struct Type:
@@ -210,38 +232,26 @@ cdef Type type_of(dtype) except *:
 cdef void load(const char *numbers, Py_ssize_t step, Type kind, real *to, Py_ssize_t to_step,
                Py_ssize_t count) noexcept nogil:
     """Convert real numbers, `step` bytes apart, to floating point."""
-    if step == kind.size and to_step == 1 and kernels_of(to).widen(to, numbers, count, kind.number):
+    cdef char[LOADED * 8] packed
+    cdef real[LOADED] row
+    cdef const char *source
+    cdef Py_ssize_t done = 0, some
+    if kind.number == (FC_FLOAT32 if sizeof(real) == sizeof(float) else FC_FLOAT64):
+        copy_strided(<char *>to, to_step * sizeof(real), numbers, step, sizeof(real), count)
         return
-    if kind.kind == b'f' or kind.kind == b'c':
-        if kind.size == 8:
-            load_row(<const double *>numbers, step, to, to_step, count)
+    while done < count:
+        some = count - done if step == kind.size and to_step == 1 else min(count - done, LOADED)
+        source = numbers + done * step
+        if step != kind.size:
+            copy_strided(packed, kind.size, source, step, kind.size, some)
+            source = packed
+        if to_step == 1:
+            kernels_of(to).widen(to + done, source, some, kind.number)
         else:
-            load_row(<const float *>numbers, step, to, to_step, count)
-    elif kind.kind == b'i':
-        if kind.size == 1:
-            load_row(<const int8_t *>numbers, step, to, to_step, count)
-        elif kind.size == 2:
-            load_row(<const int16_t *>numbers, step, to, to_step, count)
-        elif kind.size == 4:
-            load_row(<const int32_t *>numbers, step, to, to_step, count)
-        else:
-            load_row(<const int64_t *>numbers, step, to, to_step, count)
-    elif kind.size == 1:
-        load_row(<const uint8_t *>numbers, step, to, to_step, count)
-    elif kind.size == 2:
-        load_row(<const uint16_t *>numbers, step, to, to_step, count)
-    elif kind.size == 4:
-        load_row(<const uint32_t *>numbers, step, to, to_step, count)
-    else:
-        load_row(<const uint64_t *>numbers, step, to, to_step, count)
-
-
-cdef void load_row(const numeric *numbers, Py_ssize_t step, real *to, Py_ssize_t to_step,
-                   Py_ssize_t count) noexcept nogil:
-    cdef Py_ssize_t i
-    step //= <Py_ssize_t>sizeof(numeric)
-    for i in range(count):
-        to[i * to_step] = <real>numbers[i * step]
+            kernels_of(to).widen(row, source, some, kind.number)
+            copy_strided(<char *>(to + done * to_step), to_step * sizeof(real), <const char *>row, sizeof(real),
+                         sizeof(real), some)
+        done += some
 
 
 cdef inline const fc_kernels *kernels_of(const real *numbers) noexcept nogil:
