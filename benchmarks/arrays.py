@@ -7,12 +7,11 @@ channels first, by that of the other one.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-from scipy_interface import Row, duration, measure
+from scipy_interface import Row, report
 
 import fastconv as fc
 
@@ -20,17 +19,9 @@ rng = np.random.default_rng(0)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("words", nargs="*", help="only rows whose name has one of these")
-    parser.add_argument("--threads", type=int, default=1)
-    options = parser.parse_args()
-    fc.set_num_threads(options.threads)
-    print(f"fastconv {fc.__version__}, NumPy {np.__version__}, threads: {options.threads}")
-    print(f"{'':52} {'ours':>10} {'other':>10} {'ratio':>7}")
-    for row in rows(options.threads):
-        if not options.words or any(word in row.name for word in options.words):
-            ours, other = measure(row)
-            print(f"{row.name:52} {duration(ours):>10} {duration(other):>10} {other / ours:7.2f}", flush=True)
+    import scipy
+
+    report(__doc__, f"SciPy {scipy.__version__}", ("other", "ratio"), rows)
 
 
 def rows(threads: int) -> Iterator[Row]:

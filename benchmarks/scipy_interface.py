@@ -30,16 +30,21 @@ class Row(NamedTuple):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    import scipy
+
+    report(__doc__, f"SciPy {scipy.__version__}", ("SciPy", "times"), lambda _: rows())
+
+
+def report(doc: str, peers: str, titles: tuple[str, str], rows: Callable[[int], Iterator[Row]]) -> None:
+    """Print a table of the rows for so many threads that the command line asks for; titles: of the other side, and of ratios."""
+    parser = argparse.ArgumentParser(description=doc.partition("\n")[0])
     parser.add_argument("words", nargs="*", help="only rows whose name has one of these")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     fc.set_num_threads(options.threads)
-    import scipy
-
-    print(f"fastconv {fc.__version__}, SciPy {scipy.__version__}, NumPy {np.__version__}, threads: {options.threads}")
-    print(f"{'':52} {'ours':>10} {'SciPy':>10} {'times':>7}")
-    for row in rows():
+    print(f"fastconv {fc.__version__}, {peers}, NumPy {np.__version__}, threads: {options.threads}")
+    print(f"{'':52} {'ours':>10} {titles[0]:>10} {titles[1]:>7}")
+    for row in rows(options.threads):
         if not options.words or any(word in row.name for word in options.words):
             ours, theirs = measure(row)
             print(f"{row.name:52} {duration(ours):>10} {duration(theirs):>10} {theirs / ours:7.2f}", flush=True)
