@@ -65,6 +65,14 @@ def test_batch_norm_is_folded_into_the_weights(kind, groups, dtype, rng):
         bank.replace(activation="relu").fold_batch_norm(mean, var)
 
 
+def test_banks_of_a_kind_of_their_own_fold_as_well():
+    class Bank(fc.FilterBank):
+        pass
+
+    assert type(folded := Bank(np.ones((2, 3, 3))).fold_batch_norm([0, 0], [1, 4], eps=0)) is Bank
+    assert folded.weight[:, 0, 0].tolist() == [1, 0.5]
+
+
 def test_layers_are_known_by_their_attributes(rng):
     weight = values(rng, (4, 3, 3, 3), "f4")
     layer = SimpleNamespace(

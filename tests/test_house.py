@@ -4,6 +4,7 @@ The rules are read from the source with `ast`, never by importing: imports insid
 """
 
 import ast
+import gc
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -83,7 +84,7 @@ MAY_IMPORT = {
     "_along": "_check _problem _sections _signal _spectra _weights",
     "_polyphase": "_passes _plan _problem _sections _signal",
     "_explain": "_blocks _check _exact _lengths _plan _problem algorithms",
-    "_bank": "_activations _cache _check _plan _problem _weights",
+    "_bank": "_activations _cache _check _plan _problem _views _weights",
     # floor 5: what users call
     "config": f"_check _core _threads {PACKAGE}",
     "_ndimage": "_cache _check _core _exact _passes _problem _ready",
@@ -299,12 +300,15 @@ def python_calls(call: Callable[[], Any]) -> list[str]:
         if event == "call":
             entered.append(f"{Path(frame.f_code.co_filename).stem}.{frame.f_code.co_qualname}")
 
-    before = sys.getprofile()
+    before, collects = sys.getprofile(), gc.isenabled()
+    gc.disable()  # others have callbacks for it, which are no part of the call
     sys.setprofile(note)
     try:
         call()
     finally:
         sys.setprofile(before)
+        if collects:
+            gc.enable()
     return entered[1:]
 
 

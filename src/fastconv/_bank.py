@@ -9,7 +9,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastconv import _activations, _check, _plan, _weights
+from fastconv import _activations, _check, _plan, _views, _weights
 from fastconv._cache import Cache
 from fastconv._problem import Array
 
@@ -64,6 +64,7 @@ class Bank:
     precision = Option("How accurately.")
 
     DEFAULTS: ClassVar[dict[str, Any]]  # of the options
+    IS_TRANSPOSED: ClassVar[bool] = False
 
     __hash__ = None  # type: ignore[assignment]  # equal by value, like arrays
 
@@ -236,7 +237,7 @@ class Bank:
         """
         weight = getattr(layer, "weight", layer)
         if weight is not layer:
-            if bool(getattr(layer, "transposed", False)) != ("output_padding" in cls.DEFAULTS):
+            if bool(getattr(layer, "transposed", False)) != cls.IS_TRANSPOSED:
                 raise TypeError(f"layer must be one that {cls.__name__} can stand for; got {type(layer).__name__}")
             names = [name for name in cls.DEFAULTS if hasattr(layer, name)]
             options = {
@@ -308,16 +309,23 @@ class Bank:
         scale = arrays["gamma"] / np.sqrt(arrays["var"] + eps)
         bias = (0 if self._bias is None else self._bias) - arrays["mean"]
         dtype = _check.promote([self._weight.dtype, np.dtype(np.float16)])
-        weight, scales = (
-            self._weight.astype(_check.promote([dtype, np.dtype(np.float64)])),
-            np.broadcast_to(scale, (count,)),
-        )
-        if type(self).__name__ == "FilterBank":
-            weight = weight * scales.reshape(-1, *[1] * (weight.ndim - 1))
-        else:
-            per_group = scales.reshape(self.groups, 1, -1, *[1] * (weight.ndim - 2))
-            weight = (weight.reshape(self.groups, -1, *weight.shape[1:]) * per_group).reshape(weight.shape)
+        weight = self._weight * self._by_filter(np.broadcast_to(scale, (count,)))
         return self.replace(weight=weight.astype(dtype), bias=(bias * scale + arrays["beta"]).astype(dtype))
+
+    def _by_filter(self, numbers: Array) -> Array:
+        """Return numbers (K,), one for each filter, in a shape to be multiplied with the weight."""
+        raise NotImplementedError
+
+    def _first(self, name: str, given: ArrayLike) -> Array:
+        """Return an array, as it is passed to the bank, with its channels first."""
+        array = _check.as_array(name, given)
+        return _views.channels_first(name, array, self._axes) if self.channels_last else array
+
+    def _as_given(self, result: Any, out: Array | None) -> Any:
+        """Return a result with its channels where they are in what the bank is given, out itself if that was given."""
+        if out is not None and not isinstance(result, tuple):
+            return out
+        return _views.channels_last(result, self._axes) if self.channels_last else result
 
     @property
     def receptive_field(self) -> tuple[int, ...]:

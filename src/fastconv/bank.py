@@ -272,7 +272,7 @@ class FilterBank(Bank):
             residual = _check.check_residual(self._first("residual", residual), plan.problem)
         count = config.num_threads(threads)
         result = _plan.run(plan, array, self._weight, self._bias, target, count, packed, residual, self._slopes)
-        return result if target is out and not self._checked.channels_last else self._as_given(result, out)
+        return self._as_given(result, out) if self._has_views else result
 
     def _convolve_along(
         self,
@@ -314,26 +314,18 @@ class FilterBank(Bank):
             self._plans.put(key, plan, plan.nbytes)
         arrays, count = (image, array, self._weight, self._bias), config.num_threads(threads)
         result = plan.run(*arrays, missing, target, count, self._pack, self._mask_weights, self._slopes)
-        return self._as_given(result, out) if self._checked.channels_last else result
+        return self._as_given(result, out) if self._checked.channels_last else result  # which may be masked
 
     def _views(self, image: Any, out: Array | None) -> tuple[Any, Array | None, np.dtype[Any] | None]:
         """Return image and out with their channels first, and the dtype whose range results are clipped to."""
         saturated = _views.target_dtype(self._checked.saturate, image, out)
         if self._checked.channels_last:
-            image = _views.channels_first("input", image, self._axes)
-            out = None if out is None else _views.channels_first("out", _check.array_out(out), self._axes)
+            image = _views.channels_first("input", image, self._axes)  # a masked array stays one
+            out = None if out is None else self._first("out", _check.array_out(out))
         return image, out, saturated
 
-    def _first(self, name: str, given: ArrayLike) -> Array:
-        """Return an array, as it is passed to the bank, with its channels first."""
-        array = _check.as_array(name, given)
-        if self._checked.channels_last:
-            array = _views.channels_first(name, array, self._axes)
-        return array
-
-    def _as_given(self, result: Any, out: Array | None) -> Any:
-        """Return a result with its channels last, out itself if that was given."""
-        return out if out is not None and not isinstance(result, tuple) else _views.channels_last(result, self._axes)
+    def _by_filter(self, numbers: Array) -> Array:
+        return numbers.reshape(-1, 1, *[1] * self._axes)
 
     @property
     def in_channels(self) -> int:
@@ -393,8 +385,7 @@ class FilterBank(Bank):
         ((3, 8, 8), (4, 3, 3, 3), array([64., 64., 64., 64.]))
         """
         array, grad = self._before_activation(image, grad_output, maps, threads)
-        if self._checked.channels_last:
-            array, grad = (_views.channels_first("image", given, self._axes) for given in (array, grad))
+        array, grad = self._first("image", array), self._first("grad_output", grad)
         count = config.num_threads(threads)
         key = ("backward", array.shape, array.dtype, grad.dtype)
         plans = self._plans.get(key)
@@ -404,7 +395,7 @@ class FilterBank(Bank):
         input_plan, packed, weight_plan = plans
         grad_input = _gradient.run_input(input_plan, self._conjugate_weight, grad, count, packed)
         return Gradients(
-            _views.channels_last(grad_input, self._axes) if self._checked.channels_last else grad_input,
+            self._as_given(grad_input, None),
             _gradient.run_weight(weight_plan, conjugate(array), grad, count),
             None if self._bias is None else _gradient.run_bias(grad, self._axes),
         )

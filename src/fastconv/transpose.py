@@ -331,6 +331,7 @@ class TransposedFilterBank(Bank):
     """
 
     output_padding = Option("Pixels added to the output's size.")
+    IS_TRANSPOSED: ClassVar = True
 
     DEFAULTS: ClassVar = {**_check_transposed.TransposedOptions()._asdict(), "padding_mode": "zeros"}
 
@@ -383,10 +384,9 @@ class TransposedFilterBank(Bank):
 
         `output_size` chooses their height and width, where the stride allows several, instead of output_padding.
         """
-        array, target = _check.as_array("input", image), out
-        if self._checked.channels_last:
-            array = _views.channels_first("input", array, self._axes)
-            target = None if out is None else _views.channels_first("out", _check.array_out(out), self._axes)
+        array, target = self._first("input", image), out
+        if out is not None and self.channels_last:
+            target = self._first("out", _check.array_out(out))
         gradient, packed = self._prepare(array.shape, array.dtype, output_size)
         if not gradient.borders:
             count = config.num_threads(threads)
@@ -398,9 +398,13 @@ class TransposedFilterBank(Bank):
             result = _gradient.run_input(gradient, self._weight, array, config.num_threads(threads), packed)
             if target is not None:
                 target[...] = result
-        if out is not None:
-            return out
-        return _views.channels_last(result, self._axes) if self._checked.channels_last else result
+        given: Array = self._as_given(result, out)
+        return given
+
+    def _by_filter(self, numbers: Array) -> Array:
+        per_group = numbers.reshape(self._checked.groups, 1, -1, *[1] * self._axes)
+        channels = self._weight.shape[0] // self._checked.groups
+        return per_group.repeat(channels, axis=1).reshape(self._weight.shape[0], -1, *[1] * self._axes)
 
     @property
     def in_channels(self) -> int:
@@ -455,8 +459,7 @@ class TransposedFilterBank(Bank):
         (2, 1, 2, 2)
         """
         array, grad = self._before_activation(image, grad_output, maps, threads)
-        if self._checked.channels_last:
-            array, grad = (_views.channels_first("image", given, self._axes) for given in (array, grad))
+        array, grad = self._first("image", array), self._first("grad_output", grad)
         key = ("backward", array.shape, array.dtype, grad.dtype)
         plans = self._plans.get(key)
         if plans is None:
@@ -472,7 +475,7 @@ class TransposedFilterBank(Bank):
         count = config.num_threads(threads)
         grad_input = _plan.run(input_plan, grad, self._conjugate_weight, None, None, count, packed)
         return Gradients(
-            _views.channels_last(grad_input, self._axes) if self._checked.channels_last else grad_input,
+            self._as_given(grad_input, None),
             _gradient.run_weight(weight_plan, grad, conjugate(array), count),
             None if self._bias is None else _gradient.run_bias(grad, self._axes),
         )
