@@ -63,11 +63,11 @@ def is_plain(array: Array, dtype: np.dtype[Any]) -> bool:
     return array.dtype == dtype and flags.c_contiguous and flags.aligned
 
 
-def plain(array: Array, dtype: np.dtype[Any], room: Room) -> Array:
+def plain(array: Array, dtype: np.dtype[Any], room: Room | None = None) -> Array:
     """Return an array as a plain one of this dtype, the same one if possible."""
     if is_plain(array, dtype):
         return array
-    copy = room.array(array.shape, dtype)
+    copy = (room or Room()).array(array.shape, dtype)
     load(array, copy)
     return copy
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 
 from fastconv import _blocks, _check, _check_transposed, _core, _plan
-from fastconv._arrays import fits_core
+from fastconv._arrays import fits_core, plain
 from fastconv._border import Border
 from fastconv._problem import Array, Problem
 from fastconv.algorithms import GradientLayout, weight_direct, weight_dot, weight_exchanged, weight_winograd
@@ -192,7 +192,7 @@ def _sum(layouts: tuple[GradientLayout, ...], images: Array, maps: Array, thread
 
 def _contiguous(array: Array, dtype: np.dtype[Any], axes: int) -> Array:
     """Return an array of this dtype whose last axes are contiguous, the same one if possible."""
-    return array if fits_core(array, dtype, axes) else np.require(array, dtype, ["C", "A"])
+    return array if fits_core(array, dtype, axes) else plain(array, dtype)
 
 
 def run_bias(output_gradient: Array, axes: int) -> Array:

@@ -23,7 +23,7 @@ from numpy.ma import MaskedArray
 from numpy.typing import ArrayLike
 
 from fastconv import _blocks, _check, _core, _plan
-from fastconv._arrays import Room, fits_core, last_axes
+from fastconv._arrays import Room, fits_core, last_axes, plain
 from fastconv._border import Border
 from fastconv._cache import Cache
 from fastconv._problem import Array, Problem, Triple
@@ -425,7 +425,7 @@ class Plan:
         seen = call.rooms[SEEN].array((*flags[:2], *span), flag_dtype)
         if accumulator.kind == "f":
             if not fits_core(pixels, accumulator, 1):
-                pixels = np.require(pixels, accumulator, ["C", "A"])
+                pixels = plain(pixels, accumulator)
             origin = [part.start for part in box.pixels]
             geometry = self._values, box.first, self._modes, border.size, origin
             return kept, seen, _core.keep_numbers(pixels, mask, *geometry, self._ignores_nan, kept, seen)

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastconv import _core, _weights
-from fastconv._arrays import fits_core
+from fastconv._arrays import fits_core, plain
 from fastconv._blocks import cast, lies_as
 from fastconv._problem import LINE_BYTES, Array, Problem
 from fastconv._threads import parallel_for
@@ -298,7 +298,7 @@ def _slab_input(
     if isinstance(rows, slice) and fits_core(volume, problem.accumulator, 2):
         return volume[:, rows], (problem.pad[0] - start[0] * problem.stride[0], above)
     planes, before = _nonempty_range(problem, 0, start[0], count[0])
-    return np.require(volume[planes][:, rows], problem.accumulator, ["C", "A"]), (before, above)
+    return plain(volume[planes][:, rows], problem.accumulator), (before, above)
 
 
 def _nonempty_range(problem: Problem, axis: int, start: int, count: int) -> tuple[slice | list[int], int]:

@@ -9,10 +9,8 @@ from __future__ import annotations
 import math
 from functools import partial
 
-import numpy as np
-
 from fastconv import _core, _weights
-from fastconv._arrays import is_plain
+from fastconv._arrays import plain
 from fastconv._problem import Array, Problem, Triple
 from fastconv.algorithms import WORKSPACE_BYTES, CoreLayout, cost_lanes, direct, lanes
 from fastconv.algorithms.tiles import chunk_taps
@@ -49,7 +47,7 @@ class TransposedTiles(CoreLayout):
 
         def piece(first: int, last: int) -> Array:
             some = bank[first:last]
-            return some if is_plain(some, problem.accumulator) else np.require(some, problem.accumulator, ["C", "A"])
+            return plain(some, problem.accumulator)
 
         return _weights.pack(problem, self._core_layout, partial(_core.pack_transposed, flip=problem.flip), piece)
 
