@@ -67,8 +67,11 @@
 #endif
 
 /* Stacks: pixels, taps and stride_x. Those of double are fewer, to be small. */
-#if REGISTERS == 32 || defined(SIMD_AVX2)
+#if REGISTERS == 32
 #  define STACKS_OF_32(X, taps, stride_x) X(14, taps, stride_x) X(7, taps, stride_x) X(4, taps, stride_x) X(1, taps, stride_x)
+#  define STACKS_OF_64(X, taps, stride_x) X(7, taps, stride_x) X(1, taps, stride_x)
+#elif defined(SIMD_AVX2)
+#  define STACKS_OF_32(X, taps, stride_x) X(7, taps, stride_x) X(4, taps, stride_x) X(1, taps, stride_x)
 #  define STACKS_OF_64(X, taps, stride_x) X(7, taps, stride_x) X(1, taps, stride_x)
 #else
 #  define STACKS_OF_32(X, taps, stride_x) X(1, taps, stride_x)
