@@ -159,7 +159,7 @@ def conv2d(
         its approximation by tanh, "gelu_tanh". ``("leaky_relu", 0.1)`` has another slope than 0.01, ``("elu", 0.5)``
         another alpha than 1, ``("clip", low, high)`` clips, ``("prelu", slopes)`` has a slope for each filter. Integers
         support ``relu`` and ``relu6``, complex numbers none. Errors are at most 2 units in the last place of the
-        result in float32 (3 of ``softplus`` and ``mish``, 5.5 of ``gelu``), and about 2e-15 in float64.
+        result in float32, on CPUs with FMA, and about 2e-15 in float64.
     algorithm : {"auto", "direct", "winograd", "fft"}
         How to compute it; one that cannot do the problem is refused. ``"direct"`` adds up every product. ``"winograd"``
         multiplies less, for kernels of 3 taps a side and more; ``"fft"`` transforms blocks of the image, for large

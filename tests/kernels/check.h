@@ -45,5 +45,6 @@ void check_gradients(const fc_kernels *kernels);
 void check_missing(const fc_kernels *kernels);
 void check_conversions(const fc_kernels *kernels);
 void check_boxes(const fc_kernels *kernels);
+void check_activations(const fc_kernels *kernels);
 void check_bytes(const fc_kernels *kernels);
 #endif

@@ -97,6 +97,7 @@ int main(void) {
             check_movement(kernels);
             check_gradients(kernels);
             check_missing(kernels);
+            check_activations(kernels);
             check_conversions(kernels);
             check_boxes(kernels);
         }

@@ -89,6 +89,7 @@
 #undef v_mul
 #undef v_div
 #undef v_abs
+#undef v_neg
 #undef v_pick
 #undef v_scale
 #undef v_load_mask
@@ -126,7 +127,7 @@
 /* v_load and v_store take any address; v_stream stores past the caches (non-temporal), to a multiple of VECTOR_BYTES.
    v_splat(x) broadcasts x to all lanes. v_fma(a, b, c) is a * b + c, rounded once, or twice where there is no FMA.
    v_max(a, x) and v_min(a, x) return x if it is a NaN. v_pick(test, a, b) is a where test is below zero, else b.
-   v_scale(x, z) is x times 2^n where z is n + ROUNDER, n an integer; x, n and the result are no extremes.
+   v_neg(x) is -x. v_scale(x, z) is x times 2^n where z is n + ROUNDER, n an integer; x, n and the result are no extremes.
    v_even(a, b) and v_odd(a, b) are the even and the odd lanes of a followed by b; v_low(a, b) and v_high(a, b), their inverse,
    are the two halves of a[0], b[0], a[1], b[1], ... A quad is 16 bytes: v_zip_low and v_zip_high are v_low and v_high within
    each quad, v_even_quads and v_odd_quads are v_even and v_odd of whole quads.
@@ -431,6 +432,11 @@
 #  define v_odd(a, b) (b)
 #  define v_low(a, b) (a)
 #  define v_high(a, b) (b)
+#endif
+#if defined(__GNUC__)
+#  define v_neg(x) (-(x))
+#else
+#  define v_neg(x) v_sub(v_splat((real)-0.0), x)
 #endif
 #ifndef v_stream
 #  define v_stream(p, x) v_store(p, x)
