@@ -85,14 +85,14 @@ def channels_last_rows() -> Iterator[Row]:
 
 
 def beside_plain(
-    name: str, plain: Any, weight: Any, other: Any, other_weight: Any = None, **options: Any
+    name: str, plain: Any, weight: Any, other: Any, other_weight: Any = None, groups: int = 1, **options: Any
 ) -> Iterator[Row]:
     """Yield the row of another array beside that of a plain one."""
     given = weight if other_weight is None else other_weight
     yield Row(
         f"{name}, plain call",
-        lambda: fc.conv2d(other, given, padding="same", **options),
-        lambda: fc.conv2d(plain, weight, padding="same"),
+        lambda: fc.conv2d(other, given, padding="same", groups=groups, **options),
+        lambda: fc.conv2d(plain, weight, padding="same", groups=groups),
     )
 
 
@@ -101,14 +101,16 @@ def number_rows() -> Iterator[Row]:
     yield from beside_plain(
         "float16 3x3 2048x2048", gray, normal(3, 3), gray.astype("float16"), normal(3, 3).astype("e")
     )
-    for size, shape in (
-        ((64, 56, 56), (64, 64, 3, 3)),
-        ((3, 256, 256), (16, 3, 5, 5)),
-        ((1024, 1024), (9, 9)),
-        ((1024, 1024), (3, 3)),
+    for size, shape, groups in (
+        ((64, 56, 56), (64, 64, 3, 3), 1),
+        ((3, 256, 256), (16, 3, 5, 5), 1),
+        ((64, 112, 112), (64, 1, 3, 3), 64),
+        ((1024, 1024), (9, 9), 1),
+        ((1024, 1024), (3, 3), 1),
     ):
         image, weight = normal(*size), normal(*shape)
-        yield from beside_plain(f"complex64 {size} {shape}", image, weight, image * (1 + 1j), weight * (1 - 2j))
+        name = f"complex64 {size} {shape}"
+        yield from beside_plain(name, image, weight, image * (1 + 1j), weight * (1 - 2j), groups)
 
 
 def hole_rows() -> Iterator[Row]:

@@ -174,7 +174,7 @@ INLINE vec NAMED(gelu_tanh)(const vec x) {
     return NAMED(quotient)(w, x, NAMED(small_exponential)(r), n, 0);
 }
 
-/* Runs of one vector or more. The last vector of a run ends with it, and is loaded before the one that it overlaps is stored. */
+/* Runs of one vector or more. The last one of a run ends with it, and is loaded before the one that it overlaps is stored. */
 NOINLINE void NAMED(activate_vectors)(const fc_activation *a, real *out, const ptrdiff_t step, const ptrdiff_t runs,
                                       const ptrdiff_t count) {
     const vec low = v_splat((real)a->low), high = v_splat((real)a->high), alpha = v_splat((real)a->slope);
