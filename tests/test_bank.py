@@ -519,3 +519,12 @@ def test_a_bank_forgets_shapes_that_it_has_not_seen_for_long(rng):
     assert len(bank._plans) < 400
     image = values(rng, (30, 31), "f4")
     np.testing.assert_array_equal(bank(image), fc.FilterBank(bank.weight)(image))
+
+
+def test_kernels_that_the_cheapest_layout_refuses_have_a_ready_call() -> None:
+    bank = fc.FilterBank(np.random.default_rng(0).standard_normal((1, 1, 9, 9)).astype(np.float32))
+    bank(np.zeros((1, 128, 512), np.float32))
+    ((plan, (index, _)),) = bank._plans.values()
+    assert plan.layouts[0].name == "separable"
+    assert index > 0
+    assert plan.calls[index] is not None

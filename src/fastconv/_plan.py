@@ -35,10 +35,7 @@ from fastconv.algorithms import (
 # Each has the lowest cost so far as its budget.
 ORDER = (direct, real_parts, byte_tiles, sweep, tiles, by_position, winograd, fft, separable)
 TRANSPOSED_ORDER = (transposed, transposed_tiles, transposed_interleaved, transposed_winograd)
-KEEP_GIL_BELOW = 2**16  # products of a call: for fewer, releasing the GIL would cost more than it gives other threads
-PADDED_BYTES = 2**19  # bytes of images with a border that are copied as a whole
 PLAN_BYTES = 2**13  # bytes of a plan and its objects for each layout, about, without their tables per tap
-
 
 Packed = tuple[int, Any]  # the index of one of a plan's layouts, and weights packed for it
 
@@ -53,21 +50,31 @@ class Plan(NamedTuple):
     packing: tuple[object, ...]  # plans with equal packing share packed weights
     needs_finite: bool  # weights that are not are for the last layout: the padding's zeros would make NaN of them
     integers_may_overflow: bool
-    call: _core.Call | None  # ready to run, for contiguous arrays of the accumulator's dtype
-    raw_weights: bool  # the call takes weights as given, not packed
+    calls: tuple[
+        _core.Call | None, ...
+    ]  # one of each layout, or none at all, ready for contiguous arrays of the accumulator's dtype
+    raw_weights: bool  # the first call takes weights as given, not packed
     row_padding: int | str | None = None  # set if the plan can be adapted to rows of other lengths: see _lengths.py
+
+    @property
+    def call(self) -> _core.Call | None:
+        """The call of the cheapest layout."""
+        return self.calls[0] if self.calls else None
 
     @property
     def nbytes(self) -> int:
         """Bytes that the plan takes, about, without packed weights."""
-        call = 0 if self.call is None else self.call.nbytes
-        return len(self.layouts) * (PLAN_BYTES + 8 * self.problem.taps) + call
+        calls = sum(call.nbytes for call in self.calls if call is not None)
+        return len(self.layouts) * (PLAN_BYTES + 8 * self.problem.taps) + calls
 
     def resized(self, problem: Problem) -> Plan:
         """Return the plan for rows of another length, which the layouts must be able to serve."""
         layouts = tuple(layout.resized(problem) for layout in self.layouts)
-        call = self.call and self.call.resized(*layouts[0].core_shapes(problem), problem.output_shape, problem.pad)
-        return self._replace(columns=problem.size[2], problem=problem, layouts=layouts, call=call)
+        calls = tuple(
+            call and call.resized(*layout.core_shapes(problem), problem.output_shape, problem.pad)
+            for layout, call in zip(layouts, self.calls, strict=False)
+        )
+        return self._replace(columns=problem.size[2], problem=problem, layouts=layouts, calls=calls)
 
 
 def make(given: Problem, dtypes: tuple[np.dtype[Any], ...], reuse: bool, *, may_wrap: bool = False) -> Plan:
@@ -92,16 +99,11 @@ def make(given: Problem, dtypes: tuple[np.dtype[Any], ...], reuse: bool, *, may_
     needs_finite = convolution is not None and not all(convolution.stays_inside(axis) for axis in range(3))
     if needs_finite:
         layouts = (*layouts, transposed.Phases(given))
-    best, call = layouts[0], None
     packing: tuple[object, ...] = (convolution is not None, *(layout.packing for layout in layouts))
-    no_conversions = all(dtype == problem.accumulator for dtype in (problem.dtype, dtypes[0], *dtypes[2:]))
-    whole = best.whole_images and fold is None and (problem.border is None or problem.image_bytes <= PADDED_BYTES)
+    no_conversions = {problem.dtype, dtypes[0], *dtypes[2:]} == {problem.accumulator}
     integers_may_overflow = not may_wrap and _check.may_overflow(dtypes, given.taps, problem.accumulator)
-    is_direct = no_conversions and whole and not integers_may_overflow and not problem.channels_last
-    if best.call_layout is not None and is_direct and problem.products:
-        output, keep_gil = (problem.output_shape, problem.dtype), problem.products <= KEEP_GIL_BELOW
-        sizes, border = best.core_shapes(problem), problem.border and problem.border.for_call(problem)
-        call = _core.Call(*sizes, output, problem.pad, best.call_layout, best.threads, keep_gil, border)
+    is_direct = no_conversions and fold is None and not integers_may_overflow and not problem.channels_last
+    calls = tuple(layout.ready_call() if is_direct and problem.products else None for layout in layouts)
     return Plan(
         columns=given.size[2],
         problem=problem,
@@ -110,8 +112,8 @@ def make(given: Problem, dtypes: tuple[np.dtype[Any], ...], reuse: bool, *, may_
         packing=packing if fold is None else (fold.tap_folds, *packing),
         needs_finite=needs_finite,
         integers_may_overflow=integers_may_overflow,
-        call=call,
-        raw_weights=best.raw_weights and dtypes[1] == problem.accumulator and not needs_finite,
+        calls=calls if any(calls) else (),
+        raw_weights=layouts[0].raw_weights and dtypes[1] == problem.accumulator and not needs_finite,
     )
 
 
@@ -161,13 +163,13 @@ def run(
         if np.isfinite(result.reshape(plan.problem.maps_shape)[:1, :, :1, :1, :1]).all() or _weights.all_finite(weight):
             return result
         packed = prepare(plan, weight)
-    if plan.call is not None:
+    if plan.calls:
         if packed is None and not plan.raw_weights:
             packed = prepare(plan, weight)
-        if packed is None or packed[0] == 0:
-            maps = plan.call.run(input, weight if packed is None else packed[1], bias, threads, out, residual)
-            if maps is not None:
-                return maps
+        index, weights = (0, weight) if packed is None else packed
+        call = plan.calls[index]
+        if call is not None and (maps := call.run(input, weights, bias, threads, out, residual)) is not None:
+            return maps
     problem = plan.problem
     if out is not None:
         _check.check_out(out, problem)

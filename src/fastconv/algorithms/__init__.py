@@ -42,6 +42,8 @@ from fastconv._problem import Array, Problem, Triple
 WORKSPACE_BYTES = 2**22  # bytes a thread; a few layouts that could not run otherwise exceed it
 VECTOR_BYTES = 64
 CONFLICT_BYTES = 2**12  # bytes: rows a multiple of this apart evict each other from the first-level cache
+KEEP_GIL_BELOW = 2**16  # products of a call: for fewer, releasing the GIL would cost more than it gives other threads
+PADDED_BYTES = 2**19  # bytes of images with a border that are copied as a whole
 MIN_PRODUCTS_PER_THREAD = 2**19  # products; for fewer, waking another thread costs more than it saves
 
 
@@ -85,6 +87,16 @@ class Layout:
         self.packing = (packing, problem.accumulator.char)
         self.whole_images = workspace <= WORKSPACE_BYTES if whole_images is None else whole_images
         self.threads = max(1, int(problem.products if products is None else products) // MIN_PRODUCTS_PER_THREAD)
+
+    def ready_call(self) -> _core.Call | None:
+        """Return the call of the core that convolves whole arrays; None if run does more than that."""
+        problem, border = self.problem, self.problem.border
+        if self.call_layout is None or not self.whole_images or (border and problem.image_bytes > PADDED_BYTES):
+            return None
+        output, keep_gil = (problem.output_shape, problem.dtype), problem.products <= KEEP_GIL_BELOW
+        around = border and border.for_call(problem)
+        sizes = self.core_shapes(problem)
+        return _core.Call(*sizes, output, problem.pad, self.call_layout, self.threads, keep_gil, around)
 
     @property
     def how(self) -> str:
