@@ -1,8 +1,14 @@
 """Whether the plan takes the fastest algorithm: problems drawn at random, each computed by all that can do it.
 
-Run it as ``python benchmarks/choices.py [--problems N] [--seed S] [--only PATTERN] [--isa NAME]``. A problem's ratio is
-the time of the algorithm that the plan took, over that of the fastest one; medians of calls by turns, on one core. The
-table has all problems that lost more than 5 %, each with the times of all candidates, and what their costs predicted.
+Run it as ``python benchmarks/choices.py [--problems N] [--seed S] [--only PATTERN] [--isa NAME] [--calibrate]``. A
+problem's ratio is the time of the algorithm that the plan took, over that of the fastest one; medians of calls by turns,
+on one core. The table has all problems that lost more than 5 %, each with the times of all candidates, and what their
+costs predicted.
+
+An algorithm predicts its cost as a sum of counts (products, rows of strips, transformed numbers, ...), each times one of
+its COSTS. ``--calibrate`` prints those that fit the times of this machine best: by non-negative least squares (Lawson and
+Hanson, 1974) of relative errors, in products of direct summation at full speed. A thousand problems or more are needed,
+and those of a kind that is rare among them stay uncertain: compare what a change does to the table before it is kept.
 """
 
 from __future__ import annotations
@@ -11,7 +17,8 @@ import argparse
 import math
 import os
 import re
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -21,6 +28,8 @@ from typing import Any
 MACS = 2e4, 4e8  # multiply-adds of a problem: from those where a call counts to those that take too long to draw many
 SECONDS = 0.25  # for one problem
 GOOD, TOLERABLE = 1.05, 1.10
+
+Timing = tuple[Mapping[str, float], float]  # the counts of a layout, and its time over that of a product
 
 
 @dataclass(frozen=True)
@@ -68,6 +77,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the draw (default 0)")
     parser.add_argument("--only", default="", metavar="PATTERN", help="regular expression to find in a problem's words")
     parser.add_argument("--isa", metavar="NAME", help="instruction set (default: the best)")
+    parser.add_argument("--calibrate", action="store_true", help="print the COSTS that fit the times (needs SciPy)")
     args = parser.parse_args()
     from compare import pin
 
@@ -75,12 +85,16 @@ def main() -> None:
     if args.isa:
         os.environ["FASTCONV_ISA"] = args.isa
     problems = [problem for problem in draw(args.seed, args.problems) if re.search(args.only, str(problem))]
-    ratios = [report(problem) for problem in problems]
+    timings: defaultdict[str, list[Timing]] = defaultdict(list)
+    ratios = [report(problem, timings) for problem in problems]
     good, tolerable = (sum(ratio <= limit for ratio in ratios) / len(ratios) for limit in (GOOD, TOLERABLE))
     print(
         f"\n{len(ratios)} problems: {good:.1%} within {GOOD:.2f} of the fastest, {tolerable:.1%} within {TOLERABLE:.2f}"
     )
     print(f"worst: {max(ratios):.2f}, {problems[ratios.index(max(ratios))]}")
+    if args.calibrate:
+        for name, of_algorithm in timings.items():
+            calibrate(name, of_algorithm)
 
 
 def draw(seed: int, count: int) -> Iterator[Drawn]:
@@ -124,10 +138,10 @@ def draw(seed: int, count: int) -> Iterator[Drawn]:
             yield problem
 
 
-def report(problem: Drawn) -> float:
+def report(problem: Drawn, timings: defaultdict[str, list[Timing]]) -> float:
     """Time all algorithms on one problem, print it if the plan's choice is behind, and return its ratio."""
     import numpy as np
-    from measure import OURS, interleave
+    from measure import OURS, PEAK, interleave, peak_probe
 
     import fastconv as fc
     from fastconv import _plan
@@ -139,7 +153,8 @@ def report(problem: Drawn) -> float:
     chosen = fc.FilterBank(weight, **problem.options)
     maps = chosen(image)
     calls = {OURS: partial(chosen, image, out=maps)}
-    costs = {}
+    calls[PEAK], peak_flops = peak_probe()
+    costs, counts = {}, {}
     for module in _plan.ORDER:
         if module is separable:  # for kernels of rank 1, which drawn ones are not
             continue
@@ -150,16 +165,34 @@ def report(problem: Drawn) -> float:
             except ValueError:  # it cannot do the problem
                 continue
         name = module.__name__.rpartition(".")[2]
-        costs[name] = layout.cost
+        costs[name], counts[name] = layout.cost, layout.counts
         calls[name] = partial(bank, image, out=maps)
     times = {name: float(np.nanmedian(seconds)) for name, seconds in interleave(calls, SECONDS).items()}
     names = sorted(costs, key=lambda name: times[name])
     taken = min(costs, key=lambda name: abs(costs[name] - planned(chosen, image).cost))
+    product = 2 * times[PEAK] / peak_flops
+    for name in names:
+        timings[name].append((counts[name], times[name] / product))
     ratio = times[taken] / times[names[0]]
     if ratio > GOOD:
         candidates = ", ".join(f"{name} {times[name] * 1e6:.0f} us ({costs[name]:.3g})" for name in names)
         print(f"{ratio:5.2f}  {problem}\n       {taken} was taken: {candidates}", flush=True)
     return ratio
+
+
+def calibrate(name: str, timings: list[Timing]) -> None:
+    """Print the costs that predict some times best, and how well they do."""
+    import numpy as np
+    from scipy.optimize import nnls
+
+    if not (parts := sorted({part for counts, _ in timings for part in counts})):
+        return
+    shares = np.array([[counts.get(part, 0) / time for part in parts] for counts, time in timings])
+    costs = nnls(shares, np.ones(len(shares)))[0]
+    low, median, high = np.quantile(shares @ costs, [0.1, 0.5, 0.9])
+    print(f"\n{name}, {len(timings)} problems: predicted / measured {low:.2f} ... {median:.2f} ... {high:.2f}")
+    for part, cost in zip(parts, costs, strict=True):
+        print(f'    "{part}": {cost:.3g},')
 
 
 @contextmanager

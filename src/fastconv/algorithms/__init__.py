@@ -32,7 +32,8 @@ Gradients of weights have an interface of their own, GradientLayout:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from fastconv import _core
@@ -55,6 +56,7 @@ class Layout:
     images_shape: tuple[int, ...]  # the problem's
     maps_shape: tuple[int, ...]
     cost: float  # of one image, in products of a register tile at full speed
+    counts: Mapping[str, float] = MappingProxyType({})  # how often each of the algorithm's COSTS is part of that
     workspace: int  # bytes a thread
     packing: Hashable  # layouts with equal packing share packed weights
     threads: int  # the most to use: more would cost more than they save
@@ -226,6 +228,15 @@ def cheapest(algorithms: Iterable[Any], problem: Problem, reuse: bool) -> tuple[
 def lanes(problem: Problem) -> int:
     """Return the lanes of a vector: how many numbers of the accumulator's dtype it holds."""
     return _core.current_isa()[1] * 4 // problem.accumulator.itemsize
+
+
+def total(costs: Mapping[str, float], counts: Mapping[str, float]) -> float:
+    """Return the cost of everything that is counted, in products of a register tile at full speed.
+
+    Such a product takes about 14 ps on one core of an Intel Xeon with AVX-512. An algorithm's COSTS were fitted to times
+    of random problems: benchmarks/choices.py --calibrate does so on another CPU.
+    """
+    return sum(costs[name] * count for name, count in counts.items())
 
 
 def cost_lanes(problem: Problem) -> int:

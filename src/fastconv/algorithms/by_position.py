@@ -12,15 +12,21 @@ import numpy as np
 
 from fastconv import _core, _weights
 from fastconv._problem import Array, Problem
-from fastconv.algorithms import CoreLayout, direct
+from fastconv.algorithms import CoreLayout, cost_lanes, direct, total
 from fastconv.algorithms.tiles import PACKED_STRIP_BYTES, chunk_taps, prefetches_maps
 
 NAME = direct.NAME
 DOMAIN = "it takes float32 and float64, and many channels and filters"
 
-# Costs as in direct.py.
-PRODUCT_FACTOR = 1.15  # a product, relative to tiles
-PACK_WEIGHT = 60.0  # per weight; also if packed weights are reused, so that a bank gives the same bits as a call
+# Costs, for `total`.
+COSTS = {
+    "call": 8e5,
+    "product": 1.45,  # those of lanes that are not used included
+    "broadcast": 8.0,  # per tap and pixel
+    "output": 50.0,  # transposed once its sums are complete
+    "number": 14.0,  # of the image
+    "weight": 30.0,  # also if packed weights are reused, so that a bank gives the same bits as a call
+}
 MIN_CHANNELS, MIN_FILTERS, MIN_COLUMNS = 32, 16, 8  # for fewer, register tiles are not full
 
 
@@ -73,14 +79,30 @@ def cost(problem: Problem) -> float:
     channels, filters = problem.group_size
     if channels < MIN_CHANNELS or filters < MIN_FILTERS or problem.output_size[2] < MIN_COLUMNS:
         return math.inf
-    outputs = math.prod(problem.output_size) * problem.filters
-    product = direct.PRODUCT * PRODUCT_FACTOR
-    products = outputs * (product * problem.taps * problem.inside_fraction + direct.STORE)
-    return products + PACK_WEIGHT * problem.filters * problem.taps
+    return total(COSTS, counts(problem))
+
+
+def counts(problem: Problem) -> dict[str, float]:
+    """Return how often each of COSTS is paid for one image."""
+    width, pixels = cost_lanes(problem), math.prod(problem.output_size)
+    lanes = problem.groups * math.ceil(problem.group_size[1] / width) * width
+    inside = problem.taps * problem.inside_fraction
+    return {
+        "call": 1.0,
+        "product": pixels * lanes * inside,
+        "broadcast": pixels * problem.groups * inside,
+        "output": pixels * problem.filters,
+        "number": problem.channels * math.prod(problem.size),
+        "weight": problem.filters * problem.taps,
+    }
 
 
 def choose(problem: Problem, reuse: bool, budget: float) -> ByPosition | None:
     """Return the layout unless it costs more than the budget."""
     if problem.accumulator.kind != "f" or problem.padding_mode != "zeros" or (expected := cost(problem)) > budget:
         return None
-    return ByPosition(problem, expected) if math.isfinite(expected) else None
+    if not math.isfinite(expected):
+        return None
+    layout = ByPosition(problem, expected)
+    layout.counts = counts(problem)
+    return layout

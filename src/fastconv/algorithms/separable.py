@@ -42,8 +42,8 @@ MIN_SLAB_ROWS = 12
 
 # Costs as in direct.py.
 COLUMN_PRODUCT, ROW_PRODUCT = 1.5, 2.0  # per product of either pass
-SUM = 9.5  # per sum of either pass, in addition
-CALL_OVERHEAD = 1.5e5
+SUM = 42.0  # per sum of either pass, in addition
+CALL_OVERHEAD = 2.5e6
 MIN_BUDGET = 1e8  # for weights of a single call: for less, testing whether they are of rank 1 costs too much
 
 

@@ -11,7 +11,7 @@ import math
 
 from fastconv import _core, _weights
 from fastconv._problem import Array, Problem, Triple
-from fastconv.algorithms import CONFLICT_BYTES, CoreLayout, direct, lanes, used_fraction, where
+from fastconv.algorithms import CONFLICT_BYTES, CoreLayout, cost_lanes, direct, lanes, total, used_fraction, where
 
 NAME = direct.NAME
 DOMAIN = "it takes float32 and float64, and filters of one channel"
@@ -25,7 +25,21 @@ MAX_MASKS = 2**18  # edge masks of sweeps that read the image in place; beyond, 
 SWEEP_ROWS, TALL_SWEEP_ROWS = 4, 6  # rows that most sweeps compute at a time, for kernels of up to 7 rows and others
 MIN_STACK_HEIGHTS = 2  # heights of a kernel that a strip of a stack must hold
 
-# Costs of a vector of sums, in multiply-adds of vectors; measured on AVX-512 and AVX2.
+# Costs, for `total`.
+COSTS = {
+    "call": 2.8e5,
+    "group": 2e3,
+    "number": 16.0,  # of the image
+    "product": 1.3,  # those of lanes that are not used included
+    "strided product": 0.35,  # in addition, with a stride of 2 along the rows
+    "output vector": 5.0,  # per output, those of lanes that are not used included
+    "row": 200.0,  # of a map
+    "row tap": 20.0,  # per tap and row of a map
+    "strip row": 600.0,  # per row of a padded strip
+    "strip": 7.0,  # per number of it
+}
+
+# Costs by which stacks are chosen, of a vector of sums, in multiply-adds of vectors; measured on AVX-512 and AVX2.
 SWEEP_PRODUCT, SWEEP_STORE = 1.2, 5
 STRIDED_FACTOR = 1.9  # for a column stride of 2
 MAP_OVERHEAD = 120  # per map, for the ends of its rows
@@ -41,7 +55,8 @@ class Sweep(CoreLayout):
 
     def __init__(self, problem: Problem, map_size: Triple, row_bytes: int) -> None:
         core, how = _stack_layout(problem, map_size, row_bytes) or _sweep_layout(problem, map_size, row_bytes)
-        super().__init__(problem, direct.cost(problem), core, how, ("sweep",))
+        self.counts = counts(problem)
+        super().__init__(problem, total(COSTS, self.counts), core, how, ("sweep",))
         self.call_layout = core
         self.raw_weights = not problem.flip and (not problem.exchanged or problem.group_size == (1, 1))
 
@@ -60,6 +75,34 @@ class Sweep(CoreLayout):
 def row_bytes(problem: Problem) -> int:
     """Return the bytes of a row of an image with its padding."""
     return (problem.size[2] + 2 * problem.pad[2]) * problem.accumulator.itemsize
+
+
+def counts(problem: Problem) -> dict[str, float]:
+    """Return how often each of COSTS is paid for one image, with pixels in the lanes."""
+    width, stride = cost_lanes(problem), problem.stride
+    rows = problem.output_size[0] * problem.output_size[1] * problem.filters
+    numbers = rows * math.ceil(problem.output_size[2] / width) * width
+    some = {
+        "call": 1.0,
+        "group": problem.groups * problem.output_size[0],
+        "number": problem.channels * math.prod(problem.size),
+        "product": numbers * problem.taps,
+        "strided product": numbers * problem.taps if stride[2] == 2 else 0,
+        "output vector": numbers,
+        "row": rows,
+        "row tap": rows * problem.taps,
+    }
+    if not _in_place(problem, width):
+        lines = problem.groups * problem.output_size[0] * problem.output_size[1] * min(stride[1], problem.kernel[1])
+        some |= {"strip row": lines, "strip": lines * (problem.size[2] + 2 * problem.pad[2])}
+    return some
+
+
+def _in_place(problem: Problem, width: int) -> bool:
+    """Return whether rows are read from the image, rather than padded in a strip, on vectors of so many numbers."""
+    masked_vectors = 2 * (problem.kernel[2] * problem.dilation[2] // width + 2)  # at both ends of a row
+    in_order = problem.stride[2] == 1 or (problem.stride[2] == 2 and problem.dilation[2] == 1)
+    return in_order and masked_vectors * problem.kernel[2] <= MAX_MASKS
 
 
 def suits(problem: Problem) -> bool:
@@ -86,10 +129,7 @@ def _sweep_layout(problem: Problem, map_size: Triple, row_bytes: int) -> tuple[_
     step *= min(8, problem.dilation[1] // math.gcd(problem.dilation[1], problem.stride[1]))
     strip_rows = step * max(1, round(STRIP_BYTES / (row_bytes * problem.stride[1] * step)))
     strip_rows = min(rows, strip_rows)
-    masked_vectors = 2 * (problem.kernel[2] * problem.dilation[2] // lanes(problem) + 2)  # at both ends of a row
-    in_place = (
-        problem.stride[2] == 1 or (problem.stride[2] == 2 and problem.dilation[2] == 1)
-    ) and masked_vectors * problem.kernel[2] <= MAX_MASKS
+    in_place = _in_place(problem, lanes(problem))
     layout = _core.sweep_layout(
         map_size,
         problem.window,

@@ -7,13 +7,23 @@ place; or they are neighbouring filters at one pixel. All variants add up the sa
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import NamedTuple
 
 from fastconv import _core, _weights
 from fastconv._problem import Array, Problem, Triple
-from fastconv.algorithms import CONFLICT_BYTES, CoreLayout, direct, lanes, sweep, used_fraction, where
+from fastconv.algorithms import (
+    CONFLICT_BYTES,
+    CoreLayout,
+    cost_lanes,
+    direct,
+    lanes,
+    sweep,
+    total,
+    used_fraction,
+    where,
+)
 
 NAME = direct.NAME
 DOMAIN = "it takes float32 and float64"
@@ -31,12 +41,22 @@ FILTER_BLOCK_TILES = 32  # the same with filters in the lanes
 BLOCK_PIXELS = 256  # in these, about
 REPACKED_WEIGHTS = 2**18  # weights packed on the fly, for all blocks of tiles: more are packed once, beforehand
 
-# Costs in multiply-adds of vectors, measured on AVX-512.
-IM2COL_VECTOR = 8  # per vector of an im2col panel
-DEINTERLEAVE_ROW = 80  # per row of a strip split into its phases (positions with the same remainder by the stride)
-BROADCAST_PRODUCT = 1.1  # per product with filters in the lanes: each pixel is broadcast
-TRANSPOSE_VECTOR = 20  # per vector of sums with filters in the lanes
-PACK_WEIGHT = 0.5  # per weight
+# Costs, for `total`.
+COSTS = {
+    "call": 3e5,
+    "group": 1e4,  # per plane of maps
+    "output": 5.0,
+    "pixel vector": 1.1,  # per product with pixels in the lanes, those of lanes that are not used included
+    "load": 0.5,  # per tap and pixel
+    "im2col": 18.0,  # the same in a panel
+    "filter vector": 1.25,  # per product with filters in the lanes
+    "broadcast": 10.0,  # per tap and pixel
+    "filter sum": 20.0,  # per sum, to transpose it
+    "strip row": 350.0,  # per row of a padded strip
+    "strip": 33.0,  # per number of it
+    "by filters, strip": 15.0,
+    "packed": 8.0,  # per weight
+}
 
 
 class Tiles(CoreLayout):
@@ -54,14 +74,13 @@ class Tiles(CoreLayout):
         problem: Problem,
         map_size: Triple,
         strip_rows: int,
+        cost: float,
+        form: Lanes,
         *,
-        by_filters: bool,
         packed: bool,
-        im2col: bool,
-        in_place: bool,
         flat: bool,
-        images: int = 1,
     ) -> None:
+        by_filters, in_place, im2col, images = form
         chunk = chunk_taps(problem)
         filters_innermost = not packed and problem.exchanged and problem.kernel == (1, 1, 1)
         core = _core.tile_layout(
@@ -84,18 +103,10 @@ class Tiles(CoreLayout):
         how = f"{'filters' if by_filters else 'pixels'} in the lanes, {where(in_place, strip_rows)}"
         how += f" of {images} images" if images > 1 else ""
         how += f"{', panels' if im2col else ''}, chunks of {min(chunk, problem.taps)} taps"
-        super().__init__(problem, direct.cost(problem), core, how, ("tiles", by_filters, packed))
+        super().__init__(problem, cost, core, how, ("tiles", by_filters, packed))
         self.call_layout, self.contiguous_axes = core, 3 if flat else 1
         self.raw_weights = not (packed or problem.flip or problem.exchanged) or filters_innermost
-        self._by_filters, self._packed, self._flat, self._strip_rows = by_filters, packed, flat, strip_rows
-        self._storage: dict[str, Any] = {
-            "by_filters": by_filters,
-            "packed": packed,
-            "im2col": im2col,
-            "in_place": in_place,
-            "flat": flat,
-            "images": images,
-        }
+        self._form, self._packed, self._flat, self._strip_rows = form, packed, flat, strip_rows
 
     def pack(self, weight: Array) -> Array:
         if self.raw_weights:
@@ -129,11 +140,23 @@ class Tiles(CoreLayout):
 
     def block(self, size: Triple) -> Tiles:
         """Of the variants with pixels in the lanes, only im2col handles maps narrower than a vector."""
+        form, packed = self._form, self._packed
         if self._flat and math.prod(size) >= lanes(self.problem):
-            return Tiles(self.problem, (1, math.prod(size), 1), self._strip_rows, **self._storage)
-        im2col = not self._by_filters and (self._flat or self._storage["im2col"] or size[2] < lanes(self.problem))
-        storage = self._storage | {"im2col": im2col, "in_place": False, "flat": False, "images": 1}
-        return Tiles(self.problem, size, size[1] if self._flat else min(size[1], self._strip_rows), **storage)
+            whole = (1, math.prod(size), 1)
+            return Tiles(self.problem, whole, self._strip_rows, self.cost, form, packed=packed, flat=True)
+        im2col = not form.by_filters and (self._flat or form.im2col or size[2] < lanes(self.problem))
+        form = Lanes(form.by_filters, False, im2col)
+        rows = size[1] if self._flat else min(size[1], self._strip_rows)
+        return Tiles(self.problem, size, rows, self.cost, form, packed=packed, flat=False)
+
+
+class Lanes(NamedTuple):
+    """What the lanes of vectors hold, and where pixels are read."""
+
+    by_filters: bool
+    in_place: bool
+    im2col: bool = False
+    images: int = 1
 
 
 def choose(problem: Problem, reuse: bool, budget: float) -> Tiles | None:
@@ -141,48 +164,97 @@ def choose(problem: Problem, reuse: bool, budget: float) -> Tiles | None:
     if problem.accumulator.kind != "f" or sweep.suits(problem):
         return None
     itemsize, width = problem.accumulator.itemsize, lanes(problem)
-    channels, filters = problem.group_size
-    flat = problem.is_pointwise
-    map_size = (1, math.prod(problem.output_size), 1) if flat else problem.output_size
+    filters = problem.group_size[1]
+    map_size = _map_size(problem)
     _, rows, columns = map_size
-    row_bytes = itemsize if flat else (problem.size[2] + 2 * problem.pad[2]) * itemsize
-    in_place = flat and rows >= width
-    # im2col copies every pixel once per tap; without it, lanes are wasted at the end of every row.
-    im2col = not in_place and (columns < width or used_fraction(columns, width) * (1 + 3 / filters) < 1)
-    vectors = math.ceil(rows * columns / width) if in_place or im2col else rows * math.ceil(columns / width)
-    phases = [min(step, taps) for step, taps in zip(problem.stride[1:], problem.kernel[1:], strict=True)]
-    strip_row_bytes = row_bytes * problem.kernel[0] * channels
-    by_pixels = vectors * problem.taps * (filters + IM2COL_VECTOR * im2col)
-    by_pixels += DEINTERLEAVE_ROW * channels * problem.kernel[0] * rows * phases[0] if problem.stride[2] > 1 else 0
-    inside = all(problem.stays_inside(axis) for axis in range(3))
-    filters_row_bytes = columns * filters * itemsize + (0 if inside else strip_row_bytes * problem.stride[1])
-    shared_bytes = SHARED_SUMS_BYTES if inside else SHARED_STRIP_BYTES
-    images = max(1, min(problem.images_shape[0], shared_bytes // max(1, rows * filters_row_bytes)))
-    by_filters = _filter_lanes_cost(problem, rows * columns, width, images, reuse) < by_pixels
-    if by_filters:
-        im2col, in_place, strip_row_bytes = False, inside, filters_row_bytes
+    form = min(_forms(problem, width), key=lambda form: total(COSTS, counts(problem, form, width, reuse)))
+    strip_row_bytes = _strip_row_bytes(problem)
+    if form.by_filters:
+        strip_row_bytes = _filters_row_bytes(problem)
     else:
-        images, strip_row_bytes = 1, strip_row_bytes * phases[0] * phases[1] // problem.stride[2]
-    strip_rows = (PACKED_STRIP_BYTES if by_filters or im2col else STRIP_BYTES) // strip_row_bytes
-    if in_place and not by_filters:
+        phases = [min(step, taps) for step, taps in zip(problem.stride[1:], problem.kernel[1:], strict=True)]
+        strip_row_bytes = strip_row_bytes * phases[0] * phases[1] // problem.stride[2]
+    strip_rows = (PACKED_STRIP_BYTES if form.by_filters or form.im2col else STRIP_BYTES) // max(1, strip_row_bytes)
+    if form.in_place and not form.by_filters:
         strip_rows = max(24 * width, IN_PLACE_PRODUCTS // (problem.taps * filters))
     turned = problem.flip and problem.kernel != (1, 1, 1)  # weights that would have to be copied in any case
     row = filters if problem.exchanged else problem.taps  # of weights as given
-    conflicts = not by_filters and row * itemsize % CONFLICT_BYTES == 0
-    repeats = problem.images_shape[0] * max(1 / images, rows * columns / BLOCK_PIXELS) - 1  # of packing on the fly
-    repacked = repeats * problem.taps * filters if by_filters else 0
+    conflicts = not form.by_filters and row * itemsize % CONFLICT_BYTES == 0
+    repeats = problem.images_shape[0] * max(1 / form.images, rows * columns / BLOCK_PIXELS) - 1  # of packing on the fly
+    repacked = repeats * problem.taps * filters if form.by_filters else 0
     packed = reuse or turned or conflicts or repacked > REPACKED_WEIGHTS
-    return Tiles(
-        problem,
-        map_size,
-        max(1, min(rows, strip_rows)),
-        by_filters=by_filters,
-        packed=packed,
-        im2col=im2col,
-        in_place=in_place,
-        flat=flat,
-        images=images,
-    )
+    strip_rows = max(1, min(rows, strip_rows))
+    paid = _paid(problem, cost_lanes(problem), reuse)
+    cost, flat = total(COSTS, paid), problem.is_pointwise
+    layout = Tiles(problem, map_size, strip_rows, cost, form, packed=packed, flat=flat)
+    layout.counts = paid
+    return layout
+
+
+def _paid(problem: Problem, width: int, reuse: bool) -> dict[str, float]:
+    """Return the counts of the cheaper form, on vectors of so many numbers."""
+    forms = (counts(problem, form, width, reuse) for form in _forms(problem, width))
+    return min(forms, key=partial(total, COSTS))
+
+
+def counts(problem: Problem, form: Lanes, width: int, reuse: bool) -> dict[str, float]:
+    """Return how often each of COSTS is paid for one image, on vectors of so many numbers."""
+    channels, filters = problem.group_size
+    _, rows, columns = _map_size(problem)
+    planes, pixels = problem.groups * problem.output_size[0], rows * columns
+    some = {"call": 1.0, "group": planes, "output": planes * pixels * filters}
+    if form.by_filters:
+        vectors = planes * pixels * math.ceil(filters / width)
+        some |= {
+            "filter vector": cost_lanes(problem) * vectors * problem.taps,
+            "broadcast": planes * pixels * problem.taps,
+            "filter sum": cost_lanes(problem) * vectors,
+        }
+    else:
+        whole = form.im2col or form.in_place
+        vectors = planes * (math.ceil(pixels / width) if whole else rows * math.ceil(columns / width))
+        some |= {
+            "pixel vector": cost_lanes(problem) * vectors * problem.taps * filters,
+            "im2col" if form.im2col else "load": cost_lanes(problem) * vectors * problem.taps,
+        }
+    if not form.in_place:
+        strip_rows = planes * channels * problem.kernel[0] * rows * min(problem.stride[1], problem.kernel[1])
+        numbers = strip_rows * (problem.size[2] + 2 * problem.pad[2])
+        some |= {"strip row": strip_rows, "by filters, strip" if form.by_filters else "strip": numbers}
+    if not reuse and form.by_filters and pixels > 1:
+        shared = min(1.0, pixels / BLOCK_PIXELS) if form.images > 1 else 1.0
+        some["packed"] = shared * problem.groups * problem.taps * filters
+    return some
+
+
+def _forms(problem: Problem, width: int) -> Iterator[Lanes]:
+    """Yield what the lanes of vectors of this width may hold: pixels, or filters."""
+    _, rows, columns = _map_size(problem)
+    in_place = problem.is_pointwise and rows >= width
+    # im2col copies every pixel once per tap; without it, lanes are wasted at the end of every row.
+    fraction = used_fraction(columns, width) * (1 + 3 / problem.group_size[1])
+    yield Lanes(False, in_place, im2col=not in_place and (columns < width or fraction < 1))
+    inside = all(problem.stays_inside(axis) for axis in range(3))
+    shared_bytes = SHARED_SUMS_BYTES if inside else SHARED_STRIP_BYTES
+    images = max(1, min(problem.images_shape[0], shared_bytes // max(1, rows * _filters_row_bytes(problem))))
+    yield Lanes(True, inside, images=images)
+
+
+def _map_size(problem: Problem) -> Triple:
+    return (1, math.prod(problem.output_size), 1) if problem.is_pointwise else problem.output_size
+
+
+def _strip_row_bytes(problem: Problem) -> int:
+    """Return the bytes of a row of the image that a strip holds, for all channels and depths of the kernel."""
+    columns = 1 if problem.is_pointwise else problem.size[2] + 2 * problem.pad[2]
+    return columns * problem.accumulator.itemsize * problem.kernel[0] * problem.group_size[0]
+
+
+def _filters_row_bytes(problem: Problem) -> int:
+    """Return the same with filters in the lanes: of the sums, and of pixels that are not read in place."""
+    sums = _map_size(problem)[2] * problem.group_size[1] * problem.accumulator.itemsize
+    inside = all(problem.stays_inside(axis) for axis in range(3))
+    return sums if inside else sums + _strip_row_bytes(problem) * problem.stride[1]
 
 
 def prefetches_maps(problem: Problem, map_size: Triple) -> bool:
@@ -193,12 +265,3 @@ def prefetches_maps(problem: Problem, map_size: Triple) -> bool:
 def chunk_taps(problem: Problem) -> int:
     """Return the taps to sum by themselves; "highest": as many as there are chunks, for the smallest errors."""
     return CHUNK_TAPS if problem.precision == "default" else max(MIN_CHUNK_TAPS, math.isqrt(problem.taps))
-
-
-def _filter_lanes_cost(problem: Problem, pixels: int, width: int, images: int, reuse: bool) -> float:
-    """Return the cost of one group of an image with filters in the lanes, in multiply-adds of vectors."""
-    filters = problem.filters // problem.groups
-    packing = 0.0 if reuse or pixels == 1 else PACK_WEIGHT * problem.taps * filters
-    if images > 1:
-        packing *= min(1.0, pixels / BLOCK_PIXELS)
-    return pixels * math.ceil(filters / width) * (BROADCAST_PRODUCT * problem.taps + TRANSPOSE_VECTOR) + packing

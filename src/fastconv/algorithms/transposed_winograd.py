@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from fastconv._problem import Problem
 from fastconv.algorithms import winograd
-from fastconv.algorithms.winograd import BLOCK_TILES, FETCH, MARGIN, TRANSFORM, Phases, Split, Variant
+from fastconv.algorithms.winograd import BLOCK_TILES, MARGIN, TRANSFORM, Phases, Split, Variant
 from fastconv.algorithms.winograd_forms import Form, form
 
 NAME = winograd.NAME
@@ -31,6 +31,7 @@ ERROR_GROWTH = {
 
 # Costs as in direct.py; the others are those of winograd.py.
 PRODUCT = 1.1  # per product
+FETCH = 48.0  # per transformed weight and block, divided by the tiles of a block, whose products hide it
 PACK_NUMBER = 27.0  # per transformed weight
 
 BLOCK_BYTES = 2**20  # of transformed tiles, at most: sums of all phases share the second-level cache with them

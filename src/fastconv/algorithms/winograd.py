@@ -16,7 +16,7 @@ import numpy as np
 
 from fastconv import _core, _weights
 from fastconv._problem import LINE_BYTES, Array, Problem, Triple
-from fastconv.algorithms import Layout
+from fastconv.algorithms import Layout, total
 from fastconv.algorithms.winograd_forms import Form, form
 
 NAME = "winograd"
@@ -37,22 +37,39 @@ ERROR_GROWTH: dict[tuple[int, int], dict[int, float]] = {
 MAX_ERROR_GROWTH, MAX_ERROR_GROWTH_SHORT = 6.8, 8.0  # in general, and for sums over at most SHORT_SUM channels
 SHORT_SUM = 32
 
-# Costs as in direct.py. FEW_*: of the variant for few channels, whose lanes are tiles rather than channels.
-MARGIN = 0.9  # of the budget, for predicted costs: machines differ
+MARGIN = 0.95  # of the budget, for predicted costs: machines differ, and direct summation is more accurate
+
+# Costs, for `total`; those with lanes of tiles are of the variant for few channels, whose lanes are tiles.
+COSTS = {
+    "call": 1.4e6,
+    "group": 1e4,  # per plane of maps
+    "block": 5e4,  # per block of tiles
+    "output": 25.0,
+    "cached output": 35.0,  # in addition, where maps are large enough for non-temporal stores, but these cannot be used
+    "product": 1.25,
+    "product, shared tiles": 0.12,  # in addition, where parts of kernels share tiles
+    "channel tile": 90.0,  # per channel and tile
+    "channel number": 27.0,  # per channel and number of a transformed tile
+    "split number": 25.0,  # in addition, for virtual channels
+    "filter number": 18.0,  # per filter and number of a transformed tile
+    "late weight": 15.0,  # per transformed weight and block, where too few tiles hide that it is fetched from afar
+    "packed product": 1.3,  # in the transform of the weights
+    "few product": 1.45,
+    "few channel number": 29.0,
+    "few output": 25.0,
+}
+
+NEAR_BYTES = 2**20  # bytes of weights that stay in the second-level cache
+HIDING_TILES = 26  # tiles of a block whose products take as long as fetching a weight
+
+# Costs of a partition over threads, in products.
 TRANSFORM = 16.0  # per number of a transformed tile, for each channel and each filter
-SPLIT = 22.0  # per number of a transformed tile of a virtual channel, in addition
-SHARED_PRODUCT = 1.15  # per product where parts of kernels share tiles
-FEW_PRODUCT = 1.3  # per product
-FEW_CHANNEL, FEW_FILTER = 20.0, 7.0  # per number of a transformed tile, for each channel and each filter
-FETCH = 48.0  # per transformed weight and block, divided by the tiles of a block, whose products hide it
-CACHED_STORE = 20.0  # per output of maps large enough for non-temporal stores, where these cannot be used
-TRANSFORM_WEIGHT = 1.3  # per product in the transform of the weights
 REFETCH = 3.0  # per transformed weight and unit of work
 HALO_TILE = 8.0  # per channel and tile of a row of tiles that two units share
 
 VECTOR = 16  # lanes for which channels and filters are rounded up, on all instruction sets alike
 BLOCK_BYTES = 2**21  # bytes of transformed tiles, at most: the second-level cache
-BLOCK_TILES = 32  # tiles of a block, at most: more do not hide more of FETCH
+BLOCK_TILES = 32  # tiles of a block, at most: they hide that weights are fetched
 SHARING_BLOCK_TILES = 64  # the same where parts share tiles
 FEW_BLOCK_TILES = 128  # tiles of a row of a block, at most, and its rows of tiles
 MAX_FEW_CHANNELS = 12  # for more, transformed tiles would not stay in the first-level cache
@@ -248,7 +265,9 @@ def choose(problem: Problem, reuse: bool, budget: float) -> Winograd | None:
     if best is None:
         return None
     packed = reuse or best.few or best.splits != (Split(), Split()) or not _is_one_block(problem, best)
-    return Winograd(problem, best, lowest, error_growth(best.forms), packed=packed)
+    layout = Winograd(problem, best, lowest, error_growth(best.forms), packed=packed)
+    layout.counts = counts(problem, best, reuse)
+    return layout
 
 
 def _is_one_block(problem: Problem, variant: Variant) -> bool:
@@ -314,31 +333,46 @@ def error_growth(forms: tuple[Form, Form]) -> float:
 
 def cost(problem: Problem, variant: Variant, reuse: bool) -> float:
     """Return the cost of one image."""
+    return total(COSTS, counts(problem, variant, reuse))
+
+
+def counts(problem: Problem, variant: Variant, reuse: bool) -> dict[str, float]:
+    """Return how often each of COSTS is paid for one image."""
     y, x = variant.forms
     channels, filters = virtual_channels(problem, variant.splits), problem.filters // problem.groups
     tile_rows, tile_columns = count_tiles(problem, variant.forms)
-    lanes = whole_vectors(filters)
-    weights = channels * lanes * len(y.G) * len(x.G)
-    packing = 0.0 if reuse else TRANSFORM_WEIGHT * channels * lanes * (len(y.G) * (len(x.G) + y.taps) * x.taps)
+    lanes, positions = whole_vectors(filters), y.positions * x.positions
+    planes, outputs = problem.groups * problem.output_size[0], problem.filters * math.prod(problem.output_size)
+    blocks = problem.dilation[1] * -(-tile_rows // variant.tile_rows) * -(-tile_columns // variant.tile_columns)
+    some = {"call": 1.0, "group": planes, "block": planes * blocks}
+    if not reuse:
+        some["packed product"] = problem.groups * channels * lanes * len(y.G) * (len(x.G) + y.taps) * x.taps
     if variant.few:
-        tiles = tile_rows * problem.dilation[1] * whole_vectors(tile_columns)
-        number_cost = FEW_PRODUCT * channels * filters + FEW_CHANNEL * channels + FEW_FILTER * filters
-        memory = 0.0
-    else:
-        tiles = tile_rows * tile_columns * problem.dilation[1] * problem.dilation[2]
-        halo = [parts_sharing_tiles(split) - 1 for split in variant.splits]
-        with_halo = (1 + halo[0] / variant.tile_rows) * (1 + halo[1] / variant.tile_columns)
-        transformed_channels = channels // ((1 + halo[0]) * (1 + halo[1]))
-        product = SHARED_PRODUCT if channels > transformed_channels else 1.0
-        number_cost = product * channels * lanes
-        number_cost += TRANSFORM * (with_halo * whole_vectors(transformed_channels) + lanes)
-        number_cost += SPLIT * with_halo * transformed_channels if any(s.step > 1 for s in variant.splits) else 0.0
-        blocks = problem.dilation[1] * -(-tile_rows // variant.tile_rows) * -(-tile_columns // variant.tile_columns)
-        memory = FETCH * weights * blocks * blocks / tiles
-        if problem.bypasses_cache and not variant.line_tiles:
-            memory += CACHED_STORE * math.prod(problem.output_size[1:]) * filters
-    tile_costs = tiles * y.positions * x.positions * number_cost
-    return problem.groups * (problem.output_size[0] * (tile_costs + memory) + packing)
+        numbers = planes * positions * tile_rows * problem.dilation[1] * whole_vectors(tile_columns)
+        return some | {
+            "few product": numbers * channels * filters,
+            "few channel number": numbers * channels,
+            "few output": outputs,
+        }
+    tiles = planes * tile_rows * tile_columns * problem.dilation[1] * problem.dilation[2]
+    halo = [parts_sharing_tiles(split) - 1 for split in variant.splits]
+    with_halo = (1 + halo[0] / variant.tile_rows) * (1 + halo[1] / variant.tile_columns)
+    channel_tiles = tiles * (channels // ((1 + halo[0]) * (1 + halo[1])))
+    channel_numbers = tiles * positions * with_halo * whole_vectors(channels // ((1 + halo[0]) * (1 + halo[1])))
+    weights, is_split = channels * lanes * positions, any(split.step > 1 for split in variant.splits)
+    is_far = problem.groups * weights * problem.accumulator.itemsize > NEAR_BYTES
+    late = max(0.0, 1 - tiles / (planes * blocks * HIDING_TILES)) if is_far else 0.0
+    return some | {
+        "output": outputs,
+        "cached output": outputs if problem.bypasses_cache and not variant.line_tiles else 0,
+        "product": tiles * positions * channels * lanes,
+        "product, shared tiles": tiles * positions * channels * lanes if max(halo) else 0,
+        "channel tile": channel_tiles,
+        "channel number": channel_numbers,
+        "split number": channel_numbers if is_split else 0,
+        "filter number": tiles * positions * lanes,
+        "late weight": late * planes * weights * blocks,
+    }
 
 
 def count_tiles(problem: Problem, forms: tuple[Form, Form]) -> tuple[int, int]:
