@@ -67,6 +67,7 @@ MAY_IMPORT = {
     ),
     # floor 4: plans
     "_plan": "_blocks _check _core _fold _problem _weights algorithms algorithms.*",
+    "_fuse": "_arrays _core _plan _problem _weights algorithms",
     "_gradient": (
         "_blocks _arrays _border _check _check_transposed _core _plan _problem algorithms algorithms.weight_direct"
         " algorithms.weight_dot"
@@ -93,7 +94,7 @@ MAY_IMPORT = {
     "signal": "_along _check _core _polyphase _problem _ready _sections _signal config",
     "transpose": "_bank _cache _check _check_transposed _gradient _plan _problem _views _weights config",
     "grad": "_bank _cache _check _check_transposed _gradient _plan _problem _weights config",
-    "bank": "_bank _check _exact _gradient _lengths _missing _plan _problem _views config conv plot transpose",
+    "bank": "_bank _cache _check _exact _fuse _gradient _lengths _missing _plan _problem _views config conv plot transpose",
     PACKAGE: "_check config conv",
     "quantized": "_bank _check _problem _quantized algorithms.byte_tiles config",
     "__main__": PACKAGE,

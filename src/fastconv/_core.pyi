@@ -17,6 +17,27 @@ _Window: TypeAlias = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], in
 @final
 class Memory: ...
 
+@final
+class Units:
+    @property
+    def workspace(self) -> int: ...
+
+@final
+class FusedCalls:
+    def __init__(
+        self,
+        calls: list[Units],
+        steps: NDArray[Any],
+        bounds: NDArray[Any],
+        buffer_bytes: int,
+        numbers: tuple[int, int],
+        images: int,
+        itemsize: int,
+    ) -> None: ...
+    @property
+    def workspace(self) -> int: ...
+    def run(self, images: NDArray[Any], maps: NDArray[Any], threads: int) -> None: ...
+
 @disjoint_base
 class Layout:
     @property
@@ -208,7 +229,7 @@ def convolve(
     layout: Layout,
     threads: int,
     residual: NDArray[Any] | None = None,
-) -> None: ...
+) -> Units | None: ...
 def convolve_separable(
     images: NDArray[Any],
     columns: NDArray[Any],
@@ -221,7 +242,7 @@ def convolve_separable(
     workspace: int,
     threads: int,
     residual: NDArray[Any] | None = None,
-) -> None: ...
+) -> Units | None: ...
 def convolve_winograd(
     images: NDArray[Any],
     weight: NDArray[Any],
@@ -233,7 +254,7 @@ def convolve_winograd(
     blocks: tuple[int, int, int] | None,
     threads: int,
     residual: NDArray[Any] | None = None,
-) -> None: ...
+) -> Units | None: ...
 def weight_winograd_layout(
     window: _Window,
     channels: int,

@@ -19,7 +19,7 @@ cimport cython
 from libc.math cimport INFINITY, fabs, fabsf, isfinite, rintf
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport memchr, memcmp, memcpy, memset
+from libc.string cimport memchr, memcmp, memcpy, memmove, memset
 
 from fastconv.core.buffers cimport *
 from fastconv.core.kernels cimport *
@@ -82,6 +82,7 @@ include "core/rows.pxi"
 include "core/filters.pxi"
 include "core/bank.pxi"
 include "core/layout.pxi"
+include "core/fused.pxi"
 include "core/direct.pxi"
 include "core/tile_job.pxi"
 include "core/strips.pxi"

@@ -6,15 +6,16 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from functools import partial
-from itertools import pairwise, product
+from itertools import chain, pairwise, product
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Union, overload
 
 import numpy as np
 from numpy.ma import MaskedArray
 from numpy.typing import ArrayLike
 
-from fastconv import _check, _exact, _gradient, _lengths, _missing, _plan, _views, config
-from fastconv._bank import Bank, Gradients, Option, conjugate
+from fastconv import _check, _exact, _fuse, _gradient, _lengths, _missing, _plan, _views, config
+from fastconv._bank import PLAN_CACHE_BYTES, Bank, Gradients, Option, conjugate
+from fastconv._cache import Cache
 from fastconv._check import Padding, PaddingMode, PerAxis
 from fastconv._problem import Activation, Array
 from fastconv.conv import PROPAGATE, along
@@ -29,6 +30,7 @@ __all__ = ["FilterBank", "Sequential"]
 Shapes = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...] | None]  # of input, weight and bias
 Dtypes = tuple[np.dtype[Any], ...]
 AnyBank = Union["FilterBank", "TransposedFilterBank", "Sequential"]
+Part = tuple[_fuse.Fused | None, tuple[AnyBank, ...]]  # banks that compute their maps together, or one by one
 
 
 class FilterBank(Bank):
@@ -528,6 +530,13 @@ class FilterBank(Bank):
         axes, shapes, dtypes, options = self._problem_of(shape, dtype, saturated)
         return _lengths.plan_for(axes, *shapes, dtypes, options, True, sums)
 
+    def _stage(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> _fuse.Stage | None:
+        """Return how the bank computes strips of its maps of an image of this shape; None if it cannot."""
+        if self._has_views or dtype.kind != "f":
+            return None
+        plan = self._plan_for(shape, dtype, None)
+        return _fuse.stage(plan, self._pack(plan, self._weight), dtype, self._bias, self._slopes)
+
     def _problem_of(
         self, shape: tuple[int, ...], dtype: np.dtype[Any], saturated: np.dtype[Any] | None
     ) -> tuple[int, Shapes, Dtypes, _check.Options]:
@@ -556,6 +565,9 @@ class Sequential:
 
     Notes
     -----
+    Where maps between neighbouring banks are larger than the cache, strips of all of them are computed in turn, and those
+    maps are never in memory as a whole. The result is the same, to the bit.
+
     The receptive field grows by ``(r - 1) * jump`` with each bank of receptive field r, where jump is the product of
     the strides before it (Dumoulin and Visin, 2016).
 
@@ -598,13 +610,59 @@ class Sequential:
                     f"bank {position + 1} has {len(following.receptive_field)}"
                 )
         self._banks = banks
+        rows = (bank._row if isinstance(bank, Sequential) else (bank,) for bank in banks)
+        self._row: tuple[AnyBank, ...] = tuple(chain.from_iterable(rows))
+        self._parts = Cache(PLAN_CACHE_BYTES)  # by shape and dtype of the image
 
-    def __call__(self, image: ArrayLike, *, threads: int | None = None) -> Array:
-        """Return the feature maps of the last bank."""
-        maps = image
-        for bank in self._banks:
-            maps = bank(maps, threads=threads)
+    def __call__(self, image: ArrayLike, *, out: Array | None = None, threads: int | None = None) -> Array:
+        """Return the feature maps of the last bank, in `out` if it is given, as for `conv2d`."""
+        maps: Any = image
+        for fused, banks in self._parts_for(maps):
+            target = out if banks[-1] is self._row[-1] else None
+            if fused is not None and fused.accepts(maps, target):
+                maps = fused.run(maps, target, config.num_threads(threads))
+                continue
+            for bank in banks[:-1]:
+                maps = bank(maps, threads=threads)
+            maps = banks[-1](maps, out=target, threads=threads)
         return maps if isinstance(maps, MaskedArray) else _check.as_array("image", maps)
+
+    def _parts_for(self, image: Any) -> tuple[Part, ...]:
+        """Return the banks in parts: neighbours that compute their maps together, and others."""
+        if type(image) is not np.ndarray or image.size < _fuse.MIN_NUMBERS:
+            return ((None, self._row),)
+        key = image.shape, image.dtype
+        parts: tuple[Part, ...] | None = self._parts.get(key)
+        if parts is None:
+            parts = self._divide(*key)
+            self._parts.put(key, parts, sum(fused.nbytes for fused, _ in parts if fused is not None))
+        return parts
+
+    def _divide(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[Part, ...]:
+        stages: list[_fuse.Stage] = []
+        for bank in self._row:
+            stage = bank._stage(shape, dtype) if type(bank) is FilterBank else None
+            if stage is None:
+                break
+            stages.append(stage)
+            shape = stage.problem.output_shape
+        parts: list[Part] = []
+        position = alone = 0
+        while position < len(stages):
+            fused = _fuse.fuse(stages[position:])
+            if fused is None:
+                position += 1
+                continue
+            if alone < position:
+                parts.append((None, self._row[alone:position]))
+            alone = position + fused.count
+            parts.append((fused, self._row[position:alone]))
+            position = alone
+        rest = self._row[alone:]
+        if position + 1 < len(self._row):  # behind a bank whose maps are known only once it has run
+            known = position + 1 - alone
+            rest = (*rest[:known], Sequential(*rest[known:]))
+        return (*parts, (None, rest)) if rest else tuple(parts)
 
     def backward(
         self, image: ArrayLike, grad_output: ArrayLike, *, maps: ArrayLike | None = None, threads: int | None = None
@@ -704,6 +762,9 @@ class Sequential:
 
     def __getitem__(self, position: int | slice) -> AnyBank:
         return Sequential(*self._banks[position]) if isinstance(position, slice) else self._banks[position]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), self._banks
 
     def __eq__(self, other: object) -> bool:
         return self._banks == other._banks if isinstance(other, Sequential) else NotImplemented

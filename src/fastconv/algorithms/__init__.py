@@ -123,11 +123,12 @@ class Layout:
         pads: Sequence[int],
         threads: int,
         residual: Array | None = None,
-    ) -> None:
+    ) -> _core.Units | None:
         """Convolve images (N, C, D, H, W), padded by `pads` before each axis, into maps (N, K, D', H', W').
 
         bias (K,) is followed by slopes if the activation has one for each filter; residual, added before it, lies as
-        the maps do.
+        the maps do. A layout of strips, with no threads, computes nothing but returns the units of the call, whose
+        images and maps are still to be given.
         """
         raise NotImplementedError
 
@@ -138,6 +139,13 @@ class Layout:
     def block(self, size: Triple) -> Layout:
         """Return the layout for maps of up to this size, with the same packed weights."""
         return self
+
+    def strip(self, size: Triple, stays_cached: bool) -> Layout | None:
+        """Return the layout for strips of maps of up to this size, with the same packed weights; None if there is none.
+
+        stays_cached: strips are read at once, so that they must not bypass the cache.
+        """
+        return None
 
     def of_longer_rows(self, problem: Problem) -> Layout | None:
         """Return the layout for an image of `problem.interleaved` planes, with the same packed weights; None if it cannot be."""
@@ -166,7 +174,7 @@ class CoreLayout(Layout):
         how: str,
         packing: tuple[object, ...],
         *,
-        entry: Callable[..., None] = _core.convolve,
+        entry: Callable[..., _core.Units | None] = _core.convolve,
         whole_images: bool | None = None,
     ) -> None:
         """`entry`: the core's function to call."""
@@ -187,8 +195,8 @@ class CoreLayout(Layout):
         pads: Sequence[int],
         threads: int,
         residual: Array | None = None,
-    ) -> None:
-        self._convolve(images, packed, bias, maps, pads, self._core_layout, threads, residual)
+    ) -> _core.Units | None:
+        return self._convolve(images, packed, bias, maps, pads, self._core_layout, threads, residual)
 
 
 class GradientLayout:

@@ -23,7 +23,7 @@ import numpy as np
 from fastconv import _core, _weights
 from fastconv._arrays import fits_core, plain
 from fastconv._blocks import cast, lies_as
-from fastconv._problem import LINE_BYTES, Array, Problem
+from fastconv._problem import LINE_BYTES, Array, Problem, Triple
 from fastconv._threads import parallel_for
 from fastconv.algorithms import WORKSPACE_BYTES, Layout
 from fastconv.algorithms.sweep import TALL_SWEEP_ROWS
@@ -100,10 +100,15 @@ class TwoPasses(Passes):
         pads: Sequence[int],
         threads: int,
         residual: Array | None = None,
-    ) -> None:
+    ) -> _core.Units | None:
         _, columns, rows = packed
         layouts = self._columns, self._rows
-        _core.convolve_separable(images, columns, rows, bias, maps, pads, *layouts, self.workspace, threads, residual)
+        return _core.convolve_separable(
+            images, columns, rows, bias, maps, pads, *layouts, self.workspace, threads, residual
+        )
+
+    def strip(self, size: Triple, stays_cached: bool) -> TwoPasses | None:
+        return _two_passes(self.problem, bypasses_cache=False) if stays_cached else self
 
     def of_longer_rows(self, problem: Problem) -> TwoPasses | None:
         return _two_passes(problem)
@@ -197,8 +202,11 @@ def cost(problem: Problem) -> float:
     return CALL_OVERHEAD * slabs + depth * problem.filters * plane
 
 
-def _two_passes(problem: Problem) -> TwoPasses | None:
-    """Return the layout of two passes; None if rows are too wide for the workspace."""
+def _two_passes(problem: Problem, bypasses_cache: bool = True) -> TwoPasses | None:
+    """Return the layout of two passes; None if rows are too wide for the workspace.
+
+    bypasses_cache: whether large maps do.
+    """
     filters, bits = problem.filters // problem.groups, problem.bits
     stride, dilation = problem.stride, problem.dilation
     _, kh, kw = problem.kernel
@@ -220,7 +228,7 @@ def _two_passes(problem: Problem) -> TwoPasses | None:
         min(strip_rows, 4),
         in_place=stride[2] == 1,
         parts=1,
-        nontemporal=problem.bypasses_cache,
+        nontemporal=bypasses_cache and problem.bypasses_cache,
         borders=problem.padding_mode != "zeros" and not problem.stays_inside(2),
     )
     workspace = filters * strip_rows * width * bits // 8 + LINE_BYTES + max(columns.workspace, rows.workspace)

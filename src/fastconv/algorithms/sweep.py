@@ -53,8 +53,10 @@ class Sweep(CoreLayout):
 
     name = NAME
 
-    def __init__(self, problem: Problem, map_size: Triple, row_bytes: int) -> None:
-        core, how = _stack_layout(problem, map_size, row_bytes) or _sweep_layout(problem, map_size, row_bytes)
+    def __init__(self, problem: Problem, map_size: Triple, row_bytes: int, nontemporal: bool = False) -> None:
+        core, how = _stack_layout(problem, map_size, row_bytes) or _sweep_layout(
+            problem, map_size, row_bytes, nontemporal
+        )
         self.counts = counts(problem)
         super().__init__(problem, total(COSTS, self.counts), core, how, ("sweep",))
         self.call_layout = core
@@ -66,10 +68,13 @@ class Sweep(CoreLayout):
     def block(self, size: Triple) -> Sweep:
         problem = self.problem
         columns = size[2] * problem.stride[2] + problem.kernel[2]
-        return Sweep(problem, size, columns * problem.accumulator.itemsize)
+        return Sweep(problem, size, columns * problem.accumulator.itemsize)  # converted next: not nontemporal
+
+    def strip(self, size: Triple, stays_cached: bool) -> Sweep:
+        return Sweep(self.problem, size, row_bytes(self.problem), self.problem.bypasses_cache and not stays_cached)
 
     def of_longer_rows(self, problem: Problem) -> Sweep:
-        return Sweep(problem, problem.output_size, row_bytes(problem))
+        return Sweep(problem, problem.output_size, row_bytes(problem), problem.bypasses_cache)
 
 
 def row_bytes(problem: Problem) -> int:
@@ -119,10 +124,10 @@ def choose(problem: Problem, reuse: bool, budget: float) -> Sweep | None:
     """Return sweeps for a few filters of one channel."""
     if problem.accumulator.kind != "f" or not suits(problem):
         return None
-    return Sweep(problem, problem.output_size, row_bytes(problem))
+    return Sweep(problem, problem.output_size, row_bytes(problem), problem.bypasses_cache)
 
 
-def _sweep_layout(problem: Problem, map_size: Triple, row_bytes: int) -> tuple[_core.Layout, str]:
+def _sweep_layout(problem: Problem, map_size: Triple, row_bytes: int, nontemporal: bool) -> tuple[_core.Layout, str]:
     """Return sweeps with pixels in the lanes, and their description."""
     _, rows, columns = map_size
     step = SWEEP_ROWS if problem.kernel[1] <= 7 else TALL_SWEEP_ROWS
@@ -138,7 +143,7 @@ def _sweep_layout(problem: Problem, map_size: Triple, row_bytes: int) -> tuple[_
         strip_rows,
         in_place=in_place,
         parts=_parts(problem, strip_rows * columns),
-        nontemporal=problem.bypasses_cache and map_size == problem.output_size,  # blocks are converted next
+        nontemporal=nontemporal,
         zero_rows=in_place and problem.padding_mode == "zeros" and not all(map(problem.stays_inside, (0, 1))),
         borders=problem.padding_mode != "zeros" and not problem.stays_inside(2),
     )

@@ -126,11 +126,11 @@ class Tiles(CoreLayout):
         pads: Sequence[int],
         threads: int,
         residual: Array | None = None,
-    ) -> None:
+    ) -> _core.Units | None:
         if self._flat:
             images, maps = (array.reshape(*array.shape[:2], 1, -1, 1) for array in (images, maps))
             residual = None if residual is None else residual.reshape(maps.shape)
-        super().run(images, packed, bias, maps, pads, threads, residual)
+        return super().run(images, packed, bias, maps, pads, threads, residual)
 
     def core_shapes(self, problem: Problem) -> tuple[tuple[int, ...], tuple[int, ...]]:
         if not self._flat:
@@ -157,6 +157,9 @@ class Lanes(NamedTuple):
     in_place: bool
     im2col: bool = False
     images: int = 1
+
+    def strip(self, size: Triple, stays_cached: bool) -> Tiles:
+        return self.block(size)
 
 
 def choose(problem: Problem, reuse: bool, budget: float) -> Tiles | None:

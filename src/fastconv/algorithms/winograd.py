@@ -182,9 +182,15 @@ class Winograd(Layout):
         pads: Sequence[int],
         threads: int,
         residual: Array | None = None,
-    ) -> None:
-        blocks = None if threads == 1 else self._blocks_for(maps.shape, threads)
-        _core.convolve_winograd(images, *packed, bias, maps, pads, self._core_layout, blocks, threads, residual)
+    ) -> _core.Units | None:
+        blocks = None if threads <= 1 else self._blocks_for(maps.shape, threads)
+        return _core.convolve_winograd(images, *packed, bias, maps, pads, self._core_layout, blocks, threads, residual)
+
+    def strip(self, size: Triple, stays_cached: bool) -> Winograd:
+        if not (stays_cached and self._variant.line_tiles):
+            return self
+        cached = self._variant._replace(line_tiles=0)
+        return Winograd(self.problem, cached, self.cost, self.error, packed=self._packed)
 
     def pixels_read(self, axis: int, outputs: int) -> int:
         return self._core_layout.pixels_read(axis, outputs)

@@ -39,6 +39,8 @@ def convolve(images, weight, bias, maps, pads, Layout layout, Py_ssize_t threads
     place as one row; maps (N, K, D', H', W') the numbers of a plane; weight has all numbers of
     (K, C / groups * taps), or is packed by `pack_tiles`; bias (K,), followed by slopes if the activation has them, or
     None; pads are those in front of each axis; residual lies as the maps do.
+
+    With no threads, return the units of the call instead of computing them; weight and bias must outlive them.
     """
     cdef Arrays arrays
     if bias is None:
@@ -48,7 +50,7 @@ def convolve(images, weight, bias, maps, pads, Layout layout, Py_ssize_t threads
     arrays.weight = numbers_of(weight, layout.weights, layout.itemsize)
     arrays.bias = numbers_of(bias, layout.offsets, layout.itemsize)
     arrays.slopes = <const char *>arrays.bias + layout.filters * layout.itemsize
-    layout.bind(&arrays, pads).run(&arrays, threads, False)
+    return layout.bind(&arrays, pads).run(&arrays, threads, False)
 
 
 @cython.final

@@ -132,6 +132,29 @@ cdef int check_signals() noexcept with gil:
     return PyErr_CheckSignals()
 
 
+@cython.final
+cdef class Units:
+    """The units of a call on one thread, without its addresses: to be computed later, strip by strip."""
+
+    cdef fc_unit_fn unit
+    cdef bytes job
+    cdef Py_ssize_t units
+    cdef readonly Py_ssize_t workspace
+    cdef Py_ssize_t images_at, maps_at  # of their addresses, in bytes of the job
+    cdef object tables                  # that the job points into
+
+
+cdef Units units_of(fc_unit_fn unit, const void *job, Py_ssize_t nbytes, const Arrays *source, const Arrays *target,
+                    Py_ssize_t units, Py_ssize_t workspace, tables):
+    """Return the units of a job; source and target: the arrays in it that have its images, and its maps."""
+    cdef Units made = Units.__new__(Units)
+    made.unit, made.units, made.workspace, made.tables = unit, units, workspace, tables
+    made.job = (<const char *>job)[:nbytes]
+    made.images_at = <const char *>&source.images - <const char *>job
+    made.maps_at = <const char *>&target.maps - <const char *>job
+    return made
+
+
 cdef run_units(fc_unit_fn unit, const void *job, Py_ssize_t units, size_t workspace, Py_ssize_t threads,
                bint keep_gil=False):
     """Compute all units of a job, without the GIL as a rule, until a signal handler raises an exception."""

@@ -18,6 +18,7 @@ def convolve_separable(images, columns, rows, bias, maps, pads, SweepLayout down
     cdef Arrays *target = &job.along.arrays
     cdef Memory down_tables, along_tables
     cdef Py_ssize_t units, itemsize = down.itemsize
+    cdef fc_unit_fn unit
     cdef Py_ssize_t offsets = count_offsets(maps.shape[1], &along.job.epilogue)
     zeros = bytes(offsets * itemsize)
     job.down, job.along = down.job, along.job
@@ -39,8 +40,11 @@ def convolve_separable(images, columns, rows, bias, maps, pads, SweepLayout down
     set_pads(&job.along.window, (0, 0, pads[2]))
     down_tables, along_tables = make_sweep_tables(&job.down), make_sweep_tables(&job.along)
     units = cut_sweep_job(&job.down, threads)
-    run_units(<fc_unit_fn>separable_unit[float] if itemsize == sizeof(float) else <fc_unit_fn>separable_unit[double],
-              &job, units, workspace, threads)
+    unit = <fc_unit_fn>separable_unit[float] if itemsize == sizeof(float) else <fc_unit_fn>separable_unit[double]
+    if threads == 0:
+        return units_of(unit, &job, sizeof(job), &job.down.arrays, target, units, workspace,
+                        (down, along, down_tables, along_tables, zeros))
+    run_units(unit, &job, units, workspace, threads)
 
 
 cdef void separable_unit(real *workspace, const SeparableJob *job, Py_ssize_t index) noexcept nogil:

@@ -172,6 +172,8 @@ cdef class StackLayout(Layout):
         take_residual(&job.epilogue, arrays.residual)
         if threads > 1:
             units = cut_stack_job(&job, threads)
+        if threads == 0:
+            return units_of(self.unit, &job, sizeof(job), &job.arrays, &job.arrays, units, self.workspace, self)
         run_units(self.unit, &job, units, self.workspace, threads, keep_gil)
 
 

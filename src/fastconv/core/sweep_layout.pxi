@@ -26,6 +26,8 @@ cdef class SweepLayout(Layout):
         job.nontemporal = job.nontemporal and not job.epilogue.is_left
         if threads > 1:
             units = cut_sweep_job(&job, threads)
+        if threads == 0:
+            return units_of(self.unit, &job, sizeof(job), &job.arrays, &job.arrays, units, self.workspace, self)
         run_units(self.unit, &job, units, self.workspace, threads, keep_gil)
 
 

@@ -219,6 +219,7 @@ def convolve_winograd(images, weight, transformed, bias, maps, pads, WinogradLay
     and all filters.
     """
     cdef WinogradJob job = layout.job
+    cdef Py_ssize_t units
     if bias is None:
         bias = bytes(layout.offsets * layout.itemsize)
     measure_arrays(&job.arrays, images, maps)
@@ -238,8 +239,11 @@ def convolve_winograd(images, weight, transformed, bias, maps, pads, WinogradLay
         job.column_blocks = ceil_div(count_tiles(&job, &job.x, 2), job.tile_columns)
     else:
         job.row_blocks, job.column_blocks, job.parts = blocks
-    run_units(layout.unit, &job, job.arrays.batch * job.arrays.map_size[0] * job.window.groups
-              * job.window.axis[1].dilation * job.row_blocks * job.column_blocks * job.parts, layout.workspace, threads)
+    units = (job.arrays.batch * job.arrays.map_size[0] * job.window.groups * job.window.axis[1].dilation
+             * job.row_blocks * job.column_blocks * job.parts)
+    if threads == 0:
+        return units_of(layout.unit, &job, sizeof(job), &job.arrays, &job.arrays, units, layout.workspace, layout)
+    run_units(layout.unit, &job, units, layout.workspace, threads)
 
 
 cdef void set_transposed_pads(WinogradJob *job) noexcept nogil:
