@@ -612,33 +612,36 @@ class Sequential:
         self._banks = banks
         rows = (bank._row if isinstance(bank, Sequential) else (bank,) for bank in banks)
         self._row: tuple[AnyBank, ...] = tuple(chain.from_iterable(rows))
+        self._one_by_one: tuple[Part, ...] = ((None, self._row),)
         self._parts = Cache(PLAN_CACHE_BYTES)  # by shape and dtype of the image
 
     def __call__(self, image: ArrayLike, *, out: Array | None = None, threads: int | None = None) -> Array:
         """Return the feature maps of the last bank, in `out` if it is given, as for `conv2d`."""
         maps: Any = image
-        for fused, banks in self._parts_for(maps):
-            target = out if banks[-1] is self._row[-1] else None
+        if type(maps) is np.ndarray and maps.size >= _fuse.MIN_NUMBERS:
+            key = maps.shape, maps.dtype
+            parts: tuple[Part, ...] | None = self._parts.get(key)
+            if parts is None:
+                parts = self._divide(*key)
+                self._parts.put(key, parts, sum(fused.nbytes for fused, _ in parts if fused is not None))
+        else:
+            parts = self._one_by_one
+        for part in parts:
+            fused, banks = part
+            target = out if part is parts[-1] else None
             if fused is not None and fused.accepts(maps, target):
                 maps = fused.run(maps, target, config.num_threads(threads))
-                continue
-            for bank in banks[:-1]:
-                maps = bank(maps, threads=threads)
-            maps = banks[-1](maps, out=target, threads=threads)
+            elif target is None:
+                for bank in banks:
+                    maps = bank(maps, threads=threads)
+            else:
+                for bank in banks[:-1]:
+                    maps = bank(maps, threads=threads)
+                maps = banks[-1](maps, out=target, threads=threads)
         return maps if isinstance(maps, MaskedArray) else _check.as_array("image", maps)
 
-    def _parts_for(self, image: Any) -> tuple[Part, ...]:
-        """Return the banks in parts: neighbours that compute their maps together, and others."""
-        if type(image) is not np.ndarray or image.size < _fuse.MIN_NUMBERS:
-            return ((None, self._row),)
-        key = image.shape, image.dtype
-        parts: tuple[Part, ...] | None = self._parts.get(key)
-        if parts is None:
-            parts = self._divide(*key)
-            self._parts.put(key, parts, sum(fused.nbytes for fused, _ in parts if fused is not None))
-        return parts
-
     def _divide(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[Part, ...]:
+        """Return the banks in parts, for images of this shape: neighbours that compute their maps together, and others."""
         stages: list[_fuse.Stage] = []
         for bank in self._row:
             stage = bank._stage(shape, dtype) if type(bank) is FilterBank else None
