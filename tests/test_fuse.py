@@ -25,14 +25,19 @@ def stages_of(banks, image):
     return stages
 
 
-def fused(banks, image, rows):
+def fused(banks, image, rows, columns=None):
     """The banks strip by strip, whether that is faster or not; None if it cannot be."""
     stages = stages_of(banks, image)
     if stages is None:
         return None
     axis = _fuse.strip_axis(stages)
     step = stages[-1].layout.step[axis]
-    made = _fuse.Fused(stages, axis, -(-rows // step) * step)
+    if columns is not None and axis == 1:
+        tile = stages[-1].layout.step[2]
+        columns = -(-columns // tile) * tile
+    else:
+        columns = None
+    made = _fuse.Fused(stages, axis, -(-rows // step) * step, columns)
     return None if made.workspace is None else made
 
 
@@ -91,18 +96,18 @@ def stacks(draw, axes):
     return banks, image
 
 
-def check_stack(drawn, rows, threads):
+def check_stack(drawn, rows, threads, columns=None):
     banks, image = drawn
-    row = fused(banks, image, rows) if banks else None
+    row = fused(banks, image, rows, columns) if banks else None
     if row is not None:
         with np.errstate(all="ignore"):
             assert same_bits(row.run(image, None, threads), one_by_one(banks, image)), banks
 
 
 @settings(max_examples=150, deadline=None)
-@given(stacks(2), st.sampled_from([1, 2, 4, 8, 12]), st.sampled_from([1, 3]))
-def test_strips_of_images_have_the_bits_of_bank_by_bank(drawn, rows, threads):
-    check_stack(drawn, rows, threads)
+@given(stacks(2), st.sampled_from([1, 2, 4, 8, 12]), st.sampled_from([1, 3]), st.sampled_from([None, None, 8, 20]))
+def test_strips_and_tiles_of_images_have_the_bits_of_bank_by_bank(drawn, rows, threads, columns):
+    check_stack(drawn, rows, threads, columns)
 
 
 @settings(max_examples=60, deadline=None)
@@ -150,10 +155,10 @@ def test_every_algorithm_has_the_bits_of_bank_by_bank(name, mode, nan, rng):
     if nan:
         image[:, 0, 30, 40], image[:, 0, 8, 82] = np.nan, -np.inf
     expected = one_by_one(banks, image)
-    for rows, threads in ((4, 1), (12, 2), (24, 1), (61, 1)):
-        made = fused(banks, image, rows)
-        assert made is not None
-        assert same_bits(made.run(image, None, threads), expected)
+    for rows, threads, columns in ((4, 1, None), (12, 2, None), (24, 1, None), (61, 1, None), (8, 3, 20), (24, 1, 44)):
+        made = fused(banks, image, rows, columns)
+        assert made is not None or (columns is not None and mode != "zeros")
+        assert made is None or same_bits(made.run(image, None, threads), expected)
 
 
 def test_the_algorithms_are_those_of_bank_by_bank(rng):
@@ -308,7 +313,20 @@ def test_no_map_between_banks_is_in_memory(rng):
     assert made.workspace < 8e6
 
 
+def test_wide_rows_are_cut_into_tiles(rng):
+    banks = [bank_of(rng, 32, 3, 3, 3, dilation=2), bank_of(rng, 16, 32, 3, 3), bank_of(rng, 1, 16, 5, 5)]
+    image = values(rng, (2, 3, 40, 2345), "f4")
+    image[:, 1, 7, [0, 700, 2344]] = np.inf
+    stack, expected = fc.Sequential(*banks), one_by_one(banks, image)
+    ((made, _),) = stack._divide(image.shape, image.dtype)
+    assert made.count == 3
+    assert made.workspace < 4e6
+    for threads in (1, 3):
+        assert same_bits(stack(image, threads=threads), expected)
+
+
 def test_rows_too_wide_for_the_cache_take_the_banks_one_by_one(rng):
-    banks, image = [bank_of(rng, 64, 1, 3, 3), bank_of(rng, 1, 64, 3, 3)], values(rng, (1, 20, 9000), "f4")
+    mode = {"padding_mode": "reflect"}  # whose columns tiles cannot tell from the others
+    banks, image = [bank_of(rng, 64, 1, 3, 3), bank_of(rng, 1, 64, 3, 3, **mode)], values(rng, (1, 20, 9000), "f4")
     assert is_fused(fc.Sequential(*banks), image) == [None]
     assert same_bits(fc.Sequential(*banks)(image), one_by_one(banks, image))

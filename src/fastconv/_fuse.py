@@ -11,8 +11,8 @@ Here this becomes a program of steps once for each size of images, which the cor
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from itertools import pairwise, takewhile
+from collections.abc import Iterator, Sequence
+from itertools import pairwise, product, takewhile
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,7 +32,9 @@ MIN_BYTES = 2**20  # of all maps between two banks: fewer stay in the cache in a
 PRODUCTS_PER_BYTE = 96  # of a map, at most, for which strips are 5 % faster: writing and reading a byte takes about 5
 MIN_NUMBERS = 2**14  # of an image: of smaller ones, maps between banks stay in the cache in any case
 MIN_STRIPS = 4  # of a band
-STRIP_STEP = 4  # rows: strips are multiples of it
+MIN_ROWS, STRIP_STEP = 8, 4  # of a strip, and what it is a multiple of
+MIN_COLUMNS, COLUMN_STEP = 256, 64  # the same of a tile
+COLUMNS = 2  # of the spatial axes
 COPY, IMAGE, MAPS, BUFFERS = -1, 0, 1, 2  # as in core/fused.pxi
 PROGRAM_BYTES = 2**15  # of a program and its objects for each stage, about
 
@@ -47,7 +49,7 @@ class Stage(NamedTuple):
 
 
 class Strip(NamedTuple):
-    """Some outputs of a stage, first..last along the axis of strips, what they read, and the padding before it."""
+    """Some outputs of a stage, first..last along an axis, what they read, and the padding before it."""
 
     stage: int
     first: int
@@ -74,6 +76,15 @@ class Buffer(NamedTuple):
     channel_step: int
 
 
+class Place(NamedTuple):
+    """Where a strip begins: in which array, and at which byte; and bytes from row to row, and from channel to channel."""
+
+    array: int
+    at: int
+    row_bytes: int
+    channel_step: int
+
+
 def stage(plan: Plan, packed: Packed, dtype: np.dtype[Any], bias: Array | None, slopes: Array | None) -> Stage | None:
     """Return how a bank computes its maps of images of a dtype; None if strips of them would have to be converted."""
     index, weights = packed
@@ -92,10 +103,12 @@ def stage(plan: Plan, packed: Packed, dtype: np.dtype[Any], bias: Array | None, 
 class Fused:
     """Stages in a row, for images of one size."""
 
-    def __init__(self, stages: Sequence[Stage], axis: int, rows: int) -> None:
-        """`axis`: of strips; `rows`: outputs of the last stage in a strip."""
+    def __init__(self, stages: Sequence[Stage], axis: int, rows: int, columns: int | None = None) -> None:
+        """`axis`: of strips; `rows`: outputs of the last stage in a strip; `columns`: of them in a tile, by default all."""
         self._stages, self._axis, self._rows = stages, axis, rows
         self._images, self._problem = math.prod(stages[0].problem.batch_shape), stages[-1].problem
+        width = self._problem.output_size[COLUMNS]
+        self._tiles = [(start, min(start + (columns or width), width)) for start in range(0, width, columns or width)]
         self._calls: dict[int, _core.FusedCalls | None] = {}  # by the number of bands
         self.count = len(stages)
 
@@ -135,20 +148,29 @@ class Fused:
     def _bands(self, threads: int) -> int:
         """Return into how many bands to cut each image, so that all threads have as many."""
         most = self._problem.output_size[self._axis] // (MIN_STRIPS * self._rows)
-        return max(1, min(threads // math.gcd(threads, self._images), most))
+        return max(1, min(threads // math.gcd(threads, self._images * len(self._tiles)), most))
 
     def _calls_for(self, bands: int) -> _core.FusedCalls | None:
         if bands not in self._calls:
             size, rows = self._problem.output_size[self._axis], self._rows
             count = -(-size // rows)
             starts = [min(size, count * band // bands * rows) for band in range(bands + 1)]
-            schedules = []
-            for band in pairwise(starts):
-                if strips := schedule(self._stages, self._axis, *band, rows):
-                    schedules.append(strips)
-            is_local = len(schedules) == bands
-            self._calls[bands] = _Program(self._stages, self._axis, schedules).calls() if is_local else None
+            parts = [schedule(self._stages, self._axis, *band, rows) for band in pairwise(starts)]
+            both = list(product(parts, map(self._columns, self._tiles)))
+            whole = [(strips, columns) for strips, columns in both if strips and columns]
+            self._calls[bands] = _Program(self._stages, self._axis, whole).calls() if len(whole) == len(both) else None
         return self._calls[bands]
+
+    def _columns(self, tile: tuple[int, int]) -> list[Strip] | None:
+        """Return the columns of every stage for a tile of the last one's; None if some are not side by side."""
+        if len(self._tiles) == 1:  # the core knows all padding modes
+            problems = [stage.problem for stage in self._stages]
+            whole = [
+                (problem.output_size[COLUMNS], problem.size[COLUMNS], problem.pad[COLUMNS]) for problem in problems
+            ]
+            return [Strip(n, 0, outputs, slice(0, size), pad) for n, (outputs, size, pad) in enumerate(whole)]
+        columns = schedule(self._stages, COLUMNS, *tile, tile[1] - tile[0])
+        return columns if columns and all(isinstance(one.reads, slice) for one in columns) else None
 
 
 def schedule(stages: Sequence[Stage], axis: int, first: int, last: int, rows: int) -> list[Strip] | None:
@@ -184,26 +206,30 @@ def schedule(stages: Sequence[Stage], axis: int, first: int, last: int, rows: in
 class _Program:
     """Turns strips into steps of the core, and keeps the calls that these need."""
 
-    def __init__(self, stages: Sequence[Stage], axis: int, schedules: Sequence[list[Strip]]) -> None:
-        self._stages, self._axis, self._schedules = stages, axis, schedules
+    def __init__(self, stages: Sequence[Stage], axis: int, bands: Sequence[tuple[list[Strip], list[Strip]]]) -> None:
+        """`bands`: strips of rows, in order, and the columns of every stage."""
+        self._stages, self._axis, self._bands = stages, axis, bands
         self._itemsize = stages[0].problem.accumulator.itemsize
         self._units: dict[Any, tuple[int, _core.Units]] = {}
         self._steps: list[tuple[int, ...]] = []
         self._nbytes = 0
-        self._kept = [self._oldest_rows(one) for one in schedules]
-        heights, gathered = [0] * len(stages), [0] * len(stages)
-        for one, kept in zip(schedules, self._kept, strict=True):
-            for strip, oldest in zip(one, kept, strict=True):
-                heights[strip.stage] = max(heights[strip.stage], strip.last - min(oldest, strip.first))
-                if not isinstance(strip.reads, slice):
-                    gathered[strip.stage] = max(gathered[strip.stage], strip.length)
+        made, gathered = [0] * len(stages), [0] * len(stages)  # bytes of a channel
+        for strips, columns in bands:
+            for strip, oldest in zip(strips, self._oldest_rows(strips), strict=True):
+                index = strip.stage
+                problem, across = stages[index].problem, columns[index]
+                row = self._row_bytes(problem.output_size, across.last - across.first)
+                made[index] = max(made[index], row * (strip.last - oldest))
+                if self._gathers(strip, columns):
+                    row = self._row_bytes(problem.size, across.length)
+                    gathered[index] = max(gathered[index], row * strip.length)
+        self._is_whole = len({columns[-1].first for _, columns in bands}) == 1  # rows of the last maps
         self._buffers = [
-            self._buffer(stage.problem.filters, self._row_bytes(stage.problem.output_size), height)
-            for stage, height in zip(stages[:-1], heights, strict=False)
+            self._buffer(stage.problem.filters, nbytes)
+            for stage, nbytes in zip(stages[:-1] if self._is_whole else stages, made, strict=False)
         ]
         self._gathered = [
-            self._buffer(stage.problem.channels, self._row_bytes(stage.problem.size), height)
-            for stage, height in zip(stages, gathered, strict=True)
+            self._buffer(stage.problem.channels, nbytes) for stage, nbytes in zip(stages, gathered, strict=True)
         ]
 
     def calls(self) -> _core.FusedCalls | None:
@@ -211,8 +237,8 @@ class _Program:
         if self._nbytes > MAX_BUFFER_BYTES:
             return None
         bounds = [0]
-        for strips, kept in zip(self._schedules, self._kept, strict=True):
-            self._add_band(strips, kept)
+        for band in self._bands:
+            self._add_band(*band)
             bounds.append(len(self._steps))
         first, last = self._stages[0].problem, self._stages[-1].problem
         return _core.FusedCalls(
@@ -225,15 +251,15 @@ class _Program:
             self._itemsize,
         )
 
-    def _row_bytes(self, size: tuple[int, ...]) -> int:
-        """Return the bytes of one channel at one place along the axis of strips."""
-        return math.prod(size[self._axis + 1 :]) * self._itemsize
+    def _row_bytes(self, size: tuple[int, ...], columns: int) -> int:
+        """Return the bytes of one channel at one place along the axis of strips, of so many columns."""
+        return math.prod((*size[self._axis + 1 : COLUMNS], columns if self._axis < COLUMNS else 1)) * self._itemsize
 
-    def _buffer(self, channels: int, row_bytes: int, height: int) -> Buffer:
-        """Take room for so many rows of all channels, which begin a cache line apart modulo powers of two."""
-        channel_step = (-(-row_bytes * height // LINE_BYTES) + 1) * LINE_BYTES
-        self._nbytes += channels * channel_step if height else 0
-        return Buffer(self._nbytes - channels * channel_step, channel_step)
+    def _buffer(self, channels: int, nbytes: int) -> Buffer:
+        """Take room for so many bytes of all channels, which begin a cache line apart modulo powers of two."""
+        start, channel_step = self._nbytes, (-(-nbytes // LINE_BYTES) + 1) * LINE_BYTES
+        self._nbytes += channels * channel_step if nbytes else 0
+        return Buffer(start, channel_step)
 
     def _oldest_rows(self, strips: list[Strip]) -> list[int]:
         """Return for every strip the first output of its stage that is read from then on."""
@@ -243,64 +269,100 @@ class _Program:
             oldest[strip.stage] = min(oldest[strip.stage], strip.bounds[0])
         return found[::-1]
 
-    def _add_band(self, strips: list[Strip], kept: list[int]) -> None:
+    def _add_band(self, strips: list[Strip], columns: list[Strip]) -> None:
         begins = [-1] * len(self._stages)  # the first output in each buffer
         ends = [-1] * len(self._stages)
-        for strip, oldest in zip(strips, kept, strict=True):
-            index, problem = strip.stage, self._stages[strip.stage].problem
-            from_row, to_row = self._row_bytes(problem.size), self._row_bytes(problem.output_size)
-            source, source_at, channel_step = IMAGE, strip.bounds[0] * from_row, problem.size[self._axis] * from_row
-            if index:
-                source, (start, channel_step) = BUFFERS, self._buffers[index - 1]
-                source_at = start + (strip.bounds[0] - begins[index - 1]) * from_row
-            if not isinstance(strip.reads, slice):
-                source, source_at, channel_step = self._gather(strip, source, source_at, channel_step)
-            target, target_at, map_step = MAPS, strip.first * to_row, problem.output_size[self._axis] * to_row
+        for strip, oldest in zip(strips, self._oldest_rows(strips), strict=True):
+            index, across = strip.stage, columns[strip.stage]
+            problem = self._stages[index].problem
+            source = self._source(strip, columns, begins)
+            to_row = self._row_bytes(problem.output_size, across.last - across.first)
+            target = self._in_maps(strip.first, 0)
             if index < len(self._buffers):
-                target, (start, map_step) = BUFFERS, self._buffers[index]
+                start, map_step = self._buffers[index]
                 if begins[index] < oldest < ends[index]:
                     moved = start + (oldest - begins[index]) * to_row, BUFFERS, start, (ends[index] - oldest) * to_row
                     self._steps.append((COPY, BUFFERS, *moved, problem.filters, map_step, map_step))
                 begins[index], ends[index] = oldest, strip.last
-                target_at = start + (strip.first - oldest) * to_row
-            call = self._call(strip, channel_step, map_step)
-            self._steps.append((call, source, source_at, target, target_at, 0, 0, 0, 0))
+                target = Place(BUFFERS, start + (strip.first - oldest) * to_row, to_row, map_step)
+            call = self._call(strip, across, source, target)
+            self._steps.append((call, source.array, source.at, target.array, target.at, 0, 0, 0, 0))
+            if index == len(self._stages) - 1 and not self._is_whole:
+                for row in range(strip.first, strip.last):
+                    self._copy(self._row_of(target, row - strip.first), self._in_maps(row, across.first), to_row)
 
-    def _gather(self, strip: Strip, source: int, source_at: int, channel_step: int) -> tuple[int, int, int]:
-        """Copy the rows that a strip reads in the order in which it reads them; return where they are."""
-        problem, (start, step) = self._stages[strip.stage].problem, self._gathered[strip.stage]
-        row_bytes, lowest = self._row_bytes(problem.size), strip.bounds[0]
-        assert not isinstance(strip.reads, slice)
-        for place, row in enumerate(strip.reads):
-            at = source_at + (row - lowest) * row_bytes
-            self._steps.append(
-                (COPY, source, at, BUFFERS, start + place * row_bytes, row_bytes, problem.channels, channel_step, step)
-            )
-        return BUFFERS, start, step
+    def _in_maps(self, row: int, column: int) -> Place:
+        """Return a place in the last maps."""
+        size = self._stages[-1].problem.output_size
+        row_bytes = self._row_bytes(size, size[COLUMNS])
+        return Place(MAPS, row * row_bytes + column * self._itemsize, row_bytes, size[self._axis] * row_bytes)
 
-    def _call(self, strip: Strip, channel_step: int, map_step: int) -> int:
+    def _source(self, strip: Strip, columns: list[Strip], begins: list[int]) -> Place:
+        """Return where a strip finds what it reads, given the first output in each buffer."""
+        index, across, size = strip.stage, columns[strip.stage], self._stages[strip.stage].problem.size
+        row_bytes = self._row_bytes(size, size[COLUMNS])
+        place = Place(IMAGE, 0, row_bytes, size[self._axis] * row_bytes)
+        origin = 0, 0
+        if index:
+            before = columns[index - 1]
+            origin = begins[index - 1], before.first
+            start, channel_step = self._buffers[index - 1]
+            place = Place(BUFFERS, start, self._row_bytes(size, before.last - before.first), channel_step)
+        shift = (across.bounds[0] - origin[1]) * self._itemsize
+        place = self._row_of(place._replace(at=place.at + shift), strip.bounds[0] - origin[0])
+        if not self._gathers(strip, columns):
+            return place
+        start, channel_step = self._gathered[index]
+        row_bytes = self._row_bytes(size, across.length)
+        gathered = Place(BUFFERS, start, row_bytes, channel_step)
+        reads = strip.reads
+        for n, row in enumerate(range(reads.start, reads.stop) if isinstance(reads, slice) else reads):
+            self._copy(self._row_of(place, row - strip.bounds[0]), self._row_of(gathered, n), row_bytes, index)
+        return gathered
+
+    def _gathers(self, strip: Strip, columns: list[Strip]) -> bool:
+        """Return whether rows must be copied: the padding repeats some, or a layout reads those of a tile as one."""
+        index, length = strip.stage, columns[strip.stage].length
+        width = columns[index - 1].last - columns[index - 1].first if index else self._stages[0].problem.size[COLUMNS]
+        reads_one = self._stages[index].layout.contiguous_axes > 1 and self._axis < COLUMNS
+        return not isinstance(strip.reads, slice) or (reads_one and length < width)
+
+    def _row_of(self, place: Place, row: int) -> Place:
+        return place._replace(at=place.at + row * place.row_bytes)
+
+    def _copy(self, source: Place, target: Place, nbytes: int, stage: int | None = None) -> None:
+        """Copy a row of all channels that a stage reads, or of all last maps."""
+        count = self._stages[-1].problem.filters if stage is None else self._stages[stage].problem.channels
+        places = source.array, source.at, target.array, target.at
+        self._steps.append((COPY, *places, nbytes, count, source.channel_step, target.channel_step))
+
+    def _call(self, strip: Strip, across: Strip, source: Place, target: Place) -> int:
         """Return the index of the call that computes a strip of such sizes, steps and padding."""
-        index, axis = strip.stage, self._axis
-        key = index, strip.last - strip.first, strip.length, strip.before, channel_step
+        index, rows, columns = strip.stage, strip.last - strip.first, across.last - across.first
+        steps = source.row_bytes, source.channel_step, target.channel_step
+        key = index, rows, strip.length, strip.before, columns, across.length, across.before, steps
         if key not in self._units:
             problem, whole, packed, bias = self._stages[index]
-            images = self._array(problem.channels, problem.size, strip.length, channel_step)
-            maps = self._array(problem.filters, problem.output_size, strip.last - strip.first, map_step)
+            images = self._array(problem.channels, problem.size, strip.length, across.length, source)
+            maps = self._array(problem.filters, problem.output_size, rows, columns, target)
             layout = whole.strip(maps.shape[2:], stays_cached=index < len(self._buffers))
             pads = list(problem.pad)
-            pads[axis] = strip.before
+            pads[COLUMNS] = across.before
+            pads[self._axis] = strip.before
             assert layout is not None
             units = layout.run(images, packed, bias, maps, pads, threads=0)
             assert units is not None
             self._units[key] = len(self._units), units
         return self._units[key][0]
 
-    def _array(self, channels: int, size: tuple[int, ...], length: int, channel_step: int) -> Array:
+    def _array(self, channels: int, size: tuple[int, ...], rows: int, columns: int, place: Place) -> Array:
         """Return an array (1, channels, ...) without memory, for its shape and strides."""
-        shape = (1, channels, *size[: self._axis], length, *size[self._axis + 1 :])
+        sizes = [*size[:COLUMNS], columns]
+        sizes[self._axis] = rows
         dtype = self._stages[0].problem.accumulator
-        inner = [dtype.itemsize * math.prod(shape[axis:]) for axis in (3, 4, 5)]
-        return as_strided(np.empty(0, dtype), shape, (channels * channel_step, channel_step, *inner))
+        row = place.row_bytes if self._axis == 1 else columns * dtype.itemsize
+        strides = (channels * place.channel_step, place.channel_step, place.row_bytes, row, dtype.itemsize)
+        return as_strided(np.empty(0, dtype), (1, channels, *sizes), strides)
 
 
 def fuse(stages: Sequence[Stage]) -> Fused | None:
@@ -308,8 +370,8 @@ def fuse(stages: Sequence[Stage]) -> Fused | None:
     count = 1 + sum(1 for _ in takewhile(lambda pair: _gains(*pair), pairwise(stages)))
     for some in range(count, 1, -1):
         axis = strip_axis(stages[:some])
-        if rows := strip_rows(stages[:some], axis):
-            fused = Fused(stages[:some], axis, rows)
+        for size in tile_sizes(stages[:some], axis):
+            fused = Fused(stages[:some], axis, *size)
             if fused.workspace is not None:
                 return fused
     return None
@@ -328,10 +390,11 @@ def strip_axis(stages: Sequence[Stage]) -> int:
     return next((axis for axis in range(2) if any(size[axis] > 1 for size in sizes)), 2)
 
 
-def strip_rows(stages: Sequence[Stage], axis: int) -> int:
-    """Return how many outputs of the last stage make a strip: few, for the cache's sake; 0 if they would not fit it.
+def tile_sizes(stages: Sequence[Stage], axis: int) -> Iterator[tuple[int, int | None]]:
+    """Yield how many outputs of the last stage make a strip, and how many columns a tile, None for all: the best first.
 
-    But what strips read again is copied, and reading it may take other work twice, so that they should be much higher.
+    Few, for the cache's sake. But what strips read again is copied, and reading it may take other work twice, so that
+    they should be much higher; if rows are too wide for that, they are cut into tiles, which read some columns twice.
     """
     again = fixed = per_row = 0.0
     rows = 1.0  # of an image for a row of the last stage's maps
@@ -342,8 +405,16 @@ def strip_rows(stages: Sequence[Stage], axis: int) -> int:
         again += (problem.span(axis) - 1) / rows
         fixed += row_bytes * (problem.span(axis) - 1)
         per_row += row_bytes * rows
-    step = math.lcm(STRIP_STEP, stages[-1].layout.step[axis])
-    wanted = min((CACHE_BYTES - fixed) / per_row, max(HEIGHT * again, STRIP_BYTES / per_row))
-    size = stages[-1].problem.output_size[axis]
-    height = min(max(1, int(wanted) // step) * step, size)
-    return height if fixed + height * per_row <= MAX_BUFFER_BYTES else 0
+    last = stages[-1]
+    size, width = last.problem.output_size[axis], last.problem.output_size[COLUMNS]
+    step = math.lcm(STRIP_STEP, last.layout.step[axis])
+    column_step = math.lcm(COLUMN_STEP, last.layout.step[COLUMNS])
+    for tiles in range(1, 1 + max(1, width // MIN_COLUMNS if axis == 1 else 1)):
+        wanted = min((CACHE_BYTES * tiles - fixed) / per_row, max(HEIGHT * again, STRIP_BYTES * tiles / per_row))
+        height = min(int(wanted) // step * step, size)
+        if height >= min(size, MIN_ROWS):
+            yield height, None if tiles == 1 else -(-width // (tiles * column_step)) * column_step
+            break
+    height = min(size, step)
+    if fixed + height * per_row <= MAX_BUFFER_BYTES:
+        yield height, None
