@@ -264,6 +264,7 @@ print(fc.conv1d(np.ones((64, 9000)), np.ones((64, 64, 5)), threads=2).max().roun
         ("ones(2048, 8, 8)", "ones(2048, 2048, 3, 3)", "fc.FilterBank(weight, padding=1)(image)"),  # packs its weights
         ("ones(2048, 8, 8)", "ones(2048, 2048, 3, 3)", "fc.FilterBank(weight, algorithm='direct')(image)"),
         ("ones(64, 64, 64)", "ones(64, 64, 63, 63)", "fc.FilterBank(weight, algorithm='fft')(image)"),
+        ("ones(3000, 3000)", "ones(1, 1, 5, 5)", "fc.Sequential(*[fc.FilterBank(weight, padding=2)] * 4)(image)"),
     ],
 )
 def test_an_interrupt_waits_for_a_tenth_of_a_second_of_work_at_most(image, weight, call):

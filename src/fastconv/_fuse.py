@@ -280,16 +280,17 @@ class _Program:
             target = self._in_maps(strip.first, 0)
             if index < len(self._buffers):
                 start, map_step = self._buffers[index]
+                buffer = Place(BUFFERS, start, to_row, map_step)
                 if begins[index] < oldest < ends[index]:
-                    moved = start + (oldest - begins[index]) * to_row, BUFFERS, start, (ends[index] - oldest) * to_row
-                    self._steps.append((COPY, BUFFERS, *moved, problem.filters, map_step, map_step))
+                    kept = self._row_of(buffer, oldest - begins[index])
+                    self._copy(kept, buffer, (ends[index] - oldest) * to_row, 1, problem.filters)
                 begins[index], ends[index] = oldest, strip.last
-                target = Place(BUFFERS, start + (strip.first - oldest) * to_row, to_row, map_step)
+                target = self._row_of(buffer, strip.first - oldest)
             call = self._call(strip, across, source, target)
-            self._steps.append((call, source.array, source.at, target.array, target.at, 0, 0, 0, 0))
+            self._steps.append((call, source.array, source.at, target.array, target.at, *[0] * 7))
             if index == len(self._stages) - 1 and not self._is_whole:
-                for row in range(strip.first, strip.last):
-                    self._copy(self._row_of(target, row - strip.first), self._in_maps(row, across.first), to_row)
+                place = self._in_maps(strip.first, across.first)
+                self._copy(target, place, to_row, strip.last - strip.first, problem.filters)
 
     def _in_maps(self, row: int, column: int) -> Place:
         """Return a place in the last maps."""
@@ -315,9 +316,13 @@ class _Program:
         start, channel_step = self._gathered[index]
         row_bytes = self._row_bytes(size, across.length)
         gathered = Place(BUFFERS, start, row_bytes, channel_step)
-        reads = strip.reads
-        for n, row in enumerate(range(reads.start, reads.stop) if isinstance(reads, slice) else reads):
-            self._copy(self._row_of(place, row - strip.bounds[0]), self._row_of(gathered, n), row_bytes, index)
+        channels = self._stages[index].problem.channels
+        if isinstance(strip.reads, slice):
+            self._copy(place, gathered, row_bytes, strip.length, channels)
+        else:
+            for n, row in enumerate(strip.reads):
+                source = self._row_of(place, row - strip.bounds[0])
+                self._copy(source, self._row_of(gathered, n), row_bytes, 1, channels)
         return gathered
 
     def _gathers(self, strip: Strip, columns: list[Strip]) -> bool:
@@ -330,11 +335,11 @@ class _Program:
     def _row_of(self, place: Place, row: int) -> Place:
         return place._replace(at=place.at + row * place.row_bytes)
 
-    def _copy(self, source: Place, target: Place, nbytes: int, stage: int | None = None) -> None:
-        """Copy a row of all channels that a stage reads, or of all last maps."""
-        count = self._stages[-1].problem.filters if stage is None else self._stages[stage].problem.channels
+    def _copy(self, source: Place, target: Place, nbytes: int, rows: int, channels: int) -> None:
+        """Copy so many bytes of some rows of all channels."""
         places = source.array, source.at, target.array, target.at
-        self._steps.append((COPY, *places, nbytes, count, source.channel_step, target.channel_step))
+        steps = rows, source.row_bytes, target.row_bytes, channels, source.channel_step, target.channel_step
+        self._steps.append((COPY, *places, nbytes, *steps))
 
     def _call(self, strip: Strip, across: Strip, source: Place, target: Place) -> int:
         """Return the index of the call that computes a strip of such sizes, steps and padding."""
@@ -410,7 +415,8 @@ def tile_sizes(stages: Sequence[Stage], axis: int) -> Iterator[tuple[int, int | 
     step = math.lcm(STRIP_STEP, last.layout.step[axis])
     column_step = math.lcm(COLUMN_STEP, last.layout.step[COLUMNS])
     for tiles in range(1, 1 + max(1, width // MIN_COLUMNS if axis == 1 else 1)):
-        wanted = min((CACHE_BYTES * tiles - fixed) / per_row, max(HEIGHT * again, STRIP_BYTES * tiles / per_row))
+        fit = CACHE_BYTES if tiles == 1 else CACHE_BYTES // 2  # narrower tiles cost little
+        wanted = min((fit * tiles - fixed) / per_row, max(HEIGHT * again, STRIP_BYTES * tiles / per_row))
         height = min(int(wanted) // step * step, size)
         if height >= min(size, MIN_ROWS):
             yield height, None if tiles == 1 else -(-width // (tiles * column_step)) * column_step

@@ -16,7 +16,9 @@ cdef struct Step:
     # As Python writes it, in int64: an array is 0, the image; 1, the last maps; or 2, the buffers.
     int64_t call               # that is run, or COPY
     int64_t source, source_at, target, target_at  # arrays, and places in them in bytes
-    int64_t nbytes, count, source_step, target_step  # of a copy: so many runs of bytes, from one to the next
+    int64_t nbytes             # of a copy: of a row,
+    int64_t rows, source_row, target_row       # from one row to the next,
+    int64_t channels, source_step, target_step  # and from one channel to the next
 
 
 cdef struct FusedCall:
@@ -36,6 +38,14 @@ cdef struct FusedJob:
     Py_ssize_t job_at, rest_at  # places of a copy of a call's job, and of its workspace
 
 
+cdef void copy_rows(char *target, const char *source, const Step *step) noexcept nogil:
+    cdef Py_ssize_t channel, row
+    for channel in range(step.channels):
+        for row in range(step.rows):
+            memmove(target + channel * step.target_step + row * step.target_row,
+                    source + channel * step.source_step + row * step.source_row, step.nbytes)
+
+
 cdef void fused_unit(char *workspace, const FusedJob *job, Py_ssize_t index) noexcept nogil:
     """Compute a band of one image, strip by strip."""
     cdef Py_ssize_t n = index // job.bands, band = index % job.bands, i, unit
@@ -51,8 +61,7 @@ cdef void fused_unit(char *workspace, const FusedJob *job, Py_ssize_t index) noe
         step = job.steps + i
         source, target = arrays[step.source] + step.source_at, arrays[step.target] + step.target_at
         if step.call == COPY:
-            for unit in range(step.count):
-                memmove(target + unit * step.target_step, source + unit * step.source_step, step.nbytes)
+            copy_rows(target, source, step)
             continue
         call = job.calls + step.call
         memcpy(copy, call.job, call.nbytes)
@@ -76,7 +85,7 @@ cdef class FusedCalls:
     cdef readonly Py_ssize_t workspace  # bytes that each thread works in
 
     def __init__(self, calls, steps, bounds, Py_ssize_t buffer_bytes, numbers, Py_ssize_t images, Py_ssize_t itemsize):
-        """calls: their units; steps (steps, 9) and bounds (bands + 1,) of int64; numbers: of an image, and of maps."""
+        """calls: their units; steps (steps, 12) and bounds (bands + 1,) of int64; numbers: of an image, and of maps."""
         cdef FusedJob *job = &self.job
         cdef FusedCall *call
         cdef Units units
