@@ -317,12 +317,13 @@ def test_wide_rows_are_cut_into_tiles(rng):
     banks = [bank_of(rng, 32, 3, 3, 3, dilation=2), bank_of(rng, 16, 32, 3, 3), bank_of(rng, 1, 16, 5, 5)]
     image = values(rng, (2, 3, 40, 2345), "f4")
     image[:, 1, 7, [0, 700, 2344]] = np.inf
-    stack, expected = fc.Sequential(*banks), one_by_one(banks, image)
-    ((made, _),) = stack._divide(image.shape, image.dtype)
-    assert made.count == 3
+    expected, stages = one_by_one(banks, image), stages_of(banks, image)
+    rows, columns = next(_fuse.tile_sizes(stages, axis=1))
+    assert columns < 2345
+    made = _fuse.Fused(stages, 1, rows, columns)
     assert made.workspace < 4e6
     for threads in (1, 3):
-        assert same_bits(stack(image, threads=threads), expected)
+        assert same_bits(made.run(image, None, threads), expected)
 
 
 def test_rows_too_wide_for_the_cache_take_the_banks_one_by_one(rng):

@@ -138,6 +138,9 @@ class Tiles(CoreLayout):
         images, maps = ((*s[:2], 1, math.prod(s[2:]), 1) for s in (problem.images_shape, problem.maps_shape))
         return images, maps
 
+    def strip(self, size: Triple, stays_cached: bool) -> Tiles:
+        return self.block(size)
+
     def block(self, size: Triple) -> Tiles:
         """Of the variants with pixels in the lanes, only im2col handles maps narrower than a vector."""
         form, packed = self._form, self._packed
@@ -157,9 +160,6 @@ class Lanes(NamedTuple):
     in_place: bool
     im2col: bool = False
     images: int = 1
-
-    def strip(self, size: Triple, stays_cached: bool) -> Tiles:
-        return self.block(size)
 
 
 def choose(problem: Problem, reuse: bool, budget: float) -> Tiles | None:
