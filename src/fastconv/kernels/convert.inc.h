@@ -13,11 +13,14 @@
 #undef bits
 #undef ROUNDING
 #undef AT_ONCE
+#undef NEAREST
 #if REAL_BITS == 32
 #  define bits int32_t
+#  define NEAREST(x) rintf(x)
 #  define ROUNDING 12582912.0f /* 1.5 * 2^23: in a sum with it, the low bits of a number are its nearest integer */
 #else
 #  define bits int64_t
+#  define NEAREST(x) rint(x)
 #  define ROUNDING 6755399441055744.0 /* 1.5 * 2^52 */
 #endif
 #define AT_ONCE 64 /* numbers: whole vectors of any type */
@@ -26,7 +29,10 @@
     NOINLINE void NAMED(widen_##type)(real *__restrict to, const type *__restrict from, const ptrdiff_t count) { \
         for (ptrdiff_t i = 0; i < count; i++) to[i] = (real)from[i]; \
     }
-WIDEN(int8_t) WIDEN(uint8_t) WIDEN(int16_t) WIDEN(uint16_t) WIDEN(int32_t) WIDEN(uint32_t) WIDEN(int64_t) WIDEN(uint64_t)
+#if REAL_BITS == 64 || !defined(i_load_int8)
+WIDEN(int8_t) WIDEN(uint8_t) WIDEN(int16_t) WIDEN(uint16_t)
+#endif
+WIDEN(int32_t) WIDEN(uint32_t) WIDEN(int64_t) WIDEN(uint64_t)
 #if REAL_BITS == 32
 WIDEN(double)
 #else
@@ -49,33 +55,59 @@ NOINLINE void narrow_bfloat16(uint16_t *__restrict to, const void *__restrict fr
     }
 }
 
+/* Whole vectors, the last one over its neighbour, or fewer numbers by a copy: `load` and `store` convert a vector. */
+#define WIDEN_VECTORS(name, type, load) \
+    NOINLINE void name(real *to, const type *from, const ptrdiff_t count) { \
+        if (count < LANES) { \
+            type part[LANES] = {0}; \
+            real lanes[LANES]; \
+            memcpy(part, from, (size_t)count * sizeof(type)); \
+            v_store(lanes, load(part)); \
+            memcpy(to, lanes, (size_t)count * sizeof(real)); \
+            return; \
+        } \
+        for (ptrdiff_t i = 0; i < count - LANES; i += LANES) v_store(to + i, load(from + i)); \
+        v_store(to + count - LANES, load(from + count - LANES)); \
+    }
+#define NARROW_VECTORS(name, type, store) \
+    NOINLINE void name(type *to, const real *from, const ptrdiff_t count) { \
+        if (count < LANES) { \
+            type part[LANES]; \
+            real lanes[LANES] = {0}; \
+            memcpy(lanes, from, (size_t)count * sizeof(real)); \
+            store(part, v_load(lanes)); \
+            memcpy(to, part, (size_t)count * sizeof(type)); \
+            return; \
+        } \
+        for (ptrdiff_t i = 0; i < count - LANES; i += LANES) store(to + i, v_load(from + i)); \
+        store(to + count - LANES, v_load(from + count - LANES)); \
+    }
 #  ifdef v_load_half
-NOINLINE void widen_half(real *to, const uint16_t *from, const ptrdiff_t count) {
-    ptrdiff_t i = 0;
-    for (; i + LANES <= count; i += LANES) v_store(to + i, v_load_half(from + i));
-    if (i < count) {
-        uint16_t part[LANES] = {0};
-        real lanes[LANES];
-        memcpy(part, from + i, (size_t)(count - i) * sizeof(*from));
-        v_store(lanes, v_load_half(part));
-        memcpy(to + i, lanes, (size_t)(count - i) * sizeof(*to));
-    }
-}
-
-NOINLINE void narrow_half(uint16_t *to, const real *from, const ptrdiff_t count) {
-    ptrdiff_t i = 0;
-    for (; i + LANES <= count; i += LANES) v_store_half(to + i, v_load(from + i));
-    if (i < count) {
-        uint16_t part[LANES];
-        real lanes[LANES] = {0};
-        memcpy(lanes, from + i, (size_t)(count - i) * sizeof(*from));
-        v_store_half(part, v_load(lanes));
-        memcpy(to + i, part, (size_t)(count - i) * sizeof(*to));
-    }
-}
+WIDEN_VECTORS(widen_half, uint16_t, v_load_half)
+NARROW_VECTORS(narrow_half, uint16_t, v_store_half)
+#  endif
+#  ifdef i_load_int8
+#    define LOAD_INT8(p) f_of_i(i_load_int8(p))
+#    define LOAD_UINT8(p) f_of_i(i_load_uint8(p))
+#    define LOAD_INT16(p) f_of_i(i_load_int16(p))
+#    define LOAD_UINT16(p) f_of_i(i_load_uint16(p))
+#    define ROUNDED(x, low, high) f_round(f_min(f_splat(high), f_max(f_splat(low), x)))
+#    define STORE_INT8(p, x) i_store_bytes(p, ROUNDED(x, -128, 127))
+#    define STORE_UINT8(p, x) i_store_bytes(p, ROUNDED(x, 0, 255))
+#    define STORE_INT16(p, x) i_store_halves(p, ROUNDED(x, -32768, 32767))
+#    define STORE_UINT16(p, x) i_store_halves(p, ROUNDED(x, 0, 65535))
+WIDEN_VECTORS(widen_int8_t_f32, int8_t, LOAD_INT8)
+WIDEN_VECTORS(widen_uint8_t_f32, uint8_t, LOAD_UINT8)
+WIDEN_VECTORS(widen_int16_t_f32, int16_t, LOAD_INT16)
+WIDEN_VECTORS(widen_uint16_t_f32, uint16_t, LOAD_UINT16)
+NARROW_VECTORS(saturate_int8, int8_t, STORE_INT8)
+NARROW_VECTORS(saturate_uint8, uint8_t, STORE_UINT8)
+NARROW_VECTORS(saturate_int16, int16_t, STORE_INT16)
+NARROW_VECTORS(saturate_uint16, uint16_t, STORE_UINT16)
 #  endif
 #endif
 
+#if REAL_BITS == 64 || !defined(i_load_int8)
 /* Round 64 numbers to the nearest integers, ties to even, clipped to low..high, of 16 bits or fewer; a NaN becomes 0. */
 INLINE void NAMED(round_some)(int32_t *__restrict rounded, const real *from, const real low, const real high) {
     real sums[AT_ONCE];
@@ -91,6 +123,7 @@ INLINE void NAMED(round_some)(int32_t *__restrict rounded, const real *from, con
         rounded[i] = (int32_t)((patterns[i] - nearest_zero) &
                                ~-(bits)((patterns[i] & ~((bits)1 << (REAL_BITS - 1))) > infinite));
 }
+#endif
 
 /* Truncate 64 numbers, times a scale, to integers of 64 bits, of which the low 32 are kept. */
 INLINE void NAMED(truncate_some)(int32_t *__restrict low, const real *__restrict from, const real scale, const int is_near) {
@@ -132,9 +165,11 @@ INLINE void NAMED(truncate_some)(int32_t *__restrict low, const real *__restrict
         if (left < AT_ONCE) memcpy(place, few, (size_t)(left * bytes)); \
     }
 
+#if REAL_BITS == 64 || !defined(i_load_int8)
 NOINLINE void NAMED(saturate)(void *to, const void *from, ptrdiff_t count, int bytes, real low, real high) {
     STORE_INTEGERS(NAMED(round_some)(integers, numbers, low, high))
 }
+#endif
 
 NOINLINE void NAMED(truncate)(void *to, const void *from, ptrdiff_t count, int bytes, double scale, int is_near) {
     expects(to && from && count >= 0 && (bytes == 1 || bytes == 2));
@@ -146,8 +181,8 @@ NOINLINE void NAMED(truncate)(void *to, const void *from, ptrdiff_t count, int b
 #define SATURATE(type, low, limit) \
     NOINLINE void NAMED(saturate_##type)(type *__restrict to, const real *__restrict from, const ptrdiff_t count) { \
         for (ptrdiff_t i = 0; i < count; i++) { \
-            const double x = rint((double)from[i]); \
-            to[i] = x >= limit ? (type)~(type)low : x <= (double)(type)low ? (type)low : x == x ? (type)x : 0; \
+            const real x = NEAREST(from[i]); \
+            to[i] = x >= (real)limit ? (type)~(type)low : x <= (real)(type)low ? (type)low : x == x ? (type)x : 0; \
         } \
     }
 SATURATE(int32_t, INT32_MIN, 2147483648.0)
@@ -198,10 +233,17 @@ static int NAMED(widen)(void *to, const void *from, ptrdiff_t count, int type) {
 static int NAMED(narrow)(void *to, const void *from, ptrdiff_t count, int type) {
     expects(to && from && count >= 0);
     switch (type) {
+#if REAL_BITS == 32 && defined(i_load_int8)
+        CASE(FC_INT8, saturate_int8);
+        CASE(FC_UINT8, saturate_uint8);
+        CASE(FC_INT16, saturate_int16);
+        CASE(FC_UINT16, saturate_uint16);
+#else
         case FC_INT8: NAMED(saturate)(to, from, count, 1, -128, 127); return 1;
         case FC_UINT8: NAMED(saturate)(to, from, count, 1, 0, 255); return 1;
         case FC_INT16: NAMED(saturate)(to, from, count, 2, -32768, 32767); return 1;
         case FC_UINT16: NAMED(saturate)(to, from, count, 2, 0, 65535); return 1;
+#endif
         CASE(FC_INT32, NAMED(saturate_int32_t));
         CASE(FC_UINT32, NAMED(saturate_uint32_t));
         CASE(FC_INT64, NAMED(saturate_int64_t));

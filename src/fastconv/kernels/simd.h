@@ -450,7 +450,8 @@
 #endif
 
 /* The vocabulary of integers of 32 bits, and of the floats that they are scaled as: once for an ISA. f_round rounds to the
-   nearest integer, to even where there are two; i_store_bytes stores the low byte of each. */
+   nearest integer, to even where there are two, a NaN to one whose low bits are 0; i_store_bytes and i_store_halves store the
+   low 8 or 16 bits of each. i_load_int8 and the like, where there are such, load integers of fewer bits. */
 #ifndef i_vec
 #  if defined(SIMD_AVX512) || defined(SIMD_AVX2) /* 16 bytes, or 8 halves of 16 bits */
 #    define b_vec __m128i
@@ -488,7 +489,12 @@
 #    define i_xor(a, b) _mm512_xor_si512(a, b)
 #    define i_max(a, b) _mm512_max_epi32(a, b)
 #    define i_min(a, b) _mm512_min_epi32(a, b)
+#    define i_load_int8(p) _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(p)))
+#    define i_load_uint8(p) _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(p)))
+#    define i_load_int16(p) _mm512_cvtepi16_epi32(_mm256_loadu_si256((const __m256i *)(p)))
+#    define i_load_uint16(p) _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(p)))
 #    define i_store_bytes(p, x) _mm_storeu_si128((__m128i *)(p), _mm512_cvtepi32_epi8(x))
+#    define i_store_halves(p, x) _mm256_storeu_si256((__m256i *)(p), _mm512_cvtepi32_epi16(x))
 #    define f_splat(x) _mm512_set1_ps(x)
 #    define f_of_i(x) _mm512_cvtepi32_ps(x)
 #    define f_mul(a, b) _mm512_mul_ps(a, b)
@@ -505,11 +511,15 @@
 #    define i_xor(a, b) _mm256_xor_si256(a, b)
 #    define i_max(a, b) _mm256_max_epi32(a, b)
 #    define i_min(a, b) _mm256_min_epi32(a, b)
-#    define LOW_BYTES(x) _mm256_and_si256(x, _mm256_set1_epi32(255))
+#    define i_load_int8(p) _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(p)))
+#    define i_load_uint8(p) _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(p)))
+#    define i_load_int16(p) _mm256_cvtepi16_epi32(_mm_loadu_si128((const __m128i *)(p)))
+#    define i_load_uint16(p) _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(p)))
+#    define LOW_BITS(x, mask) _mm256_and_si256(x, _mm256_set1_epi32(mask))
+#    define PACKED(x) _mm_packus_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1))
 #    define i_store_bytes(p, x) \
-         _mm_storel_epi64((__m128i *)(p), _mm_packus_epi16(_mm_packs_epi32(_mm256_castsi256_si128(LOW_BYTES(x)), \
-                                                                           _mm256_extracti128_si256(LOW_BYTES(x), 1)), \
-                                                           _mm_setzero_si128()))
+         _mm_storel_epi64((__m128i *)(p), _mm_packus_epi16(PACKED(LOW_BITS(x, 0xff)), _mm_setzero_si128()))
+#    define i_store_halves(p, x) _mm_storeu_si128((__m128i *)(p), PACKED(LOW_BITS(x, 0xffff)))
 #    define f_splat(x) _mm256_set1_ps(x)
 #    define f_of_i(x) _mm256_cvtepi32_ps(x)
 #    define f_mul(a, b) _mm256_mul_ps(a, b)
