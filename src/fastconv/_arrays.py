@@ -76,7 +76,7 @@ def load(array: Array, out: Array) -> None:
     """Copy an array to one of another dtype: without warnings, and fast if that is of floats in contiguous rows."""
     if (
         out.dtype.char not in "fd"
-        or not (numbers := _numbers(array))
+        or not (numbers := numbers_of(array))
         or not _core.load_numbers(*numbers, _five_axes(out))
     ):
         with np.errstate(all="ignore"):
@@ -87,7 +87,7 @@ def store(values: Array, out: Array, bypasses_cache: bool = False) -> None:
     """Copy floats to an array of another dtype or strides: integers are rounded, ties to even, and saturate."""
     if values.ndim and values.strides[-1] != values.itemsize:
         values = np.ascontiguousarray(values)
-    if not (numbers := _numbers(out)) or not _core.store_numbers(
+    if not (numbers := numbers_of(out)) or not _core.store_numbers(
         _five_axes(values), numbers[1], numbers[0], bypasses_cache
     ):
         whole: Array = np.empty(out.shape, out.dtype.newbyteorder("="))
@@ -99,8 +99,8 @@ def store(values: Array, out: Array, bypasses_cache: bool = False) -> None:
         np.copyto(out, whole)
 
 
-def _numbers(array: Array) -> tuple[Array, int] | None:
-    """Return an array as `_core.load_numbers` and `_core.store_numbers` take it, with its type; None if they do not."""
+def numbers_of(array: Array) -> tuple[Array, int] | None:
+    """Return an array as the core converts it, with its type; None if it does not."""
     dtype = array.dtype
     found = TYPES.get(dtype)
     if found is None and dtype.name == "bfloat16" and dtype.isnative:

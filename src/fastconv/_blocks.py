@@ -15,7 +15,7 @@ from typing import cast as cast_to
 import numpy as np
 
 from fastconv import _core
-from fastconv._arrays import Indices, Room, fits_core, is_plain, plain, store, take
+from fastconv._arrays import Indices, Room, fits_core, is_plain, numbers_of, plain, store, take
 from fastconv._problem import Array, Triple
 
 if TYPE_CHECKING:
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 CONVERTED_BYTES = 2**22  # bytes of whole images converted at a time; larger images are cut into blocks
 BLOCK_BYTES = 2**21  # bytes of a block: of its receptive field and its outputs together
+SWEPT_BYTES = 2**17  # bytes of a block of sweeps, padded and converted in the caches: of its pixels and sums together
+BLOCK_COLUMNS = 6144  # of one
+ROWS = 12  # that sweeps compute at a time: a multiple of what all do
+LANES = 16  # of the widest vectors
 MAX_INTERLEAVED = 16  # images in a block for their pixels' sake
 
 
@@ -149,12 +153,15 @@ def _run_pieces(
         return
     problem = layout.problem
     accumulator, border = problem.accumulator, problem.border
-    rooms = Room(), Room(), Room(), Room()  # for input, its border, output and residual
     fits = fits_core(images, accumulator, layout.contiguous_axes)
+    fits_maps = fits_core(maps, accumulator, 3) and (residual is None or maps.flags.c_contiguous)
+    converts = not (fits and fits_maps) or border is not None
+    if converts and residual is None and _run_sweeps(layout, images, packed, bias, maps, threads):
+        return
+    rooms = Room(), Room(), Room(), Room()  # for input, its border, output and residual
     image_bytes = max(1, math.prod(images.shape[1:])) * accumulator.itemsize
     count = len(images) if fits else CONVERTED_BYTES // image_bytes  # 0: an image exceeds them
     splits = count < len(images) and _are_side_by_side(images)  # pixels of planes that are read together
-    fits_maps = fits_core(maps, accumulator, 3) and (residual is None or maps.flags.c_contiguous)
     if border is None and count and layout.whole_images and not splits and fits_maps:
         for first in range(0, len(images), count):
             batch = images[first : first + count]
@@ -184,6 +191,64 @@ def _run_pieces(
             block_layout.run(source, packed, bias, result, pads, threads, more)
             if result is not target:
                 cast(result, target, problem.rounds, problem.bypasses_cache)
+
+
+class Sweeps(NamedTuple):
+    """How the core sweeps over images and maps of any dtype: block by block, padded and converted in the caches."""
+
+    border: tuple[Any, ...]
+    block: tuple[int, int]  # rows and columns of a map
+    layouts: tuple[_core.SweepLayout, ...]
+    workspace: int
+
+
+def _run_sweeps(layout: Layout, images: Array, packed: Any, bias: Array | None, maps: Array, threads: int) -> bool:
+    """Convolve images into maps, neither as the core takes them, by sweeps, if that is what the layout does; return whether it is."""
+    problem = layout.problem
+    given, result = numbers_of(images), numbers_of(maps)
+    if given is None or result is None or (maps.dtype.kind in "biu" and not problem.rounds):
+        return False
+    if "sweeps" not in layout.derived:
+        layout.derived["sweeps"] = _sweeps(layout)
+    sweeps: Sweeps | None = layout.derived["sweeps"]
+    if sweeps is None:
+        return False
+    weights = (packed,) if len(sweeps.layouts) == 1 else packed[-2:]
+    return _core.sweep_blocks(
+        *given,
+        *result,
+        weights,
+        bias,
+        sweeps.border,
+        problem.stride,
+        sweeps.block,
+        sweeps.layouts,
+        sweeps.workspace,
+        threads,
+    )
+
+
+def _sweeps(layout: Layout) -> Sweeps | None:
+    """Return how the core sweeps block by block for a layout, None if that does not sweep or reads too many rows."""
+    problem = layout.problem
+    border = problem.surroundings
+    _, rows, columns = problem.output_size
+    parts = -(-columns // max(BLOCK_COLUMNS, 2 * problem.span(2)))
+    step = LANES if parts == 1 else LANES * border.interleaved
+    columns = -(-columns // step // parts) * step  # whole vectors: those behind the last outputs are left alone
+
+    def block_bytes(rows: int) -> int:
+        numbers = problem.span(1, rows) * problem.span(2, columns) + problem.filters // problem.groups * rows * columns
+        return numbers * problem.accumulator.itemsize
+
+    while rows > max(ROWS, problem.span(1)) and block_bytes(rows) > SWEPT_BYTES:
+        rows = -(-rows // (2 * ROWS)) * ROWS
+    if block_bytes(rows) > CONVERTED_BYTES or (made := layout.sweeps((1, rows, columns))) is None:
+        return None
+    values = border.values * (1 if len(border.values) > 1 else problem.channels)
+    modes = tuple(_core.PADDING_MODES[mode] for mode in border.modes)
+    edges = border.pad, modes, np.array(values, problem.accumulator), border.interleaved
+    return Sweeps(edges, (rows, columns), *made)
 
 
 def cut(layout: Layout, together: int = 1) -> tuple[int, Layout, list[Block]]:

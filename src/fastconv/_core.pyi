@@ -316,6 +316,20 @@ def empty(shape: Sequence[int], dtype: np.dtype[Any]) -> NDArray[Any]: ...
 def inside_fraction(taps: int, stride: int, dilation: int, pad: int, size: int, outputs: int) -> float: ...
 def load_numbers(source: NDArray[Any], type: int, target: NDArray[Any]) -> bool: ...
 def store_numbers(source: NDArray[Any], type: int, target: NDArray[Any], nontemporal: bool) -> bool: ...
+def sweep_blocks(
+    images: NDArray[Any],
+    image_type: int,
+    maps: NDArray[Any],
+    map_type: int,
+    weights: tuple[NDArray[Any], ...],
+    bias: NDArray[Any] | None,
+    border: tuple[tuple[int, int, int], tuple[int, ...], NDArray[Any], int],
+    stride: tuple[int, int, int],
+    block: tuple[int, int],
+    layouts: tuple[SweepLayout, ...],
+    workspace: int,
+    threads: int,
+) -> bool: ...
 def truncate(values: NDArray[Any], out: NDArray[Any]) -> None: ...
 def fill_section(
     images: NDArray[Any],

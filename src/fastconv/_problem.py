@@ -176,14 +176,18 @@ class Problem(NamedTuple):
             pad=longer(self.pad),
             channels_last=0,
         )
-        border = self.border
-        if border is None and (self.padding_mode == "zeros" or self.stays_inside(2)):
+        border = self.surroundings
+        if self.border is None and (self.padding_mode == "zeros" or self.stays_inside(2)):
             return made
-        if border is None:
-            border = Border((self.padding_mode,) * 3, (0,), self.size, self.pad)
+        if self.border is None:
             made = made._replace(padding_mode="zeros").padded
         longer_border = border._replace(size=longer(border.size), pad=longer(border.pad), interleaved=count)
         return made._replace(border=longer_border)
+
+    @property
+    def surroundings(self) -> Border:
+        """What lies beyond an image."""
+        return self.border or Border((self.padding_mode,) * 3, (0,), self.size, self.pad)
 
     @property
     def padded(self) -> Problem:
@@ -216,6 +220,11 @@ class Problem(NamedTuple):
             return _core.padded_indices(first, last, size, _core.PADDING_MODES[mode]), 0
         inside = min(max(first, 0), size)
         return slice(inside, max(inside, min(last, size))), inside - first
+
+    def of_group(self, output_size: Triple) -> Problem:
+        """Return the problem of a block of outputs of one group, whose image is its receptive field."""
+        depth, rows, columns = (self.span(axis, n) for axis, n in enumerate(output_size))
+        return self.block((depth, rows, columns), output_size, self.filters // self.groups)
 
     def block(self, size: Triple, output_size: Triple, filters: int) -> Problem:
         """Return the problem of a block of outputs and some filters of a group, whose image is its receptive field."""

@@ -151,6 +151,10 @@ class Layout:
         """Return the layout for an image of `problem.interleaved` planes, with the same packed weights; None if it cannot be."""
         return None
 
+    def sweeps(self, size: Triple) -> tuple[tuple[_core.SweepLayout, ...], int] | None:
+        """Return the passes that compute maps of one group of up to this size, and their workspace; None if it has no such."""
+        return None
+
     def pixels_read(self, axis: int, outputs: int) -> int:
         """Return how many pixels run reads along an axis for some outputs, if beyond their receptive field; else 0."""
         return 0

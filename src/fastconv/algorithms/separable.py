@@ -110,6 +110,10 @@ class TwoPasses(Passes):
     def strip(self, size: Triple, stays_cached: bool) -> TwoPasses | None:
         return _two_passes(self.problem, bypasses_cache=False) if stays_cached else self
 
+    def sweeps(self, size: Triple) -> tuple[tuple[_core.SweepLayout, ...], int] | None:
+        made = _two_passes(self.problem.of_group(size))
+        return ((made._columns, made._rows), made.workspace) if made else None
+
     def of_longer_rows(self, problem: Problem) -> TwoPasses | None:
         return _two_passes(problem)
 

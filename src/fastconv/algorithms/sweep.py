@@ -54,12 +54,11 @@ class Sweep(CoreLayout):
     name = NAME
 
     def __init__(self, problem: Problem, map_size: Triple, row_bytes: int, nontemporal: bool = False) -> None:
-        core, how = _stack_layout(problem, map_size, row_bytes) or _sweep_layout(
-            problem, map_size, row_bytes, nontemporal
-        )
+        stack = _stack_layout(problem, map_size, row_bytes)
+        core, how = stack or _sweep_layout(problem, map_size, row_bytes, nontemporal)
         self.counts = counts(problem)
         super().__init__(problem, total(COSTS, self.counts), core, how, ("sweep",))
-        self.call_layout = core
+        self.call_layout, self._is_stack = core, stack is not None
         self.raw_weights = not problem.flip and (not problem.exchanged or problem.group_size == (1, 1))
 
     def pack(self, weight: Array) -> Array:
@@ -72,6 +71,12 @@ class Sweep(CoreLayout):
 
     def strip(self, size: Triple, stays_cached: bool) -> Sweep:
         return Sweep(self.problem, size, row_bytes(self.problem), self.problem.bypasses_cache and not stays_cached)
+
+    def sweeps(self, size: Triple) -> tuple[tuple[_core.SweepLayout, ...], int] | None:
+        if self._is_stack:
+            return None
+        core = _layout_of_strips(self.problem.of_group(size), size, size[1])
+        return (core,), core.workspace
 
     def of_longer_rows(self, problem: Problem) -> Sweep:
         return Sweep(problem, problem.output_size, row_bytes(problem), problem.bypasses_cache)
@@ -129,25 +134,31 @@ def choose(problem: Problem, reuse: bool, budget: float) -> Sweep | None:
 
 def _sweep_layout(problem: Problem, map_size: Triple, row_bytes: int, nontemporal: bool) -> tuple[_core.Layout, str]:
     """Return sweeps with pixels in the lanes, and their description."""
-    _, rows, columns = map_size
     step = SWEEP_ROWS if problem.kernel[1] <= 7 else TALL_SWEEP_ROWS
     step *= min(8, problem.dilation[1] // math.gcd(problem.dilation[1], problem.stride[1]))
     strip_rows = step * max(1, round(STRIP_BYTES / (row_bytes * problem.stride[1] * step)))
-    strip_rows = min(rows, strip_rows)
+    strip_rows = min(map_size[1], strip_rows)
+    layout = _layout_of_strips(problem, map_size, strip_rows, nontemporal)
+    return layout, f"sweeps down {where(_in_place(problem, lanes(problem)), strip_rows)}"
+
+
+def _layout_of_strips(
+    problem: Problem, map_size: Triple, strip_rows: int, nontemporal: bool = False
+) -> _core.SweepLayout:
+    """Return sweeps with pixels in the lanes, over strips of so many rows."""
     in_place = _in_place(problem, lanes(problem))
-    layout = _core.sweep_layout(
+    return _core.sweep_layout(
         map_size,
         problem.window,
         problem.filters // problem.groups,
         problem.bits,
         strip_rows,
         in_place=in_place,
-        parts=_parts(problem, strip_rows * columns),
+        parts=_parts(problem, strip_rows * map_size[2]),
         nontemporal=nontemporal,
         zero_rows=in_place and problem.padding_mode == "zeros" and not all(map(problem.stays_inside, (0, 1))),
         borders=problem.padding_mode != "zeros" and not problem.stays_inside(2),
     )
-    return layout, f"sweeps down {where(in_place, strip_rows)}"
 
 
 def _stack_layout(problem: Problem, map_size: Triple, row_bytes: int) -> tuple[_core.Layout, str] | None:

@@ -1,7 +1,7 @@
 # Numbers on their way between arrays of any type and strides and the core's own, of floats in contiguous rows; and sums
 # in floating point as integers, truncated towards zero, and wrapped around. Part of _core.pyx.
 #
-# Uses: buffers.pxd, geometry.pxd, kernels.pxd.
+# Uses: buffers.pxd, geometry.pxd, kernels.pxd, layout.pxi, border.pxi.
 
 NUMBER_TYPES = {
     "float32": FC_FLOAT32,
@@ -56,22 +56,33 @@ def store_numbers(source, int type, target, bint nontemporal):
 
 cdef move_arrays(outside, inside, int type, bint leaves, bint nontemporal):
     cdef View any = view_of(outside, 5, leaves), core = view_of(inside, 5, not leaves)
-    cdef Move move
+    cdef Move move = make_move(type, any.itemsize, leaves, core.itemsize)
     cdef bint wide = core.itemsize == 8
-    cdef double spare
-    move.ukernels = &isa.f64 if wide else &isa.f32
-    move.type, move.leaves, move.itemsize = type, leaves, any.itemsize
-    move.nontemporal = nontemporal
-    move.converts = type != (FC_FLOAT64 if wide else FC_FLOAT32)
-    join_rows(&any, &core)
-    if move.converts and not move.ukernels.widen(&spare, &spare, 0, type):
+    if not is_known(&move):
         return False
+    move.nontemporal = nontemporal
+    join_rows(&any, &core)
     with nogil:
         if wide:
             move_planes(<double *>core.start, &core, &any, &move)
         else:
             move_planes(<float *>core.start, &core, &any, &move)
     return True
+
+
+cdef Move make_move(int type, Py_ssize_t itemsize, bint leaves, Py_ssize_t core_itemsize) noexcept:
+    """Return what is known of a move without its arrays."""
+    cdef Move move
+    move.ukernels = ukernels_of(8 * core_itemsize)
+    move.type, move.itemsize, move.leaves, move.nontemporal = type, itemsize, leaves, False
+    move.converts = type != (FC_FLOAT64 if core_itemsize == 8 else FC_FLOAT32)
+    return move
+
+
+cdef bint is_known(const Move *move) noexcept:
+    """Return whether the CPU has instructions for the type."""
+    cdef double spare
+    return not move.converts or move.ukernels.widen(&spare, &spare, 0, move.type)
 
 
 cdef void join_rows(View *any, View *core) noexcept nogil:
@@ -167,15 +178,49 @@ cdef void move_row(real *numbers, char *outside, const Move *move) noexcept nogi
         column += count
 
 
-cdef inline void convert(real *numbers, char *outside, Py_ssize_t count, const Move *move) noexcept nogil:
+cdef inline void convert(void *numbers, char *outside, Py_ssize_t count, const Move *move) noexcept nogil:
     if move.converts and move.leaves:
         move.ukernels.narrow(outside, numbers, count, move.type)
     elif move.converts:
         move.ukernels.widen(numbers, outside, count, move.type)
     elif move.leaves:
-        memcpy(outside, numbers, count * sizeof(real))
+        memcpy(outside, numbers, count * move.itemsize)
     else:
-        memcpy(numbers, outside, count * sizeof(real))
+        memcpy(numbers, outside, count * move.itemsize)
+
+
+cdef struct PaddedLine:
+    # A row of pixels of `trail` neighbouring numbers, on its way into the core with what lies beyond its ends.
+    Move move
+    Py_ssize_t bytes           # of a number in the core
+    Py_ssize_t length, trail
+    int padding_mode
+
+
+cdef void pad_line(char *to, const char *pixels, Range needed, const PaddedLine *line,
+                   const char *border) noexcept nogil:
+    """Convert the pixels that a line shows at some positions; `border`: a number where the padding mode is ZEROS."""
+    cdef Py_ssize_t position = needed.first, x, to_bytes = line.trail * line.bytes
+    cdef Py_ssize_t pixel_bytes = line.trail * line.move.itemsize
+    cdef Range inside
+    inside.first = min(max(needed.first, 0), needed.last)
+    inside.last = max(inside.first, min(needed.last, line.length))
+    convert(to + (inside.first - needed.first) * to_bytes, <char *>pixels + inside.first * pixel_bytes,
+            (inside.last - inside.first) * line.trail, &line.move)
+    while position < needed.last:
+        if inside.first <= position < inside.last:
+            to += (inside.last - position) * to_bytes
+            position = inside.last
+            continue
+        x = image_index(position, line.length, line.padding_mode)
+        if x < 0:
+            repeat_number(to, border, line.trail, line.bytes)
+        elif inside.first <= x < inside.last:
+            memcpy(to, to + (x - position) * to_bytes, to_bytes)
+        else:
+            convert(to, <char *>pixels + x * pixel_bytes, line.trail, &line.move)
+        position += 1
+        to += to_bytes
 
 
 ctypedef fused pattern:  # the bits of a number

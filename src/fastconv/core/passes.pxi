@@ -6,7 +6,7 @@
 # columns of one array (length, trail); where it is short, some rows of length * trail numbers, of which taps read
 # every trail-th. A block that holds all of the axis may be written to where it was read.
 #
-# Uses: buffers.pxd, geometry.pxd, kernels.pxd, job.pxi, layout.pxi, border.pxi, sweep_job.pxi,
+# Uses: buffers.pxd, geometry.pxd, kernels.pxd, job.pxi, layout.pxi, border.pxi, convert.pxi, sweep_job.pxi,
 # sweep_tables.pxi, sweep.pxi, sweep_layout.pxi.
 
 
@@ -14,8 +14,8 @@ cdef struct PassJob:
     SweepJob sweep             # of a block
     const char *image
     char *map
-    int image_type, padding_mode
-    Py_ssize_t image_bytes, map_bytes, bytes  # of a number; of one of a block
+    PaddedLine line            # of the image, whose lines are `lead` ones
+    Py_ssize_t map_bytes, bytes  # of a number; of one of a block
     Py_ssize_t lead, length, trail  # sizes of the arrays
     bint by_rows, is_box, truncates
     bint is_near               # no magnitude of a sum is 2^31 or more
@@ -40,15 +40,16 @@ def convolve_along(image, kernel, map, tuple shape, tuple edge, tuple sums, tupl
     cdef Py_ssize_t along = block[0], across = block[1], count = image.size, numbers
     cdef double no_bias = 0, border = edge[2]
     job.sweep, job.by_rows, job.bytes, job.taps = layout.job, by_rows, layout.itemsize, layout.weights
-    job.before, job.padding_mode, job.scale, job.is_near = edge[0], edge[1], sums[0], sums[1]
+    job.before, job.scale, job.is_near = edge[0], sums[0], sums[1]
     job.lead, job.length, job.trail = shape[0], shape[1], shape[2]
-    job.image_type, job.truncates = NUMBER_TYPES[image.dtype.name], map.dtype.kind != "f"
-    job.image_bytes, job.map_bytes = image.itemsize, map.itemsize
+    job.map_bytes, job.truncates = map.itemsize, map.dtype.kind != "f"
+    job.line = PaddedLine(make_move(NUMBER_TYPES[image.dtype.name], image.itemsize, False, job.bytes), job.bytes,
+                          job.length, job.trail, edge[1])
     if job.bytes == sizeof(float):
         (<float *>job.border)[0] = <float>border
     else:
         (<double *>job.border)[0] = border
-    job.image = <const char *>numbers_of(image, count, job.image_bytes)
+    job.image = <const char *>numbers_of(image, count, image.itemsize)
     job.map = <char *>numbers_of(map, count, job.map_bytes)
     job.strips = ceil_div(job.length, along)
     job.others = ceil_div(job.lead, across) if by_rows else job.lead * ceil_div(job.trail, across)
@@ -76,17 +77,20 @@ cdef void pass_unit(char *block, const PassJob *job, Py_ssize_t index) noexcept 
     cdef Range along = nth_part(job.length, job.strips, index // job.others), across
     cdef char *sums = block + (arrays.image_size[1] * job.pitch + SLACK) * job.bytes
     cdef char *workspace = sums + (arrays.map_size[1] * job.pitch + SLACK) * job.bytes
+    cdef Py_ssize_t image_bytes = job.line.move.itemsize
     cdef char *map
     if job.by_rows:
         across = nth_part(job.lead, job.others, other)
         rows, columns, step = across.last - across.first, (along.last - along.first) * job.trail, job.length * job.trail
-        fill_block_rows(block, job, job.image + across.first * step * job.image_bytes, rows, along)
+        for row in range(rows):
+            pad_line(block + row * job.pitch * job.bytes, job.image + (across.first + row) * step * image_bytes,
+                     Range(along.first - job.before, along.last - job.before + job.taps - 1), &job.line, job.border)
         start = across.first * step + along.first * job.trail
     else:
         across = nth_part(job.trail, job.others // job.lead, other % (job.others // job.lead))
         rows, columns, step = along.last - along.first, across.last - across.first, job.trail
         start = other // (job.others // job.lead) * job.length * step + across.first
-        fill_block_columns(block, job, job.image + start * job.image_bytes, columns, along)
+        fill_block_columns(block, job, job.image + start * image_bytes, columns, along)
         start += along.first * step
     if job.is_box and job.by_rows:
         for row in range(rows):
@@ -118,39 +122,9 @@ cdef void fill_block_columns(char *block, const PassJob *job, const char *pixels
     """Fill a block with what some outputs along the axis read of some columns; pixels: the first ones of the array."""
     cdef Py_ssize_t line, y
     for line in range(along.last - along.first + job.taps - 1):
-        y = image_index(along.first - job.before + line, job.length, job.padding_mode)
+        y = image_index(along.first - job.before + line, job.length, job.line.padding_mode)
         if y >= 0:
-            job.sweep.ukernels.widen(block, pixels + y * job.trail * job.image_bytes, columns, job.image_type)
+            convert(block, <char *>pixels + y * job.trail * job.line.move.itemsize, columns, &job.line.move)
         else:
             repeat_number(block, job.border, columns, job.bytes)
-        block += job.pitch * job.bytes
-
-
-cdef void fill_block_rows(char *block, const PassJob *job, const char *pixels, Py_ssize_t rows,
-                          Range along) noexcept nogil:
-    """Fill a block with what some outputs along some rows read; pixels: the first of those rows."""
-    cdef Py_ssize_t position, x, trail_bytes = job.trail * job.bytes, image_bytes = job.trail * job.image_bytes
-    cdef Range needed = Range(along.first - job.before, along.last - job.before + job.taps - 1), inside
-    cdef char *to
-    inside.first = max(0, min(needed.first, job.length))
-    inside.last = max(inside.first, min(needed.last, job.length))
-    for _ in range(rows):
-        job.sweep.ukernels.widen(block + (inside.first - needed.first) * trail_bytes,
-                                 pixels + inside.first * image_bytes, (inside.last - inside.first) * job.trail,
-                                 job.image_type)
-        position = needed.first
-        while position < needed.last:
-            if inside.first <= position < inside.last:
-                position = inside.last
-                continue
-            x = image_index(position, job.length, job.padding_mode)
-            to = block + (position - needed.first) * trail_bytes
-            if x < 0:
-                repeat_number(to, job.border, job.trail, job.bytes)
-            elif inside.first <= x < inside.last:
-                memcpy(to, block + (x - needed.first) * trail_bytes, trail_bytes)
-            else:
-                job.sweep.ukernels.widen(to, pixels + x * image_bytes, job.trail, job.image_type)
-            position += 1
-        pixels += job.length * image_bytes
         block += job.pitch * job.bytes

@@ -2,49 +2,59 @@
 #
 #     strip of output rows:  image (H, W) --columns--> workspace (K, rows, W) --rows--> maps (K, rows, W')
 #
-# Uses: buffers.pxd, job.pxi, epilogue.pxi, layout.pxi, sweep_job.pxi, sweep_tables.pxi, sweep.pxi, sweep_layout.pxi.
+# Uses: buffers.pxd, job.pxi, epilogue.pxi, sweep_job.pxi, sweep_tables.pxi, sweep.pxi, sweep_layout.pxi.
 
 
 cdef struct SeparableJob:
     SweepJob down   # from images to the workspace; its groups are the image's channels
     SweepJob along  # from the workspace to maps; its groups are the filters of one channel
-    Py_ssize_t strips
 
 
 def convolve_separable(images, columns, rows, bias, maps, pads, SweepLayout down, SweepLayout along, size_t workspace,
                        Py_ssize_t threads, residual=None):
     """Convolve every channel of images with its kernels, split into columns (K, kh) and rows (K, kw), into maps."""
     cdef SeparableJob job
-    cdef Arrays *target = &job.along.arrays
-    cdef Memory down_tables, along_tables
+    cdef Arrays arrays
+    cdef tuple tables
     cdef Py_ssize_t units, itemsize = down.itemsize
     cdef fc_unit_fn unit
     cdef Py_ssize_t offsets = count_offsets(maps.shape[1], &along.job.epilogue)
     zeros = bytes(offsets * itemsize)
-    job.down, job.along = down.job, along.job
-    measure_arrays(&job.down.arrays, images, maps)
-    target[0] = job.down.arrays
-    set_residual(target, residual, maps)
-    take_residual(&job.along.epilogue, target.residual)
-    job.along.nontemporal = job.along.nontemporal and not job.along.epilogue.is_left
+    measure_arrays(&arrays, images, maps)
+    set_residual(&arrays, residual, maps)
+    arrays.weight = numbers_of(rows, rows.size, itemsize)
+    arrays.bias = numbers_of(zeros if bias is None else bias, offsets, itemsize)
+    arrays.slopes = <const char *>arrays.bias + <Py_ssize_t>maps.shape[1] * itemsize
+    tables = join_passes(&job, down, along, &arrays, images.shape[1], pads)
     job.down.arrays.weight = numbers_of(columns, columns.size, itemsize)
     job.down.arrays.bias = numbers_of(zeros, offsets, itemsize)
+    units = cut_sweep_job(&job.down, threads)
+    unit = separable_unit_of(itemsize)
+    if threads == 0:
+        return units_of(unit, &job, sizeof(job), &job.down.arrays, &job.along.arrays, units, workspace,
+                        (down, along, tables, zeros))
+    run_units(unit, &job, units, workspace, threads)
+
+
+cdef tuple join_passes(SeparableJob *job, SweepLayout down, SweepLayout along, const Arrays *arrays,
+                       Py_ssize_t channels, pads):
+    """Make the job of the two passes over arrays, those of `along`; return what it points into."""
+    cdef Arrays *target = &job.along.arrays
+    job.down, job.along = down.job, along.job
+    job.down.arrays = target[0] = arrays[0]
+    take_residual(&job.along.epilogue, target.residual)
+    job.along.nontemporal = job.along.nontemporal and not job.along.epilogue.is_left
     job.down.arrays.map_size[2] = target.image_size[2]
-    job.down.window.groups = job.down.parts = images.shape[1]
+    job.down.window.groups = job.down.parts = channels
     set_pads(&job.down.window, (pads[0], pads[1], 0))
-    target.weight = numbers_of(rows, rows.size, itemsize)
-    target.bias = numbers_of(zeros if bias is None else bias, offsets, itemsize)
-    target.slopes = <const char *>target.bias + <Py_ssize_t>maps.shape[1] * itemsize
     target.image_size[0], target.image_size[1] = 1, target.map_size[1]  # its images are sums (rows, W) in the workspace
     target.image_step[3] = target.image_size[2]
     set_pads(&job.along.window, (0, 0, pads[2]))
-    down_tables, along_tables = make_sweep_tables(&job.down), make_sweep_tables(&job.along)
-    units = cut_sweep_job(&job.down, threads)
-    unit = <fc_unit_fn>separable_unit[float] if itemsize == sizeof(float) else <fc_unit_fn>separable_unit[double]
-    if threads == 0:
-        return units_of(unit, &job, sizeof(job), &job.down.arrays, target, units, workspace,
-                        (down, along, down_tables, along_tables, zeros))
-    run_units(unit, &job, units, workspace, threads)
+    return make_sweep_tables(&job.down), make_sweep_tables(&job.along)
+
+
+cdef inline fc_unit_fn separable_unit_of(Py_ssize_t itemsize) noexcept:
+    return <fc_unit_fn>separable_unit[float] if itemsize == sizeof(float) else <fc_unit_fn>separable_unit[double]
 
 
 cdef void separable_unit(real *workspace, const SeparableJob *job, Py_ssize_t index) noexcept nogil:
