@@ -118,6 +118,18 @@ def differentiate_guarded(case: Case, dtype: Any, at_end: bool) -> None:
         _plan.prepare = PREPARE
 
 
+def convolve_channels_last(shape: Any, filters: int, padding: int, dtype: Any, at_end: bool) -> None:
+    """Convolve an image (H, W, C) with 3x3 filters, with image, bias and result guarded."""
+    rng = np.random.default_rng(0)
+    image, weight = rng.integers(-3, 4, shape), rng.integers(-3, 4, (filters, shape[-1], 3, 3))
+    bias = np.arange(filters)
+    expected = np.moveaxis(fc.conv2d(np.moveaxis(image, -1, 0), weight, bias, padding=padding), 0, -1)
+    image, weight, bias = (guarded(array.astype(dtype), at_end) for array in (image, weight, bias))
+    out = guarded(np.zeros(expected.shape, dtype), at_end)
+    fc.conv2d(image, weight, bias, padding=padding, channels_last=True, algorithm="direct", out=out)
+    assert (out == expected).all(), "wrong outputs with channels last"
+
+
 def convolve_far(image_shape: Any, weight_shape: Any, algorithm: str, **options: Any) -> None:
     """Convolve with taps, or outputs, so far from each other that most see nothing of the image, or refuse to."""
     rng = np.random.default_rng(0)
@@ -145,6 +157,11 @@ def rounds() -> Iterator[Any]:
     ]
     for arguments in guarded_rounds:
         yield convolve_guarded, arguments, {}
+    for shape, filters, padding in itertools.product(
+        [(5, 37, 3), (4, 300, 4), (6, 9, 5)], [1, 2, 3, 7, 8, 16, 32], [0, 1]
+    ):
+        for dtype, at_end in ((np.float32, True), (np.float32, False), (np.float64, True)):
+            yield convolve_channels_last, (shape, filters, padding, dtype, at_end), {}
     for index, case in enumerate(CASES[::2] + SMALL_MAPS[::4]):
         yield differentiate_guarded, (case, np.float64 if index % 3 == 0 else np.float32, index % 4 > 0), {}
     shapes = [

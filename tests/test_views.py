@@ -238,3 +238,63 @@ def test_saturating_results_are_those_of_opencv(name, dtype, rng):
     result = fc.conv2d(photo, kernel, padding="same", padding_mode="reflect", channels_last=True, saturate=True)
     most = 1 if name == "box" or (name == "large" and dtype == "int16") else 0
     assert np.abs(result.astype(int) - expected).max() <= most
+
+
+# Channels, filters, size and options of images that register tiles read and write with their channels last.
+SIDE_BY_SIDE = [
+    (3, 1, (9, 40), {}),
+    (3, 2, (20, 300), {}),
+    (3, 3, (33, 61), {"padding_mode": "reflect"}),
+    (4, 4, (12, 530), {"stride": (2, 1)}),
+    (3, 5, (7, 33), {"dilation": 2}),
+    (2, 8, (21, 64), {"activation": "relu"}),
+    (5, 16, (6, 20), {"padding_mode": "circular"}),
+    (3, 32, (11, 300), {"activation": "relu6"}),
+    (3, 32, (11, 37), {"activation": "tanh"}),
+    (3, 48, (5, 19), {"padding": 0}),
+    (6, 64, (9, 25), {"groups": 2}),
+    (6, 8, (9, 25), {"groups": 2}),
+    (70, 9, (8, 50), {}),
+    (70, 32, (8, 50), {"padding": 0}),
+    (1, 6, (8, 50), {}),
+    (3, 7, (8, 5), {}),
+]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("channels", "filters", "size", "options"), SIDE_BY_SIDE)
+def test_tiles_of_images_with_channels_last(channels, filters, size, options, dtype, rng):
+    options = {"padding": 1, "algorithm": "direct"} | options
+    image = rng.standard_normal((2, *size, channels)).astype(dtype)
+    weight = rng.standard_normal((filters, channels // options.get("groups", 1), 3, 3)).astype(dtype)
+    bias = rng.standard_normal(filters).astype(dtype)
+    expected = last(fc.conv2d(first(image, 2), weight, bias, **options), 2)
+    for threads in (1, 2):
+        result = fc.conv2d(image, weight, bias, channels_last=True, threads=threads, **options)
+        np.testing.assert_array_equal(result, expected)
+    np.testing.assert_array_equal(fc.FilterBank(weight, bias, channels_last=True, **options)(image), expected)
+    wide = np.zeros((2, *size, 2 * channels), dtype)
+    wide[..., channels:] = image
+    out = np.full((*expected.shape[:-1], filters + 3), 7, dtype)
+    fc.conv2d(wide[..., channels:], weight, bias, channels_last=True, out=out[..., 1:-2], **options)
+    np.testing.assert_array_equal(out[..., 1:-2], expected)
+    assert (out[..., :1] == 7).all()
+    assert (out[..., -2:] == 7).all()
+
+
+@pytest.mark.parametrize("filters", [1, 2, 3, 4, 7, 8, 16, 32])
+def test_large_maps_side_by_side(filters, rng):
+    columns = 701
+    image = rng.standard_normal((2**22 // (columns * filters) // 4 * 4 // 3 + 3, columns, 3)).astype("float32")
+    weight = rng.standard_normal((filters, 3, 3, 3)).astype("float32")
+    expected = last(fc.conv2d(first(image, 2), weight, padding=1, algorithm="direct"), 2)
+    options = {"padding": 1, "algorithm": "direct", "channels_last": True}
+    np.testing.assert_array_equal(fc.conv2d(image, weight, **options), expected)
+    for offset in (0, 1, 4, 8):  # numbers: of alignment
+        room = np.zeros(expected.size + 32, "float32")
+        start = -room.ctypes.data % 64 // 4 + offset
+        out = room[start : start + expected.size].reshape(expected.shape)
+        fc.conv2d(image, weight, out=out, **options)
+        np.testing.assert_array_equal(out, expected)
+        assert not room[:start].any()
+        assert not room[start + expected.size :].any()

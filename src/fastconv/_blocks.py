@@ -27,6 +27,8 @@ SWEPT_BYTES = 2**17  # bytes of a block of sweeps, padded and converted in the c
 BLOCK_COLUMNS = 6144  # of one
 ROWS = 12  # that sweeps compute at a time: a multiple of what all do
 LANES = 16  # of the widest vectors
+# Bytes of a result from which on its memory is new pages: the system has just cleared them, and they are in the cache.
+NEW_PAGES_BYTES = 2**25
 MAX_INTERLEAVED = 16  # images in a block for their pixels' sake
 
 
@@ -86,9 +88,15 @@ def convolve(
     result: Array,
     threads: int,
     residual: Array | None = None,
+    *,
+    is_new: bool = False,
 ) -> None:
-    """Run a layout on input, result and residual of any dtype and strides, with all batch axes; bias must be plain."""
+    """Run a layout on input, result and residual of any dtype and strides, with all batch axes; bias must be plain.
+
+    is_new: the result lies in memory that nothing has been written to.
+    """
     problem = layout.problem
+    streams = problem.bypasses_cache and not (is_new and result.nbytes >= NEW_PAGES_BYTES)
     if (
         problem.border is None
         and layout.whole_images
@@ -108,7 +116,7 @@ def convolve(
             layout.run(images, packed, bias, sums, problem.pad, threads, more)
             cast(sums, maps, saturates=True)
         else:
-            _run_pieces(layout, images, packed, bias, maps, threads, more)
+            _run_pieces(layout, images, packed, bias, maps, threads, more, streams)
 
 
 def workspace(layout: Layout) -> int:
@@ -145,14 +153,26 @@ def _run_pieces(
     maps: Array,
     threads: int,
     residual: Array | None,
+    streams: bool,
 ) -> None:
-    """Convolve images (N, C, D, H, W) into maps (N, K, D', H', W'), converting some images or blocks at a time."""
+    """Convolve images (N, C, D, H, W) into maps (N, K, D', H', W'), converting some images or blocks at a time.
+
+    `streams`: past the cache, where maps are copied.
+    """
     if _are_side_by_side(images) and _are_side_by_side(maps) and (flat := _interleaved(layout, len(images))):
         images, maps = (_as_one(planes) for planes in (images, maps))
         convolve(flat, images, packed, bias, maps, threads, None if residual is None else _as_one(residual))
         return
     problem = layout.problem
     accumulator, border = problem.accumulator, problem.border
+    if (
+        border is None
+        and residual is None
+        and not problem.rounds
+        and (last := _channels_last(layout, images, maps, streams))
+    ):
+        last.run(images, packed, bias, maps, problem.pad, threads)
+        return
     fits = fits_core(images, accumulator, layout.contiguous_axes)
     fits_maps = fits_core(maps, accumulator, 3) and (residual is None or maps.flags.c_contiguous)
     converts = not (fits and fits_maps) or border is not None
@@ -190,7 +210,7 @@ def _run_pieces(
                 more = plain(more, accumulator, rooms[3])
             block_layout.run(source, packed, bias, result, pads, threads, more)
             if result is not target:
-                cast(result, target, problem.rounds, problem.bypasses_cache)
+                cast(result, target, problem.rounds, streams)
 
 
 class Sweeps(NamedTuple):
@@ -275,6 +295,27 @@ def _are_side_by_side(planes: Array) -> bool:
     """Return whether planes (N, 1, D, H, W) are those of a photograph, which lie pixel by pixel side by side."""
     step = planes.itemsize
     return planes.shape[0] > 1 == planes.shape[1] and planes.strides[0] == step != planes.strides[4]
+
+
+def _channels_last(layout: Layout, images: Array, maps: Array, streams: bool) -> Layout | None:
+    """Return the layout for maps whose channels come last, and images that the core takes or that are so; made only once."""
+    dtype = layout.problem.accumulator
+    rows_follow = maps.shape[4] > 1 and maps.strides[3] == maps.shape[4] * maps.strides[4]
+    if not (rows_follow and _has_channels_last(maps, dtype)):
+        return None
+    if not _has_channels_last(images, dtype) and not fits_core(images, dtype, 1):
+        return None
+    if (key := ("channels last", streams)) not in layout.derived:
+        layout.derived[key] = layout.of_channels_last(streams)
+    derived: Layout | None = layout.derived[key]
+    return derived
+
+
+def _has_channels_last(array: Array, dtype: np.dtype[Any]) -> bool:
+    """Return whether an array (N, C, D, H, W) is of this dtype, and its channels lie side by side."""
+    itemsize, flags = dtype.itemsize, array.flags
+    are_aligned = flags.aligned and not any(stride % itemsize for stride in array.strides)
+    return are_aligned and array.dtype == dtype and array.strides[1] == itemsize
 
 
 def _as_one(planes: Array) -> Array:

@@ -109,6 +109,8 @@ def tile_layout(
     images: int = 1,
     flip: int | None = None,
     requantized: tuple[int, int, int] | None = None,
+    channels_last: bool = False,
+    nontemporal: bool = False,
 ) -> TileLayout: ...
 def byte_format() -> tuple[int, bool, int]: ...
 def pack_pixels(

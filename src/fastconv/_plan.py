@@ -188,7 +188,9 @@ def run(
             bias = _weights.copy_unless_plain(bias.reshape(-1), problem.accumulator)
         if plan.fold is not None and not layout.problem.transposed:
             input = plan.fold.reduce_image(input)
-        _blocks.convolve(layout, input, weights, bias, result, min(threads, layout.threads), residual)
+        _blocks.convolve(
+            layout, input, weights, bias, result, min(threads, layout.threads), residual, is_new=result is not out
+        )
     if out is not None and result is not out:
         out[...] = result
     return result if out is None else out

@@ -71,6 +71,17 @@ static void check_transpose(const fc_kernels *kernels, ptrdiff_t rows, ptrdiff_t
     free(from);
 }
 
+/* Rows merged past the caches into columns side by side, wherever these begin. */
+static void check_stream(const fc_kernels *kernels, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t start) {
+    const ptrdiff_t count = start + rows * columns + 1;
+    void *from = draw(rows * columns), *to = draw(count), *expected = copy(to, count);
+    for (ptrdiff_t r = 0; r < rows; r++)
+        for (ptrdiff_t c = 0; c < columns; c++) put(expected, start + c * rows + r, get(from, r * columns + c));
+    kernels->stream_transposed(at(to, start), rows, from, columns, rows, columns);
+    compare(to, expected, count, "stream_transposed", rows, columns, start);
+    free(from);
+}
+
 void check_movement(const fc_kernels *kernels) {
     const ptrdiff_t lanes = kernels->lanes;
     static const ptrdiff_t taps[] = {1, 2, 9, 25};
@@ -87,4 +98,7 @@ void check_movement(const fc_kernels *kernels) {
         }
     for (ptrdiff_t rows = 1; rows <= 2 * lanes + 1; rows++)
         for (ptrdiff_t columns = 1; columns <= 2 * lanes + 1; columns++) check_transpose(kernels, rows, columns);
+    for (ptrdiff_t rows = 1; rows <= 2 * lanes + 1; rows++)
+        for (ptrdiff_t columns = lanes - 1; columns <= 3 * lanes; columns += 5)
+            for (ptrdiff_t start = 0; start <= 16; start++) check_stream(kernels, rows, columns, start);
 }

@@ -155,6 +155,13 @@ class Layout:
         """Return the passes that compute maps of one group of up to this size, and their workspace; None if it has no such."""
         return None
 
+    def of_channels_last(self, nontemporal: bool) -> Layout | None:
+        """Return the layout for arrays whose channels come last, with the same packed weights; None if there is none.
+
+        `nontemporal`: maps are written past the cache.
+        """
+        return None
+
     def pixels_read(self, axis: int, outputs: int) -> int:
         """Return how many pixels run reads along an axis for some outputs, if beyond their receptive field; else 0."""
         return 0

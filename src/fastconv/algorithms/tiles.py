@@ -37,6 +37,7 @@ PREFETCH_BYTES = 2**20  # bytes of maps that a core's caches do not hold: they a
 CHUNK_TAPS = 512  # taps summed by themselves: it bounds rounding errors, and keeps panels in the cache
 MIN_CHUNK_TAPS = 32  # with precision "highest"
 BLOCK_TILES = 8  # register tiles computed in turn with one block of filters
+MERGED_FILTERS = 32  # times these tiles, whose sums stay in the first-level cache until maps side by side are written
 FILTER_BLOCK_TILES = 32  # the same with filters in the lanes
 BLOCK_PIXELS = 256  # in these, about
 REPACKED_WEIGHTS = 2**18  # weights packed on the fly, for all blocks of tiles: more are packed once, beforehand
@@ -79,9 +80,15 @@ class Tiles(CoreLayout):
         *,
         packed: bool,
         flat: bool,
+        channels_last: bool = False,
+        nontemporal: bool = False,
     ) -> None:
         by_filters, in_place, im2col, images = form
         chunk = chunk_taps(problem)
+        # The last vectors of a row overlap their neighbours: a later chunk would add to the same pixels twice.
+        block_tiles = FILTER_BLOCK_TILES if by_filters else BLOCK_TILES if im2col or problem.taps <= chunk else 1
+        if channels_last:
+            block_tiles = max(1, min(block_tiles, MERGED_FILTERS // problem.group_size[1]))
         filters_innermost = not packed and problem.exchanged and problem.kernel == (1, 1, 1)
         core = _core.tile_layout(
             map_size,
@@ -95,10 +102,11 @@ class Tiles(CoreLayout):
             im2col=im2col,
             in_place=in_place,
             chunk=chunk,
-            # The last vectors of a row overlap their neighbours: a later chunk would add to the same pixels twice.
-            block_tiles=FILTER_BLOCK_TILES if by_filters else BLOCK_TILES if im2col or problem.taps <= chunk else 1,
-            prefetch_maps=prefetches_maps(problem, map_size),
+            block_tiles=block_tiles,
+            prefetch_maps=not channels_last and prefetches_maps(problem, map_size),
             images=images,
+            channels_last=channels_last,
+            nontemporal=nontemporal,
         )
         how = f"{'filters' if by_filters else 'pixels'} in the lanes, {where(in_place, strip_rows)}"
         how += f" of {images} images" if images > 1 else ""
@@ -152,6 +160,35 @@ class Tiles(CoreLayout):
         rows = size[1] if self._flat else min(size[1], self._strip_rows)
         return Tiles(self.problem, size, rows, self.cost, form, packed=packed, flat=False)
 
+    def of_channels_last(self, nontemporal: bool) -> Tiles | None:
+        """With pixels in the lanes, rows of images are split into channels as they are padded, and tiles are merged.
+
+        With filters in the lanes, tiles are written as they are.
+        """
+        problem, form = self.problem, self._form
+        if problem.stride[2] > 1 or (form.by_filters and not writes_pixels(problem)):
+            return None
+        size, flat = problem.output_size, self._flat and form.by_filters
+        rows = size[1] if flat else self._strip_rows
+        if form.by_filters:
+            form = form._replace(images=1)
+        else:
+            form = Lanes(False, False, im2col=form.im2col or size[2] < lanes(problem))
+            row_bytes = (problem.size[2] + 2 * problem.pad[2]) * problem.accumulator.itemsize * problem.channels
+            rows = min(size[1], max(1, STRIP_BYTES // row_bytes)) if self._flat else rows
+        layout = Tiles(
+            problem,
+            size,
+            rows,
+            self.cost,
+            form,
+            packed=self._packed,
+            flat=flat,
+            channels_last=True,
+            nontemporal=nontemporal and not form.by_filters,
+        )
+        return layout if layout.whole_images else None
+
 
 class Lanes(NamedTuple):
     """What the lanes of vectors hold, and where pixels are read."""
@@ -162,6 +199,11 @@ class Lanes(NamedTuple):
     images: int = 1
 
 
+def writes_pixels(problem: Problem) -> bool:
+    """Return whether tiles with filters in the lanes can write all maps of a pixel, side by side, as they are."""
+    return problem.group_size[1] % lanes(problem) == 0 and problem.epilogue[0] == _core.ACTIVATIONS[None][0]
+
+
 def choose(problem: Problem, reuse: bool, budget: float) -> Tiles | None:
     """Return the cheaper of pixels and filters in the lanes, with strips that fit the cache; None where sweeps suit."""
     if problem.accumulator.kind != "f" or sweep.suits(problem):
@@ -170,7 +212,10 @@ def choose(problem: Problem, reuse: bool, budget: float) -> Tiles | None:
     filters = problem.group_size[1]
     map_size = _map_size(problem)
     _, rows, columns = map_size
-    form = min(_forms(problem, width), key=lambda form: total(COSTS, counts(problem, form, width, reuse)))
+    forms = list(_forms(problem, width))
+    form = min(forms, key=lambda form: total(COSTS, counts(problem, form, width, reuse)))
+    if problem.channels_last and writes_pixels(problem) and filters > width:
+        form = forms[-1]
     strip_row_bytes = _strip_row_bytes(problem)
     if form.by_filters:
         strip_row_bytes = _filters_row_bytes(problem)

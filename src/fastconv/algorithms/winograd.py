@@ -359,6 +359,7 @@ def counts(problem: Problem, variant: Variant, reuse: bool) -> dict[str, float]:
             "few product": numbers * channels * filters,
             "few channel number": numbers * channels,
             "few output": outputs,
+            "cached output": outputs if problem.bypasses_cache and problem.channels_last else 0,
         }
     tiles = planes * tile_rows * tile_columns * problem.dilation[1] * problem.dilation[2]
     halo = [parts_sharing_tiles(split) - 1 for split in variant.splits]
@@ -370,7 +371,7 @@ def counts(problem: Problem, variant: Variant, reuse: bool) -> dict[str, float]:
     late = max(0.0, 1 - tiles / (planes * blocks * HIDING_TILES)) if is_far else 0.0
     return some | {
         "output": outputs,
-        "cached output": outputs if problem.bypasses_cache and not variant.line_tiles else 0,
+        "cached output": outputs if problem.bypasses_cache and (problem.channels_last or not variant.line_tiles) else 0,
         "product": tiles * positions * channels * lanes,
         "product, shared tiles": tiles * positions * channels * lanes if max(halo) else 0,
         "channel tile": channel_tiles,

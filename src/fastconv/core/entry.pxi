@@ -36,9 +36,9 @@ def convolve(images, weight, bias, maps, pads, Layout layout, Py_ssize_t threads
     """Convolve images with a filter bank, as a layout of tiles, sweeps or stacks says; all are of the layout's dtype.
 
     images (N, C, D, H, W) have their columns side by side, and those of the whole plane if the layout reads them in
-    place as one row; maps (N, K, D', H', W') the numbers of a plane; weight has all numbers of
-    (K, C / groups * taps), or is packed by `pack_tiles`; bias (K,), followed by slopes if the activation has them, or
-    None; pads are those in front of each axis; residual lies as the maps do.
+    place as one row; maps (N, K, D', H', W') the numbers of a plane; or channels lie side by side, if the layout takes
+    them so. weight has all numbers of (K, C / groups * taps), or is packed by `pack_tiles`; bias (K,), followed by
+    slopes if the activation has them, or None; pads are those in front of each axis; residual lies as the maps do.
 
     With no threads, return the units of the call instead of computing them; weight and bias must outlive them.
     """
@@ -90,7 +90,7 @@ cdef class Call:
         cdef Arrays arrays
         cdef Py_ssize_t axis
         self.output_shape, arrays.batch = output_shape, images_shape[0]
-        self.image_numbers = self.map_numbers = 1
+        self.image_numbers = self.map_numbers = arrays.pixel_step = arrays.output_step = 1
         for axis in range(4, -1, -1):
             if axis < 4:
                 arrays.image_step[axis] = self.image_numbers

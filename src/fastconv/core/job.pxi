@@ -12,7 +12,8 @@ cdef enum:
 
 
 cdef struct Arrays:
-    # The arrays of a call. Steps count numbers; rows of images, and planes of maps, are contiguous.
+    # The arrays of a call. Steps count numbers; rows of images, and planes of maps, are contiguous, unless channels
+    # come last, which tiles alone take.
     const void *images         # (N, C, D, H, W)
     const void *weight         # (K, C / groups, kd, kh, kw), or packed
     const void *bias           # (K,)
@@ -21,8 +22,10 @@ cdef struct Arrays:
     void *maps                 # (N, K, D', H', W')
     Py_ssize_t batch           # N
     Py_ssize_t[4] image_step   # along N, C, D and H
+    Py_ssize_t pixel_step      # along W: 1 unless channels are side by side
     Py_ssize_t[3] image_size   # D, H, W
     Py_ssize_t[3] map_step     # along N, K and D'
+    Py_ssize_t output_step     # along W': 1 unless maps are side by side
     Py_ssize_t[3] map_size     # D', H', W'
 
 
@@ -67,6 +70,8 @@ cdef measure_arrays(Arrays *arrays, images, maps):
         arrays.map_step[axis] = map.step[axis]
     for axis in range(4):
         arrays.image_step[axis] = image.step[axis]
+    arrays.pixel_step = image.step[4] if image.shape[4] > 1 else 1
+    arrays.output_step = map.step[4] if map.shape[4] > 1 else 1
 
 
 cdef set_residual(Arrays *arrays, residual, maps):

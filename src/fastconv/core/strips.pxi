@@ -17,6 +17,9 @@ cdef void fill_strip(real *strip, const TileJob *job, const TileUnit *unit) noex
     cdef Py_ssize_t first = unit.strip.first_row * job.strip.down
     cdef Py_ssize_t rows = (unit.strip.rows - 1) * job.strip.down + 1 + axis.reach
     cdef PaddedRow shape
+    if arrays.pixel_step != 1:
+        split_strip(strip, job, unit, image, Range(first, first + rows))
+        return
     shape.ukernels, shape.axis, shape.padding_mode = job.ukernels, window.axis[2], window.padding_mode
     shape.pitch, shape.columns = job.strip.pitch, arrays.image_size[2]
     shape.source_step = axis.stride * arrays.image_step[3]
@@ -28,6 +31,49 @@ cdef void fill_strip(real *strip, const TileJob *job, const TileUnit *unit) noex
             for phase in range(axis.phases):
                 fill_plane(strip, plane, &shape, axis, phase, first, rows, arrays)
                 strip += job.strip.plane_step
+
+
+cdef void split_strip(real *strip, const TileJob *job, const TileUnit *unit, const real *image,
+                      Range rows) noexcept nogil:
+    """Fill a strip from images whose channels come last, and whose columns have no stride: split them row by row."""
+    cdef const Arrays *arrays = &job.arrays
+    cdef const Window *window = &job.window
+    cdef const Axis *axis = &window.axis[1]
+    cdef Py_ssize_t n, i, phase, index, z, y, planes = window.axis[0].taps * axis.phases
+    cdef const real *row
+    for n in range(unit.images):
+        for i in range(window.axis[0].taps):
+            z = depth_at(window, arrays, unit.strip.depth, i)
+            for phase in range(axis.phases):
+                for index in range(rows.first, rows.last):
+                    y = image_index(phase_position(axis, phase, index), arrays.image_size[1], window.padding_mode)
+                    row = image + n * arrays.image_step[0] + z * arrays.image_step[2] + y * arrays.image_step[3]
+                    split_row(strip + (index - rows.first) * job.strip.pitch, planes * job.strip.plane_step,
+                              NULL if z < 0 or y < 0 else row, job)
+                strip += job.strip.plane_step
+        strip += (window.channels - 1) * planes * job.strip.plane_step
+
+
+cdef void split_row(real *to, Py_ssize_t channel_step, const real *row, const TileJob *job) noexcept nogil:
+    """Split a padded row of pixels into rows of its channels; they are zeros if it is NULL."""
+    cdef const Axis *axis = &job.window.axis[2]
+    cdef Py_ssize_t c, index = 0, x, pitch = job.strip.pitch, columns = job.arrays.image_size[2]
+    cdef Py_ssize_t channels = job.window.channels, step = job.arrays.pixel_step
+    cdef Range inside = phase_inside(axis, 0, 0, pitch, columns)
+    if row == NULL:
+        for c in range(channels):
+            memset(to + c * channel_step, 0, pitch * sizeof(real))
+        return
+    job.ukernels.transpose(to + inside.first, channel_step, row + (inside.first - axis.pad) * step, step,
+                           inside.last - inside.first, channels)
+    while index < pitch:
+        if inside.first <= index < inside.last:
+            index = inside.last
+            continue
+        x = image_index(index - axis.pad, columns, job.window.padding_mode)
+        for c in range(channels):
+            to[c * channel_step + index] = row[x * step + c] if x >= 0 else 0
+        index += 1
 
 
 cdef inline Py_ssize_t panel_step(const TileJob *job) noexcept nogil:

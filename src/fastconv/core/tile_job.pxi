@@ -14,7 +14,9 @@
 
 
 cdef enum:
-    BLOCK_TILES = 32  # register tiles at most that are multiplied by all blocks of filters in turn
+    ALIGNED_PITCH = 256  # numbers of a row of a strip, from which on rows are aligned
+    LINE_NUMBERS = 16   # to which they are: of a cache line, or two
+    BLOCK_TILES = 32    # register tiles at most that are multiplied by all blocks of filters in turn
 
 
 cdef struct StripShape:
@@ -37,6 +39,7 @@ cdef struct TileJob:
     bint im2col                # copy pixels into panels, rather than read them from the strip
     bint in_place              # read the image, not a strip
     bint prefetch_maps         # that are larger than the cache, before they are written
+    bint nontemporal           # stores of maps that are side by side: past the cache
     bint by_position           # of the kernel: sum all channels of one, then those of the next one
     unsigned flip              # bits of pixels that are bytes, see kernels/bytes.inc.h
     bint requantizes           # sums to bytes, with multipliers (K,) behind the weights:
@@ -52,6 +55,7 @@ cdef struct TileJob:
     Py_ssize_t images          # of a unit, at most: tiles of filters in the lanes run on over the pixels of small maps
     Py_ssize_t batches, strips, parts  # that the batch, the rows of a map, and the blocks of filters are cut into
     Py_ssize_t panels, sums, block  # places of panels, sums and a packed block of filters in the workspace, in numbers
+    Py_ssize_t merged          # and that of the sums of some tiles, whose maps are side by side
 
 
 cdef struct TileUnit:
@@ -65,13 +69,19 @@ cdef struct TileUnit:
     Py_ssize_t vectors, tiles  # in all
     const void *input          # the first pixel's input, in the image or in the strip
     Py_ssize_t image_step      # from the input of one image to the next one's
-    void *maps                 # the first pixel in the group's first map, or in its sums in the workspace
+    void *outputs              # the first pixel in the group's first map
+    void *maps                 # the same, or that of its sums in the workspace
     Py_ssize_t map_step        # from one of them to the next
 
 
 cdef inline Py_ssize_t image_strip(const TileJob *job) noexcept nogil:
     """Return the numbers of the strip of one image."""
     return job.window.channels * job.window.axis[0].taps * job.window.axis[1].phases * job.strip.plane_step
+
+
+cdef inline Py_ssize_t strip_start(const TileJob *job) noexcept nogil:
+    """Return where the strip begins in the workspace, so that the first pixels of its rows begin at cache lines."""
+    return -job.window.axis[2].pad & (LINE_NUMBERS - 1)
 
 
 cdef TileUnit find_tile_unit(const TileJob *job, Py_ssize_t index, real *workspace) noexcept nogil:
@@ -95,7 +105,7 @@ cdef TileUnit find_tile_unit(const TileJob *job, Py_ssize_t index, real *workspa
         unit.tiles = ceil_div(unit.pixels, job.ukernels.tile_filters)
     else:
         unit.tiles = ceil_div(unit.vectors, job.vectors)
-    unit.input, unit.image_step = workspace, image_strip(job)
+    unit.input, unit.image_step = workspace + strip_start(job), image_strip(job)
     if job.in_place:
         unit.image_step = arrays.image_step[0]
         unit.input = (<const real *>arrays.images + image_at(arrays, unit.strip.n, unit.group * window.channels)
@@ -106,8 +116,9 @@ cdef TileUnit find_tile_unit(const TileJob *job, Py_ssize_t index, real *workspa
         unit.maps, unit.map_step = workspace + job.byte_sums, unit.strip.pixels
         return unit
     unit.map_step = arrays.map_step[1]
-    unit.maps = <real *>arrays.maps + map_at(arrays, unit.strip.n, unit.group * window.filters, unit.strip.depth,
-                                             unit.strip.first_row)
+    unit.maps = unit.outputs = (
+        <real *>arrays.maps + map_at(arrays, unit.strip.n, unit.group * window.filters, unit.strip.depth, 0)
+        + unit.strip.first_row * arrays.map_size[2] * arrays.output_step)
     return unit
 
 

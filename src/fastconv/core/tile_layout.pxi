@@ -65,7 +65,7 @@ cdef Py_ssize_t tap_in_image(const TileJob *job, Py_ssize_t tap) noexcept nogil:
         offset = tap % job.window.channels * image_step[1]
         tap //= job.window.channels
     for n in range(2, -1, -1):
-        offset += tap % axis[n].taps * axis[n].dilation * (image_step[n + 2] if n < 2 else 1)
+        offset += tap % axis[n].taps * axis[n].dilation * (image_step[n + 2] if n < 2 else job.arrays.pixel_step)
         tap //= axis[n].taps
     return offset + tap * image_step[1]
 
@@ -95,29 +95,33 @@ cdef void shape_strip(TileJob *job, map_size) except *:
         axis[1] = make_axis(axis[1].taps, 1, axis[1].dilation)
         axis[2] = make_axis(axis[2].taps, 1, axis[2].dilation)
     strip.pitch = (<Py_ssize_t>map_size[2] - 1) * strip.across + 1 + axis[2].reach
+    if strip.pitch >= ALIGNED_PITCH and job.lanes == PIXELS and axis[2].stride == 1:  # an odd number of lines: or rows
+        strip.pitch = (ceil_div(strip.pitch, LINE_NUMBERS) | 1) * LINE_NUMBERS  # would evict each other from the cache
     strip.row_step = axis[2].phases * strip.pitch
     strip.plane_step = ((job.strip_rows - 1) * strip.down + 1 + axis[1].reach) * strip.row_step
 
 
-cdef Py_ssize_t divide_workspace(TileJob *job, map_size) except -1:
+cdef Py_ssize_t divide_workspace(TileJob *job, map_size, bint merges) except -1:
     """Note where panels, sums and a packed block lie behind the strip, and return the numbers of them all."""
     cdef Py_ssize_t strip = 0, panels = 0, sums, block
     if not job.in_place:
-        strip = job.images * image_strip(job) + SLACK
+        strip = LINE_NUMBERS + job.images * image_strip(job) + SLACK
     if job.im2col or (job.in_place and job.lanes == PIXELS):
         panels = job.block_tiles * panel_step(job)
     sums = job.blocks.filters * job.width
     if job.lanes == FILTERS:
-        sums = (1 + job.images * job.strip_rows * <Py_ssize_t>map_size[2]) * job.blocks.padded
+        sums = (1 if merges else 1 + job.images * job.strip_rows * <Py_ssize_t>map_size[2]) * job.blocks.padded
     block = 0 if job.packed or job.lanes == PIXELS else job.chunk * job.width
     job.panels, job.sums, job.block = strip, strip + panels, strip + panels + sums
-    job.byte_sums = job.block + block
+    job.byte_sums = job.merged = job.block + block
+    if merges and job.lanes == PIXELS:
+        return job.merged + job.blocks.filters * merged_step(job)
     return job.byte_sums + (job.blocks.filters * job.strip_rows * <Py_ssize_t>map_size[2] if job.requantizes else 0)
 
 
 def tile_layout(map_size, window, channels, filters, bits, strip_rows, *, by_filters, packed, im2col, in_place, chunk,
                 block_tiles, prefetch_maps, by_position=False, filters_innermost=False, images=1, flip=None,
-                requantized=None):
+                requantized=None, channels_last=False, nontemporal=False):
     """Return a layout of register tiles, for channels and filters of a group and maps of up to this size.
 
     Weights that are not packed lie as (K, C / groups * taps), or with filters innermost as (C, K / groups).
@@ -126,6 +130,9 @@ def tile_layout(map_size, window, channels, filters, bits, strip_rows, *, by_fil
     A flip, of four bytes, makes a layout for integers, with pixels in the lanes: numbers hold several channels, as
     `pack_pixels` packs them, and sums are of 32 bits. Requantized to bytes, with a zero point and within a range, these
     take multipliers (K,) behind the packed weights.
+    Channels may come last, in maps and perhaps in images, without a stride along the columns or a residual: with pixels
+    in the lanes, maps may be written by non-temporal stores; with filters in the lanes, these must fill whole vectors,
+    and the activation be a clip.
     """
     cdef TileLayout layout = TileLayout.__new__(TileLayout)
     cdef TileJob *job = &layout.job
@@ -138,6 +145,7 @@ def tile_layout(map_size, window, channels, filters, bits, strip_rows, *, by_fil
     job.packed, job.im2col, job.in_place, job.by_position = packed, im2col, in_place, by_position
     job.filter_step, job.tap_step = (1, filters) if filters_innermost else (job.window.taps, 1)
     job.prefetch_maps, job.strip_rows, job.images = prefetch_maps, strip_rows, images
+    job.nontemporal = nontemporal
     job.block_tiles, job.chunk = min(<Py_ssize_t>block_tiles, BLOCK_TILES), min(<Py_ssize_t>chunk, job.window.taps)
     job.vectors = job.ukernels.tile_vectors[min(job.window.filters, job.ukernels.tile_filters)]
     job.width = (FILTER_TILE_VECTORS if job.lanes == FILTERS else job.vectors) * job.ukernels.lanes
@@ -146,7 +154,7 @@ def tile_layout(map_size, window, channels, filters, bits, strip_rows, *, by_fil
         job.zero, job.low, job.high = requantized
     shape_strip(job, map_size)
     layout.itemsize = <Py_ssize_t>bits // 8
-    layout.workspace = divide_workspace(job, map_size) * layout.itemsize
+    layout.workspace = divide_workspace(job, map_size, channels_last) * layout.itemsize
     layout.packed_numbers = job.window.groups * job.blocks.padded * job.window.taps
     layout.filters = job.window.groups * job.window.filters
     layout.offsets = count_offsets(layout.filters, &job.epilogue)

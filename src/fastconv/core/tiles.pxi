@@ -26,11 +26,11 @@ cdef struct TileBatch:
 cdef void find_tiles(TileBatch *batch, const TileJob *job, const TileUnit *unit, Range some) noexcept nogil:
     cdef Py_ssize_t i
     batch.count = some.last - some.first
+    if job.lanes == FILTERS:
+        find_pixels(batch.tile, job, unit, some)
+        return
     for i in range(batch.count):
-        if job.lanes == FILTERS:
-            find_pixels(&batch.tile[i], job, unit, some.first + i)
-        else:
-            find_vectors(&batch.tile[i], job, unit, some.first + i)
+        find_vectors(&batch.tile[i], job, unit, some.first + i)
 
 
 cdef inline Py_ssize_t input_row_step(const TileJob *job) noexcept nogil:
@@ -38,19 +38,25 @@ cdef inline Py_ssize_t input_row_step(const TileJob *job) noexcept nogil:
     return job.strip.down * (job.arrays.image_step[3] if job.in_place else job.strip.row_step)
 
 
-cdef void find_pixels(Tile *tile, const TileJob *job, const TileUnit *unit, Py_ssize_t index) noexcept nogil:
-    """Find the pixels of a tile with filters in the lanes, which run on from one image to the next."""
+cdef void find_pixels(Tile *tile, const TileJob *job, const TileUnit *unit, Range some) noexcept nogil:
+    """Find the pixels of some tiles with filters in the lanes, which run on from one image to the next."""
     cdef Py_ssize_t i, image, row, column, row_step = input_row_step(job)
-    tile.pixels = nth_part(unit.pixels, unit.tiles, index)
-    image, row = tile.pixels.first // unit.strip.pixels, tile.pixels.first % unit.strip.pixels // unit.row_pixels
-    column = tile.pixels.first % unit.row_pixels
-    for i in range(tile.pixels.last - tile.pixels.first):
-        tile.input[i] = image * unit.image_step + row * row_step + column * job.strip.across
-        column += 1
-        if column == unit.row_pixels:
-            row, column = row + 1, 0
-        if row == unit.strip.rows:
-            image, row = image + 1, 0
+    cdef Py_ssize_t column_step = job.strip.across * (job.arrays.pixel_step if job.in_place else 1)
+    cdef Py_ssize_t first = nth_part(unit.pixels, unit.tiles, some.first).first, n, last
+    image, row = first // unit.strip.pixels, first % unit.strip.pixels // unit.row_pixels
+    column = first % unit.row_pixels
+    for n in range(some.first, some.last):
+        last = nth_part(unit.pixels, unit.tiles, n).last
+        tile.pixels = Range(first, last)
+        for i in range(last - first):
+            tile.input[i] = image * unit.image_step + row * row_step + column * column_step
+            column += 1
+            if column == unit.row_pixels:
+                row, column = row + 1, 0
+                if row == unit.strip.rows:
+                    image, row = image + 1, 0
+        first = last
+        tile += 1
 
 
 cdef void find_vectors(Tile *tile, const TileJob *job, const TileUnit *unit, Py_ssize_t index) noexcept nogil:
@@ -59,15 +65,17 @@ cdef void find_vectors(Tile *tile, const TileJob *job, const TileUnit *unit, Py_
     The last vector of a row reaches beyond it in a panel; elsewhere it moves back over its neighbour.
     """
     cdef Range vectors = nth_part(unit.vectors, unit.tiles, index)
-    cdef Py_ssize_t lanes = job.ukernels.lanes, row_step = input_row_step(job), j, row, column
+    cdef Py_ssize_t lanes = job.ukernels.lanes, row_step = input_row_step(job), j, row, column, first
     tile.pixels = Range(vectors.first * lanes, vectors.last * lanes)
     tile.vectors = vectors.last - vectors.first
+    row, column = vectors.first // unit.row_vectors, vectors.first % unit.row_vectors * lanes
     for j in range(tile.vectors):
-        row, column = (vectors.first + j) // unit.row_vectors, (vectors.first + j) % unit.row_vectors * lanes
-        if not job.im2col:
-            column = min(column, unit.row_pixels - lanes)
-        tile.input[j] = row * row_step + column
-        tile.output[j] = row * unit.row_pixels + column
+        first = column if job.im2col else min(column, unit.row_pixels - lanes)
+        tile.input[j] = row * row_step + first
+        tile.output[j] = row * unit.row_pixels + first
+        column += lanes
+        if column >= unit.row_pixels:
+            row, column = row + 1, 0
 
 
 cdef void tile_unit(real *workspace, const TileJob *job, Py_ssize_t index) noexcept nogil:
@@ -77,13 +85,17 @@ cdef void tile_unit(real *workspace, const TileJob *job, Py_ssize_t index) noexc
     cdef Py_ssize_t filters = ceil_div(job.blocks.filters, job.blocks.count)  # of a block
     cdef Py_ssize_t n, batches = ceil_div(unit.tiles, job.block_tiles), tile, block, products = 0
     cdef Range taps
+    cdef bint merges = job.lanes == PIXELS and job.arrays.output_step != 1
     if not job.in_place:
-        fill_strip(workspace, job, &unit)
+        fill_strip(workspace + strip_start(job), job, &unit)
     if job.lanes == FILTERS:  # in front of the sums, whole vectors of biases
         memcpy(workspace + job.sums, <const real *>job.arrays.bias + unit.group * job.blocks.filters,
                job.blocks.filters * sizeof(real))
     for n in range(batches):
         find_tiles(&batch, job, &unit, nth_part(unit.tiles, batches, n))
+        if merges:
+            unit.map_step = merged_step(job)
+            unit.maps = workspace + job.merged - batch.tile[0].output[0]
         taps = Range(0, 0)
         while taps.last < job.window.taps:
             taps = next_chunk(job, taps)
@@ -98,12 +110,41 @@ cdef void tile_unit(real *workspace, const TileJob *job, Py_ssize_t index) noexc
                     multiply_pixels(workspace, job, &unit, &batch, block, taps)
                 else:
                     multiply_filters(workspace, job, &unit, &batch, block, taps)
-    if job.lanes == FILTERS:
+        if merges:
+            merge_maps(workspace + job.merged, job, &unit, pixels_of(&batch, job, &unit))
+    if job.lanes == FILTERS and job.arrays.output_step == 1:
         store_sums(workspace + job.sums + job.blocks.padded, job, &unit)
     if job.requantizes:
         store_bytes(<const real *>unit.maps, job, &unit)
-    else:
+    elif job.arrays.output_step == 1:
         finish_maps(<real *>unit.maps, job, &unit)
+
+
+cdef inline Py_ssize_t merged_step(const TileJob *job) noexcept nogil:
+    """Return the numbers from the sums of one filter to those of the next one, where maps are side by side."""
+    return job.block_tiles * job.width
+
+
+cdef Range pixels_of(const TileBatch *batch, const TileJob *job, const TileUnit *unit) noexcept nogil:
+    """Return the pixels of a unit that some tiles compute; lanes are pixels."""
+    cdef const Tile *last = &batch.tile[batch.count - 1]
+    return Range(batch.tile[0].output[0],
+                 min(last.output[last.vectors - 1] + job.ukernels.lanes, unit.strip.pixels))
+
+
+cdef void merge_maps(real *sums, const TileJob *job, const TileUnit *unit, Range pixels) noexcept nogil:
+    """Finish sums of some pixels (filters, pixels), and transpose them into maps that are side by side."""
+    cdef const Arrays *arrays = &job.arrays
+    cdef Range filters = filters_of(&job.blocks, unit.blocks)
+    cdef Py_ssize_t step = merged_step(job), filter = unit.group * job.blocks.filters + filters.first
+    cdef Py_ssize_t count = filters.last - filters.first
+    cdef real *maps = <real *>unit.outputs + filters.first + pixels.first * arrays.output_step
+    sums += filters.first * step
+    finish_runs(sums, count, step, pixels.last - pixels.first, arrays, filter, 1, &job.epilogue)
+    if job.nontemporal:
+        job.ukernels.stream_transposed(maps, arrays.output_step, sums, step, count, pixels.last - pixels.first)
+    else:
+        job.ukernels.transpose(maps, arrays.output_step, sums, step, count, pixels.last - pixels.first)
 
 
 cdef void store_bytes(const real *sums, const TileJob *job, const TileUnit *unit) noexcept nogil:
@@ -225,6 +266,8 @@ cdef void multiply_filters(real *workspace, const TileJob *job, const TileUnit *
     request.bias = workspace + job.sums + filters.first if taps.first == 0 else NULL
     request.low, request.high = job.epilogue.low if last else -INFINITY, job.epilogue.high if last else INFINITY
     request.sums_step = request.width
+    if job.arrays.output_step != 1:
+        sums, request.sums_step = <real *>unit.outputs + filters.first, job.arrays.output_step
     for n in range(batch.count):
         tile = &batch.tile[n]
         pixels = tile.pixels.last - tile.pixels.first
@@ -234,9 +277,9 @@ cdef void multiply_filters(real *workspace, const TileJob *job, const TileUnit *
         if by_rows:
             multiply_rows(&request, weight + taps.first, job, filters)
         else:
-            if job.packed:
+            if job.packed and (blocks > 1 or request.taps < job.window.taps):
                 prefetch_weights(&request, n, batch.count, <real>0)
-            elif job.filter_step == 1 and not last:  # the rows that are packed next, (taps, K)
+            elif not job.packed and job.filter_step == 1 and not last:  # the rows that are packed next, (taps, K)
                 prefetch_part(&request, weight + taps.last * job.tap_step, job.tap_step,
                               (block - unit.blocks.first) * batch.count + n, blocks * batch.count)
             else:

@@ -116,10 +116,12 @@ INLINE void NAMED(merge_channels)(const int channels, vec *row) {
 #endif
 }
 
-/* Transpose pixels of few channels, side by side: as `transpose`, with `channels` columns, or rows if they are merged. */
+/* Transpose pixels of few channels, side by side: as `transpose`, with `channels` columns, or rows if they are merged. The
+   last vectors move back; `second` is the pixel where the second ones begin, and non-temporal stores do. */
 INLINE void NAMED(transpose_pixels)(const int channels, const int merges, real *to, const ptrdiff_t to_step, const real *from,
-                                    const ptrdiff_t from_step, const ptrdiff_t pixels, const int nontemporal) {
-    ROLLED for (ptrdiff_t p = 0; p < pixels; p += LANES) {
+                                    const ptrdiff_t from_step, const ptrdiff_t pixels, const ptrdiff_t second,
+                                    const int nontemporal) {
+    ROLLED for (ptrdiff_t p = 0; p < pixels; p = p ? p + LANES : second) {
         const ptrdiff_t at = p + LANES < pixels ? p : pixels - LANES;
         vec row[TRANSFORM_MAX_POSITIONS];
         UNROLLED for (int i = 0; i < channels; i++)
@@ -129,7 +131,7 @@ INLINE void NAMED(transpose_pixels)(const int channels, const int merges, real *
         else
             NAMED(split_channels)(channels, row);
         UNROLLED for (int i = 0; i < channels; i++)
-            NAMED(store)(merges ? to + channels * at + i * LANES : to + i * to_step + at, row[i], nontemporal && at == p);
+            NAMED(store)(merges ? to + channels * at + i * LANES : to + i * to_step + at, row[i], nontemporal && at == p && p >= second % LANES);
     }
 }
 
@@ -143,18 +145,21 @@ INLINE int NAMED(are_few)(const ptrdiff_t channels) {
 }
 
 NOINLINE void NAMED(split)(real *to, ptrdiff_t to_step, const real *from, ptrdiff_t pixels, ptrdiff_t channels) {
-    if (channels == 2) NAMED(transpose_pixels)(2, 0, to, to_step, from, 0, pixels, 0);
-    if (channels == 3) NAMED(transpose_pixels)(3, 0, to, to_step, from, 0, pixels, 0);
-    if (channels == 4) NAMED(transpose_pixels)(4, 0, to, to_step, from, 0, pixels, 0);
-    if (channels == 8) NAMED(transpose_pixels)(8, 0, to, to_step, from, 0, pixels, 0);
+    if (channels == 2) NAMED(transpose_pixels)(2, 0, to, to_step, from, 0, pixels, LANES, 0);
+    if (channels == 3) NAMED(transpose_pixels)(3, 0, to, to_step, from, 0, pixels, LANES, 0);
+    if (channels == 4) NAMED(transpose_pixels)(4, 0, to, to_step, from, 0, pixels, LANES, 0);
+    if (channels == 8) NAMED(transpose_pixels)(8, 0, to, to_step, from, 0, pixels, LANES, 0);
 }
 
 NOINLINE void NAMED(merge)(real *to, const real *from, ptrdiff_t from_step, ptrdiff_t pixels, ptrdiff_t channels,
                            int nontemporal) {
-    if (channels == 2) NAMED(transpose_pixels)(2, 1, to, 0, from, from_step, pixels, nontemporal);
-    if (channels == 3) NAMED(transpose_pixels)(3, 1, to, 0, from, from_step, pixels, nontemporal);
-    if (channels == 4) NAMED(transpose_pixels)(4, 1, to, 0, from, from_step, pixels, nontemporal);
-    if (channels == 8) NAMED(transpose_pixels)(8, 1, to, 0, from, from_step, pixels, nontemporal);
+    ptrdiff_t second = LANES;
+    while (nontemporal && second > 0 && (size_t)(to + second * channels) % VECTOR_BYTES) second--;
+    if (second == 0) second = LANES, nontemporal = 0;
+    if (channels == 2) NAMED(transpose_pixels)(2, 1, to, 0, from, from_step, pixels, second, nontemporal);
+    if (channels == 3) NAMED(transpose_pixels)(3, 1, to, 0, from, from_step, pixels, second, nontemporal);
+    if (channels == 4) NAMED(transpose_pixels)(4, 1, to, 0, from, from_step, pixels, second, nontemporal);
+    if (channels == 8) NAMED(transpose_pixels)(8, 1, to, 0, from, from_step, pixels, second, nontemporal);
 }
 
 /* Transpose a matrix square by square; the last squares move back and lie over their neighbours. */
@@ -176,8 +181,9 @@ NOINLINE void NAMED(transpose_some)(void *to, ptrdiff_t to_step, const void *fro
             for (ptrdiff_t c = 0; c < columns; c++) target[c * to_step + r] = source[r * from_step + c];
         return;
     }
-    for (ptrdiff_t r = 0; r < rows; r += LANES)
-        for (ptrdiff_t c = 0; c < columns; c += LANES) {
+    nontemporal = nontemporal && (size_t)to % VECTOR_BYTES == 0 && to_step % LANES == 0;
+    for (ptrdiff_t c = 0; c < columns; c += LANES)
+        for (ptrdiff_t r = 0; r < rows; r += LANES) {
             const ptrdiff_t row = r + LANES < rows ? r : rows - LANES, column = c + LANES < columns ? c : columns - LANES;
             vec square[LANES];
             UNROLLED for (int i = 0; i < LANES; i++) square[i] = v_load(source + (row + i) * from_step + column);
@@ -194,8 +200,7 @@ static void NAMED(transpose)(void *to, ptrdiff_t to_step, const void *from, ptrd
 
 static void NAMED(stream_transposed)(void *to, ptrdiff_t to_step, const void *from, ptrdiff_t from_step, ptrdiff_t rows,
                                      ptrdiff_t columns) {
-    const int aligned = (size_t)to % VECTOR_BYTES == 0 && (to_step == rows || to_step % LANES == 0);
-    NAMED(transpose_some)(to, to_step, from, from_step, rows, columns, aligned);
+    NAMED(transpose_some)(to, to_step, from, from_step, rows, columns, 1);
 }
 
 /* Deinterleave rows. In long rows the second vector begins at the image's first column, where the image may be aligned. The
