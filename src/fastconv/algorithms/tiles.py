@@ -168,25 +168,17 @@ class Tiles(CoreLayout):
         problem, form = self.problem, self._form
         if problem.stride[2] > 1 or (form.by_filters and not writes_pixels(problem)):
             return None
-        size, flat = problem.output_size, self._flat and form.by_filters
-        rows = size[1] if flat else self._strip_rows
+        rows, columns = problem.output_size[1:]
+        strip_rows = self._strip_rows
         if form.by_filters:
+            strip_rows = rows if self._flat else strip_rows
             form = form._replace(images=1)
         else:
-            form = Lanes(False, False, im2col=form.im2col or size[2] < lanes(problem))
-            row_bytes = (problem.size[2] + 2 * problem.pad[2]) * problem.accumulator.itemsize * problem.channels
-            rows = min(size[1], max(1, STRIP_BYTES // row_bytes)) if self._flat else rows
-        layout = Tiles(
-            problem,
-            size,
-            rows,
-            self.cost,
-            form,
-            packed=self._packed,
-            flat=flat,
-            channels_last=True,
-            nontemporal=nontemporal and not form.by_filters,
-        )
+            row_bytes = problem.size[2] * problem.accumulator.itemsize * problem.channels
+            strip_rows = min(rows, max(1, STRIP_BYTES // row_bytes)) if self._flat else strip_rows
+            form = Lanes(False, False, form.im2col or columns < lanes(problem))
+        options = {"packed": self._packed, "flat": False, "channels_last": True, "nontemporal": nontemporal}
+        layout = Tiles(problem, problem.output_size, strip_rows, self.cost, form, **options)
         return layout if layout.whole_images else None
 
 
@@ -213,9 +205,9 @@ def choose(problem: Problem, reuse: bool, budget: float) -> Tiles | None:
     map_size = _map_size(problem)
     _, rows, columns = map_size
     forms = list(_forms(problem, width))
+    if problem.channels_last and filters > width and writes_pixels(problem):
+        forms = forms[1:]
     form = min(forms, key=lambda form: total(COSTS, counts(problem, form, width, reuse)))
-    if problem.channels_last and writes_pixels(problem) and filters > width:
-        form = forms[-1]
     strip_row_bytes = _strip_row_bytes(problem)
     if form.by_filters:
         strip_row_bytes = _filters_row_bytes(problem)

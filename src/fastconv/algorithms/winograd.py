@@ -368,10 +368,11 @@ def counts(problem: Problem, variant: Variant, reuse: bool) -> dict[str, float]:
     channel_numbers = tiles * positions * with_halo * whole_vectors(channels // ((1 + halo[0]) * (1 + halo[1])))
     weights, is_split = channels * lanes * positions, any(split.step > 1 for split in variant.splits)
     is_far = problem.groups * weights * problem.accumulator.itemsize > NEAR_BYTES
+    is_cached = problem.channels_last > 0 or not variant.line_tiles
     late = max(0.0, 1 - tiles / (planes * blocks * HIDING_TILES)) if is_far else 0.0
     return some | {
         "output": outputs,
-        "cached output": outputs if problem.bypasses_cache and (problem.channels_last or not variant.line_tiles) else 0,
+        "cached output": outputs if problem.bypasses_cache and is_cached else 0,
         "product": tiles * positions * channels * lanes,
         "product, shared tiles": tiles * positions * channels * lanes if max(halo) else 0,
         "channel tile": channel_tiles,
