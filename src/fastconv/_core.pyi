@@ -108,16 +108,16 @@ def tile_layout(
     filters_innermost: bool = False,
     images: int = 1,
     flip: int | None = None,
-    requantized: tuple[int, int, int] | None = None,
+    requantized: tuple[int, bool] | None = None,
     channels_last: bool = False,
     nontemporal: bool = False,
 ) -> TileLayout: ...
 def byte_format() -> tuple[int, bool, int]: ...
 def pack_pixels(
-    images: NDArray[Any], numbers: NDArray[Any], groups: int, zero: int, is_signed: bool, layout: TileLayout
+    images: NDArray[Any], numbers: NDArray[Any], groups: int, change: int, is_signed: bool, layout: TileLayout
 ) -> None: ...
 def requantize(
-    sums: NDArray[Any], out: NDArray[Any], multipliers: NDArray[Any], zero: int, low: int, high: int
+    sums: NDArray[Any], out: NDArray[Any], multipliers: NDArray[Any], zero: int, is_signed: bool
 ) -> None: ...
 def interleaved_layout(
     map_size: Sequence[int],

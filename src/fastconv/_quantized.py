@@ -19,6 +19,7 @@ CONVERTED_BYTES = 2**22  # bytes of images that are packed at a time, if they ar
 PLAN_CACHE_BYTES = 2**21
 MAX_DIFFERENCE = 255  # of an integer of 8 bits and its zero point
 INT32 = np.dtype(np.int32)
+LARGEST_SUM = 2**31 - 1
 BYTES = (np.dtype(np.uint8), np.dtype(np.int8))
 
 
@@ -45,7 +46,7 @@ class Filters:
         self._largest: float = MAX_DIFFERENCE**2 * self._weight[0].size
         if bias is not None:
             self._largest += int(np.abs(bias, dtype=np.float64).max())
-        if self._largest > np.iinfo(INT32).max:
+        if self._largest > LARGEST_SUM:
             known = _exact.integers(self._weight, len(weight), bias)
             self._largest = math.inf if known is None else MAX_DIFFERENCE * known.reach + known.offset
         self._plans = Cache(PLAN_CACHE_BYTES)
@@ -53,7 +54,7 @@ class Filters:
 
     def __call__(self, input: Array, threads: int) -> Array:
         """Return the results for images (..., C, H, W)."""
-        if self._largest > np.iinfo(INT32).max:
+        if self._largest > LARGEST_SUM:
             self._check_range(input)
         found = self._plans.get(input.shape)
         if found is None:
@@ -66,12 +67,12 @@ class Filters:
         if layout is None:
             self._run_plan(plan, input, result, threads)
             return result
-        images, maps, room = input.reshape(problem.images_shape), result.reshape(problem.maps_shape), Room()
-        count = max(1, CONVERTED_BYTES // max(1, math.prod(problem.images_shape[1:])))
+        images, maps, room = input.reshape(layout.images_shape), result.reshape(layout.maps_shape), Room()
+        packed, threads = self._packed[layout.packing], min(threads, layout.threads)
+        count = max(1, CONVERTED_BYTES // max(1, math.prod(images.shape[1:])))
         for first in range(0, len(images), count):
             numbers = layout.load(images[first : first + count], room)
-            packed, maps_of_some = self._packed[layout.packing], maps[first : first + count]
-            layout.run(numbers, packed, self._bias, maps_of_some, problem.pad, min(threads, layout.threads))
+            layout.run(numbers, packed, None, maps[first : first + count], problem.pad, threads)
         return result
 
     def _planned(self, shape: tuple[int, ...]) -> tuple[Problem, ByteTiles | None, _plan.Plan | None]:
@@ -91,7 +92,10 @@ class Filters:
     def _pack(self, layout: ByteTiles) -> bool:
         """Pack the weights for a layout unless they are; return whether it takes them."""
         if layout.packing not in self._packed:
-            self._packed[layout.packing] = layout.pack(self._weight)
+            packed = layout.pack(self._weight)
+            if packed is not None and self._bias is not None:
+                packed = packed[0], packed[1] + self._bias
+            self._packed[layout.packing] = packed
         return self._packed[layout.packing] is not None
 
     def _run_plan(self, plan: _plan.Plan | None, input: Array, result: Array, threads: int) -> None:
@@ -106,7 +110,7 @@ class Filters:
             shape = (*plan.problem.maps_shape[:2], -1)
             output = self._output
             _core.requantize(
-                sums.reshape(shape), result.reshape(shape), output.multipliers, output.zero, *output.limits
+                sums.reshape(shape), result.reshape(shape), output.multipliers, output.zero, output.is_signed
             )
 
     def _check_range(self, input: Array) -> None:

@@ -1,7 +1,7 @@
 """Register tiles of bytes: exact sums of products of 8-bit integers, several channels at a time.
 
 Pixels of neighbouring channels lie side by side in numbers of 32 bits, four bytes where the machine multiplies bytes, else
-two integers of 16 bits; with fewer channels of numbers, all else is as in tiles.py, with pixels in the lanes.
+two integers of 16 bits; with fewer channels of numbers, all else is as in tiles.py, with filters in the lanes.
 """
 
 from __future__ import annotations
@@ -15,12 +15,15 @@ import numpy as np
 from fastconv import _core, _weights
 from fastconv._arrays import Room
 from fastconv._problem import Array, Problem, Triple
-from fastconv.algorithms import CoreLayout, direct, tiles, used_fraction, where
+from fastconv.algorithms import CoreLayout, direct, tiles, where
 
 NAME = direct.NAME
 DOMAIN = "it takes images and weights of 8 bits"
 
-SUMS_BYTES = 2**18  # bytes of the sums of a unit, to be requantized while they are in the second-level cache
+CHUNK_NUMBERS = 640  # of a filter that are summed before the next ones: those of a block stay in the second-level cache
+BLOCK_TILES = (
+    16  # register tiles computed in turn with one block of filters, whose sums are stored while they are there
+)
 # How many products of float32 take as long as one number's, about, whatever it holds: measured on AVX-512 and AVX2.
 NUMBER_PRODUCTS = {4: 1.1, 2: 1.4}
 
@@ -33,10 +36,8 @@ class Requantization(NamedTuple):
     dtype: np.dtype[Any]
 
     @property
-    def limits(self) -> tuple[int, int]:
-        """The range of the bytes."""
-        info = np.iinfo(self.dtype)
-        return int(info.min), int(info.max)
+    def is_signed(self) -> bool:
+        return self.dtype.kind == "i"
 
 
 class ByteTiles(CoreLayout):
@@ -50,8 +51,8 @@ class ByteTiles(CoreLayout):
         problem: Problem,
         map_size: Triple,
         *,
+        in_place: bool,
         flat: bool,
-        im2col: bool,
         strip_rows: int,
         output: Requantization | None = None,
     ) -> None:
@@ -60,7 +61,10 @@ class ByteTiles(CoreLayout):
         channels, filters = problem.group_size
         self._numbers = math.ceil(channels / held)
         taps = self._numbers * math.prod(problem.kernel)
-        zero = problem.zero % 256
+        # Bytes of the other kind are flipped in their highest bit; zeros of a strip's padding become the zero point.
+        flip = 128 if self._is_signed != tiles_signed else 0
+        bits = 0 if held == 2 or in_place else problem.zero % 256 ^ flip
+        self._change = problem.zero if held == 2 else flip ^ bits
         core = _core.tile_layout(
             map_size,
             problem.window,
@@ -68,20 +72,19 @@ class ByteTiles(CoreLayout):
             filters,
             problem.bits,
             strip_rows,
-            by_filters=False,
+            by_filters=True,
             packed=True,
-            im2col=im2col,
-            in_place=flat,
-            chunk=tiles.CHUNK_TAPS,
-            # As for floats: a later chunk would add to the same pixels twice.
-            block_tiles=tiles.BLOCK_TILES if im2col or taps <= tiles.CHUNK_TAPS else 1,
-            prefetch_maps=tiles.prefetches_maps(problem, map_size),
-            requantized=None if output is None else (output.zero, *output.limits),
-            flip=(zero ^ (128 if self._is_signed != tiles_signed else 0)) * 0x1010101,
+            im2col=False,
+            in_place=in_place,
+            chunk=math.ceil(taps / math.ceil(taps / CHUNK_NUMBERS)),
+            block_tiles=BLOCK_TILES,
+            prefetch_maps=False,
+            requantized=None if output is None else (output.zero, output.is_signed),
+            flip=bits * 0x1010101,
         )
-        how = f"{held} channels in a number, {where(flat, strip_rows)}{', panels' if im2col else ''}"
+        how = f"{held} channels in a number, {where(in_place, strip_rows)}"
         super().__init__(problem, cost(problem), core, how, ("bytes", held, self._is_signed, problem.zero))
-        self.contiguous_axes, self._flat, self._output = 3 if flat else 1, flat, output
+        self.contiguous_axes, self._flat, self._strip_rows, self._output = 3 if flat else 1, flat, strip_rows, output
         # What bytes of tiles exceed pixels by; pairs are made of pixels less the zero point.
         self._excess = 0 if held == 2 else problem.zero + (self._is_signed - tiles_signed) * 128
 
@@ -120,7 +123,7 @@ class ByteTiles(CoreLayout):
         """Return bytes (N, C, D, H, W) as numbers."""
         groups = self.problem.groups
         numbers = room.array((len(images), groups * self._numbers, *images.shape[2:]), self.problem.accumulator)
-        _core.pack_pixels(images, numbers, groups, self.problem.zero, self._is_signed, self._core_layout)
+        _core.pack_pixels(images, numbers, groups, self._change, self._is_signed, self._core_layout)
         return numbers
 
     def run(
@@ -136,12 +139,12 @@ class ByteTiles(CoreLayout):
         assert residual is None, "residuals are of floats"
         weights, offset = packed
         if self._flat:
-            images, maps = (array.reshape(*array.shape[:2], 1, -1, 1) for array in (images, maps))
+            images, maps = images.reshape(*images.shape[:2], 1, -1, 1), maps.reshape(*maps.shape[:2], 1, -1, 1)
         offset = offset if bias is None else offset + bias
         _core.convolve(images, weights, offset, maps, pads, self._core_layout, threads)
 
     def block(self, size: Triple) -> ByteTiles:
-        return ByteTiles(self.problem, size, flat=False, im2col=True, strip_rows=size[1])
+        return ByteTiles(self.problem, size, in_place=False, flat=False, strip_rows=min(size[1], self._strip_rows))
 
 
 def cost(problem: Problem) -> float:
@@ -161,21 +164,10 @@ def choose(problem: Problem, reuse: bool, budget: float, output: Requantization 
     """Return the layout, with strips that fit the cache, for images of bytes that are to be summed so."""
     if problem.pixels is None or problem.transposed or not _core.byte_format()[0]:
         return None
-    held, _, width = _core.byte_format()
-    channels, filters = problem.group_size
-    flat = problem.is_pointwise and math.prod(problem.output_size) >= width
+    flat = problem.is_pointwise
     map_size = (1, math.prod(problem.output_size), 1) if flat else problem.output_size
-    _, rows, columns = map_size
-    im2col = not flat and (columns < width or used_fraction(columns, width) * (1 + 3 / filters) < 1)
-    row_bytes = 4 * math.ceil(channels / held)
-    if not flat:
-        row_bytes *= problem.kernel[0] * (problem.size[2] + 2 * problem.pad[2])
-    phases = [min(step, taps) for step, taps in zip(problem.stride[1:], problem.kernel[1:], strict=True)]
-    strip_rows = (tiles.PACKED_STRIP_BYTES if im2col else tiles.STRIP_BYTES) // row_bytes
-    strip_rows = strip_rows * problem.stride[2] // math.prod(phases)
-    if flat:
-        strip_rows = max(24 * width, tiles.IN_PLACE_PRODUCTS // (problem.taps * filters))
-    if output is not None:
-        strip_rows = min(strip_rows, SUMS_BYTES // (4 * filters * columns))
-    strip_rows = max(1, min(rows, strip_rows))
-    return ByteTiles(problem, map_size, flat=flat, im2col=im2col, strip_rows=strip_rows, output=output)
+    in_place = all(problem.stays_inside(axis) for axis in range(3))
+    numbers = math.ceil(problem.group_size[0] / _core.byte_format()[0]) * problem.kernel[0]
+    row_bytes = 4 * numbers * (problem.size[2] + 2 * problem.pad[2]) * problem.stride[1]
+    rows = max(1, min(map_size[1], map_size[1] if in_place else tiles.STRIP_BYTES // row_bytes))
+    return ByteTiles(problem, map_size, in_place=in_place, flat=flat, strip_rows=rows, output=output)

@@ -28,7 +28,8 @@ cdef void position_unit(real *workspace, const TileJob *job, Py_ssize_t index) n
             return
         for block in range(unit.blocks.first, unit.blocks.last):
             multiply_position(sums, job, &unit, block, taps)
-    store_sums(sums, job, &unit)
+    for block in range(unit.blocks.first, unit.blocks.last):
+        store_sums(sums + nth_block(&job.blocks, block).first * unit.pixels, job, &unit, block, Range(0, unit.pixels))
     for filter in range(filters.first, filters.last):
         finish_sums(maps + filter * job.arrays.map_step[1], unit.strip.pixels, &job.arrays,
                     unit.group * job.blocks.filters + filter, &job.epilogue)

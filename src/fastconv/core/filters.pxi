@@ -16,7 +16,7 @@ cdef enum Lanes:
 cdef struct FilterBlocks:
     # The filters of a group, cut into `count` blocks of whole units.
     Py_ssize_t filters
-    Py_ssize_t unit    # filters: as tiles of pixels want them, or a vector of them where lanes are filters
+    Py_ssize_t unit    # filters: one, or a vector of them where lanes are filters
     Py_ssize_t units
     Py_ssize_t padded  # filters in all units: the last vector may not be full
     Py_ssize_t count
@@ -24,10 +24,12 @@ cdef struct FilterBlocks:
 
 cdef FilterBlocks make_filter_blocks(Py_ssize_t filters, Lanes lanes, const fc_kernels *ukernels) noexcept nogil:
     cdef FilterBlocks blocks
-    cdef Py_ssize_t most = FILTER_TILE_VECTORS  # units of a block
+    cdef Py_ssize_t most = BYTE_TILE_VECTORS  # units of a block
     if lanes == PIXELS:
-        most = ukernels.tile_filters // ukernels.tile_unit
-    blocks.filters, blocks.unit = filters, ukernels.tile_unit if lanes == PIXELS else ukernels.lanes
+        most = ukernels.tile_filters
+    while lanes == FILTERS and ukernels.filter_tile[ukernels.tile_filters][most] == NULL:
+        most -= 1
+    blocks.filters, blocks.unit = filters, 1 if lanes == PIXELS else ukernels.lanes
     blocks.units = ceil_div(filters, blocks.unit)
     blocks.padded, blocks.count = blocks.units * blocks.unit, ceil_div(blocks.units, most)
     if lanes == FILTERS and blocks.count % 2 and blocks.count > 3:

@@ -31,6 +31,7 @@ cdef extern from "kernels/kernels.h" nogil:
         TILE_MAX_FILTERS
         TILE_MAX_VECTORS
         FILTER_TILE_VECTORS
+        BYTE_TILE_VECTORS
         INTERLEAVED_VECTORS
         SWEEP_MAX_ROWS
         SWEEP_MAX_VECTORS
@@ -65,8 +66,6 @@ cdef extern from "kernels/kernels.h" nogil:
         Py_ssize_t map_step
         const void *bias
         double low, high
-        Py_ssize_t rows
-        unsigned flip
     ctypedef struct fc_filter_tile:
         const void **pixel
         const Py_ssize_t *offset
@@ -214,14 +213,14 @@ cdef extern from "kernels/kernels.h" nogil:
     ctypedef struct fc_bytes:
         Py_ssize_t channels
         int is_signed
-        Py_ssize_t (*pack)(void *to, const void **row, Py_ssize_t count, int zero, int is_signed) noexcept nogil
-        void (*requantize)(void *to, const void *sums, Py_ssize_t count, float multiplier, int zero, int low,
-                           int high) noexcept nogil
+        Py_ssize_t (*pack)(void *to, const void **row, Py_ssize_t count, int change, int is_signed) noexcept nogil
+        void (*requantize)(void *to, Py_ssize_t to_step, const void *sums, Py_ssize_t sums_step, Py_ssize_t pixels,
+                           Py_ssize_t filters, const float *multipliers, int zero, int is_signed) noexcept nogil
     ctypedef struct fc_kernels:
         Py_ssize_t lanes, tile_filters
         const Py_ssize_t *tile_vectors
         fc_tile_fn (*tile)[7]
-        fc_filter_tile_fn (*filter_tile)[4]
+        fc_filter_tile_fn (*filter_tile)[5]
         fc_interleaved_row_fn *interleaved_row
         void (*one_pixel)(const fc_filter_tile *, Py_ssize_t filters) noexcept nogil
         fc_im2col_fn im2col
@@ -256,7 +255,7 @@ cdef extern from "kernels/kernels.h" nogil:
         void (*box_row)(void *to, void *source, Py_ssize_t step, Py_ssize_t taps, Py_ssize_t count) noexcept nogil
         void (*activate)(const fc_activation *a, void *out, Py_ssize_t step, Py_ssize_t runs,
                          Py_ssize_t count) noexcept nogil
-        Py_ssize_t tile_unit
+        Py_ssize_t pixel_unit
         fc_bytes bytes
     ctypedef struct fc_isa:
         const char *name

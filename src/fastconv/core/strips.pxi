@@ -13,6 +13,7 @@ cdef void fill_strip(real *strip, const TileJob *job, const TileUnit *unit) noex
                               + image_at(arrays, unit.strip.n, unit.group * window.channels))
     cdef const real *channel
     cdef const real *plane
+    cdef real *start = strip
     cdef Py_ssize_t n, i, phase, z
     cdef Py_ssize_t first = unit.strip.first_row * job.strip.down
     cdef Py_ssize_t rows = (unit.strip.rows - 1) * job.strip.down + 1 + axis.reach
@@ -31,6 +32,14 @@ cdef void fill_strip(real *strip, const TileJob *job, const TileUnit *unit) noex
             for phase in range(axis.phases):
                 fill_plane(strip, plane, &shape, axis, phase, first, rows, arrays)
                 strip += job.strip.plane_step
+    if job.flip:
+        flip_bits(<uint32_t *>start, strip - start, job.flip)
+
+
+cdef void flip_bits(uint32_t *numbers, Py_ssize_t count, unsigned bits) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(count):
+        numbers[i] ^= bits
 
 
 cdef void split_strip(real *strip, const TileJob *job, const TileUnit *unit, const real *image,

@@ -41,10 +41,10 @@ cdef struct TileJob:
     bint prefetch_maps         # that are larger than the cache, before they are written
     bint nontemporal           # stores of maps that are side by side: past the cache
     bint by_position           # of the kernel: sum all channels of one, then those of the next one
-    unsigned flip              # bits of pixels that are bytes, see kernels/bytes.inc.h
+    unsigned flip              # bits of a strip of numbers that hold bytes, whose zeros are not the zero point
     bint requantizes           # sums to bytes, with multipliers (K,) behind the weights:
-    int zero, low, high        # the zero point of these, and their range
-    Py_ssize_t byte_sums       # place of the sums of a unit in the workspace, in numbers
+    int zero                   # of these
+    bint is_signed
     StripShape strip
     const Py_ssize_t *offset   # from the input of a pixel to what each tap reads (taps,)
     Py_ssize_t vectors         # of pixels, in a full register tile
@@ -55,7 +55,7 @@ cdef struct TileJob:
     Py_ssize_t images          # of a unit, at most: tiles of filters in the lanes run on over the pixels of small maps
     Py_ssize_t batches, strips, parts  # that the batch, the rows of a map, and the blocks of filters are cut into
     Py_ssize_t panels, sums, block  # places of panels, sums and a packed block of filters in the workspace, in numbers
-    Py_ssize_t merged          # and that of the sums of some tiles, whose maps are side by side
+    Py_ssize_t merged          # and of the sums of some tiles, whose maps are side by side
 
 
 cdef struct TileUnit:
@@ -69,8 +69,8 @@ cdef struct TileUnit:
     Py_ssize_t vectors, tiles  # in all
     const void *input          # the first pixel's input, in the image or in the strip
     Py_ssize_t image_step      # from the input of one image to the next one's
-    void *outputs              # the first pixel in the group's first map
-    void *maps                 # the same, or that of its sums in the workspace
+    Py_ssize_t outputs         # place in `maps` of the first pixel in the group's first map
+    void *maps                 # where its sums are written: there, or in the workspace
     Py_ssize_t map_step        # from one of them to the next
 
 
@@ -112,13 +112,9 @@ cdef TileUnit find_tile_unit(const TileJob *job, Py_ssize_t index, real *workspa
                       + (unit.strip.depth * window.axis[0].stride - window.axis[0].pad) * arrays.image_step[2]
                       + (unit.strip.first_row * window.axis[1].stride * job.strip.down - window.axis[1].pad)
                       * arrays.image_step[3] - window.axis[2].pad)
-    if job.requantizes:
-        unit.maps, unit.map_step = workspace + job.byte_sums, unit.strip.pixels
-        return unit
-    unit.map_step = arrays.map_step[1]
-    unit.maps = unit.outputs = (
-        <real *>arrays.maps + map_at(arrays, unit.strip.n, unit.group * window.filters, unit.strip.depth, 0)
-        + unit.strip.first_row * arrays.map_size[2] * arrays.output_step)
+    unit.outputs = (map_at(arrays, unit.strip.n, unit.group * window.filters, unit.strip.depth, 0)
+                    + unit.strip.first_row * arrays.map_size[2] * arrays.output_step)
+    unit.maps, unit.map_step = <real *>arrays.maps + unit.outputs, arrays.map_step[1]
     return unit
 
 

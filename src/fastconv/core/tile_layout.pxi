@@ -110,13 +110,15 @@ cdef Py_ssize_t divide_workspace(TileJob *job, map_size, bint merges) except -1:
         panels = job.block_tiles * panel_step(job)
     sums = job.blocks.filters * job.width
     if job.lanes == FILTERS:
-        sums = (1 if merges else 1 + job.images * job.strip_rows * <Py_ssize_t>map_size[2]) * job.blocks.padded
+        sums = job.images * job.strip_rows * <Py_ssize_t>map_size[2]
+        if not job.by_position:
+            sums = min(ceil_div(sums, job.ukernels.pixel_unit) * job.ukernels.pixel_unit,
+                       job.block_tiles * job.ukernels.tile_filters)
+        sums = (1 if merges else 1 + sums) * job.blocks.padded
     block = 0 if job.packed or job.lanes == PIXELS else job.chunk * job.width
     job.panels, job.sums, job.block = strip, strip + panels, strip + panels + sums
-    job.byte_sums = job.merged = job.block + block
-    if merges and job.lanes == PIXELS:
-        return job.merged + job.blocks.filters * merged_step(job)
-    return job.byte_sums + (job.blocks.filters * job.strip_rows * <Py_ssize_t>map_size[2] if job.requantizes else 0)
+    job.merged = job.block + block
+    return job.merged + (job.blocks.filters * merged_step(job) if merges and job.lanes == PIXELS else 0)
 
 
 def tile_layout(map_size, window, channels, filters, bits, strip_rows, *, by_filters, packed, im2col, in_place, chunk,
@@ -127,9 +129,9 @@ def tile_layout(map_size, window, channels, filters, bits, strip_rows, *, by_fil
     Weights that are not packed lie as (K, C / groups * taps), or with filters innermost as (C, K / groups).
     In place is for images without padding, with pixels in the lanes only for kernels of one tap and stride 1. By
     position is for zero-padding and filters in the lanes. With these, a unit may take several images.
-    A flip, of four bytes, makes a layout for integers, with pixels in the lanes: numbers hold several channels, as
-    `pack_pixels` packs them, and sums are of 32 bits. Requantized to bytes, with a zero point and within a range, these
-    take multipliers (K,) behind the packed weights.
+    A flip, of four bytes, makes a layout for integers, with filters in the lanes: numbers hold several channels, as
+    `pack_pixels` packs them, and are flipped in strips; sums are of 32 bits. Requantized to bytes, with a zero point,
+    and with a sign or not, these take multipliers (K,) behind the packed weights.
     Channels may come last, in maps and perhaps in images, without a stride along the columns or a residual: with pixels
     in the lanes, maps may be written by non-temporal stores; with filters in the lanes, these must fill whole vectors,
     and the activation be a clip.
@@ -147,11 +149,13 @@ def tile_layout(map_size, window, channels, filters, bits, strip_rows, *, by_fil
     job.prefetch_maps, job.strip_rows, job.images = prefetch_maps, strip_rows, images
     job.nontemporal = nontemporal
     job.block_tiles, job.chunk = min(<Py_ssize_t>block_tiles, BLOCK_TILES), min(<Py_ssize_t>chunk, job.window.taps)
-    job.vectors = job.ukernels.tile_vectors[min(job.window.filters, job.ukernels.tile_filters)]
-    job.width = (FILTER_TILE_VECTORS if job.lanes == FILTERS else job.vectors) * job.ukernels.lanes
+    job.vectors = BYTE_TILE_VECTORS
+    if job.lanes == PIXELS:
+        job.vectors = job.ukernels.tile_vectors[min(job.window.filters, job.ukernels.tile_filters)]
+    job.width = job.vectors * job.ukernels.lanes
     job.requantizes = requantized is not None
     if job.requantizes:
-        job.zero, job.low, job.high = requantized
+        job.zero, job.is_signed = requantized
     shape_strip(job, map_size)
     layout.itemsize = <Py_ssize_t>bits // 8
     layout.workspace = divide_workspace(job, map_size, channels_last) * layout.itemsize

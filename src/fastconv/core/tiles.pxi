@@ -40,22 +40,25 @@ cdef inline Py_ssize_t input_row_step(const TileJob *job) noexcept nogil:
 
 cdef void find_pixels(Tile *tile, const TileJob *job, const TileUnit *unit, Range some) noexcept nogil:
     """Find the pixels of some tiles with filters in the lanes, which run on from one image to the next."""
-    cdef Py_ssize_t i, image, row, column, row_step = input_row_step(job)
+    cdef Py_ssize_t i, image, row, column, row_step = input_row_step(job), n, first
     cdef Py_ssize_t column_step = job.strip.across * (job.arrays.pixel_step if job.in_place else 1)
-    cdef Py_ssize_t first = nth_part(unit.pixels, unit.tiles, some.first).first, n, last
+    cdef Py_ssize_t pixel_unit = job.ukernels.pixel_unit, units = ceil_div(unit.pixels, pixel_unit)
+    cdef Range part
+    first = nth_part(units, unit.tiles, some.first).first * pixel_unit
     image, row = first // unit.strip.pixels, first % unit.strip.pixels // unit.row_pixels
     column = first % unit.row_pixels
     for n in range(some.first, some.last):
-        last = nth_part(unit.pixels, unit.tiles, n).last
-        tile.pixels = Range(first, last)
-        for i in range(last - first):
+        part = nth_part(units, unit.tiles, n)
+        tile.pixels = Range(part.first * pixel_unit, part.last * pixel_unit)
+        for i in range(tile.pixels.last - tile.pixels.first):
             tile.input[i] = image * unit.image_step + row * row_step + column * column_step
             column += 1
             if column == unit.row_pixels:
                 row, column = row + 1, 0
                 if row == unit.strip.rows:
                     image, row = image + 1, 0
-        first = last
+                    if image == unit.images:  # what else the last tile computes is not used
+                        image = 0
         tile += 1
 
 
@@ -84,6 +87,7 @@ cdef void tile_unit(real *workspace, const TileJob *job, Py_ssize_t index) noexc
     cdef TileBatch batch
     cdef Py_ssize_t filters = ceil_div(job.blocks.filters, job.blocks.count)  # of a block
     cdef Py_ssize_t n, batches = ceil_div(unit.tiles, job.block_tiles), tile, block, products = 0
+    cdef Py_ssize_t each = ceil_div(unit.tiles, batches)  # so that all but the last begin at a cache line, as a rule
     cdef Range taps
     cdef bint merges = job.lanes == PIXELS and job.arrays.output_step != 1
     if not job.in_place:
@@ -92,7 +96,7 @@ cdef void tile_unit(real *workspace, const TileJob *job, Py_ssize_t index) noexc
         memcpy(workspace + job.sums, <const real *>job.arrays.bias + unit.group * job.blocks.filters,
                job.blocks.filters * sizeof(real))
     for n in range(batches):
-        find_tiles(&batch, job, &unit, nth_part(unit.tiles, batches, n))
+        find_tiles(&batch, job, &unit, Range(n * each, min((n + 1) * each, unit.tiles)))
         if merges:
             unit.map_step = merged_step(job)
             unit.maps = workspace + job.merged - batch.tile[0].output[0]
@@ -112,11 +116,7 @@ cdef void tile_unit(real *workspace, const TileJob *job, Py_ssize_t index) noexc
                     multiply_filters(workspace, job, &unit, &batch, block, taps)
         if merges:
             merge_maps(workspace + job.merged, job, &unit, pixels_of(&batch, job, &unit))
-    if job.lanes == FILTERS and job.arrays.output_step == 1:
-        store_sums(workspace + job.sums + job.blocks.padded, job, &unit)
-    if job.requantizes:
-        store_bytes(<const real *>unit.maps, job, &unit)
-    elif job.arrays.output_step == 1:
+    if not job.requantizes and job.arrays.output_step == 1:
         finish_maps(<real *>unit.maps, job, &unit)
 
 
@@ -138,7 +138,8 @@ cdef void merge_maps(real *sums, const TileJob *job, const TileUnit *unit, Range
     cdef Range filters = filters_of(&job.blocks, unit.blocks)
     cdef Py_ssize_t step = merged_step(job), filter = unit.group * job.blocks.filters + filters.first
     cdef Py_ssize_t count = filters.last - filters.first
-    cdef real *maps = <real *>unit.outputs + filters.first + pixels.first * arrays.output_step
+    cdef real *maps = (<real *>arrays.maps + unit.outputs + filters.first
+                       + pixels.first * arrays.output_step)
     sums += filters.first * step
     finish_runs(sums, count, step, pixels.last - pixels.first, arrays, filter, 1, &job.epilogue)
     if job.nontemporal:
@@ -147,23 +148,15 @@ cdef void merge_maps(real *sums, const TileJob *job, const TileUnit *unit, Range
         job.ukernels.transpose(maps, arrays.output_step, sums, step, count, pixels.last - pixels.first)
 
 
-cdef void store_bytes(const real *sums, const TileJob *job, const TileUnit *unit) noexcept nogil:
-    """Write the sums of a unit's filters (filters, pixels) to their maps of bytes."""
-    cdef const Arrays *arrays = &job.arrays
-    cdef Range filters = filters_of(&job.blocks, unit.blocks)
-    cdef Py_ssize_t filter, first = unit.group * job.blocks.filters
-    cdef const float *multiplier = (<const float *>arrays.weight
-                                    + job.window.groups * job.blocks.padded * job.window.taps + first)
-    cdef char *maps = <char *>arrays.maps + map_at(arrays, unit.strip.n, first, unit.strip.depth, unit.strip.first_row)
-    for filter in range(filters.first, filters.last):
-        job.ukernels.bytes.requantize(maps + filter * arrays.map_step[1], sums + filter * unit.map_step,
-                                      unit.strip.pixels, multiplier[filter], job.zero, job.low, job.high)
-
-
 cdef void finish_maps(real *maps, const TileJob *job, const TileUnit *unit) noexcept nogil:
     """Apply what is left of the epilogue to the outputs of a unit."""
     cdef Range filters = filters_of(&job.blocks, unit.blocks)
-    cdef Py_ssize_t image
+    cdef Py_ssize_t image, filter
+    if job.ukernels.bytes.channels:
+        for filter in range(filters.first, filters.last):
+            finish_sums(<int32_t *>maps + filter * job.arrays.map_step[1], unit.strip.pixels, &job.arrays, 0,
+                        &job.epilogue)
+        return
     for image in range(unit.images):
         finish_runs(maps + image * job.arrays.map_step[0] + filters.first * job.arrays.map_step[1],
                     filters.last - filters.first, job.arrays.map_step[1], unit.strip.pixels, &job.arrays,
@@ -176,7 +169,8 @@ cdef void multiply_pixels(real *workspace, const TileJob *job, const TileUnit *u
     cdef fc_tile request
     cdef const real *input = <const real *>unit.input
     cdef Range filters = nth_block(&job.blocks, block)
-    cdef real *maps = <real *>unit.maps + filters.first * unit.map_step
+    cdef Py_ssize_t map_step = unit.map_step
+    cdef real *maps = <real *>unit.maps + filters.first * map_step
     cdef real *sums = workspace + job.sums + filters.first * job.width
     cdef real *panel = workspace + job.panels
     cdef Py_ssize_t n, i, j, rows = min(filters.last, job.blocks.filters) - filters.first
@@ -190,7 +184,6 @@ cdef void multiply_pixels(real *workspace, const TileJob *job, const TileUnit *u
     cdef const Tile *tile
     cdef bint ragged, packed = job.im2col or (job.in_place and nth > 0)  # pixels: by the first block, in place
     fill_tile_request(&request, job, unit, block, taps, <real>0)
-    request.rows, request.flip = rows, job.flip
     request.packed_step = job.width * sizeof(real) if packed or blocks > 1 else 0
     for n in range(batch.count):
         tile = &batch.tile[n]
@@ -200,7 +193,7 @@ cdef void multiply_pixels(real *workspace, const TileJob *job, const TileUnit *u
             prefetch_rows(input + batch.tile[0].input[0] + ahead, channel_step, batch.count * job.width,
                           nth_part(request.taps, blocks * batch.count, nth * batch.count + n))
         ragged = job.im2col and tile.pixels.last > unit.strip.pixels  # vectors that would reach beyond the map
-        request.map_step = job.width if ragged else unit.map_step
+        request.map_step = job.width if ragged else map_step
         for j in range(tile.vectors):
             request.image[j] = input + tile.input[j]
             request.map[j] = sums + j * job.ukernels.lanes if ragged else maps + tile.output[j]
@@ -212,7 +205,7 @@ cdef void multiply_pixels(real *workspace, const TileJob *job, const TileUnit *u
         panel += panel_step(job)
         if ragged and taps.last == job.window.taps:
             for i in range(rows):
-                memcpy(maps + i * unit.map_step + tile.pixels.first, sums + i * job.width,
+                memcpy(maps + i * map_step + tile.pixels.first, sums + i * job.width,
                        (unit.strip.pixels - tile.pixels.first) * sizeof(real))
 
 
@@ -249,7 +242,8 @@ cdef void multiply_filters(real *workspace, const TileJob *job, const TileUnit *
     cdef Range filters = nth_block(&job.blocks, block)
     cdef Py_ssize_t i, n, pixels, vectors = (filters.last - filters.first) // job.ukernels.lanes
     cdef Py_ssize_t blocks = unit.blocks.last - unit.blocks.first
-    cdef real *sums = workspace + job.sums + job.blocks.padded + filters.first * unit.pixels
+    cdef Range summed = Range(batch.tile[0].pixels.first, batch.tile[batch.count - 1].pixels.last)
+    cdef real *sums = workspace + job.sums + job.blocks.padded + filters.first * (summed.last - summed.first)
     cdef const real *weight = <const real *>job.arrays.weight + unit.group * job.blocks.filters * job.window.taps
     cdef const Tile *tile
     cdef Bank bank
@@ -267,13 +261,14 @@ cdef void multiply_filters(real *workspace, const TileJob *job, const TileUnit *
     request.low, request.high = job.epilogue.low if last else -INFINITY, job.epilogue.high if last else INFINITY
     request.sums_step = request.width
     if job.arrays.output_step != 1:
-        sums, request.sums_step = <real *>unit.outputs + filters.first, job.arrays.output_step
+        request.sums_step = job.arrays.output_step
+        sums = <real *>unit.maps + summed.first * request.sums_step + filters.first
     for n in range(batch.count):
         tile = &batch.tile[n]
         pixels = tile.pixels.last - tile.pixels.first
         for i in range(pixels):
             request.pixel[i] = <const real *>unit.input + tile.input[i]
-        request.sums = sums + tile.pixels.first * request.sums_step
+        request.sums = sums + (tile.pixels.first - summed.first) * request.sums_step
         if by_rows:
             multiply_rows(&request, weight + taps.first, job, filters)
         else:
@@ -285,6 +280,8 @@ cdef void multiply_filters(real *workspace, const TileJob *job, const TileUnit *
             else:
                 request.prefetch, request.prefetch_step = request.weight, 0
             job.ukernels.filter_tile[pixels][vectors](&request)
+    if last and job.arrays.output_step == 1:
+        store_sums(sums, job, unit, block, Range(summed.first, min(summed.last, unit.pixels)))
 
 
 cdef void prefetch_weights(fc_filter_tile *request, Py_ssize_t tile, Py_ssize_t tiles, real _) noexcept nogil:
@@ -317,18 +314,23 @@ cdef void multiply_rows(fc_filter_tile *request, const real *weight, const TileJ
         job.ukernels.one_pixel(request, job.blocks.filters - first)
 
 
-cdef void store_sums(const real *sums, const TileJob *job, const TileUnit *unit) noexcept nogil:
-    """Transpose the sums of a unit's filters, block by block (images, pixels, filters), into their maps."""
-    cdef Py_ssize_t image, block, width, pixels = unit.strip.pixels
-    cdef Range filters
-    cdef const real *block_sums
-    cdef real *maps
-    for block in range(unit.blocks.first, unit.blocks.last):
-        filters = nth_block(&job.blocks, block)
-        width = filters.last - filters.first
-        block_sums = sums + filters.first * unit.pixels
-        maps = <real *>unit.maps + filters.first * job.arrays.map_step[1]
-        for image in range(unit.images):
-            job.ukernels.transpose(maps + image * job.arrays.map_step[0], job.arrays.map_step[1],
-                                   block_sums + image * pixels * width, width, pixels,
-                                   min(width, job.blocks.filters - filters.first))
+cdef void store_sums(const real *sums, const TileJob *job, const TileUnit *unit, Py_ssize_t block,
+                     Range pixels) noexcept nogil:
+    """Transpose the sums (pixels, filters) of a block of filters and of some of the unit's pixels into their maps."""
+    cdef Range filters = nth_block(&job.blocks, block), some
+    cdef Py_ssize_t image, width = filters.last - filters.first, map_step = job.arrays.map_step[1], at
+    cdef const float *multiplier = (<const float *>job.arrays.weight
+                                    + job.window.groups * job.blocks.padded * job.window.taps
+                                    + unit.group * job.blocks.filters + filters.first)
+    filters.last = min(filters.last, job.blocks.filters)
+    for image in range(pixels.first // unit.strip.pixels, ceil_div(pixels.last, unit.strip.pixels)):
+        some = Range(max(pixels.first, image * unit.strip.pixels), min(pixels.last, (image + 1) * unit.strip.pixels))
+        at = (unit.outputs + image * job.arrays.map_step[0] + filters.first * map_step
+              + some.first - image * unit.strip.pixels)
+        if job.requantizes:
+            job.ukernels.bytes.requantize(<char *>job.arrays.maps + at, map_step, sums, width, some.last - some.first,
+                                          filters.last - filters.first, multiplier, job.zero, job.is_signed)
+        else:
+            job.ukernels.transpose(<real *>job.arrays.maps + at, map_step,
+                                   sums + (some.first - pixels.first) * width, width, some.last - some.first,
+                                   filters.last - filters.first)

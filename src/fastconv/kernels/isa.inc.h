@@ -38,25 +38,28 @@ SIMD_END
 
 #if defined(SIMD_AVX512)
 #  define BYTES_NAME avx512
-#  define BYTES_FILTERS 8
+#  define BYTES_PIXELS 6
+#  define BYTES_VECTORS 4
 #  define BYTES_CHANNELS 4
 #  define BYTES_SIGNED 0
 #  define i_dot(sum, pixels, weights) _mm512_dpbusd_epi32(sum, pixels, weights)
-SIMD_REGION("avx512f,avx512vl,avx512vnni")
+SIMD_REGION("avx512f,avx512vl,avx512bw,avx512vnni")
 #  include "bytes.inc.h"
 SIMD_REGION_END
 #elif defined(SIMD_AVX2)
 #  define BYTES_NAME avx2
-#  define BYTES_FILTERS 4
+#  define BYTES_PIXELS 6
+#  define BYTES_VECTORS 2
 #  define BYTES_CHANNELS 2
 #  define BYTES_SIGNED 1
-#  define i_dot(sum, pixels, weights) _mm256_add_epi32(sum, _mm256_madd_epi16(pixels, weights))
+#  define i_dot(sum, pixels, weights) i_add(sum, _mm256_madd_epi16(pixels, weights))
 SIMD_BEGIN
 #  include "bytes.inc.h"
 SIMD_END
 #  ifdef HAS_AVX_VNNI
 #    define BYTES_NAME avxvnni
-#    define BYTES_FILTERS 4
+#    define BYTES_PIXELS 6
+#    define BYTES_VECTORS 2
 #    define BYTES_CHANNELS 4
 #    define BYTES_SIGNED 0
 #    define i_dot(sum, pixels, weights) _mm256_dpbusd_avx_epi32(sum, pixels, weights)
@@ -66,7 +69,8 @@ SIMD_REGION_END
 #  endif
 #elif defined(SIMD_NEON) && defined(HAS_DOTPROD)
 #  define BYTES_NAME neon
-#  define BYTES_FILTERS 8
+#  define BYTES_PIXELS 6
+#  define BYTES_VECTORS 4
 #  define BYTES_CHANNELS 4
 #  define BYTES_SIGNED 1
 #  define i_dot(sum, pixels, weights) \

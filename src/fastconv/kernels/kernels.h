@@ -11,7 +11,8 @@
 enum {
     TILE_MAX_FILTERS = 8,        /* filters (or pixels) of a register tile, in any table */
     TILE_MAX_VECTORS = 6,        /* vectors of pixels of a register tile */
-    FILTER_TILE_VECTORS = 3,     /* vectors of filters of one */
+    FILTER_TILE_VECTORS = 3,     /* vectors of filters of one, of floats, */
+    BYTE_TILE_VECTORS = 4,       /* and of dot products */
     INTERLEAVED_VECTORS = 4,     /* vectors of each phase of an interleaved row that are summed at a time */
     SWEEP_MAX_ROWS = 7,          /* output rows of a sweep */
     SWEEP_MAX_VECTORS = 6,       /* vectors of each of them */
@@ -78,8 +79,6 @@ typedef struct {
     ptrdiff_t map_step;
     const void *bias; /* (filters,) or NULL */
     double low, high;
-    ptrdiff_t rows; /* these two are for tiles of dot products: how many filters there are, others have weights of zero, */
-    unsigned flip;  /* and bits of the pixels that are inverted */
 } fc_tile;
 typedef void fc_tile_fn(const fc_tile *tile);
 
@@ -97,7 +96,7 @@ typedef struct {
     void *sums;
     ptrdiff_t sums_step;
     const void *bias; /* (lanes of all vectors,) or NULL */
-    double low, high;
+    double low, high; /* which tiles of dot products leave to others */
 } fc_filter_tile;
 typedef void fc_filter_tile_fn(const fc_filter_tile *tile);
 
@@ -307,28 +306,29 @@ typedef struct {
     const void *residual; /* added first, with the places of the outputs; or NULL */
 } fc_activation;
 typedef void fc_activate_fn(const fc_activation *a, void *out, ptrdiff_t step, ptrdiff_t runs, ptrdiff_t count);
-/* What is particular to a table of dot products. Its register tiles are those of float, with numbers of 32 bits that hold
-   several neighbouring channels of one pixel, or several weights: 4 bytes, or 2 integers of 16 bits. A product of two numbers
+/* What is particular to a table of dot products. Its register tiles, with filters in the lanes, are those of float, with numbers of 32
+   bits that hold several neighbouring channels of one pixel, or several weights: 4 bytes, or 2 integers of 16 bits. A product of two numbers
    is the sum of the products of what they hold, an integer of 32 bits as all sums are. */
 typedef struct {
     ptrdiff_t channels; /* in a number: 4 or 2; 0 in other tables */
-    int is_signed;      /* bytes of pixels, after the flip; those of weights are, always */
+    int is_signed;      /* bytes of pixels; those of weights are, always */
     /* to[i] = a number of row[0][i], row[1][i], ..., bytes with a sign or without one, for i below count rounded down to whole
-       vectors of bytes: four bytes xor the zero point, or two integers of 16 bits less it. Returns how many. */
-    ptrdiff_t (*pack)(void *to, const void **row, ptrdiff_t count, int zero, int is_signed);
-    /* to[i] = sums[i] * multiplier, rounded to float32 and then to an integer, to even where there are two, plus zero, within
-       low..high: the low bytes of it. */
-    void (*requantize)(void *to, const void *sums, ptrdiff_t count, float multiplier, int zero, int low, int high);
+       vectors of bytes: four bytes xor `change`, or two integers of 16 bits less it. Returns how many. */
+    ptrdiff_t (*pack)(void *to, const void **row, ptrdiff_t count, int change, int is_signed);
+    /* to[f * to_step + p] = sums[p * sums_step + f] * multipliers[f], rounded to float32 and then to an integer, to even where
+       there are two, plus zero, saturated to a byte. Reads whole vectors of filters. */
+    void (*requantize)(void *to, ptrdiff_t to_step, const void *sums, ptrdiff_t sums_step, ptrdiff_t pixels, ptrdiff_t filters,
+                       const float *multipliers, int zero, int is_signed);
 } fc_bytes;
 
 /* The table of one ISA for one type. */
 typedef struct {
     ptrdiff_t lanes;                              /* of a vector */
-    ptrdiff_t tile_filters;                       /* of a full register tile */
+    ptrdiff_t tile_filters;                       /* of a full register tile; pixels where lanes are filters */
     ptrdiff_t tile_vectors[TILE_MAX_FILTERS + 1]; /* [filters]: of a full register tile with so many filters */
     fc_tile_fn *tile[TILE_MAX_FILTERS + 1][TILE_MAX_VECTORS + 1]; /* [filters][vectors] */
-    /* [pixels][vectors], up to tile_filters pixels */
-    fc_filter_tile_fn *filter_tile[TILE_MAX_FILTERS + 1][FILTER_TILE_VECTORS + 1];
+    /* [pixels][vectors], up to tile_filters pixels, in multiples of pixel_unit; NULL for vectors that registers do not hold */
+    fc_filter_tile_fn *filter_tile[TILE_MAX_FILTERS + 1][BYTE_TILE_VECTORS + 1];
     fc_interleaved_row_fn *interleaved_row[TILE_MAX_FILTERS + 1]; /* [filters], up to tile_filters */
     /* One pixel times one vector of filters with weights that are not packed: weight[lane * width + t]. Lanes from `filters` on
        repeat the last filter. */
@@ -377,7 +377,7 @@ typedef struct {
                         ptrdiff_t columns);
     void (*box_row)(void *to, void *from, ptrdiff_t step, ptrdiff_t taps, ptrdiff_t count);
     fc_activate_fn *activate; /* `runs` runs of `count` outputs, `step` apart, in place */
-    ptrdiff_t tile_unit; /* filters of a register tile come in multiples of this */
+    ptrdiff_t pixel_unit;
     fc_bytes bytes;
 } fc_kernels;
 

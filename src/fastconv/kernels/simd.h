@@ -451,7 +451,9 @@
 
 /* The vocabulary of integers of 32 bits, and of the floats that they are scaled as: once for an ISA. f_round rounds to the
    nearest integer, to even where there are two, a NaN to one whose low bits are 0; i_store_bytes and i_store_halves store the
-   low 8 or 16 bits of each. i_load_int8 and the like, where there are such, load integers of fewer bits. */
+   low 8 or 16 bits of each. i_load_int8 and the like, where there are such, load integers of fewer bits. i_halves(a, b) are
+   the integers of a followed by those of b as halves of 16 bits, i_bytes(a, b) halves as bytes, both saturated and within
+   each quad; i_add_halves saturates, too. i_zip_low and i_zip_high zip bytes within each quad. */
 #ifndef i_vec
 #  if defined(SIMD_AVX512) || defined(SIMD_AVX2) /* 16 bytes, or 8 halves of 16 bits */
 #    define b_vec __m128i
@@ -485,7 +487,6 @@
 #    define i_load(p) _mm512_loadu_si512(p)
 #    define i_store(p, x) _mm512_storeu_si512(p, x)
 #    define i_splat(x) _mm512_set1_epi32(x)
-#    define i_add(a, b) _mm512_add_epi32(a, b)
 #    define i_xor(a, b) _mm512_xor_si512(a, b)
 #    define i_max(a, b) _mm512_max_epi32(a, b)
 #    define i_min(a, b) _mm512_min_epi32(a, b)
@@ -495,10 +496,16 @@
 #    define i_load_uint16(p) _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(p)))
 #    define i_store_bytes(p, x) _mm_storeu_si128((__m128i *)(p), _mm512_cvtepi32_epi8(x))
 #    define i_store_halves(p, x) _mm256_storeu_si256((__m256i *)(p), _mm512_cvtepi32_epi16(x))
+#    define i_halves(a, b) _mm512_packs_epi32(a, b)
+#    define i_bytes(a, b) _mm512_packs_epi16(a, b)
+#    define i_splat_half(x) _mm512_set1_epi16((short)(x))
+#    define i_add_halves(a, b) _mm512_adds_epi16(a, b)
+#    define i_zip_low(a, b) _mm512_unpacklo_epi8(a, b)
+#    define i_zip_high(a, b) _mm512_unpackhi_epi8(a, b)
+#    define f_load(p) _mm512_loadu_ps(p)
 #    define f_splat(x) _mm512_set1_ps(x)
 #    define f_of_i(x) _mm512_cvtepi32_ps(x)
 #    define f_mul(a, b) _mm512_mul_ps(a, b)
-#    define f_max(a, b) _mm512_max_ps(a, b)
 #    define f_min(a, b) _mm512_min_ps(a, b)
 #    define f_round(x) _mm512_cvtps_epi32(x)
 #  elif defined(SIMD_AVX2)
@@ -520,10 +527,16 @@
 #    define i_store_bytes(p, x) \
          _mm_storel_epi64((__m128i *)(p), _mm_packus_epi16(PACKED(LOW_BITS(x, 0xff)), _mm_setzero_si128()))
 #    define i_store_halves(p, x) _mm_storeu_si128((__m128i *)(p), PACKED(LOW_BITS(x, 0xffff)))
+#    define i_halves(a, b) _mm256_packs_epi32(a, b)
+#    define i_bytes(a, b) _mm256_packs_epi16(a, b)
+#    define i_splat_half(x) _mm256_set1_epi16((short)(x))
+#    define i_add_halves(a, b) _mm256_adds_epi16(a, b)
+#    define i_zip_low(a, b) _mm256_unpacklo_epi8(a, b)
+#    define i_zip_high(a, b) _mm256_unpackhi_epi8(a, b)
+#    define f_load(p) _mm256_loadu_ps(p)
 #    define f_splat(x) _mm256_set1_ps(x)
 #    define f_of_i(x) _mm256_cvtepi32_ps(x)
 #    define f_mul(a, b) _mm256_mul_ps(a, b)
-#    define f_max(a, b) _mm256_max_ps(a, b)
 #    define f_min(a, b) _mm256_min_ps(a, b)
 #    define f_round(x) _mm256_cvtps_epi32(x)
 #  elif defined(SIMD_NEON)
@@ -532,16 +545,18 @@
 #    define i_load(p) vld1q_s32(p)
 #    define i_store(p, x) vst1q_s32(p, x)
 #    define i_splat(x) vdupq_n_s32(x)
-#    define i_add(a, b) vaddq_s32(a, b)
 #    define i_xor(a, b) veorq_s32(a, b)
-#    define i_max(a, b) vmaxq_s32(a, b)
-#    define i_min(a, b) vminq_s32(a, b)
-#    define i_store_bytes(p, x) \
-         vst1_lane_s32((int *)(void *)(p), vreinterpret_s32_s8(vmovn_s16(vcombine_s16(vmovn_s32(x), vmovn_s32(x)))), 0)
+#    define i_halves(a, b) vreinterpretq_s32_s16(vcombine_s16(vqmovn_s32(a), vqmovn_s32(b)))
+#    define i_bytes(a, b) \
+         vreinterpretq_s32_s8(vcombine_s8(vqmovn_s16(vreinterpretq_s16_s32(a)), vqmovn_s16(vreinterpretq_s16_s32(b))))
+#    define i_splat_half(x) vreinterpretq_s32_s16(vdupq_n_s16((short)(x)))
+#    define i_add_halves(a, b) vreinterpretq_s32_s16(vqaddq_s16(vreinterpretq_s16_s32(a), vreinterpretq_s16_s32(b)))
+#    define i_zip_low(a, b) vreinterpretq_s32_s8(vzip1q_s8(vreinterpretq_s8_s32(a), vreinterpretq_s8_s32(b)))
+#    define i_zip_high(a, b) vreinterpretq_s32_s8(vzip2q_s8(vreinterpretq_s8_s32(a), vreinterpretq_s8_s32(b)))
+#    define f_load(p) vld1q_f32(p)
 #    define f_splat(x) vdupq_n_f32(x)
 #    define f_of_i(x) vcvtq_f32_s32(x)
 #    define f_mul(a, b) vmulq_f32(a, b)
-#    define f_max(a, b) vmaxq_f32(a, b)
 #    define f_min(a, b) vminq_f32(a, b)
 #    define f_round(x) vcvtnq_s32_f32(x)
 #  endif

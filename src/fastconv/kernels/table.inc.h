@@ -35,7 +35,7 @@
         .box_columns = NAMED(box_columns),
         .box_row = NAMED(box_row),
         .activate = NAMED(activate),
-        .tile_unit = 1,
+        .pixel_unit = 1,
     },
 #undef TILE
 #undef FILTER_TILE
