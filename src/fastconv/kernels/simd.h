@@ -488,8 +488,6 @@
 #    define i_store(p, x) _mm512_storeu_si512(p, x)
 #    define i_splat(x) _mm512_set1_epi32(x)
 #    define i_xor(a, b) _mm512_xor_si512(a, b)
-#    define i_max(a, b) _mm512_max_epi32(a, b)
-#    define i_min(a, b) _mm512_min_epi32(a, b)
 #    define i_load_int8(p) _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(p)))
 #    define i_load_uint8(p) _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(p)))
 #    define i_load_int16(p) _mm512_cvtepi16_epi32(_mm256_loadu_si256((const __m256i *)(p)))
@@ -507,6 +505,7 @@
 #    define f_of_i(x) _mm512_cvtepi32_ps(x)
 #    define f_mul(a, b) _mm512_mul_ps(a, b)
 #    define f_min(a, b) _mm512_min_ps(a, b)
+#    define f_max(a, b) _mm512_max_ps(a, b)
 #    define f_round(x) _mm512_cvtps_epi32(x)
 #  elif defined(SIMD_AVX2)
 #    define i_vec __m256i
@@ -516,8 +515,6 @@
 #    define i_splat(x) _mm256_set1_epi32(x)
 #    define i_add(a, b) _mm256_add_epi32(a, b)
 #    define i_xor(a, b) _mm256_xor_si256(a, b)
-#    define i_max(a, b) _mm256_max_epi32(a, b)
-#    define i_min(a, b) _mm256_min_epi32(a, b)
 #    define i_load_int8(p) _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(p)))
 #    define i_load_uint8(p) _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(p)))
 #    define i_load_int16(p) _mm256_cvtepi16_epi32(_mm_loadu_si128((const __m128i *)(p)))
@@ -538,6 +535,7 @@
 #    define f_of_i(x) _mm256_cvtepi32_ps(x)
 #    define f_mul(a, b) _mm256_mul_ps(a, b)
 #    define f_min(a, b) _mm256_min_ps(a, b)
+#    define f_max(a, b) _mm256_max_ps(a, b)
 #    define f_round(x) _mm256_cvtps_epi32(x)
 #  elif defined(SIMD_NEON)
 #    define i_vec int32x4_t
@@ -558,6 +556,7 @@
 #    define f_of_i(x) vcvtq_f32_s32(x)
 #    define f_mul(a, b) vmulq_f32(a, b)
 #    define f_min(a, b) vminq_f32(a, b)
+#    define f_max(a, b) vmaxq_f32(a, b)
 #    define f_round(x) vcvtnq_s32_f32(x)
 #  endif
 #endif
