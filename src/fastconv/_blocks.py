@@ -88,7 +88,6 @@ def convolve(
     result: Array,
     threads: int,
     residual: Array | None = None,
-    *,
     is_new: bool = False,
 ) -> None:
     """Run a layout on input, result and residual of any dtype and strides, with all batch axes; bias must be plain.
@@ -315,7 +314,7 @@ def _has_channels_last(array: Array, dtype: np.dtype[Any]) -> bool:
     """Return whether an array (N, C, D, H, W) is of this dtype, and its channels lie side by side."""
     itemsize, flags = dtype.itemsize, array.flags
     are_aligned = flags.aligned and not any(stride % itemsize for stride in array.strides)
-    return are_aligned and array.dtype == dtype and array.strides[1] == itemsize
+    return are_aligned and array.dtype == dtype and (array.strides[1] == itemsize or array.shape[1] == 1)
 
 
 def _as_one(planes: Array) -> Array:

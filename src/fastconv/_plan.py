@@ -182,15 +182,13 @@ def run(
     if plan.integers_may_overflow or out is not None:
         _check.check_sums(problem, input, partial(_filters, plan, weight), bias, out, plan.integers_may_overflow)
     if result.size:
-        index, weights = prepare(plan, weight) if packed is None else packed
+        index, bank = prepare(plan, weight) if packed is None else packed
         layout = plan.layouts[index]
         if bias is not None:
             bias = _weights.copy_unless_plain(bias.reshape(-1), problem.accumulator)
         if plan.fold is not None and not layout.problem.transposed:
             input = plan.fold.reduce_image(input)
-        _blocks.convolve(
-            layout, input, weights, bias, result, min(threads, layout.threads), residual, is_new=result is not out
-        )
+        _blocks.convolve(layout, input, bank, bias, result, min(threads, layout.threads), residual, result is not out)
     if out is not None and result is not out:
         out[...] = result
     return result if out is None else out
