@@ -68,17 +68,19 @@ def convolve_tap_by_tap(
     flip: bool = False,
     activation: str | None = None,
 ) -> Any:
-    """Convolve a batch with a bank in float64: for every tap one product of (K, C/groups) with what it sees of all pixels."""
+    """Convolve a batch with a bank in float64 or complex128: for every tap one product of (K, C/groups) with what it sees of all pixels."""
     axes = weight.ndim - 2
     filters, channels, *kernel = weight.shape
     stride, dilation = per_axis(stride, axes), per_axis(dilation, axes)
     pads = padding_pairs(padding, image.shape[2:], kernel, stride, dilation)
-    padded = np.pad(image, [(0, 0), (0, 0), *pads], NUMPY_PADDING_MODES.get(padding_mode, padding_mode)).astype(float)
+    padded = np.pad(image, [(0, 0), (0, 0), *pads], NUMPY_PADDING_MODES.get(padding_mode, padding_mode)).astype(
+        complex if np.iscomplexobj(image) else float
+    )
     weight = np.flip(weight, tuple(range(2, 2 + axes))) if flip else weight
-    weight = weight.astype(float).reshape(groups, filters // groups, channels, *kernel)
+    weight = weight.astype(padded.dtype).reshape(groups, filters // groups, channels, *kernel)
     reach = [d * (k - 1) + 1 for d, k in zip(dilation, kernel, strict=True)]
     size = [(n - r) // s + 1 for n, r, s in zip(padded.shape[2:], reach, stride, strict=True)]
-    maps = np.zeros((len(image), groups, filters // groups, math.prod(size)))
+    maps = np.zeros((len(image), groups, filters // groups, math.prod(size)), padded.dtype)
     for tap in itertools.product(*map(range, kernel)):
         steps = zip(tap, dilation, stride, size, strict=True)
         seen = padded[(..., *(slice(t * d, t * d + (n - 1) * s + 1, s) for t, d, s, n in steps))]

@@ -40,6 +40,12 @@ TALL = [
     Case((1, channels, 900, taps - 1 + columns), (channels, 1, 31, taps), {"groups": channels, "padding": (15, 0)})
     for channels, taps, columns in itertools.product([1, 3], [9, 31], [1, 2, 3])
 ]
+# Complex images whose rows are read as pairs of numbers.
+PAIRS = [
+    Case((1, groups, 30, columns), (groups, 1, *kernel), {"groups": groups, "padding": padding})
+    for groups, columns, kernel in itertools.product([1, 3], [5, 8, 33, 70], [(1, 3), (2, 2), (3, 3), (5, 4), (9, 3)])
+    for padding in [0, "same"]
+]
 DISTANCES = [2**30, 2**31 - 1, 2**31, 2**32 + 1, 2**62, 2**63]
 
 
@@ -150,6 +156,8 @@ def rounds() -> Iterator[Any]:
         *((case, np.float32, 1, False) for case in CASES[::3] + SMALL_MAPS[::6]),
         *((case, np.float64, 1, True) for case in CASES[1::3] + SMALL_MAPS[1::6]),
         *((case, np.float16, 1, True) for case in BLOCKS),
+        *((case, np.complex64, 1, at_end) for case in PAIRS for at_end in (True, False)),
+        *((case, np.complex128, 3, True) for case in PAIRS),
         *((case, dtype, threads, True) for case, threads in STRIPS for dtype in (np.float32, np.float64)),
         *((case, np.float32, 1, True, "winograd") for case in SMALL_MAPS[::4]),
         *((case, np.float32, 1, True, "fft") for case in SMALL_MAPS[::8]),

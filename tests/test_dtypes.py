@@ -12,6 +12,7 @@ from reference import convolve
 from strategies import COMPLEX, FLOATS, INTEGERS, problems, values
 
 import fastconv as fc
+from fastconv import _blocks
 from fastconv.algorithms import real_parts
 
 INT32_MAX, INT64_MAX, INT64_MIN = 2**31 - 1, 2**63 - 1, -(2**63)
@@ -504,3 +505,42 @@ def test_complex_banks_remember_their_parts(rng, monkeypatch):
     with np.errstate(all="ignore"):
         expected = convolve(image, weight, padding=1)
     np.testing.assert_array_equal(np.isfinite(fc.FilterBank(weight, padding=1)(image)), np.isfinite(expected))
+
+
+PAIRED = [  # image, weight, options
+    ((40, 51), (3, 3), {"padding": 1}),
+    ((1, 30, 70), (3, 1, 5, 5), {"padding": 2, "stride": (2, 1), "padding_mode": "reflect"}),
+    ((2, 5, 40, 31), (5, 1, 3, 3), {"groups": 5, "padding": 1, "dilation": (2, 3), "flip": True}),
+    ((2, 3, 40, 33), (6, 1, 4, 3), {"groups": 3, "padding": "same", "padding_mode": ("circular", "zeros")}),
+    ((3, 40, 30), (3, 1, 2, 4), {"groups": 3, "padding": "same", "padding_mode": "symmetric"}),
+    ((1, 60, 40), (1, 1, 7, 6), {"padding": "full"}),
+    ((90, 130), (3, 3), {"padding": 1, "padding_mode": "circular"}),
+]
+
+
+@pytest.mark.parametrize("real", [False, True])
+@pytest.mark.parametrize("dtype", COMPLEX)
+@pytest.mark.parametrize(("image_shape", "shape", "options"), PAIRED)
+def test_complex_filters_of_one_channel_are_sums_of_pairs_to_the_last_infinity(
+    image_shape, shape, options, dtype, real, rng, monkeypatch
+):
+    monkeypatch.setattr(_blocks, "BLOCK_BYTES", 2**14)
+    shapes = image_shape, shape, shape[:-2][:1]
+    image, weight, bias = ((rng.standard_normal((*s, 2)) @ [1, 1j]).astype(dtype) for s in shapes)
+    weight = weight.real.copy() if real else weight
+    assert "pairs" in fc.explain(image, weight, **options).candidates[0].how
+    for step in range(3):
+        with np.errstate(all="ignore"):
+            expected = convolve(image, weight, bias, **options)
+        result = fc.conv2d(image, weight, bias, **options, threads=1)
+        assert result.dtype == dtype
+        if step < 2:
+            for ours, theirs in ((result.real, expected.real), (result.imag, expected.imag)):
+                np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-4)  # NaN and infinities where they are
+        np.testing.assert_array_equal(np.isfinite(result), np.isfinite(expected))
+        out = np.empty((*result.shape[:-1], 2 * result.shape[-1]), dtype)[..., ::2]
+        fc.conv2d(np.repeat(image, 2, axis=-1)[..., ::2], weight, bias, **options, out=out, threads=3)
+        np.testing.assert_array_equal(out, result)
+        image[..., 3, 7], image[..., 5, 20], image[..., 25] = np.inf, complex(1, -np.inf), complex(np.nan, 2)
+        if step:
+            weight[(0,) * weight.ndim] = np.inf

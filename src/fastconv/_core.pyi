@@ -146,6 +146,8 @@ def sweep_layout(
     nontemporal: bool,
     zero_rows: bool = True,
     borders: bool = False,
+    pairs: bool = False,
+    channels: int = 1,
 ) -> SweepLayout: ...
 def stack_layout(
     map_size: Sequence[int], window: _Window, filters: int, bits: int, strip_rows: int, *, parts: int

@@ -159,9 +159,9 @@ class Problem(NamedTuple):
     def interleaved(self, count: int) -> Problem | None:
         """Return the problem of so many images of one channel whose pixels lie side by side, as one of longer rows.
 
-        None if there is a stride along the rows.
+        Or of complex numbers, whose parts do. None if there is a stride along the rows.
         """
-        if self.stride[2] > 1 or self.channels * self.filters > 1:
+        if self.stride[2] > 1:
             return None
 
         def longer(triple: Triple) -> Triple:

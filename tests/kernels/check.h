@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_TAPS = 32, MAX_LINES = 32 };
+enum { MAX_TAPS = 32, MAX_LINES = 48 };
 
 /* What is tried of a register tile: a set of these. */
 enum { PACKED = 1, ADDS_TO_MAP = 2, CLIPS = 4, PACKS_PANEL = 8, READS_PANEL = 16, VARIANTS = 24 };

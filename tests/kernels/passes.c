@@ -44,11 +44,25 @@ static void check_narrow(const fc_kernels *kernels, ptrdiff_t count, int type) {
     free(to);
 }
 
+static void check_turn(const fc_kernels *kernels, ptrdiff_t count, int turns) {
+    void *from = draw(count), *found = draw(count), *expected = draw(count);
+    for (ptrdiff_t i = 0; i < count; i++)
+        if (i % 5 == 2) put(from, i, i % 2 ? NAN : -INFINITY);
+    for (ptrdiff_t i = 0; i < count; i++) {
+        const double other = get(from, i ^ 1);
+        put(expected, i, !turns ? get(from, i) + 0 * other : i % 2 ? other : -other);
+    }
+    kernels->turn(found, from, count, turns);
+    compare(found, expected, count, "turn", count, turns, 0);
+    free(from);
+}
+
 void check_conversions(const fc_kernels *kernels) {
     for (ptrdiff_t count = 1; count < 300; count += count < 70 ? 1 : 53)
         for (int way = 0; way < 4; way++) {
             check_truncate(kernels, count, 1 + (way & 1), way >> 1);
             check_narrow(kernels, count, FC_INT8 + way);
+            check_turn(kernels, 2 * count, way & 1);
         }
 }
 

@@ -3,7 +3,7 @@
 
 /* Pixels that the masks leave out are NaN, so that a sum with one of them would be NaN. */
 static void check_sweep(const fc_kernels *kernels, const fc_sweep_variant *variant, ptrdiff_t kernel_rows, ptrdiff_t taps,
-                        ptrdiff_t stride) {
+                        ptrdiff_t stride, int starts) {
     const ptrdiff_t lanes = kernels->lanes, vectors = variant->vectors, column = 3;
     const ptrdiff_t lines = (variant->rows - 1) * stride + kernel_rows;
     const ptrdiff_t last = (vectors - 1) * lanes - (variant->masked && vectors > 1), across = variant->stride_x;
@@ -12,11 +12,12 @@ static void check_sweep(const fc_kernels *kernels, const fc_sweep_variant *varia
     const unsigned all = lanes < 32 ? (1u << lanes) - 1 : ~0u;
     const unsigned store_mask = variant->masked && vectors == 1 && lanes > 1 ? all >> 1 : all;
     void *image[MAX_LINES], *weight = draw(kernel_rows * taps);
+    void *start = starts ? draw(variant->rows * vectors * lanes) : NULL;
     void *map = draw(variant->rows * step), *expected = copy(map, variant->rows * step);
     ptrdiff_t offset[MAX_TAPS];
     unsigned mask[MAX_TAPS + 1] = {0}, last_mask[MAX_TAPS + 1] = {0};
     const fc_sweep sweep = {weight, offset, mask, vectors > 1 ? last_mask : mask, store_mask, kernel_rows, taps,
-                            (const void *const *)image, column, last, map, step, 2, -50, 60, 0};
+                            (const void *const *)image, column, last, map, step, start, starts ? vectors * lanes : 0, 2, -50, 60, 0};
     const int paired = variant->rows == 1 && !variant->masked;
     for (ptrdiff_t v = 0; v < taps + (across == 2 ? taps % 2 : 0); v++) {
         const ptrdiff_t tap = paired ? fc_paired_tap(taps, v) : v, first = across == 1 ? tap : v - v % 2 + v % 2 * lanes;
@@ -34,7 +35,7 @@ static void check_sweep(const fc_kernels *kernels, const fc_sweep_variant *varia
     }
     for (ptrdiff_t i = 0; i < variant->rows; i++)
         for (ptrdiff_t x = column; x < column + last + lanes; x++) {
-            double sum = sweep.bias;
+            double sum = starts ? get(start, i * vectors * lanes + x - column) : sweep.bias;
             for (ptrdiff_t u = 0; u < kernel_rows; u++)
                 for (ptrdiff_t v = 0; v < taps; v++) {
                     const ptrdiff_t pixel = across * x + (paired ? fc_paired_tap(taps, v) : v);
@@ -48,6 +49,7 @@ static void check_sweep(const fc_kernels *kernels, const fc_sweep_variant *varia
     compare(map, expected, variant->rows * step, "sweep", variant->rows, vectors, variant->kernel);
     for (ptrdiff_t r = 0; r < lines; r++) free(image[r]);
     free(weight);
+    free(start);
 }
 
 void check_sweeps(const fc_kernels *kernels) {
@@ -56,6 +58,7 @@ void check_sweeps(const fc_kernels *kernels) {
         for (ptrdiff_t more = 0; more < (kernel ? 1 : 3); more++)
             for (ptrdiff_t taps = kernel ? kernel : 1; taps <= (kernel ? kernel : 4); taps++)
                 for (ptrdiff_t stride = stride_y ? stride_y : 1; stride <= (stride_y ? stride_y : 3); stride++)
-                    check_sweep(kernels, variant, kernel ? kernel : variant->rows + more, taps, stride);
+                    for (int starts = 0; starts < 2; starts++)
+                        check_sweep(kernels, variant, kernel ? kernel : variant->rows + more, taps, stride, starts);
     }
 }

@@ -1,5 +1,7 @@
 """Complex convolution as one of real numbers, of twice the channels and filters, by the cheapest of the other algorithms.
 
+Filters of one channel read the parts as they lie, in pairs: rows of real numbers, twice as long.
+
     real part: sum of Re w Re x - Im w Im x        imaginary part: sum of Im w Re x + Re w Im x
 
 A channel becomes two neighbouring ones, its parts, and so do filters. Where all weights are real, the parts of an image are
@@ -16,12 +18,16 @@ import numpy as np
 
 from fastconv import _blocks, _weights
 from fastconv._arrays import Room, load, store, take
-from fastconv._problem import Array, Problem
-from fastconv.algorithms import Layout, cheapest, direct, fft, sweep, tiles, winograd
+from fastconv._border import Border
+from fastconv._problem import Array, Problem, Triple
+from fastconv.algorithms import CoreLayout, Layout, cheapest, direct, fft, sweep, tiles, total, winograd
 
 NAME = direct.NAME  # for complex numbers, algorithm="direct" means direct summation of the parts
 ORDER = (sweep, tiles, winograd, fft)
-MIN_PRODUCTS = 2**18  # complex ones: for fewer, taking numbers apart costs more than it saves
+# Complex products of an image: for fewer, loops over complex numbers are faster
+MIN_PRODUCTS = 2**18  # than taking numbers apart,
+MIN_PAIR_PRODUCTS = 2**12  # than sweeps
+FEWEST_LANES = 2  # of the vectors of any instruction set
 
 
 class RealParts(Layout):
@@ -52,12 +58,7 @@ class RealParts(Layout):
         return cast(Layout, layout)
 
     def pack(self, weight: Array) -> tuple[Any, ...]:
-        bank = _weights.plain_filters(self.problem, weight)
-        parts = np.stack([bank.real, bank.imag])
-        if not np.isfinite(bank).all():
-            with np.errstate(all="ignore"):
-                parts = parts + 0 * parts[::-1]
-        real, imaginary = parts
+        real, imaginary = weight_parts(self.problem, weight)
         if self._kind == "image":
             filters = real
         elif self._kind == "weight":
@@ -130,6 +131,55 @@ class RealParts(Layout):
         store(sums, parts)
 
 
+class Pairs(CoreLayout):
+    """Sweeps of one channel down rows of pairs, real and imaginary parts by turns; and of complex weights, down these times i."""
+
+    name = NAME
+
+    def __init__(self, problem: Problem, pairs: Problem, map_size: Triple, nontemporal: bool = False) -> None:
+        depth, rows, columns = map_size
+        size = depth, rows, 2 * columns
+        core, how = sweep.pixel_layout(pairs, size, sweep.row_bytes(pairs), nontemporal, pairs=True)
+        cost = total(sweep.COSTS, sweep.counts(pairs))
+        super().__init__(problem, cost, core, f"pairs of parts: {how}", ("pairs", problem.parts))
+        self._pairs = pairs
+
+    @property
+    def products(self) -> float:
+        return 2.0 * self._pairs.taps
+
+    def pack(self, weight: Array) -> Array:
+        parts = weight_parts(self.problem, weight)[: self._pairs.group_size[0]]
+        return np.ascontiguousarray(parts.swapaxes(0, 1)).reshape(-1)
+
+    def block(self, size: Triple) -> Pairs:
+        return Pairs(self.problem, self._pairs, size)
+
+    def run(
+        self,
+        images: Array,
+        packed: Array,
+        bias: Array | None,
+        maps: Array,
+        pads: Sequence[int],
+        threads: int,
+        residual: Array | None = None,
+    ) -> None:
+        images, maps = (array.view(self._pairs.accumulator) for array in (images, maps))
+        bias = None if bias is None else bias.view(self._pairs.accumulator)
+        super().run(images, packed, bias, maps, (*pads[:2], 2 * pads[2]), threads)
+
+
+def weight_parts(problem: Problem, weight: Array) -> Array:
+    """Return real and imaginary parts of filters, (2, K, C / groups, kd, kh, kw)."""
+    bank = _weights.plain_filters(problem, weight)
+    parts = np.stack([bank.real, bank.imag])
+    if not np.isfinite(bank).all():
+        with np.errstate(all="ignore"):
+            parts = parts + 0 * parts[::-1]
+    return parts
+
+
 def parts_of(array: Array) -> Array:
     """Return real and imaginary parts of complex numbers (C, D, H, W), as a view (2, C, D, H, W)."""
     real = array.real
@@ -145,21 +195,51 @@ def keep_nonfinite(parts: Array) -> None:
             parts += 0 * parts[::-1]
 
 
-def choose(problem: Problem, reuse: bool, budget: float) -> RealParts | None:
-    """Return the layout of large complex problems."""
-    if problem.accumulator.kind != "c" or problem.products < MIN_PRODUCTS:
+def choose(problem: Problem, reuse: bool, budget: float) -> RealParts | Pairs | None:
+    """Return the layout of complex problems, unless they are small."""
+    if problem.accumulator.kind != "c":
         return None
+    products = problem.products // max(1, math.prod(problem.batch_shape))
     if problem.border is not None and any(problem.border.values) and problem.parts == "image":
         problem = problem._replace(parts="both")  # whose parts have borders of their own
+    pairs = _in_pairs(problem) if products >= MIN_PAIR_PRODUCTS else None
+    if products < MIN_PRODUCTS:
+        return pairs
     real = _real_problem(problem)
     layouts = cheapest(ORDER, real, reuse)
+    if pairs is not None and not (layouts and layouts[0].cost * real.batch_shape[0] < pairs.cost):
+        return pairs
     return RealParts(problem, real, layouts) if layouts else None
+
+
+def _in_pairs(problem: Problem) -> Pairs | None:
+    """Return sweeps of pairs; None if they do not suit."""
+    if problem.parts == "weight" or not sweep.suits(problem):
+        return None
+    if problem.padding_mode != "zeros" and not problem.stays_inside(2):
+        border = Border((problem.padding_mode,) * 3, (0,), problem.size, problem.pad)
+        problem = problem._replace(padding_mode="zeros", border=border).padded
+    pairs = problem.interleaved(2)
+    if pairs is None:
+        return None
+    pairs = pairs._replace(
+        channels=(2 if problem.parts == "both" else 1) * problem.channels, accumulator=_real_dtype(problem), border=None
+    )
+    if not sweep.reads_in_place(pairs, FEWEST_LANES) or (
+        problem.precision != "default" and pairs.taps > sweep.MAX_TAPS_HIGHEST
+    ):
+        return None
+    return Pairs(problem, pairs, problem.output_size, pairs.bypasses_cache)
+
+
+def _real_dtype(problem: Problem) -> np.dtype[Any]:
+    return np.dtype(np.float32 if problem.accumulator == np.complex64 else np.float64)
 
 
 def _real_problem(problem: Problem) -> Problem:
     """Return the problem of the parts of one image."""
     of_image, of_filters = (1, 1) if problem.parts == "image" else (1, 2) if problem.parts == "weight" else (2, 2)
-    dtype = np.dtype(np.float32 if problem.accumulator == np.complex64 else np.float64)
+    dtype = _real_dtype(problem)
     border = problem.border
     if border is not None:
         values = [(value.real, value.imag) for value in map(complex, border.values)]

@@ -23,6 +23,7 @@ STACK_BYTES = 2**18  # bytes of a strip of a stack: part of the second-level cac
 UNIT_PRODUCTS = 2**18  # products of a unit of work, about
 MAX_MASKS = 2**18  # edge masks of sweeps that read the image in place; beyond, rows are padded in a strip
 SWEEP_ROWS, TALL_SWEEP_ROWS = 4, 6  # rows that most sweeps compute at a time, for kernels of up to 7 rows and others
+PAIR_STEPS = 4  # times these in a strip of complex numbers, at least: rows that strips share are turned for each
 MIN_STACK_HEIGHTS = 2  # heights of a kernel that a strip of a stack must hold
 
 # Costs, for `total`.
@@ -55,7 +56,7 @@ class Sweep(CoreLayout):
 
     def __init__(self, problem: Problem, map_size: Triple, row_bytes: int, nontemporal: bool = False) -> None:
         stack = _stack_layout(problem, map_size, row_bytes)
-        core, how = stack or _sweep_layout(problem, map_size, row_bytes, nontemporal)
+        core, how = stack or pixel_layout(problem, map_size, row_bytes, nontemporal)
         self.counts = counts(problem)
         super().__init__(problem, total(COSTS, self.counts), core, how, ("sweep",))
         self.call_layout, self._is_stack = core, stack is not None
@@ -102,13 +103,13 @@ def counts(problem: Problem) -> dict[str, float]:
         "row": rows,
         "row tap": rows * problem.taps,
     }
-    if not _in_place(problem, width):
+    if not reads_in_place(problem, width):
         lines = problem.groups * problem.output_size[0] * problem.output_size[1] * min(stride[1], problem.kernel[1])
         some |= {"strip row": lines, "strip": lines * (problem.size[2] + 2 * problem.pad[2])}
     return some
 
 
-def _in_place(problem: Problem, width: int) -> bool:
+def reads_in_place(problem: Problem, width: int) -> bool:
     """Return whether rows are read from the image, rather than padded in a strip, on vectors of so many numbers."""
     masked_vectors = 2 * (problem.kernel[2] * problem.dilation[2] // width + 2)  # at both ends of a row
     in_order = problem.stride[2] == 1 or (problem.stride[2] == 2 and problem.dilation[2] == 1)
@@ -132,21 +133,23 @@ def choose(problem: Problem, reuse: bool, budget: float) -> Sweep | None:
     return Sweep(problem, problem.output_size, row_bytes(problem), problem.bypasses_cache)
 
 
-def _sweep_layout(problem: Problem, map_size: Triple, row_bytes: int, nontemporal: bool) -> tuple[_core.Layout, str]:
-    """Return sweeps with pixels in the lanes, and their description."""
+def pixel_layout(
+    problem: Problem, map_size: Triple, row_bytes: int, nontemporal: bool, *, pairs: bool = False
+) -> tuple[_core.Layout, str]:
+    """Return sweeps with pixels in the lanes, and their description; pairs: rows are of complex numbers, part by part."""
     step = SWEEP_ROWS if problem.kernel[1] <= 7 else TALL_SWEEP_ROWS
     step *= min(8, problem.dilation[1] // math.gcd(problem.dilation[1], problem.stride[1]))
-    strip_rows = step * max(1, round(STRIP_BYTES / (row_bytes * problem.stride[1] * step)))
-    strip_rows = min(map_size[1], strip_rows)
-    layout = _layout_of_strips(problem, map_size, strip_rows, nontemporal)
-    return layout, f"sweeps down {where(_in_place(problem, lanes(problem)), strip_rows)}"
+    steps = max(PAIR_STEPS if pairs else 1, round(STRIP_BYTES / (row_bytes * problem.stride[1] * step)))
+    strip_rows = min(map_size[1], steps * step)
+    layout = _layout_of_strips(problem, map_size, strip_rows, nontemporal, pairs)
+    return layout, f"sweeps down {where(reads_in_place(problem, lanes(problem)), strip_rows)}"
 
 
 def _layout_of_strips(
-    problem: Problem, map_size: Triple, strip_rows: int, nontemporal: bool = False
+    problem: Problem, map_size: Triple, strip_rows: int, nontemporal: bool = False, pairs: bool = False
 ) -> _core.SweepLayout:
     """Return sweeps with pixels in the lanes, over strips of so many rows."""
-    in_place = _in_place(problem, lanes(problem))
+    in_place = reads_in_place(problem, lanes(problem))
     return _core.sweep_layout(
         map_size,
         problem.window,
@@ -158,6 +161,8 @@ def _layout_of_strips(
         nontemporal=nontemporal,
         zero_rows=in_place and problem.padding_mode == "zeros" and not all(map(problem.stays_inside, (0, 1))),
         borders=problem.padding_mode != "zeros" and not problem.stays_inside(2),
+        pairs=pairs,
+        channels=problem.channels // problem.groups,
     )
 
 

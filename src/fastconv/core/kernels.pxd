@@ -116,6 +116,8 @@ cdef extern from "kernels/kernels.h" nogil:
         Py_ssize_t column, last
         void *map
         Py_ssize_t map_step
+        const void *start
+        Py_ssize_t start_step
         double bias, low, high
         int nontemporal
     void prefetch_l1(const void *line) noexcept
@@ -248,6 +250,7 @@ cdef extern from "kernels/kernels.h" nogil:
                       double bias) noexcept nogil
         int (*widen)(void *to, const void *source, Py_ssize_t count, int type) noexcept nogil
         int (*narrow)(void *to, const void *source, Py_ssize_t count, int type) noexcept nogil
+        void (*turn)(void *to, const void *source, Py_ssize_t count, int turns) noexcept nogil
         void (*truncate)(void *to, const void *source, Py_ssize_t count, int bytes, double scale,
                          int is_near) noexcept nogil
         void (*box_columns)(void *to, Py_ssize_t to_step, const void *source, Py_ssize_t source_step, Py_ssize_t taps,

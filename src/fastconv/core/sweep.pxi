@@ -2,11 +2,18 @@
 #
 #     map[k, o] = activation(bias[k] + sum over taps t of weight[k, t] * channel[o * stride + t * dilation - pad])
 #
+# Rows of complex numbers are pairs of parts, side by side: rows twice as long. Real weights multiply either part alike.
+# Of complex ones, filters have two channels, the parts of the weights: those of the rows, and of these times i.
+#
 # A micro-kernel computes some rows times some vectors of a map, and reads every row of the channel once for all of
 # them. It is given pointers to rows, which lie in the image, in a padded strip, or, beyond the image, in one row of
 # zeros. Where an image is read in place, its left and right edges are masked or padded (sweep_tables.pxi).
 #
 # Uses: job.pxi, epilogue.pxi, rows.pxi, sweep_job.pxi, sweep_tables.pxi.
+
+
+cdef enum:
+    SWEPT_NUMBERS = SWEEP_MAX_VECTORS * 16  # of a row, at most, that a micro-kernel computes
 
 
 cdef struct SweepInput:
@@ -27,7 +34,7 @@ cdef inline Py_ssize_t line_index(Py_ssize_t line, Py_ssize_t dilation, Py_ssize
 
 cdef inline Py_ssize_t row_pointers(const SweepJob *job) noexcept nogil:
     """Return how many pointers to rows there is room for: twice as many as lines, in each order."""
-    return 2 * job.lines * (3 if job.borders else 1)
+    return 2 * job.lines * (3 if job.borders else job.window.channels)
 
 
 cdef SweepInput divide_sweep_workspace(real *workspace, const SweepJob *job) noexcept nogil:
@@ -63,10 +70,13 @@ cdef void sweep_unit(real *workspace, const SweepJob *job, Py_ssize_t index) noe
 cdef void sweep_group(real *maps, Py_ssize_t map_step, const real *channel, Py_ssize_t group, const SweepJob *job,
                       const Strip *strip, const SweepInput *input) noexcept nogil:
     """Compute a strip of the maps of one group from its channel (D, H, W); maps is the first pixel of the first one."""
-    cdef Py_ssize_t filter, first, taps = job.window.taps, v
+    cdef Py_ssize_t filter, first, taps = job.window.taps, row_taps = job.window.axis[2].taps, v
+    cdef Py_ssize_t parts = 2 if job.pairs else 1
     cdef real *ordered = <real *>input.ordered
+    cdef real[SWEPT_NUMBERS] bias
     cdef fc_sweep request
     find_rows(input, channel, job, strip)
+    request.start, request.start_step = bias if job.pairs else NULL, 0
     request.taps, request.kernel_rows = job.window.axis[2].taps, job.window.axis[1].taps
     request.offset, request.map_step = job.tables.offset, job.row_period * job.arrays.map_size[2]
     request.low, request.high = job.epilogue.low, job.epilogue.high
@@ -74,9 +84,11 @@ cdef void sweep_group(real *maps, Py_ssize_t map_step, const real *channel, Py_s
         request.weight = <const real *>job.arrays.weight + filter * taps
         if job.paired:
             for v in range(taps):
-                ordered[v] = (<const real *>request.weight)[fc_paired_tap(taps, v)]
+                ordered[v] = (<const real *>request.weight)[v - v % row_taps + fc_paired_tap(row_taps, v % row_taps)]
             request.weight = ordered
-        request.bias = (<const real *>job.arrays.bias)[filter] + 0  # -0.0 becomes 0.0, as in stacks
+        request.bias = (<const real *>job.arrays.bias)[filter * parts] + 0  # -0.0 becomes 0.0, as in stacks
+        for v in range(SWEPT_NUMBERS if job.pairs else 0):
+            bias[v] = (<const real *>job.arrays.bias)[filter * parts + v % parts] + 0
         for first in range(min(job.row_period, strip.rows)):
             sweep_rows(maps, &request, job, input, first, ceil_div(strip.rows - first, job.row_period))
         finish_runs(maps, 1, 0, strip.pixels, &job.arrays, filter, 0, &job.epilogue)
@@ -104,6 +116,9 @@ cdef void find_rows(const SweepInput *input, const real *channel, const SweepJob
         row = input.row + line_index(line, axis.dilation, input.phase_rows)
         y = image_index(first + line, arrays.image_size[1], job.window.padding_mode)
         row[0] = input.zeros if z < 0 or y < 0 else plane + y * arrays.image_step[3]
+        if job.pairs:
+            row[row_pointers(job) - 2 * job.lines] = turned_row(padded, row[0], job, input)
+            padded += job.pitch
     if job.borders:
         shape = job.tables.left
         if shape.pitch:
@@ -111,6 +126,14 @@ cdef void find_rows(const SweepInput *input, const real *channel, const SweepJob
         padded += lines * shape.pitch
         shape = job.tables.right
         pad_rows(input.right, padded, shape.axis.pad, plane, &shape, job, input, first, lines)
+
+
+cdef const void *turned_row(real *turned, const void *row, const SweepJob *job, const SweepInput *input) noexcept nogil:
+    """Return what the last channel of pairs reads: a row times i, or, if there is no other one, the row itself."""
+    if row == input.zeros:
+        return row
+    job.ukernels.turn(turned, row, min(job.arrays.image_size[2], job.pitch), job.window.channels == 2)
+    return turned
 
 
 cdef void pad_rows(const void **row, real *padded, Py_ssize_t start, const real *plane, const PaddedRow *shape,
@@ -151,8 +174,26 @@ cdef void sweep_rows(real *map, fc_sweep *request, const SweepJob *job, const Sw
                 line = line_index(row * job.window.axis[1].stride, job.window.axis[1].dilation, input.phase_rows)
                 request.image_row = lines + line
                 request.map = map + row * columns
-                run.variant.run(request)
+                if job.window.channels == 1:
+                    run.variant.run(request)
+                else:
+                    sweep_both(run.variant, request, job, <real>0)
                 done += run.variant.rows
+
+
+cdef void sweep_both(const fc_sweep_variant *variant, const fc_sweep *request, const SweepJob *job,
+                     real _) noexcept nogil:
+    """Sweep over the two channels of pairs: the sums of the first one are those that the second one starts from."""
+    cdef real[SWEEP_MAX_ROWS * SWEPT_NUMBERS] sums
+    cdef fc_sweep half = request[0]
+    half.map, half.map_step, half.nontemporal = sums - request.column, SWEPT_NUMBERS, False
+    half.low, half.high = -INFINITY, INFINITY
+    variant.run(&half)
+    half = request[0]
+    half.start, half.start_step = sums, SWEPT_NUMBERS
+    half.image_row = request.image_row + 2 * job.lines
+    half.weight = <const real *>request.weight + job.window.taps // 2
+    variant.run(&half)
 
 
 cdef inline const void **rows_of_vector(const SweepInput *input, const SweepJob *job, Py_ssize_t vector) noexcept nogil:

@@ -27,6 +27,7 @@ cdef struct SweepJob:
     Epilogue epilogue
     bint in_place              # read rows of the image, not of a padded strip,
     bint borders               # but for their first and last pixels, with those of the padding beside them
+    bint pairs                 # rows are of complex numbers
     bint nontemporal           # maps bypass the cache
     bint paired                # the taps of a row come in the order of `fc_paired_tap`
     Py_ssize_t stride_x        # of the pixels that neighbouring lanes read: 1 in a strip, whose columns are in phases

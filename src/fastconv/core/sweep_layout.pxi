@@ -39,9 +39,10 @@ cdef Py_ssize_t cut_sweep_job(SweepJob *job, Py_ssize_t threads) noexcept nogil:
 
 
 def sweep_layout(map_size, window, filters, bits, strip_rows, *, in_place, parts, nontemporal, zero_rows=True,
-                 borders=False):
+                 borders=False, pairs=False, channels=1):
     """Return a layout of sweeps, for groups of one channel and so many filters and maps of up to this size.
 
+    Pairs, of complex numbers, take one channel of real weights, or the two of complex ones, and are read in place.
     In place is for, across the columns, stride 1, or stride 2 without dilation; with borders if outputs read columns
     beyond the image, other than zeros. Zero rows are those of the padding above and below the image, which maps of one
     row, for example, may not read.
@@ -50,11 +51,11 @@ def sweep_layout(map_size, window, filters, bits, strip_rows, *, in_place, parts
     cdef SweepJob *job = &layout.job
     cdef const Axis *axis = &job.window.axis[0]
     cdef Py_ssize_t numbers, columns
-    make_window(&job.window, window, 1, filters)
+    make_window(&job.window, window, channels, filters)
     job.epilogue = make_epilogue(window[5])
     job.ukernels = ukernels_of(bits)
     job.in_place, job.borders, job.parts = in_place, in_place and borders, parts
-    job.nontemporal, job.strip_rows = nontemporal, strip_rows
+    job.nontemporal, job.strip_rows, job.pairs = nontemporal, strip_rows, pairs
     job.stride_x = axis[2].stride if in_place else 1
     job.paired = axis[1].taps == 1 and job.stride_x == 1
     job.row_period = axis[1].dilation * axis[1].period // axis[1].stride
@@ -64,7 +65,7 @@ def sweep_layout(map_size, window, filters, bits, strip_rows, *, in_place, parts
     if zero_rows:
         job.zero_numbers = SLACK + <Py_ssize_t>map_size[2] * job.stride_x + axis[2].span
     numbers = job.window.taps + job.zero_numbers
-    if not in_place:
+    if not in_place or pairs:
         numbers += job.lines * axis[2].phases * job.pitch + SLACK
     if job.borders:  # of all vectors, at most
         columns = map_size[2] + job.ukernels.lanes
@@ -72,7 +73,7 @@ def sweep_layout(map_size, window, filters, bits, strip_rows, *, in_place, parts
     layout.itemsize = <Py_ssize_t>bits // 8
     layout.workspace = numbers * layout.itemsize + row_pointers(job) * sizeof(void *)
     layout.filters = job.window.groups * job.window.filters
-    layout.offsets = count_offsets(layout.filters, &job.epilogue)
+    layout.offsets = count_offsets(layout.filters, &job.epilogue) * (2 if pairs else 1)
     layout.weights = layout.filters * job.window.taps
     layout.unit = <fc_unit_fn>sweep_unit[float] if bits == 32 else <fc_unit_fn>sweep_unit[double]
     return layout

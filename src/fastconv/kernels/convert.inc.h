@@ -200,6 +200,17 @@ NOINLINE void narrow_float(float *__restrict to, const real *__restrict from, co
     for (ptrdiff_t i = 0; i < count; i++) to[i] = (float)from[i];
 }
 #endif
+
+NOINLINE void NAMED(turn)(void *__restrict to, const void *__restrict from, const ptrdiff_t count, const int turns) {
+    real *__restrict turned = to;
+    const real *__restrict parts = from;
+    expects(to && from && count >= 0);
+    for (ptrdiff_t i = 0; i < count / 2; i++) {
+        const real re = parts[2 * i], im = parts[2 * i + 1];
+        turned[2 * i] = turns ? -im : re + 0 * im;
+        turned[2 * i + 1] = turns ? re : im + 0 * re;
+    }
+}
 #if defined(__GNUC__) && !defined(__clang__) && VECTOR_BYTES > 16
 #  pragma GCC pop_options
 #endif

@@ -147,8 +147,9 @@ typedef void fc_deinterleave_fn(const fc_deinterleave *deinterleave);
 
 /* A sweep: `rows` output rows times `vectors` of one map, from one image.
    Vector j begins at output column + j * lanes, the last one at column + last; for each of their columns x
-   map[i * map_step + x] = bias + sum over kernel rows u and taps v of
+   map[i * map_step + x] = start + sum over kernel rows u and taps v of
    weight[u * taps + v] * image_row[i * stride_y + u][x * stride_x + offset[v]], clipped to low..high.
+   Sums start from the bias, or from start[i * start_step + x - column], of which whole vectors are read.
    A masked sweep reads only the lanes whose bits are set, in mask[v] for vector 0 and in last_mask[v] for the last one, and
    takes zeros for the others; if it has a single vector, it stores only the lanes in store_mask.
    With stride_x 2, taps come in pairs: tap v + 1 reads the pixel behind that of an even tap v, and mask[v] and mask[v + 1]
@@ -163,6 +164,8 @@ typedef struct {
     ptrdiff_t column, last;
     void *map;
     ptrdiff_t map_step;
+    const void *start;                 /* or NULL */
+    ptrdiff_t start_step;
     double bias, low, high;
     int nontemporal; /* store past the caches; all vectors are then aligned to their size */
 } fc_sweep;
@@ -368,6 +371,9 @@ typedef struct {
        a NaN becomes 0. Both return 0, and do nothing, if they do not know the type. */
     int (*widen)(void *to, const void *from, ptrdiff_t count, int type);
     int (*narrow)(void *to, const void *from, ptrdiff_t count, int type);
+    /* A row of complex numbers, real and imaginary parts by turns, times i; or, unless it `turns`, the same row, with NaN for either
+       part where the other one is not finite, as its product with zero is. */
+    void (*turn)(void *to, const void *from, ptrdiff_t count, int turns);
     /* to[i] = from[i] * scale as an integer of 1 or 2 bytes: truncated to one of 64 bits, and wrapped around. `is_near`: no magnitude
        is 2^31 or more. */
     void (*truncate)(void *to, const void *from, ptrdiff_t count, int bytes, double scale, int is_near);

@@ -2,6 +2,7 @@
 
    map[i, x] = bias + sum over kernel rows u and taps v of
                weight[u, v] * image_row[i * stride_y + u][x * stride_x + offset[v]], in order.
+   Sums may start from others than the bias: from those of another channel.
    Input row r belongs to output rows i with 0 <= r - i * stride_y < kernel_rows: its pixels are loaded once for all of them.
    At the borders of an image masks leave out lanes, which count as zeros and are not read. */
 #include "epilogue.inc.h"
@@ -135,8 +136,15 @@ INLINE void NAMED(sweep)(const fc_sweep_variant shape, const fc_sweep *sweep) {
     expects(!(masked && vectors > 1) || sweep->last_mask);
     expects(!sweep->nontemporal || sweep->map_step * sizeof(real) % VECTOR_BYTES == 0);
     expects(!sweep->nontemporal || (size_t)((real *)sweep->map + sweep->column) % VECTOR_BYTES == 0);
-    UNROLLED for (int i = 0; i < rows; i++)
-        UNROLLED for (int j = 0; j < vectors; j++) sum[i][j] = v_splat((real)sweep->bias);
+    if (sweep->start) {
+        const real *start = sweep->start;
+        UNROLLED for (int i = 0; i < rows; i++, start += sweep->start_step)
+            UNROLLED for (int j = 0; j < vectors; j++)
+                sum[i][j] = v_load(start + (masked && j == vectors - 1 ? sweep->last : j * LANES));
+    } else {
+        UNROLLED for (int i = 0; i < rows; i++)
+            UNROLLED for (int j = 0; j < vectors; j++) sum[i][j] = v_splat((real)sweep->bias);
+    }
     if (shape.kernel)
         NAMED(sweep_kernel)(shape, sweep, sum);
     else

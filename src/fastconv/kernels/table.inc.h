@@ -31,6 +31,7 @@
         .weigh = NAMED(weigh),
         .widen = NAMED(widen),
         .narrow = NAMED(narrow),
+        .turn = NAMED(turn),
         .truncate = NAMED(truncate),
         .box_columns = NAMED(box_columns),
         .box_row = NAMED(box_row),
