@@ -354,12 +354,17 @@ def _block_size(layout: Layout, together: int) -> tuple[int, Triple]:
         numbers = problem.channels * pixels + problem.filters * math.prod(size)
         return together * numbers * problem.accumulator.itemsize
 
-    size = list(problem.output_size)
-    count = together * max(1, BLOCK_BYTES // block_bytes(size))
+    steps = [-(-n // step) for n, step in zip(problem.output_size, layout.step, strict=True)]
+
+    def size() -> list[int]:
+        axes = zip(steps, layout.step, problem.output_size, strict=True)
+        return [min(count * step, n) for count, step, n in axes]
+
+    count = together * max(1, BLOCK_BYTES // block_bytes(size()))
     for axis in range(3):
-        while size[axis] > 1 and (whole := block_bytes(size)) > BLOCK_BYTES:
-            size[axis] = (size[axis] + 1) // 2
-            if block_bytes(size) > 0.8 * whole:  # wide dilation: halving hardly shrinks the receptive field
+        while steps[axis] > 1 and (whole := block_bytes(size())) > BLOCK_BYTES:
+            steps[axis] = (steps[axis] + 1) // 2
+            if block_bytes(size()) > 0.8 * whole:  # wide dilation: halving hardly shrinks the receptive field
                 break
-    depth, rows, columns = (-(-n // step) * step for n, step in zip(size, layout.step, strict=True))
+    depth, rows, columns = (count * step for count, step in zip(steps, layout.step, strict=True))
     return count, (depth, rows, columns)
