@@ -10,7 +10,7 @@ from reference import ACTIVATIONS as REFERENCE
 from strategies import ACTIVATIONS, CONV, FLOATS, PADDING_MODES, Problem, problems
 
 import fastconv as fc
-from fastconv import _core
+from fastconv import _check, _core, _lengths
 
 ALGORITHMS = ["auto", "direct", "winograd", "fft"]
 f32 = np.float32
@@ -170,24 +170,45 @@ def test_bits_do_not_depend_on_dark_neighbours_in_the_batch():
     assert np.array_equal(fc.conv2d(strided, kernel, algorithm="fft"), together)
 
 
+TRANSFORMED, IN_DOUBLE, DIRECTLY = range(3)
+
+
 @pytest.mark.parametrize(
-    ("size", "cell", "expected"),
+    ("shape", "kernel", "cell"),
     [
-        ((1, 40, 40), (1, 8, 8), (1, False, False)),
-        ((1, 1, 1000), (1, 1, 100), (1, False, False)),  # a long row
-        ((6, 9, 9), (2, 3, 4), (1, False, False)),
+        ((1, 60, 70), (1, 21, 25), (1, 5, 6)),
+        ((1, 1, 3000), (1, 1, 401), (1, 1, 100)),
+        ((9, 40, 40), (5, 9, 17), (3, 4, 4)),
     ],
 )
-def test_dynamic_range_is_that_of_whole_cells(size, cell, expected):
-    image = np.ones((2, 3, *size), f32)
-    assert _core.dynamic_range(image, cell) == expected
-    image[0, :, :, :, : cell[2]] = 0  # in one group of channels
-    assert _core.dynamic_range(image, cell)[1:] == (True, True)
+def test_the_fate_of_a_pair_of_blocks_is_that_of_whole_cells(shape, kernel, cell):
+    image, weight = np.ones((3, *shape), f32), np.ones((3, 1, *kernel), f32)
+    dtypes = (np.dtype(f32), np.dtype(f32))
+    options = _check.options(3, _check.Options(groups=3, algorithm="fft"))
+    (layout,) = _lengths.plan_for(3, image.shape, weight.shape, None, dtypes, options, True).layouts
+
+    def fate() -> Any:
+        found = np.zeros((1, 3, *layout.blocks.pairs(layout.problem.output_size)), np.uint8)
+        maps = np.empty(layout.maps_shape, f32)
+        _, spectra = layout.pack(weight)
+        whole = (0, 3, 0, 1)
+        _core.convolve_fft(
+            image[None], spectra, None, maps, (0, 0, 0), layout._core_layout, found.reshape(-1), 0, whole, 1
+        )
+        return {index: set(found[0, index].ravel().tolist()) for index in range(3)}
+
+    assert fate() == {0: {TRANSFORMED}, 1: {TRANSFORMED}, 2: {TRANSFORMED}}
+    depth, rows, columns = (2 * n for n in cell)
+    image[0, :depth, :rows, :columns] = 0  # in one group of channels
+    assert IN_DOUBLE in fate()[0]
+    assert fate()[1] == {TRANSFORMED}
     image[0] = 0
-    assert _core.dynamic_range(image, cell)[1:] == (True, False)
-    image[0] = 2**-10
-    image[0, 1, ..., -1] = 1
-    assert _core.dynamic_range(image, cell)[0] > 50
+    assert fate()[0] == {TRANSFORMED}
+    image[0] = 2**-12
+    image[0, ..., shape[2] // 2] = 1
+    assert max(fate()[0]) == IN_DOUBLE
+    image[0, ..., shape[2] // 2] = 1e9
+    assert max(fate()[0]) == DIRECTLY
 
 
 # Infinities

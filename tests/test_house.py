@@ -61,7 +61,7 @@ MAY_IMPORT = {
     "algorithms.weight_dot": "_core _problem algorithms algorithms.direct algorithms.weight_direct",
     "algorithms.weight_winograd": "_core _problem algorithms algorithms.winograd algorithms.winograd_forms",
     "algorithms.separable": "_blocks _arrays _core _problem _threads _weights algorithms algorithms.sweep",
-    "algorithms.fft": "_blocks _arrays _core _problem _threads _weights algorithms algorithms.direct algorithms.sweep algorithms.tiles",
+    "algorithms.fft": "_blocks _arrays _core _problem _weights algorithms algorithms.direct algorithms.sweep algorithms.tiles",
     "algorithms.real_parts": (
         "_blocks _arrays _border _problem _weights algorithms algorithms.direct algorithms.fft algorithms.sweep algorithms.tiles algorithms.winograd"
     ),
@@ -80,7 +80,7 @@ MAY_IMPORT = {
     "_quantized": "_arrays _cache _check _core _exact _plan _problem algorithms.byte_tiles",
     "_lengths": "_check _exact _fold _plan _problem _weights",
     "_sections": "_check _passes _plan _problem",
-    "_spectra": "_problem algorithms.fft",
+    "_spectra": "_problem",
     "_signal": "_blocks _cache _passes _plan _problem _ready _sections _spectra _weights",
     "_along": "_check _problem _sections _signal _spectra _weights",
     "_polyphase": "_passes _plan _problem _sections _signal",

@@ -314,7 +314,40 @@ def blank_windows(
     dilation: Sequence[int],
     outputs: Sequence[int],
 ) -> NDArray[np.bool_] | None: ...
-def dynamic_range(image: NDArray[Any], cell: Sequence[int]) -> tuple[float, bool, bool]: ...
+
+@final
+class FftLayout:
+    workspace: Final[int]
+    numbers: Final[int]
+    def __init__(
+        self,
+        window: _Window,
+        weight_shape: tuple[int, ...],
+        bits: int,
+        array_bits: int,
+        size: Sequence[int],
+        outputs: Sequence[int],
+        pair_axis: int,
+        unit_pairs: int,
+        cell: Sequence[int],
+        max_range: Sequence[float],
+    ) -> None: ...
+
+def fold_line(points: int) -> tuple[int, int]: ...
+def pack_fft(weight: NDArray[Any], spectra: NDArray[Any], layout: FftLayout, threads: int) -> None: ...
+def convolve_fft(
+    images: NDArray[Any],
+    spectra: NDArray[Any],
+    bias: NDArray[Any] | None,
+    maps: NDArray[Any],
+    pads: Sequence[int],
+    layout: FftLayout,
+    fate: NDArray[Any],
+    wanted: int,
+    part: Sequence[int],
+    threads: int,
+    residual: NDArray[Any] | None = None,
+) -> None: ...
 def empty_result(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]: ...
 def empty(shape: Sequence[int], dtype: np.dtype[Any]) -> NDArray[Any]: ...
 def inside_fraction(taps: int, stride: int, dilation: int, pad: int, size: int, outputs: int) -> float: ...

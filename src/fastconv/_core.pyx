@@ -16,7 +16,7 @@ import os
 import numpy as np
 
 cimport cython
-from libc.math cimport INFINITY, fabs, fabsf, isfinite, rintf
+from libc.math cimport INFINITY, cos, fabs, isfinite, rintf, sin
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memchr, memcmp, memcpy, memmove, memset
@@ -104,7 +104,10 @@ include "core/separable.pxi"
 include "core/border.pxi"
 include "core/entry.pxi"
 include "core/blank.pxi"
-include "core/dynamic_range.pxi"
+include "core/fft_job.pxi"
+include "core/fft_input.pxi"
+include "core/fft.pxi"
+include "core/fft_layout.pxi"
 include "core/winograd_job.pxi"
 include "core/winograd_repair.pxi"
 include "core/winograd_filters.pxi"

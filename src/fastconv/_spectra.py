@@ -1,6 +1,6 @@
 """Convolutions by one Fourier transform of each array, where that is faster than transforms of blocks.
 
-Axis by axis, only what is not zero is transformed forth, and only the section that is wanted back. What such a
+Transforms are scipy's if it is installed, else NumPy's. Axis by axis, only what is not zero is transformed forth, and only the section that is wanted back. What such a
 convolution cannot do, keep a NaN or infinity from spreading over the result, is left to the caller.
 """
 
@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cache
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 
 from fastconv._problem import Array
-from fastconv.algorithms.fft import library
 
 ODD_FACTORS = sorted(3**i * 5**j for i in range(5) for j in range(4))  # of lengths of fast transforms
 
@@ -105,3 +106,12 @@ def fast_length(n: int) -> int:
     """Return the shortest length of a fast transform that holds n numbers."""
     lengths: list[int] = [odd << max(2, (-(-n // odd) - 1).bit_length()) for odd in ODD_FACTORS]
     return min(lengths)
+
+
+@cache
+def library() -> tuple[Any, dict[str, bool]]:
+    """Return the module of transforms, and its arguments that allow work in place."""
+    try:
+        return import_module("scipy.fft"), {"overwrite_x": True}
+    except ImportError:
+        return np.fft, {}

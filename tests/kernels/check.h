@@ -46,5 +46,6 @@ void check_missing(const fc_kernels *kernels);
 void check_conversions(const fc_kernels *kernels);
 void check_boxes(const fc_kernels *kernels);
 void check_activations(const fc_kernels *kernels);
+void check_transforms(const fc_kernels *kernels);
 void check_bytes(const fc_kernels *kernels);
 #endif

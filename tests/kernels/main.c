@@ -100,6 +100,7 @@ int main(void) {
             check_activations(kernels);
             check_conversions(kernels);
             check_boxes(kernels);
+            check_transforms(kernels);
         }
         is_double = 0;
         if (fc_find_bytes(isa)) check_bytes(fc_find_bytes(isa));

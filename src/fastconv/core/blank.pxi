@@ -1,5 +1,5 @@
 # Outputs that read only zeros: their sum is exactly 0, but transforms leave rounding errors of their neighbours there.
-# Winograd's units find and clear their own; the FFT (Python) finds those of every block. Part of _core.pyx.
+# Units of Winograd's algorithm and of the FFT find and clear their own. Part of _core.pyx.
 #
 # A pixel is blank if it is zero in every channel of a group; so is the padding with zeros. A window is blank if all its
 # taps read blank pixels: `taps` of them side by side in each of `taps` lines. Every window has a line whose number is a

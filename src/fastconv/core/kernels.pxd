@@ -40,6 +40,8 @@ cdef extern from "kernels/kernels.h" nogil:
         KERNEL_MAX_TAPS
         FEW_MAX_FILTERS
         DOT_SUMS
+        FFT_MAX_PASSES
+        FFT_AT_ONCE
     enum:
         FC_FLOAT32
         FC_FLOAT64
@@ -212,6 +214,21 @@ cdef extern from "kernels/kernels.h" nogil:
         const void *slopes
         Py_ssize_t slope_step
         const void *residual
+    ctypedef struct fc_fft:
+        Py_ssize_t length, passes
+        Py_ssize_t *radix
+        const void *twiddles
+        Py_ssize_t twiddle_numbers
+    ctypedef struct fc_fft_block:
+        const void *source "from"
+        Py_ssize_t row_step, rows, columns, last_columns
+        void *bright
+    ctypedef struct fc_fft_load:
+        fc_fft_block *block
+        Py_ssize_t rows, length, band_rows, bright_step
+    ctypedef struct fc_fft_store:
+        double scale, bias, low, high
+        Py_ssize_t row_step, column_step
     ctypedef struct fc_bytes:
         Py_ssize_t channels
         int is_signed
@@ -256,6 +273,15 @@ cdef extern from "kernels/kernels.h" nogil:
         void (*box_columns)(void *to, Py_ssize_t to_step, const void *source, Py_ssize_t source_step, Py_ssize_t taps,
                             Py_ssize_t rows, Py_ssize_t columns) noexcept nogil
         void (*box_row)(void *to, void *source, Py_ssize_t step, Py_ssize_t taps, Py_ssize_t count) noexcept nogil
+        void (*fft_forward)(const fc_fft *fft, void *points) noexcept nogil
+        void (*fft_inverse)(const fc_fft *fft, void *points) noexcept nogil
+        void (*fft_turn)(void *to, Py_ssize_t to_step, const void *source, Py_ssize_t source_step,
+                         Py_ssize_t squares) noexcept nogil
+        void (*fft_multiply)(void *to, const void *const *x, const void *const *w, Py_ssize_t terms, Py_ssize_t first,
+                             Py_ssize_t points, int inverse) noexcept nogil
+        void (*fft_load)(const fc_fft_load *load, void *points, Py_ssize_t column) noexcept nogil
+        int (*fft_store)(const fc_fft_store *store, void *to, Py_ssize_t to_step, const void *source, Py_ssize_t rows,
+                         Py_ssize_t columns) noexcept nogil
         void (*activate)(const fc_activation *a, void *out, Py_ssize_t step, Py_ssize_t runs,
                          Py_ssize_t count) noexcept nogil
         Py_ssize_t pixel_unit

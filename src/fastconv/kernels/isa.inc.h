@@ -16,6 +16,7 @@ SIMD_BEGIN
 #include "missing.inc.h"
 #include "convert.inc.h"
 #include "box.inc.h"
+#include "fft.inc.h"
 #include "activate.inc.h"
 SIMD_END
 #undef REAL_BITS
@@ -32,6 +33,7 @@ SIMD_BEGIN
 #include "missing.inc.h"
 #include "convert.inc.h"
 #include "box.inc.h"
+#include "fft.inc.h"
 #include "activate.inc.h"
 SIMD_END
 #undef REAL_BITS

@@ -25,7 +25,9 @@ enum {
     FEW_MAX_FILTERS = 4,         /* that winograd_few computes at a time */
     DOT_SUMS = 16,               /* partial sums of a dot product, on every ISA: lanes of the widest vector */
     DOT_MAX_GRADIENTS = 4,       /* rows of gradients of a tile of dot products */
-    DOT_MAX_IMAGES = 6           /* rows of images of one */
+    DOT_MAX_IMAGES = 6,          /* rows of images of one */
+    FFT_MAX_PASSES = 12,         /* of a transform */
+    FFT_AT_ONCE = 4              /* points that are multiplied at a time */
 };
 
 /* Types of numbers outside the core. */
@@ -285,6 +287,34 @@ typedef struct {
 } fc_dot;
 typedef void fc_dot_fn(const fc_dot *dot);
 
+/* A Fourier transform of `length` points, see fft.inc.h; of its passes, each radix is 3, 4, 5 or 8, and the points of a transform
+   that a pass leaves are m. Twiddle factors of a pass: cosine and sine of -2 pi j q / (radix * m), for each j below m, for q from
+   1 to radix - 1. */
+typedef struct {
+    ptrdiff_t length, passes, radix[FFT_MAX_PASSES];
+    const void *twiddles;
+    ptrdiff_t twiddle_numbers;
+} fc_fft;
+
+/* What two blocks of an image are loaded from: `rows` of `columns` numbers, the last one of last_columns; zeros follow, up to
+   `length` rows. bright[row / band_rows * bright_step + x], where there is such, becomes the largest magnitude in these rows. */
+typedef struct {
+    const void *from;
+    ptrdiff_t row_step, rows, columns, last_columns;
+    void *bright;
+} fc_fft_block;
+typedef struct {
+    fc_fft_block block[2];
+    ptrdiff_t rows, length; /* rows: of the block that has more */
+    ptrdiff_t band_rows, bright_step;
+} fc_fft_load;
+
+/* The epilogue of numbers from transforms; steps, in points, from one row and from one column of points to the next. */
+typedef struct {
+    double scale, bias, low, high;
+    ptrdiff_t row_step, column_step;
+} fc_fft_store;
+
 /* Activations, with the parameters of each; all keep NaN. */
 enum {
     FC_CLIP,        /* to low..high */
@@ -382,6 +412,14 @@ typedef struct {
     void (*box_columns)(void *to, ptrdiff_t to_step, const void *from, ptrdiff_t from_step, ptrdiff_t taps, ptrdiff_t rows,
                         ptrdiff_t columns);
     void (*box_row)(void *to, void *from, ptrdiff_t step, ptrdiff_t taps, ptrdiff_t count);
+    /* Fourier transforms, see fft.inc.h. */
+    void (*fft_forward)(const fc_fft *fft, void *points);
+    void (*fft_inverse)(const fc_fft *fft, void *points);
+    void (*fft_turn)(void *to, ptrdiff_t to_step, const void *from, ptrdiff_t from_step, ptrdiff_t squares);
+    void (*fft_multiply)(void *to, const void *const *x, const void *const *w, ptrdiff_t terms, ptrdiff_t first,
+                         ptrdiff_t points, int inverse);
+    void (*fft_load)(const fc_fft_load *load, void *points, ptrdiff_t column);
+    int (*fft_store)(const fc_fft_store *store, void *to, ptrdiff_t to_step, const void *from, ptrdiff_t rows, ptrdiff_t columns);
     fc_activate_fn *activate; /* `runs` runs of `count` outputs, `step` apart, in place */
     ptrdiff_t pixel_unit;
     fc_bytes bytes;

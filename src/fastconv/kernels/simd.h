@@ -83,6 +83,7 @@
 #undef v_stream
 #undef v_splat
 #undef v_fma
+#undef v_fnma
 #undef v_add
 #undef v_sub
 #undef v_max
@@ -125,7 +126,8 @@
 #define ROUNDER ((real)(REAL_BITS == 32 ? 12582912.0 : 6755399441055744.0))
 
 /* v_load and v_store take any address; v_stream stores past the caches (non-temporal), to a multiple of VECTOR_BYTES.
-   v_splat(x) broadcasts x to all lanes. v_fma(a, b, c) is a * b + c, rounded once, or twice where there is no FMA.
+   v_splat(x) broadcasts x to all lanes. v_fma(a, b, c) is a * b + c, and v_fnma c - a * b, rounded
+   once, or twice where there is no FMA.
    v_max(a, x) and v_min(a, x) return x if it is a NaN. v_pick(test, a, b) is a where test is below zero, else b.
    v_neg(x) is -x. v_scale(x, z) is x times 2^n where z is n + ROUNDER, n an integer; x, n and the result are no extremes.
    v_even(a, b) and v_odd(a, b) are the even and the odd lanes of a followed by b; v_low(a, b) and v_high(a, b), their inverse,
@@ -151,6 +153,7 @@
 #    define v_stream(p, x) _mm512_stream_ps(p, x)
 #    define v_splat(x) _mm512_set1_ps(x)
 #    define v_fma(a, b, c) _mm512_fmadd_ps(a, b, c)
+#    define v_fnma(a, b, c) _mm512_fnmadd_ps(a, b, c)
 #    define v_add(a, b) _mm512_add_ps(a, b)
 #    define v_sub(a, b) _mm512_sub_ps(a, b)
 #    define v_max(a, x) _mm512_max_ps(a, x)
@@ -203,6 +206,7 @@
 #    define v_stream(p, x) _mm512_stream_pd(p, x)
 #    define v_splat(x) _mm512_set1_pd(x)
 #    define v_fma(a, b, c) _mm512_fmadd_pd(a, b, c)
+#    define v_fnma(a, b, c) _mm512_fnmadd_pd(a, b, c)
 #    define v_add(a, b) _mm512_add_pd(a, b)
 #    define v_sub(a, b) _mm512_sub_pd(a, b)
 #    define v_max(a, x) _mm512_max_pd(a, x)
@@ -241,6 +245,7 @@
 #    define v_stream(p, x) _mm256_stream_ps(p, x)
 #    define v_splat(x) _mm256_set1_ps(x)
 #    define v_fma(a, b, c) _mm256_fmadd_ps(a, b, c)
+#    define v_fnma(a, b, c) _mm256_fnmadd_ps(a, b, c)
 #    define v_add(a, b) _mm256_add_ps(a, b)
 #    define v_sub(a, b) _mm256_sub_ps(a, b)
 #    define v_max(a, x) _mm256_max_ps(a, x)
@@ -282,6 +287,7 @@
 #    define v_stream(p, x) _mm256_stream_pd(p, x)
 #    define v_splat(x) _mm256_set1_pd(x)
 #    define v_fma(a, b, c) _mm256_fmadd_pd(a, b, c)
+#    define v_fnma(a, b, c) _mm256_fnmadd_pd(a, b, c)
 #    define v_add(a, b) _mm256_add_pd(a, b)
 #    define v_sub(a, b) _mm256_sub_pd(a, b)
 #    define v_max(a, x) _mm256_max_pd(a, x)
@@ -319,6 +325,7 @@
 #    define v_store(p, x) vst1q_f32(p, x)
 #    define v_splat(x) vdupq_n_f32(x)
 #    define v_fma(a, b, c) vfmaq_f32(c, a, b)
+#    define v_fnma(a, b, c) vfmsq_f32(c, a, b)
 #    define v_add(a, b) vaddq_f32(a, b)
 #    define v_sub(a, b) vsubq_f32(a, b)
 #    define v_max(a, x) vmaxq_f32(a, x)
@@ -341,6 +348,7 @@
 #    define v_store(p, x) vst1q_f64(p, x)
 #    define v_splat(x) vdupq_n_f64(x)
 #    define v_fma(a, b, c) vfmaq_f64(c, a, b)
+#    define v_fnma(a, b, c) vfmsq_f64(c, a, b)
 #    define v_add(a, b) vaddq_f64(a, b)
 #    define v_sub(a, b) vsubq_f64(a, b)
 #    define v_max(a, x) vmaxq_f64(a, x)
@@ -370,6 +378,7 @@
 #    define v_stream(p, x) _mm_stream_ps(p, x)
 #    define v_splat(x) _mm_set1_ps(x)
 #    define v_fma(a, b, c) _mm_add_ps(_mm_mul_ps(a, b), c)
+#    define v_fnma(a, b, c) _mm_sub_ps(c, _mm_mul_ps(a, b))
 #    define v_add(a, b) _mm_add_ps(a, b)
 #    define v_sub(a, b) _mm_sub_ps(a, b)
 #    define v_max(a, x) _mm_max_ps(a, x)
@@ -392,6 +401,7 @@
 #    define v_stream(p, x) _mm_stream_pd(p, x)
 #    define v_splat(x) _mm_set1_pd(x)
 #    define v_fma(a, b, c) _mm_add_pd(_mm_mul_pd(a, b), c)
+#    define v_fnma(a, b, c) _mm_sub_pd(c, _mm_mul_pd(a, b))
 #    define v_add(a, b) _mm_add_pd(a, b)
 #    define v_sub(a, b) _mm_sub_pd(a, b)
 #    define v_max(a, x) _mm_max_pd(a, x)
@@ -419,6 +429,7 @@
 #  define v_store(p, x) (*(p) = (x))
 #  define v_splat(x) (x)
 #  define v_fma(a, b, c) ((a) * (b) + (c))
+#  define v_fnma(a, b, c) ((c) - (a) * (b))
 #  define v_add(a, b) ((a) + (b))
 #  define v_sub(a, b) ((a) - (b))
 #  define v_max(a, x) ((x) < (a) ? (a) : (x))
