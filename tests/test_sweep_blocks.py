@@ -213,3 +213,14 @@ def test_values_and_modes_of_each_axis(mode, rng, blocks):
     result = fc.conv2d(photo, weight, channels_last=True, saturate=True, **options)
     np.testing.assert_array_equal(result, reference(photo, weight, "uint8", **options))
     assert blocks == [1]
+
+
+def test_blocks_of_tall_kernels_have_room_for_their_sums(passes, rng, blocks):
+    image = small_integers(rng, (1, 400, 2000), "float16") % 2
+    bank = np.ones((1, 1, 127, 3), np.float32)
+    bank[..., 0, 0] = 3 - passes  # not of rank 1 for one pass
+    result = fc.FilterBank(bank, padding="same")(image)
+    assert blocks[-1] == passes
+    assert np.array_equal(
+        result, fc.conv2d(image.astype(np.float64), bank, padding="same", algorithm="direct").astype(np.float16)
+    )

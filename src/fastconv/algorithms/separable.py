@@ -41,9 +41,9 @@ MAX_SLAB_PLANES = 12  # a multiple of the rows that sweeps compute at a time
 MIN_SLAB_ROWS = 12
 
 # Costs as in direct.py.
-COLUMN_PRODUCT, ROW_PRODUCT = 1.5, 2.0  # per product of either pass
-SUM = 42.0  # per sum of either pass, in addition
-CALL_OVERHEAD = 2.5e6
+COLUMN_PRODUCT, ROW_PRODUCT = 1.2, 1.6  # per product of either pass
+SUM = 28.0  # per sum of either pass, in addition
+CALL_OVERHEAD = 1.7e6
 MIN_BUDGET = 1e8  # for weights of a single call: for less, testing whether they are of rank 1 costs too much
 
 
@@ -111,7 +111,7 @@ class TwoPasses(Passes):
         return _two_passes(self.problem, bypasses_cache=False) if stays_cached else self
 
     def sweeps(self, size: Triple) -> tuple[tuple[_core.SweepLayout, ...], int] | None:
-        made = _two_passes(self.problem.of_group(size))
+        made = _two_passes(self.problem.of_group(size), strip_rows=size[1])
         return ((made._columns, made._rows), made.workspace) if made else None
 
     def of_longer_rows(self, problem: Problem) -> TwoPasses | None:
@@ -206,16 +206,16 @@ def cost(problem: Problem) -> float:
     return CALL_OVERHEAD * slabs + depth * problem.filters * plane
 
 
-def _two_passes(problem: Problem, bypasses_cache: bool = True) -> TwoPasses | None:
+def _two_passes(problem: Problem, bypasses_cache: bool = True, strip_rows: int = 0) -> TwoPasses | None:
     """Return the layout of two passes; None if rows are too wide for the workspace.
 
-    bypasses_cache: whether large maps do.
+    bypasses_cache: whether large maps do; strip_rows: outputs at a time, by default as many as the cache holds.
     """
     filters, bits = problem.filters // problem.groups, problem.bits
     stride, dilation = problem.stride, problem.dilation
     _, kh, kw = problem.kernel
     _, _, _, _, mode, activation = problem.window
-    strip_rows = _strip_rows(problem)
+    strip_rows = strip_rows or _strip_rows(problem)
     if not strip_rows:
         return None
     width = max(problem.size[2], problem.span(2, problem.output_size[2]))  # of the image, or of a padded one

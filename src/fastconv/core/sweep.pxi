@@ -13,7 +13,7 @@
 
 
 cdef enum:
-    SWEPT_NUMBERS = SWEEP_MAX_VECTORS * 16  # of a row, at most, that a micro-kernel computes
+    SWEPT_NUMBERS = 96  # of a row, at most, that a micro-kernel computes: six vectors of 16
 
 
 cdef struct SweepInput:
