@@ -219,7 +219,7 @@ def test_blocks_of_tall_kernels_have_room_for_their_sums(passes, rng, blocks):
     image = small_integers(rng, (1, 400, 2000), "float16") % 2
     bank = np.ones((1, 1, 127, 3), np.float32)
     bank[..., 0, 0] = 3 - passes  # not of rank 1 for one pass
-    result = fc.FilterBank(bank, padding="same")(image)
+    result = fc.FilterBank(bank, padding="same", algorithm="direct" if passes == 1 else "auto")(image)
     assert blocks[-1] == passes
     assert np.array_equal(
         result, fc.conv2d(image.astype(np.float64), bank, padding="same", algorithm="direct").astype(np.float16)
