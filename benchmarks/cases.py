@@ -132,6 +132,18 @@ CASES = [
     layer(3, 144, 144, 56, groups=144, stride=2),
     layer(7, 96, 96, 56, groups=96),  # ConvNeXt
     layer(3, 128, 128, 56, groups=32, quick=True),  # ResNeXt
+    layer(3, 3, 32, 224, stride=2),  # first layers with a stride
+    layer(3, 16, 32, 112, stride=2),
+    layer(3, 16, 16, 224, stride=2),
+    layer(3, 32, 64, 80, stride=2),
+    layer(3, 64, 64, 56, stride=2),
+    layer(3, 32, 32, 112, stride=2, groups=32),
+    layer(5, 96, 96, 28, stride=2, groups=96),
+    layer(3, 576, 576, 14, stride=2, groups=576),
+    layer((1, 3), 512, 512, (1, 1599), stride=2, padding=0),  # signals
+    layer((1, 16), 1, 64, (1, 160000), stride=16, padding=0),
+    layer((1, 400), 1, 64, (1, 160000), stride=160, padding=0),
+    layer((1, 1024), 1, 64, (1, 320000), stride=256, padding=0),
     gray(3),
     gray(5, quick=True),
     gray(7),

@@ -246,6 +246,79 @@ def ncnn(case: Case, x: Array, w: Array, threads: int) -> Call:
     return run_ncnn("Convolution" if case.groups == 1 else "ConvolutionDepthWise", settings, x, w, threads)
 
 
+@peer("litert", "ai_edge_litert", "flatbuffers")
+def litert(case: Case, x: Array, w: Array, threads: int) -> Call | None:
+    """LiteRT, whose convolutions XNNPACK computes: of images (N, H, W, C), and the result stays so."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_content=litert_model(case, x, w), num_threads=threads)
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], x.transpose(0, 2, 3, 1))
+    result = interpreter.tensor(interpreter.get_output_details()[0]["index"])
+
+    def call() -> Array:
+        interpreter.invoke()
+        maps: Array = np.moveaxis(result(), -1, 1)
+        return maps
+
+    return call
+
+
+def litert_model(case: Case, x: Array, w: Array) -> bytes:
+    """A model of a convolution with constant weights, behind a padding where there is one."""
+    import flatbuffers
+    from ai_edge_litert import schema_py_generated as schema
+
+    buffers, tensors, operators, codes = [schema.BufferT()], [], [], []
+
+    def tensor(shape: tuple[int, ...], values: Array | None = None, type: int = schema.TensorType.FLOAT32) -> int:
+        made = schema.TensorT()
+        made.shape, made.type, made.buffer = list(shape), type, 0
+        if values is not None:
+            buffer = schema.BufferT()
+            buffer.data = np.frombuffer(np.ascontiguousarray(values).tobytes(), np.uint8)
+            buffers.append(buffer)
+            made.buffer = len(buffers) - 1
+        tensors.append(made)
+        return len(tensors) - 1
+
+    def operator(name: str, inputs: list[int], output: int, options: Any) -> None:
+        code, made = schema.OperatorCodeT(), schema.OperatorT()
+        code.builtinCode = getattr(schema.BuiltinOperator, name)
+        code.deprecatedBuiltinCode = min(code.builtinCode, 127)
+        codes.append(code)
+        made.opcodeIndex, made.inputs, made.outputs = len(codes) - 1, inputs, [output]
+        made.builtinOptionsType = getattr(schema.BuiltinOptions, type(options).__name__[:-1])
+        made.builtinOptions = options
+        operators.append(made)
+
+    n, channels, height, width = x.shape
+    image, (rows, columns) = tensor((n, height, width, channels)), case.pads
+    source = image
+    if rows or columns:
+        pads = np.array([[0, 0], [rows, rows], [columns, columns], [0, 0]], np.int32)
+        source = tensor((n, height + 2 * rows, width + 2 * columns, channels))
+        operator("PAD", [image, tensor((4, 2), pads, schema.TensorType.INT32)], source, schema.PadOptionsT())
+    is_depthwise = 1 < case.groups == channels == len(w)
+    options = schema.DepthwiseConv2DOptionsT() if is_depthwise else schema.Conv2DOptionsT()
+    options.padding, options.strideH, options.strideW = schema.Padding.VALID, case.stride, case.stride
+    options.dilationHFactor = options.dilationWFactor = case.dilation
+    bank = w.transpose(1, 2, 3, 0) if is_depthwise else w.transpose(0, 2, 3, 1)
+    if is_depthwise:
+        options.depthMultiplier = 1
+    bias = tensor((len(w),), np.zeros(len(w), np.float32))
+    maps = tensor((n, *case.output[2:], len(w)))
+    name = "DEPTHWISE_CONV_2D" if is_depthwise else "CONV_2D"
+    operator(name, [source, tensor(bank.shape, bank), bias], maps, options)
+
+    graph, model = schema.SubGraphT(), schema.ModelT()
+    graph.tensors, graph.operators, graph.inputs, graph.outputs = tensors, operators, [image], [maps]
+    model.version, model.buffers, model.operatorCodes, model.subgraphs = 3, buffers, codes, [graph]
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
 # Image filters: one plane, one kernel
 
 
@@ -280,6 +353,53 @@ def opencv_separable(case: Case, x: Array, w: Array, threads: int) -> Call | Non
     image, g = x[0, 0], gaussian(case.weight[-1])
     cv2.setNumThreads(threads)
     return lambda: cv2.sepFilter2D(image, -1, g, g, borderType=cv2.BORDER_CONSTANT)
+
+
+@peer("ipp", "ipp_license")
+def ipp(case: Case, x: Array, w: Array, threads: int) -> Call | None:
+    """Intel's IPP by its C interface: `ippiFilterBorder` of the library for AVX-512, or AVX2."""
+    import ctypes as c
+    import sys
+    from pathlib import Path
+
+    from fastconv import _core
+
+    if (
+        not (planes := plane(case, x, w))
+        or threads > 1
+        or max(planes[1].shape) > 15
+        or inner(case, x[0, 0]).size < x.size
+    ):
+        return None
+    image, kernel = planes
+    folder = Path(sys.prefix, "lib")
+    if not (folder / "libippcore.so.12").exists():
+        return None
+    c.CDLL(str(folder / "libippcore.so.12"), c.RTLD_GLOBAL)
+    library = c.CDLL(str(folder / f"libippi{'k0' if _core.available_isas()[-1] == 'avx512' else 'l9'}.so.12"))
+
+    class Size(c.Structure):
+        _fields_ = (("width", c.c_int), ("height", c.c_int))
+
+    single, constant_border = 13, 6  # ipp32f, ippBorderConst
+    sizes = Size(*kernel.shape[::-1]), Size(*image.shape[::-1])
+    spec_bytes, room_bytes, zero = c.c_int(), c.c_int(), (c.c_float * 1)(0)
+    library.ippiFilterBorderGetSize(*sizes, single, single, 1, c.byref(spec_bytes), c.byref(room_bytes))
+    spec, room = (np.zeros(size.value + 64, np.uint8) for size in (spec_bytes, room_bytes))
+    out = np.empty_like(image)
+    at = {id(array): c.c_void_p(array.ctypes.data) for array in (image, kernel, out, spec, room)}
+    library.ippiFilterBorderInit_32f(at[id(kernel)], sizes[0], single, 1, 0, at[id(spec)])
+
+    def call() -> Array:
+        status = library.ippiFilterBorder_32f_C1R(
+            at[id(image)], image.strides[0], at[id(out)], out.strides[0], sizes[1], constant_border, zero,
+            at[id(spec)], at[id(room)],
+        )  # fmt: skip
+        if status:
+            raise ValueError(f"IPP's status is {status}")
+        return out
+
+    return call
 
 
 @peer("ndimage", "scipy")
