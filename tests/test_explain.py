@@ -160,3 +160,8 @@ def test_weights_of_other_ranks_are_refused(weight):
 def test_bad_arguments_are_refused_by_name(changes, kind, name):
     with pytest.raises(kind, match=f"^{name}"):
         fc.explain(**({"input": (3, 9, 9), "weight": bank(2, 3, 3, 3)} | changes))
+
+
+def test_pixels_of_a_volume_cost_what_those_of_a_plane_do():
+    flat, deep = (fc.explain((296, *size), bank(226, 296, *[1] * len(size))) for size in ((12, 144), (12, 12, 12)))
+    assert flat.candidates[0].how == deep.candidates[0].how

@@ -240,8 +240,8 @@ def _paid(problem: Problem, width: int, reuse: bool) -> dict[str, float]:
 def counts(problem: Problem, form: Lanes, width: int, reuse: bool) -> dict[str, float]:
     """Return how often each of COSTS is paid for one image, on vectors of so many numbers."""
     channels, filters = problem.group_size
-    _, rows, columns = _map_size(problem)
-    planes, pixels = problem.groups * problem.output_size[0], rows * columns
+    depth, rows, columns = _map_size(problem)
+    planes, pixels = problem.groups * depth, rows * columns
     some = {"call": 1.0, "group": planes, "output": planes * pixels * filters}
     if form.by_filters:
         vectors = planes * pixels * math.ceil(filters / width)
