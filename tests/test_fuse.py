@@ -142,7 +142,7 @@ ROWS = {
         bank_of(rng, 48, 1, 3, 3, groups=48, stride=2, **options),
         bank_of(rng, 24, 48, 1, 1),
     ],
-    "wide filters": lambda rng, **options: [bank_of(rng, 8, 1, 7, 7, **options), bank_of(rng, 1, 8, 7, 7, **options)],
+    "wide filters": lambda rng, **options: [bank_of(rng, 8, 1, 5, 5, **options), bank_of(rng, 1, 8, 3, 3, **options)],
 }
 
 

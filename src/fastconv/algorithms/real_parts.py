@@ -148,6 +148,11 @@ class Pairs(CoreLayout):
     def products(self) -> float:
         return 2.0 * self._pairs.taps
 
+    def resized(self, problem: Problem) -> Layout:
+        layout = _in_pairs(problem)  # whose border, if it has one, is that of rows of this length
+        assert layout is not None
+        return layout
+
     def pack(self, weight: Array) -> Array:
         parts = weight_parts(self.problem, weight)[: self._pairs.group_size[0]]
         return np.ascontiguousarray(parts.swapaxes(0, 1)).reshape(-1)
