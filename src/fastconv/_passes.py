@@ -59,9 +59,12 @@ class Arrangement(NamedTuple):
 
 
 def arrange(
-    shape: tuple[int, ...], windows: Sequence[Window], cval: complex, dtypes: DTypes, contiguous: bool
+    shape: tuple[int, ...], windows: Sequence[Window], cval: complex, dtypes: DTypes, contiguous: bool, exact: bool
 ) -> Arrangement:
-    """Return the problem of one correlation of arrays of one shape, all of which are contiguous, or not all."""
+    """Return the problem of one correlation of arrays of one shape, all of which are contiguous, or not all.
+
+    exact: sums must be, or almost, for they are those of integers.
+    """
     axes = _merge(shape, windows) if contiguous else list(zip(shape, windows, strict=True))
     spatial = _spatial_axes([window.taps for _, window in axes])
     order = (*(axis for axis in range(len(axes)) if axis not in spatial), *spatial)
@@ -83,7 +86,7 @@ def arrange(
         padding_mode="zeros",
         flip=False,
         activation=None,
-        algorithm="auto" if dtypes.image.kind in "fc" else "direct",  # sums of integers are exact, or almost
+        algorithm="direct" if exact else "auto",
         precision="default",
         dtype=dtypes.result,
         accumulator=dtypes.sums,
@@ -101,7 +104,7 @@ class Correlation:
         small = math.prod(shape) * dtypes.sums.itemsize <= CONVERTED_BYTES and len(set(dtypes)) > 1
         self._converts = dtypes if small else None
         plan_dtypes = DTypes(*(dtypes.sums,) * 3) if small else dtypes
-        self._arrangement = arrange(shape, windows, cval, plan_dtypes, contiguous)
+        self._arrangement = arrange(shape, windows, cval, plan_dtypes, contiguous, dtypes.image.kind not in "fc")
         self._plan = _plan.make(self._arrangement.problem, (plan_dtypes.image, dtypes.sums), reuse=False)
         self._direct = self._arrangement.merged is None and self._plan.fold is None and not small
         # For contiguous arrays of the sums' dtype.
@@ -410,7 +413,7 @@ def _fuse(
         return None, passes
     windows = [Window()] * (len(shape) - 2) + [by_axis[-2].window, by_axis[-1].window]
     kernels = [by_axis[-2].kernel, by_axis[-1].kernel]
-    problem = arrange(shape, windows, 0, dtypes, True).problem
+    problem = arrange(shape, windows, 0, dtypes, True, dtypes.image.kind not in "fc").problem
     layout = separable.choose(problem, True, math.inf)
     if layout is None:
         return None, passes

@@ -23,6 +23,9 @@ plans = Cache(PLAN_CACHE_BYTES)  # convolutions, by shapes, dtypes and options
 
 SINGLE, DOUBLE, INTEGER = np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.int64)
 SMALL = 2**13  # products of a convolution: for fewer, looking at arrays takes longer than summing them as they are
+# Products of a convolution whose errors should be relative to every output, as those of SciPy's sums are: up to so many,
+# transforms save little.
+SUMMED = 2**24
 MANY_INTEGERS = 2**15  # of an image: it is converted by blocks
 MANY_TAPS = 15**2  # from which on Fourier transforms may be faster than exact sums of integers
 EXACT_ROUNDED = 2.0**44  # magnitudes of sums up to which Fourier transforms in float64 are off by less than 0.1
@@ -176,7 +179,8 @@ class Convolution:
             dtypes=DTypes(image, self._dtype, self._dtype),
             algorithm="auto",
         )
-        self._is_small = _sections.products(self._task) <= SMALL
+        products = _sections.products(self._task)
+        self._is_small, self._is_summed = products <= SMALL, products <= SUMMED and not spectra
         self._is_narrow = max(image.itemsize, kernel.itemsize) <= 2
         self._steps: dict[Sums, Step] = {}
         self._spectra: Spectra | None = None
@@ -296,7 +300,7 @@ class Convolution:
 
     def _sums_of_floats(self) -> Sums | None:
         """Return how to add up floating-point numbers; None for others."""
-        algorithm = "direct" if self._method == "direct" else "auto"
+        algorithm = "direct" if self._method == "direct" or self._is_summed else "auto"
         if self._dtype.char in "efd":
             return Sums(SINGLE if self._dtype.itemsize <= 4 else DOUBLE, algorithm)
         if self._dtype.char not in "FD":
