@@ -50,7 +50,7 @@ COSTS = {
     "product, shared tiles": 0.12,  # in addition, where parts of kernels share tiles
     "channel tile": 90.0,  # per channel and tile
     "channel number": 27.0,  # per channel and number of a transformed tile
-    "split number": 25.0,  # in addition, for virtual channels
+    "split number": 45.0,  # in addition, for virtual channels
     "filter number": 18.0,  # per filter and number of a transformed tile
     "late weight": 15.0,  # per transformed weight and block, where too few tiles hide that it is fetched from afar
     "packed product": 1.3,  # in the transform of the weights
@@ -72,6 +72,7 @@ BLOCK_BYTES = 2**21  # bytes of transformed tiles, at most: the second-level cac
 BLOCK_TILES = 32  # tiles of a block, at most: they hide that weights are fetched
 SHARING_BLOCK_TILES = 64  # the same where parts share tiles
 FEW_BLOCK_TILES = 128  # tiles of a row of a block, at most, and its rows of tiles
+MAX_SPLIT_STRIDE = 16  # beyond, each pixel of a phase lies in a cache line of its own
 MAX_FEW_CHANNELS = 12  # for more, transformed tiles would not stay in the first-level cache
 MAX_UNIT_PRODUCTS = 2**28  # products of a unit of work of the few-channel variant: interrupts wait for its end
 MAX_PARTITIONS = 64  # cached per layout
@@ -313,7 +314,7 @@ def _axis_forms(problem: Problem, axis: int) -> Iterator[tuple[Form, Split]]:
     """Yield the forms of an axis: for the whole kernel, for its phases by the stride, or for parts of a long kernel."""
     taps, stride = problem.kernel[axis], problem.stride[axis]
     splits = [(taps, stride, Split())]
-    if stride > 1 and problem.dilation[axis] == 1:
+    if 1 < stride <= MAX_SPLIT_STRIDE and problem.dilation[axis] == 1:
         splits.append((-(-taps // stride), 1, Split(min(stride, taps), stride, 1)))
     if stride == 1:
         splits += [(part, 1, Split(-(-taps // part), 1, part)) for part in (3, 4) if taps > part]
