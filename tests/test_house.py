@@ -63,7 +63,7 @@ MAY_IMPORT = {
     "algorithms.separable": "_blocks _arrays _core _problem _threads _weights algorithms algorithms.sweep",
     "algorithms.fft": "_blocks _arrays _core _problem _weights algorithms algorithms.direct algorithms.sweep algorithms.tiles",
     "algorithms.real_parts": (
-        "_blocks _arrays _border _problem _weights algorithms algorithms.direct algorithms.fft algorithms.sweep algorithms.tiles algorithms.winograd"
+        "_blocks _arrays _problem _weights algorithms algorithms.direct algorithms.fft algorithms.sweep algorithms.tiles algorithms.winograd"
     ),
     # floor 4: plans
     "_plan": "_blocks _check _core _fold _problem _weights algorithms algorithms.*",

@@ -52,7 +52,7 @@ class Plan(NamedTuple):
     integers_may_overflow: bool
     calls: tuple[
         _core.Call | None, ...
-    ]  # one of each layout, or none at all, ready for contiguous arrays of the accumulator's dtype
+    ]  # of the layouts, for contiguous arrays of the accumulator's dtype; () for others
     raw_weights: bool  # the first call takes weights as given, not packed
     row_padding: int | str | None = None  # set if the plan can be adapted to rows of other lengths: see _lengths.py
 

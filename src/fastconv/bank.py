@@ -631,13 +631,10 @@ class Sequential:
             target = out if part is parts[-1] else None
             if fused is not None and fused.accepts(maps, target):
                 maps = fused.run(maps, target, config.num_threads(threads))
-            elif target is None:
-                for bank in banks:
-                    maps = bank(maps, threads=threads)
-            else:
-                for bank in banks[:-1]:
-                    maps = bank(maps, threads=threads)
-                maps = banks[-1](maps, out=target, threads=threads)
+                continue
+            for bank in banks[:-1]:
+                maps = bank(maps, threads=threads)
+            maps = banks[-1](maps, out=target, threads=threads)
         return maps if isinstance(maps, MaskedArray) else _check.as_array("image", maps)
 
     def _divide(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[Part, ...]:

@@ -74,14 +74,6 @@ class ByPosition(CoreLayout):
         return _weights.pack(self.problem, self._core_layout, _core.pack_tiles, by_position)
 
 
-def cost(problem: Problem) -> float:
-    """Return the cost of one image; infinity if there are too few channels, filters or columns."""
-    channels, filters = problem.group_size
-    if channels < MIN_CHANNELS or filters < MIN_FILTERS or problem.output_size[2] < MIN_COLUMNS:
-        return math.inf
-    return total(COSTS, counts(problem))
-
-
 def counts(problem: Problem) -> dict[str, float]:
     """Return how often each of COSTS is paid for one image."""
     width, pixels = cost_lanes(problem), math.prod(problem.output_size)
@@ -98,11 +90,15 @@ def counts(problem: Problem) -> dict[str, float]:
 
 
 def choose(problem: Problem, reuse: bool, budget: float) -> ByPosition | None:
-    """Return the layout unless it costs more than the budget."""
-    if problem.accumulator.kind != "f" or problem.padding_mode != "zeros" or (expected := cost(problem)) > budget:
+    """Return the layout unless it costs more than the budget, or there are too few channels, filters or columns."""
+    channels, filters = problem.group_size
+    if problem.accumulator.kind != "f" or problem.padding_mode != "zeros":
         return None
-    if not math.isfinite(expected):
+    if channels < MIN_CHANNELS or filters < MIN_FILTERS or problem.output_size[2] < MIN_COLUMNS:
         return None
-    layout = ByPosition(problem, expected)
-    layout.counts = counts(problem)
+    paid = counts(problem)
+    if (cost := total(COSTS, paid)) > budget:
+        return None
+    layout = ByPosition(problem, cost)
+    layout.counts = paid
     return layout

@@ -21,9 +21,7 @@ NAME = direct.NAME
 DOMAIN = "it takes images and weights of 8 bits"
 
 CHUNK_NUMBERS = 640  # of a filter that are summed before the next ones: those of a block stay in the second-level cache
-BLOCK_TILES = (
-    16  # register tiles computed in turn with one block of filters, whose sums are stored while they are there
-)
+BLOCK_TILES = 16  # register tiles computed in turn with one block of filters: their sums stay in the first-level cache
 # How many products of float32 take as long as one number's, about, whatever it holds: measured on AVX-512 and AVX2.
 NUMBER_PRODUCTS = {4: 1.1, 2: 1.4}
 

@@ -18,7 +18,6 @@ import numpy as np
 
 from fastconv import _blocks, _weights
 from fastconv._arrays import Room, load, store, take
-from fastconv._border import Border
 from fastconv._problem import Array, Problem, Triple
 from fastconv.algorithms import CoreLayout, Layout, cheapest, direct, fft, sweep, tiles, total, winograd
 
@@ -222,8 +221,7 @@ def _in_pairs(problem: Problem) -> Pairs | None:
     if problem.parts == "weight" or not sweep.suits(problem):
         return None
     if problem.padding_mode != "zeros" and not problem.stays_inside(2):
-        border = Border((problem.padding_mode,) * 3, (0,), problem.size, problem.pad)
-        problem = problem._replace(padding_mode="zeros", border=border).padded
+        problem = problem._replace(padding_mode="zeros", border=problem.surroundings).padded
     pairs = problem.interleaved(2)
     if pairs is None:
         return None

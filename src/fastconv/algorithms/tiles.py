@@ -7,7 +7,7 @@ place; or they are neighbouring filters at one pixel. All variants add up the sa
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -207,7 +207,7 @@ def choose(problem: Problem, reuse: bool, budget: float) -> Tiles | None:
     forms = list(_forms(problem, width))
     if problem.channels_last and filters > width and writes_pixels(problem):
         forms = forms[1:]
-    form = min(forms, key=lambda form: total(COSTS, counts(problem, form, width, reuse)))
+    form, _ = _cheapest(problem, forms, width, reuse)
     strip_row_bytes = _strip_row_bytes(problem)
     if form.by_filters:
         strip_row_bytes = _filters_row_bytes(problem)
@@ -224,17 +224,18 @@ def choose(problem: Problem, reuse: bool, budget: float) -> Tiles | None:
     repacked = repeats * problem.taps * filters if form.by_filters else 0
     packed = reuse or turned or conflicts or repacked > REPACKED_WEIGHTS
     strip_rows = max(1, min(rows, strip_rows))
-    paid = _paid(problem, cost_lanes(problem), reuse)
+    width = cost_lanes(problem)
+    _, paid = _cheapest(problem, _forms(problem, width), width, reuse)
     cost, flat = total(COSTS, paid), problem.is_pointwise
     layout = Tiles(problem, map_size, strip_rows, cost, form, packed=packed, flat=flat)
     layout.counts = paid
     return layout
 
 
-def _paid(problem: Problem, width: int, reuse: bool) -> dict[str, float]:
-    """Return the counts of the cheaper form, on vectors of so many numbers."""
-    forms = (counts(problem, form, width, reuse) for form in _forms(problem, width))
-    return min(forms, key=partial(total, COSTS))
+def _cheapest(problem: Problem, forms: Iterable[Lanes], width: int, reuse: bool) -> tuple[Lanes, dict[str, float]]:
+    """Return the cheapest form on vectors of so many numbers, and its counts."""
+    paid = ((form, counts(problem, form, width, reuse)) for form in forms)
+    return min(paid, key=lambda one: total(COSTS, one[1]))
 
 
 def counts(problem: Problem, form: Lanes, width: int, reuse: bool) -> dict[str, float]:
