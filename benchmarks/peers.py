@@ -355,7 +355,7 @@ def opencv_separable(case: Case, x: Array, w: Array, threads: int) -> Call | Non
     return lambda: cv2.sepFilter2D(image, -1, g, g, borderType=cv2.BORDER_CONSTANT)
 
 
-@peer("ipp", "ipp_license")
+@peer("ipp")
 def ipp(case: Case, x: Array, w: Array, threads: int) -> Call | None:
     """Intel's IPP by its C interface: `ippiFilterBorder` of the library for AVX-512, or AVX2."""
     import ctypes as c
