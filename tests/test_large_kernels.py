@@ -27,6 +27,7 @@ LARGE = [
     Case((2, 6, 90, 400), (6, 1, 19, 23), {"groups": 6, "padding": 9, "stride": (2, 3)}),
     Case((1, 2, 300, 250), (3, 2, 9, 7), {"dilation": (5, 6), "padding": ((40, 3), (0, 70)), "padding_mode": "symmetric"}),
     Case((1, 2, 40, 300), (3, 2, 1, 101), {"padding": "same"}),
+    Case((1, 2, 40, 300), (3, 2, 1, 101), {"padding": 50, "stride": (3, 2)}),
     Case((1, 2, 900, 30), (2, 2, 65, 1), {"padding": "same", "padding_mode": "replicate"}),
     Case((2, 2, 30000), (3, 2, 256), {"stride": 3}),
     Case((1, 1, 50000), (1, 1, 1000), {"padding": "same"}),

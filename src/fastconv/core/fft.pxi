@@ -139,7 +139,8 @@ cdef bint write_outputs(stored *map, real *workspace, const FftJob *job, const F
     cdef fc_fft_store store
     cdef int nonfinite
     cdef real largest = 0, noise = 0
-    store.row_step, store.column_step = job.window.axis[1].stride, job.y.length
+    store.row_step = 1 if job.is_line else job.window.axis[1].stride
+    store.column_step = job.y.length
     store.scale, store.bias, store.low, store.high = 1.0 / job.points, bias, job.epilogue.low, job.epilogue.high
     if stride == 1 and sizeof(stored) == sizeof(real):
         nonfinite = store_rows(<real *>map, step, &store, sums, job, rows, columns)
