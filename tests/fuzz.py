@@ -398,14 +398,15 @@ def compare(drawn: Drawn, plain: Any, right: Definition) -> None:
 def tolerance(drawn: Drawn, right: Definition) -> Any:
     """Of direct sums: relative to the sum of an output's own products; of others, to what an output could be."""
     eps, algorithm = real_part_eps(right.accumulator), drawn.option("algorithm")
+    direct = eps * (5 + min(drawn.taps, 512) / 4) * right.scale
     if algorithm == "direct" or (algorithm == "auto" and drawn.option("precision") == "highest"):
-        return eps * (5 + min(drawn.taps, 512) / 4) * right.scale
+        return direct
     pixel, weights = (abs(finite(drawn.plain[name])).astype(float) for name in ("input", "weight"))
     sums = weights.reshape(len(weights) if drawn.weight_rank == 2 else 1, -1).sum(axis=1)
     fewer_digits = (
         2000 * smallest(right.accumulator) * drawn.taps * (1 + pixel.max(initial=0) + weights.max())
     )  # of subnormal numbers
-    return 40 * eps * (pixel.max(initial=0) * sums.max() + right.scale) + fewer_digits
+    return np.maximum(direct, 40 * eps * (pixel.max(initial=0) * sums.max() + right.scale) + fewer_digits)
 
 
 def rounding(drawn: Drawn, right: Definition, dtype: Any) -> Any:
@@ -413,8 +414,12 @@ def rounding(drawn: Drawn, right: Definition, dtype: Any) -> Any:
     eps, too_small = real_part_eps(dtype) if dtype != right.accumulator else 0, smallest(dtype)
     if drawn.option("activation") is not None or drawn.plain["bias"] is not None:
         eps += 4 * real_part_eps(right.accumulator)
+    if drawn.option("activation") in ("gelu", "gelu_tanh"):  # the definition's exponents, of about sums ** 2, are rounded
+        eps = eps + np.finfo(float).eps * finite(right.sums) ** 2
     if drawn.option("activation") in ("sigmoid", "silu"):  # exp(-x) overflows where its reciprocal would be subnormal
         too_small += 100 * float(np.finfo(np.zeros(0, right.accumulator).real.dtype).smallest_normal)
+    if drawn.option("activation") == "gelu_tanh":
+        too_small += 1e-300  # which the definition's exponents go down to
     return eps * abs(finite(right.values)) + smallest(right.accumulator) * (2 + drawn.taps) + too_small
 
 

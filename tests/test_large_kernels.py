@@ -138,6 +138,16 @@ def test_weights_that_are_not_finite():
     np.testing.assert_array_equal(result[:, 2:4], expected[:, 2:4])
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_not_finite_and_see_padding_alone(value, rng):
+    volume, weight = rng.random((1, 2, 9, 10), np.float32), rng.random((1, 5, 3, 5), np.float32)
+    weight[0, :2, 1, 1] = value
+    assert np.isnan(fc.conv3d(volume, weight, padding=(4, 1, 2), stride=(9, 1, 1), algorithm="fft")).all()
+    result = fc.conv3d(volume, weight[:, 1:2], padding=(1, 1, 2), algorithm="fft")
+    assert np.isnan(result[0]).all()
+    assert not np.isfinite(result).any()
+
+
 @pytest.mark.parametrize(("pixels", "weights"), [(3e38, 1e-4), (1e36, 1), (1e20, 1e16), (1e-20, 1e-10)])
 def test_transforms_that_overflow_are_left_to_direct_summation(pixels, weights):
     image, weight, _ = GRAY.draw(np.float32, integers=False)
@@ -186,6 +196,11 @@ def test_transforms_are_refused_where_they_cannot(dtype):
     image, kernel = np.ones((40, 40), dtype), np.ones((9, 9), dtype)
     with pytest.raises(ValueError, match=r"^algorithm 'fft' cannot .*float32 or float64"):
         fc.conv2d(image, kernel, algorithm="fft")
+
+
+def test_transforms_are_refused_for_kernels_without_end():
+    with pytest.raises(ValueError, match=r"^algorithm 'fft' cannot .*span less than 2\*\*31 pixels"):
+        fc.FilterBank(np.ones((1, 1, 2, 3), np.float32), dilation=(2**40, 1), algorithm="fft")
 
 
 # Two passes

@@ -11,6 +11,7 @@ to direct summation.
 
 from __future__ import annotations
 
+import bisect
 import itertools
 import math
 from collections.abc import Sequence
@@ -24,10 +25,10 @@ from fastconv._problem import Array, Problem, Triple
 from fastconv.algorithms import WORKSPACE_BYTES, Layout, direct, sweep, tiles
 
 NAME = "fft"
-DOMAIN = "it takes float32 or float64"
+DOMAIN = "it takes float32 or float64, and kernels that span less than 2**31 pixels along an axis"
 
 VECTOR = 16  # lanes of the widest vector, of which rows and columns of a block are multiples
-LENGTHS = sorted({factor * VECTOR << power for power in range(40) for factor in (1, 3, 5)})
+LENGTHS = sorted({factor * VECTOR << power for power in range(26) for factor in (1, 3, 5)})
 MAX_LENGTH_SPANS = 12  # length of a block, at most, in spans of the kernel: longer ones have hardly less overlap
 WORKSPACE_SPANS = 32  # volumes of a kernel's spans that fit a workspace, if these are more than WORKSPACE_BYTES
 FORCED_WORKSPACE_RATIO = 4  # with algorithm="fft" a workspace may be this many times the smallest possible one
@@ -61,8 +62,8 @@ MIN_TAPS = 40  # for kernels of fewer, no transform can be faster
 MIN_BUDGET = 2e6
 MARGIN = 0.95  # of the budget, for predicted costs: on other machines transforms may be slower than measured
 
-# Filters (groups, K / groups, C / groups, kd, kh, kw), and, if they serve many calls, their spectra.
-Filters = tuple[Array, Array | None]
+# Filters (groups, K / groups, C / groups, kd, kh, kw); if they serve many calls, their spectra; whether all are finite.
+Filters = tuple[Array, Array | None, bool]
 
 
 class Blocks(NamedTuple):
@@ -119,7 +120,8 @@ class Fft(Layout):
         """Return the filters, transformed if that serves many calls."""
         filters = _weights.plain_filters(self.problem, weight)
         filters = filters.reshape(self.problem.groups, -1, *filters.shape[1:])
-        return filters, _spectra(filters, self._core_layout) if self.keeps_spectra else None
+        spectra = _spectra(filters, self._core_layout) if self.keeps_spectra else None
+        return filters, spectra, _weights.all_finite(filters)
 
     def run(
         self,
@@ -131,8 +133,10 @@ class Fft(Layout):
         threads: int,
         residual: Array | None = None,
     ) -> None:
-        (filters, spectra), groups = packed, self.problem.groups
+        (filters, spectra, finite), groups = packed, self.problem.groups
         fate = np.zeros((len(images), groups, *self.blocks.pairs(maps.shape[2:])), np.uint8)
+        if not finite:
+            fate[:] = DIRECTLY  # depths of padding are not transformed, but their zeros make NaN with such weights
         arrays = images, bias, maps, pads, threads, residual
         if spectra is None:
             self._run_parts(filters, self._core_layout, fate, TRANSFORMED, *arrays)
@@ -280,7 +284,7 @@ def _all_blocks(problem: Problem, reuse: bool) -> list[Blocks]:
     spans = math.prod(problem.span(axis) for axis in (1, 2)) * problem.kernel[0] * problem.channels // problem.groups
     limit = max(WORKSPACE_BYTES, WORKSPACE_SPANS * spans * problem.accumulator.itemsize)
     if problem.algorithm == NAME:
-        limit = max(limit, FORCED_WORKSPACE_RATIO * min(blocks.workspace for blocks in found))
+        limit = max(limit, FORCED_WORKSPACE_RATIO * min((blocks.workspace for blocks in found), default=0))
     found = [blocks for blocks in found if blocks.workspace <= limit]
     pieces = [_piece_bytes(problem, blocks) for blocks in found]
     limit = max(PIECE_BYTES[problem.dtype != problem.accumulator], min(pieces, default=0))
@@ -297,8 +301,8 @@ def _piece_bytes(problem: Problem, blocks: Blocks) -> int:
 def _block_lengths(problem: Problem, axis: int, lengths: Sequence[int]) -> Sequence[int]:
     """Return the candidate lengths of blocks along an axis, up to the receptive field of all outputs."""
     span, whole = problem.span(axis), problem.span(axis, problem.output_size[axis])
-    first = next(i for i, n in enumerate(lengths) if n >= span)
-    last = next(i for i, n in enumerate(lengths) if n >= min(whole, MAX_LENGTH_SPANS * span))
+    first = bisect.bisect_left(lengths, span)
+    last = bisect.bisect_left(lengths, min(whole, MAX_LENGTH_SPANS * span))
     return lengths[first : last + 1]
 
 

@@ -113,7 +113,7 @@ class RealParts(Layout):
         load(parts, plain)
         if self._kind == "image":
             keep_nonfinite(plain)
-        return plain.reshape(*self._real.batch_shape, -1, *plain.shape[2:])
+        return plain.reshape(*self._real.batch_shape, self._real.channels, *plain.shape[2:])
 
     def _room(self, maps: Array, room: Room) -> Array:
         """Return memory for the parts of maps (K, D', H', W') as maps of the real problem."""
