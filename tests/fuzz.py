@@ -414,7 +414,10 @@ def rounding(drawn: Drawn, right: Definition, dtype: Any) -> Any:
     eps, too_small = real_part_eps(dtype) if dtype != right.accumulator else 0, smallest(dtype)
     if drawn.option("activation") is not None or drawn.plain["bias"] is not None:
         eps += 4 * real_part_eps(right.accumulator)
-    if drawn.option("activation") in ("gelu", "gelu_tanh"):  # the definition's exponents, of about sums ** 2, are rounded
+    if drawn.option("activation") in (
+        "gelu",
+        "gelu_tanh",
+    ):  # the definition's exponents, of about sums ** 2, are rounded
         eps = eps + np.finfo(float).eps * finite(right.sums) ** 2
     if drawn.option("activation") in ("sigmoid", "silu"):  # exp(-x) overflows where its reciprocal would be subnormal
         too_small += 100 * float(np.finfo(np.zeros(0, right.accumulator).real.dtype).smallest_normal)
