@@ -140,6 +140,10 @@ class Layout:
         """Return the layout for maps of up to this size, with the same packed weights."""
         return self
 
+    def part(self, problem: Problem) -> Layout:
+        """Return the layout for part of the maps, from a multiple of `step` on, and what it reads, as a problem of its own."""
+        return Layout.resized(self.block(problem.output_size), problem)
+
     def strip(self, size: Triple, stays_cached: bool) -> Layout | None:
         """Return the layout for strips of maps of up to this size, with the same packed weights; None if there is none.
 

@@ -41,6 +41,8 @@ class RealParts(Layout):
         )
         self.name, self.error, self._real, self._layouts = best.name, best.error, real, layouts
         self._kind = problem.parts
+        depth, rows, columns = (math.lcm(*steps) for steps in zip(*(one.step for one in layouts), strict=True))
+        self.step = depth, rows, columns
 
     @property
     def how(self) -> str:
@@ -55,6 +57,10 @@ class RealParts(Layout):
         layout._real = _real_problem(problem)
         layout._layouts = tuple(one.resized(layout._real) for one in self._layouts)
         return cast(Layout, layout)
+
+    def part(self, problem: Problem) -> RealParts:
+        real = _real_problem(problem)
+        return RealParts(problem, real, tuple(one.part(real) for one in self._layouts))
 
     def pack(self, weight: Array) -> tuple[Any, ...]:
         real, imaginary = weight_parts(self.problem, weight)

@@ -1,0 +1,166 @@
+"""Parts of a convolution that is planned as a whole: any outputs, from the pixels that they read, with the bits of one call.
+
+The plan is that of the whole, and tiles and blocks of outputs lie in a part where they lie in the whole: a part is computed
+from the first tile that it touches to the last one, and what is not wanted of these is left out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+
+from fastconv import _blocks, _check, _core, _weights
+from fastconv._arrays import Indices, last_axes, take
+from fastconv._border import Border
+from fastconv._plan import Packed, Plan
+from fastconv._problem import Array, Problem, Triple
+from fastconv.algorithms import Layout
+
+MAX_LAYOUTS = 64  # of parts of different sizes, kept with the layout of the whole
+
+
+class AxisPart(NamedTuple):
+    """Part of the outputs along one axis, and what they read."""
+
+    outputs: slice  # whole tiles
+    wanted: slice  # of these
+    pixels: tuple[slice, ...]  # of the image, in ascending order
+    shown: Indices  # which of these the outputs see one after another; -1: what surrounds the image
+    pad: int  # before these: of zeros, known to the core
+
+
+class Part(NamedTuple):
+    """Part of all outputs of one image, along each axis."""
+
+    axes: tuple[AxisPart, AxisPart, AxisPart]
+
+    @property
+    def size(self) -> Triple:
+        """Outputs along each axis, whole tiles."""
+        depth, rows, columns = (axis.outputs.stop - axis.outputs.start for axis in self.axes)
+        return depth, rows, columns
+
+    @property
+    def read(self) -> Triple:
+        """Pixels along each axis."""
+        depth, rows, columns = (sum(run.stop - run.start for run in axis.pixels) for axis in self.axes)
+        return depth, rows, columns
+
+
+def part_of(plan: Plan, index: int, wanted: Sequence[slice]) -> Part:
+    """Return the part of the outputs of a plan's layout that has those wanted, three slices."""
+    layout = plan.layouts[index]
+    if plan.fold is not None or not plan.problem.products:  # whole images are folded
+        sizes = zip((plan.fold.given if plan.fold else plan.problem.surroundings).size, plan.problem.output_size, wanted)
+        axes = [AxisPart(slice(0, outputs), some, (slice(0, n),), slice(None), 0) for n, outputs, some in sizes]
+    else:
+        axes = [_axis_part(layout, axis, some.start, some.stop) for axis, some in enumerate(wanted)]
+    depth, rows, columns = axes
+    return Part((depth, rows, columns))
+
+
+def _axis_part(layout: Layout, axis: int, first: int, last: int) -> AxisPart:
+    problem, step, border = layout.problem, layout.step[axis], layout.problem.border
+    start, stop = first // step * step, min(-(-last // step) * step, layout.problem.output_size[axis])
+    outputs, wanted = slice(start, stop), slice(first - start, last - start)
+    seen, pad = problem.input_range(axis, start, stop, layout.pixels_read(axis, stop - start))
+    if border is not None:
+        assert isinstance(seen, slice)
+        seen = _seen_beyond(border, axis, seen)
+    if isinstance(seen, slice):
+        return AxisPart(outputs, wanted, (seen,), slice(None), pad)
+    indices = np.array(seen)
+    pixels = np.unique(indices[indices >= 0])
+    runs = [run for run in np.split(pixels, np.flatnonzero(np.diff(pixels) > 1) + 1) if run.size]
+    shown = np.where(indices < 0, -1, np.searchsorted(pixels, indices))
+    return AxisPart(outputs, wanted, tuple(slice(int(run[0]), int(run[-1]) + 1) for run in runs), shown.tolist(), pad)
+
+
+def _seen_beyond(border: Border, axis: int, positions: slice) -> Indices:
+    """Return the pixels that positions of a padded image show along an axis; -1 for the border's values."""
+    first, last, size = positions.start - border.pad[axis], positions.stop - border.pad[axis], border.size[axis]
+    if first >= 0 and last <= size:
+        return slice(first, last)
+    if border.modes[axis] == "zeros":
+        return [x if 0 <= x < size else -1 for x in range(first, last)]
+    return _core.padded_indices(first, last, size, _core.PADDING_MODES[border.modes[axis]])
+
+
+def compute(
+    plan: Plan,
+    packed: Packed,
+    part: Part,
+    weight: Array,
+    pixels: Array,
+    bias: Array | None,
+    threads: int,
+) -> Array:
+    """Return the wanted maps (N, K, D', H', W') of a part.
+
+    pixels (N, C, D, H, W): those that the part reads, one run after another along each axis; packed: `prepare(plan, weight)`;
+    bias (K,) is followed by slopes.
+    """
+    index, weights = packed
+    layout, problem = plan.layouts[index], plan.problem
+    wanted = last_axes(axis.wanted for axis in part.axes)
+    filters = partial(_weights.bank_of, problem, weight) if plan.fold is None else partial(plan.fold.crop_weight, weight)
+    _check.check_sums(problem, pixels, filters, bias, None, plan.integers_may_overflow)
+    if bias is not None:
+        bias = _weights.copy_unless_plain(bias.reshape(-1), problem.accumulator)
+    if plan.fold is not None:
+        pixels = plan.fold.reduce_image(pixels)
+        layout = _layout_of(layout, len(pixels), problem.size, problem.output_size, problem.pad)
+    else:
+        pixels = _surrounded(pixels, part, problem)
+        depth, rows, columns = pixels.shape[2:]
+        z, y, x = (axis.pad for axis in part.axes)
+        layout = _layout_of(layout, len(pixels), (depth, rows, columns), part.size, (z, y, x))
+    maps = layout.problem.empty_result()
+    if maps.size:
+        _blocks.convolve(layout, pixels, weights, bias, maps, min(threads, layout.threads), None, True)
+    found: Array = maps[wanted]
+    return found
+
+
+def _layout_of(layout: Layout, count: int, size: Triple, output_size: Triple, pad: Triple) -> Layout:
+    """Return the layout of `count` images of a part of this size; made only once."""
+    if (key := ("part", count, size, output_size, pad)) not in layout.derived:
+        problem = layout.problem._replace(
+            output_shape=(count, layout.problem.filters, *output_size),
+            batch_shape=(count,),
+            size=size,
+            output_size=output_size,
+            pad=pad,
+            border=None,
+            channels_last=0,
+        )
+        if size != layout.problem.size or pad != layout.problem.pad:
+            problem = problem._replace(padding_mode="zeros")
+        kept = [name for name in layout.derived if isinstance(name, tuple) and name[0] == "part"]
+        if len(kept) >= MAX_LAYOUTS:
+            layout.derived.pop(kept[0], None)
+        layout.derived[key] = layout.part(problem)
+    found: Layout = layout.derived[key]
+    return found
+
+
+def _surrounded(pixels: Array, part: Part, problem: Problem) -> Array:
+    """Return what a part's outputs see, one pixel after another, of the pixels that it reads."""
+    shown = [axis.shown for axis in part.axes]
+    if problem.border is None or not any(isinstance(axis, list) and -1 in axis for axis in shown):
+        return take(pixels, shown)
+    values = problem.border.values * (1 if len(problem.border.values) > 1 else problem.channels)
+    sizes = [n if isinstance(axis, slice) else len(axis) for axis, n in zip(shown, pixels.shape[2:], strict=True)]
+    seen = np.empty((*pixels.shape[:2], *sizes), problem.accumulator)
+    seen[...] = np.array(values, problem.accumulator).reshape(-1, 1, 1, 1)
+    inside = [axis if isinstance(axis, slice) else [x for x in axis if x >= 0] for axis in shown]
+    places = []  # of these, side by side, since only values lie beyond an axis that has any
+    for axis, left in zip(shown, inside, strict=True):
+        before = 0 if isinstance(axis, slice) else next((n for n, x in enumerate(axis) if x >= 0), 0)
+        places.append(slice(before, None if isinstance(left, slice) else before + len(left)))
+    np.copyto(seen[last_axes(places)], take(pixels, inside), casting="unsafe")
+    return seen
