@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any, ClassVar, NamedTuple, Self
@@ -9,7 +10,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastconv import _activations, _check, _plan, _views, _weights
+from fastconv import _activations, _check, _parts, _plan, _views, _weights
 from fastconv._cache import Cache
 from fastconv._problem import Array
 
@@ -167,6 +168,27 @@ class Bank:
                 self._plans.clear()  # they refer to packed weights that are about to be dropped
             self._packed.put(plan.packing, packed, size)
         return packed
+
+    def _whole(self, shape: tuple[int, ...], dtype: np.dtype[Any], image: Array | None = None) -> _parts.Whole:
+        """Return how the feature maps of images of this shape are computed, channels first; `image`: if values tell."""
+        raise NotImplementedError
+
+    def _part(self, shape: tuple[int, ...], pixels: Array, wanted: Sequence[slice], threads: int) -> Array:
+        """Return part of the feature maps of images of this shape, from the pixels that it reads, channels first.
+
+        wanted: outputs, along each axis; pixels: those of `_parts.axis_part`, one run after another along each axis.
+        """
+        outer = (slice(0, 1),) * (3 - self._axes)
+        whole, by_values = self._whole(shape, pixels.dtype), self._whole(shape, pixels.dtype, pixels)
+        part = _parts.part_of(whole.plan, whole.packed[0], (*outer, *wanted))
+        size = pixels.shape[-self._axes :]
+        batch = shape[: -1 - self._axes]
+        planes = pixels.reshape(math.prod(batch), self.in_channels, *(1,) * len(outer), *size)
+        bias = self._bias
+        if self._slopes is not None:
+            bias = _weights.with_slopes(bias, self._slopes, whole.plan.problem.accumulator)
+        maps = _parts.compute(*by_values, part, self._weight, planes, bias, threads)
+        return maps.reshape(*batch, *maps.shape[1:2], *maps.shape[2 + len(outer) :])
 
     def replace(self, **changes: Any) -> Self:
         """Return another bank that differs in some options, or in its weight or bias.

@@ -23,6 +23,13 @@ from fastconv.algorithms import Layout
 MAX_LAYOUTS = 64  # of parts of different sizes, kept with the layout of the whole
 
 
+class Whole(NamedTuple):
+    """The plan of a whole, and packed weights."""
+
+    plan: Plan
+    packed: Packed
+
+
 class AxisPart(NamedTuple):
     """Part of the outputs along one axis, and what they read."""
 
@@ -51,21 +58,14 @@ class Part(NamedTuple):
         return depth, rows, columns
 
 
-def part_of(plan: Plan, index: int, wanted: Sequence[slice]) -> Part:
-    """Return the part of the outputs of a plan's layout that has those wanted, three slices."""
-    layout = plan.layouts[index]
-    if plan.fold is not None or not plan.problem.products:  # whole images are folded
-        sizes = zip((plan.fold.given if plan.fold else plan.problem.surroundings).size, plan.problem.output_size, wanted)
-        axes = [AxisPart(slice(0, outputs), some, (slice(0, n),), slice(None), 0) for n, outputs, some in sizes]
-    else:
-        axes = [_axis_part(layout, axis, some.start, some.stop) for axis, some in enumerate(wanted)]
-    depth, rows, columns = axes
-    return Part((depth, rows, columns))
-
-
-def _axis_part(layout: Layout, axis: int, first: int, last: int) -> AxisPart:
-    problem, step, border = layout.problem, layout.step[axis], layout.problem.border
-    start, stop = first // step * step, min(-(-last // step) * step, layout.problem.output_size[axis])
+def axis_part(plan: Plan, index: int, axis: int, first: int, last: int) -> AxisPart:
+    """Return the part of an axis, 0 to 2, that has outputs first..last, for a plan's layout."""
+    layout, problem = plan.layouts[index], plan.problem
+    if plan.fold is not None or not problem.products:  # images are folded as a whole
+        size = (plan.fold.given if plan.fold else problem.surroundings).size[axis]
+        return AxisPart(slice(0, problem.output_size[axis]), slice(first, last), (slice(0, size),), slice(None), 0)
+    step, border = layout.step[axis], problem.border
+    start, stop = first // step * step, min(-(-last // step) * step, problem.output_size[axis])
     outputs, wanted = slice(start, stop), slice(first - start, last - start)
     seen, pad = problem.input_range(axis, start, stop, layout.pixels_read(axis, stop - start))
     if border is not None:
@@ -78,6 +78,12 @@ def _axis_part(layout: Layout, axis: int, first: int, last: int) -> AxisPart:
     runs = [run for run in np.split(pixels, np.flatnonzero(np.diff(pixels) > 1) + 1) if run.size]
     shown = np.where(indices < 0, -1, np.searchsorted(pixels, indices))
     return AxisPart(outputs, wanted, tuple(slice(int(run[0]), int(run[-1]) + 1) for run in runs), shown.tolist(), pad)
+
+
+def part_of(plan: Plan, index: int, wanted: Sequence[slice]) -> Part:
+    """Return the part that has outputs wanted along each of three axes."""
+    depth, rows, columns = (axis_part(plan, index, axis, some.start, some.stop) for axis, some in enumerate(wanted))
+    return Part((depth, rows, columns))
 
 
 def _seen_beyond(border: Border, axis: int, positions: slice) -> Indices:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.ma import MaskedArray
 from numpy.typing import ArrayLike
 
-from fastconv import _check, _exact, _fuse, _gradient, _lengths, _missing, _plan, _views, config
+from fastconv import _check, _exact, _fuse, _gradient, _lengths, _missing, _parts, _plan, _views, config
 from fastconv._bank import PLAN_CACHE_BYTES, Bank, Gradients, Option, conjugate
 from fastconv._cache import Cache
 from fastconv._check import Padding, PaddingMode, PerAxis
@@ -505,6 +505,17 @@ class FilterBank(Bank):
         packed = self._pack(plan, self._weight)
         self._plans.put(key, (plan, packed), plan.nbytes)
         return plan, packed
+
+    def _whole(self, shape: tuple[int, ...], dtype: np.dtype[Any], image: Array | None = None) -> _parts.Whole:
+        saturated = _views.target_dtype(self._checked.saturate, np.empty(0, dtype), None)
+        sums = None if self._integers is None else self._integers.sums(dtype, image)
+        key = "whole", shape, dtype, saturated, sums
+        whole: _parts.Whole | None = self._plans.get(key)
+        if whole is None:
+            plan = self._plan_for(shape, dtype, saturated, sums)
+            whole = _parts.Whole(plan, self._pack(plan, self._weight))
+            self._plans.put(key, whole, plan.nbytes)
+        return whole
 
     def _plan_backward(
         self, shape: tuple[int, ...], dtypes: tuple[np.dtype[Any], ...]

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastconv import _check, _check_transposed, _gradient, _plan, _views, _weights, config
+from fastconv import _check, _check_transposed, _gradient, _parts, _plan, _views, _weights, config
 from fastconv._bank import Bank, Gradients, Option, conjugate
 from fastconv._cache import Cache
 from fastconv._check import Padding, PaddingMode, PerAxis
@@ -530,3 +530,9 @@ class TransposedFilterBank(Bank):
             prepared = plan, tuple(self._pack(part, self._weight) for part in plan.plans)
             self._plans.put(key, prepared, plan.nbytes)
         return prepared
+
+    def _whole(self, shape: tuple[int, ...], dtype: np.dtype[Any], image: Array | None = None) -> _parts.Whole:
+        if self._padding_mode != "zeros":
+            raise ValueError(f"padding_mode must be 'zeros' to compute the maps in parts; got {self._padding_mode!r}")
+        gradient, packed = self._prepare(shape, dtype, None)
+        return _parts.Whole(gradient.plan, packed[0])

@@ -1,0 +1,370 @@
+"""Convolution of dask arrays: lazily, chunk by chunk, and with the bits of one call on the whole array.
+
+A chunk of the result is computed from the pixels that it reads, in whichever chunks they lie: only these parts of chunks, the
+halo, move between workers. Tiles lie where they lie in the whole array, so that the result does not depend on the chunks. All
+channels of an output are read together: adding up sums of some channels would round otherwise.
+
+    import fastconv.dask as fcd
+    maps = fcd.conv2d(images, weight, padding="same")    # nothing is computed yet
+    maps.to_zarr("maps.zarr")
+
+`fastconv.conv2d`, banks and stacks of banks that are given a dask array do the same.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from itertools import accumulate, pairwise, product
+from operator import getitem
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fastconv import _check, _parts, _plan
+from fastconv._problem import Array
+from fastconv.bank import FilterBank
+from fastconv.transpose import TransposedFilterBank
+
+try:
+    import dask.array as da
+    from dask.base import tokenize
+    from dask.highlevelgraph import HighLevelGraph
+except ImportError as error:
+    raise ImportError('fastconv.dask needs dask: pip install "fastconv[dask]"') from error
+
+__all__ = [
+    "conv1d",
+    "conv2d",
+    "conv3d",
+    "conv_transpose1d",
+    "conv_transpose2d",
+    "conv_transpose3d",
+    "convolve",
+]
+
+Bank = FilterBank | TransposedFilterBank
+Piece = tuple[int, slice]  # a chunk along an axis, and what is read of it
+
+
+class AxisChunk(NamedTuple):
+    """A chunk of the result along one spatial axis, and the pieces of chunks that it reads, in order."""
+
+    outputs: slice
+    pieces: list[Piece]
+
+
+def conv1d(
+    input: da.Array,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+    **options: Any,
+) -> da.Array:
+    """Convolve signals that are a dask array, lazily; see `conv2d`."""
+    return _convolve(1, input, weight, bias, (stride, padding, dilation, groups), options)
+
+
+def conv2d(
+    input: da.Array,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+    **options: Any,
+) -> da.Array:
+    """Convolve images that are a dask array, lazily.
+
+    Parameters
+    ----------
+    input : dask.array.Array
+        Images ``(..., C, H, W)`` of known shape; for a kernel, ``(..., H, W)``. Any axis may have chunks of any sizes.
+    weight, bias : array_like
+        As for `fastconv.conv2d`, in memory.
+    stride, padding, dilation, groups
+        As for `fastconv.conv2d`.
+    **options
+        Keyword arguments of `fastconv.conv2d` that a `FilterBank` takes, too, such as padding_mode and activation; and
+        `threads` of each task, one by default: dask has threads of its own.
+
+    Returns
+    -------
+    dask.array.Array
+        What `fastconv.conv2d` returns, with its bits: nothing is computed yet. Chunks have the outputs whose receptive
+        fields have their centres in the input's chunks.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As for `fastconv.conv2d`; if the shape is not known; or if chunks are not NumPy arrays, such as masked ones.
+
+    Notes
+    -----
+    A task holds the pixels that its chunk of the result reads, with all channels, and the result. Outputs are computed in
+    whole tiles, or blocks of transforms: by large kernels, chunks of several times their size waste least.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> import numpy as np
+    >>> import fastconv.dask as fcd
+    >>> image = da.ones((3, 1000, 1000), chunks=(3, 500, 500))
+    >>> maps = fcd.conv2d(image, np.ones((8, 3, 5, 5)), padding="same")
+    >>> maps.shape, maps.chunks[1]
+    ((8, 1000, 1000), (500, 500))
+    """
+    return _convolve(2, input, weight, bias, (stride, padding, dilation, groups), options)
+
+
+def conv3d(
+    input: da.Array,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+    **options: Any,
+) -> da.Array:
+    """Convolve volumes that are a dask array, lazily; see `conv2d`."""
+    return _convolve(3, input, weight, bias, (stride, padding, dilation, groups), options)
+
+
+def conv_transpose1d(input: da.Array, weight: ArrayLike, bias: ArrayLike | None = None, **options: Any) -> da.Array:
+    """Compute the transposed convolution of signals that are a dask array, lazily; see `conv_transpose2d`."""
+    return _convolve_transposed(1, input, weight, bias, options)
+
+
+def conv_transpose2d(input: da.Array, weight: ArrayLike, bias: ArrayLike | None = None, **options: Any) -> da.Array:
+    """Compute the transposed convolution of images that are a dask array, lazily.
+
+    Parameters
+    ----------
+    input : dask.array.Array
+        Images ``(..., C, H, W)`` of known shape.
+    weight, bias : array_like
+        As for `fastconv.conv_transpose2d`, in memory.
+    **options
+        Keyword arguments of `fastconv.conv_transpose2d` that a `TransposedFilterBank` takes, too, with a `padding_mode` of
+        zeros; and `threads` of each task.
+
+    Returns
+    -------
+    dask.array.Array
+        What `fastconv.conv_transpose2d` returns, with its bits.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As for `conv2d`.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> import numpy as np
+    >>> import fastconv.dask as fcd
+    >>> fcd.conv_transpose2d(da.ones((3, 100, 100), chunks=50), np.ones((3, 1, 2, 2)), stride=2).chunks
+    ((1,), (100, 100), (100, 100))
+    """
+    return _convolve_transposed(2, input, weight, bias, options)
+
+
+def conv_transpose3d(input: da.Array, weight: ArrayLike, bias: ArrayLike | None = None, **options: Any) -> da.Array:
+    """Compute the transposed convolution of volumes that are a dask array, lazily; see `conv_transpose2d`."""
+    return _convolve_transposed(3, input, weight, bias, options)
+
+
+def _convolve(
+    axes: int, input: da.Array, weight: ArrayLike, bias: ArrayLike | None, sizes: tuple[Any, ...], options: dict[str, Any]
+) -> da.Array:
+    """Convolve by a bank, a filter, or a kernel for each plane; sizes: stride, padding, dilation and groups."""
+    filters = _check.as_array("weight", weight)
+    kind = filters.ndim - axes
+    if kind not in (0, 1, 2):
+        raise ValueError(f"weight must have {axes} to {axes + 2} axes; got shape {filters.shape}")
+    threads = options.pop("threads", None)
+    named = dict(zip(("stride", "padding", "dilation", "groups"), sizes, strict=True), **options)
+    bank = FilterBank(filters.reshape((1,) * (2 - kind) + filters.shape), bias, **named)
+    if bank.channels_last and kind == 0:
+        raise ValueError("channels_last must be False for a kernel, which has no channels")
+    place = -1 if bank.channels_last else -1 - axes
+    maps = convolve(bank, _lazy(input) if kind else da.expand_dims(_lazy(input), place), threads=threads)
+    return maps if kind == 2 else da.squeeze(maps, axis=place)
+
+
+def _convolve_transposed(
+    axes: int, input: da.Array, weight: ArrayLike, bias: ArrayLike | None, options: dict[str, Any]
+) -> da.Array:
+    threads = options.pop("threads", None)
+    bank = TransposedFilterBank(weight, bias, **options)
+    if bank.weight.ndim != axes + 2:
+        raise ValueError(f"weight must have {axes + 2} axes; got shape {bank.weight.shape}")
+    return convolve(bank, input, threads=threads)
+
+
+def convolve(bank: Bank, image: da.Array, *, threads: int | None = None) -> da.Array:
+    """Return the feature maps of images that are a dask array, lazily: what ``bank(image)`` returns, too.
+
+    Parameters
+    ----------
+    bank : FilterBank or TransposedFilterBank
+        It travels to each worker once, and packs its weights there once.
+    image : dask.array.Array
+        Images ``(..., C, H, W)``, as the bank takes them.
+    threads : int, optional
+        Of each task; one by default.
+
+    Returns
+    -------
+    dask.array.Array
+        See `conv2d`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As for `conv2d`.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> import numpy as np
+    >>> import fastconv as fc
+    >>> import fastconv.dask as fcd
+    >>> blur = fc.FilterBank(fc.filters.box(3)[None, None], padding="same", padding_mode="reflect")
+    >>> fcd.convolve(blur, da.ones((1, 6, 6), chunks=3)).compute().std()
+    np.float64(0.0)
+    """
+    array, axes = _lazy(image), len(bank.receptive_field)
+    if any(math.isnan(n) for n in array.shape):
+        raise ValueError(f"input must be of known shape; got {array.shape}: compute_chunk_sizes() finds it")
+    if not bank.channels_last:
+        return _channels_first(bank, array, axes, threads or 1)
+    if array.ndim <= axes:
+        raise ValueError(f"input must have {axes} axes and one of channels behind them; got shape {array.shape}")
+    return da.moveaxis(_channels_first(bank, da.moveaxis(array, -1, -1 - axes), axes, threads or 1), -1 - axes, -1)
+
+
+def _lazy(input: Any) -> da.Array:
+    """Return input if it is a dask array of NumPy arrays; raise TypeError if it is not."""
+    if not isinstance(input, da.Array):
+        raise TypeError(f"input must be a dask array; got {type(input).__name__}")
+    if type(input._meta) is not np.ndarray:
+        raise TypeError(
+            f"input must have chunks that are NumPy arrays; got {type(input._meta).__name__}, of which nothing but the numbers "
+            "would be left: fill what is masked, and convert units, first"
+        )
+    return input
+
+
+def _channels_first(bank: Bank, image: da.Array, axes: int, threads: int) -> da.Array:
+    """Return the maps (..., K, H', W') of images (..., C, H, W)."""
+    plan, packed = bank._whole(image.shape, image.dtype)
+    problem = plan.problem
+    if not math.prod(problem.output_shape):
+        return da.zeros(problem.output_shape, dtype=problem.dtype)
+    chunks = [
+        list(_axis_chunks(plan, packed[0], axis, image.chunks[image.ndim - 3 + axis])) for axis in range(3 - axes, 3)
+    ]
+    place = image.ndim - axes - 1  # of the channels; an image without them has one
+    batches = image.chunks[: max(0, place)]
+    sizes = tuple(tuple(chunk.outputs.stop - chunk.outputs.start for chunk in along) for along in chunks)
+    all_chunks = (*batches, (problem.filters,), *sizes)[-len(problem.output_shape) :]
+    name = f"fastconv-{tokenize(bank, image.name, threads)}"
+    graph: dict[Any, Any] = {f"{name}-bank": bank}
+    all_channels = [_pieces(image.chunks[place], [slice(0, image.shape[place])])] if place >= 0 else []
+    for batch in product(*(range(len(sizes)) for sizes in batches)):
+        shape = (*(sizes[n] for n, sizes in zip(batch, batches, strict=True)), *image.shape[max(0, place) :])
+        for index in product(*(range(len(along)) for along in chunks)):
+            some = [along[n] for n, along in zip(index, chunks, strict=True)]
+            pieces = [*all_channels, *(chunk.pieces for chunk in some)]
+            sources = [_source(graph, name, image, batch, part) for part in product(*pieces)]
+            wanted = [(chunk.outputs.start, chunk.outputs.stop) for chunk in some]
+            counts = tuple(map(len, pieces))
+            graph[name, *batch, 0, *index] = (_chunk, f"{name}-bank", shape, wanted, counts, sources, threads)
+    layers = HighLevelGraph.from_collections(name, graph, dependencies=[image])
+    return da.Array(layers, name, all_chunks, meta=np.empty((0,) * len(all_chunks), problem.dtype))
+
+
+def _source(graph: dict[Any, Any], name: str, image: da.Array, batch: tuple[int, ...], part: tuple[Piece, ...]) -> Any:
+    """Return the key of part of a chunk, and add it to the graph if that is not all of the chunk."""
+    chunk = image.name, *batch, *(index for index, _ in part)
+    lengths = [image.chunks[axis][index] for axis, (index, _) in enumerate(part, len(batch))]
+    if all(read == slice(0, n) for (_, read), n in zip(part, lengths, strict=True)):
+        return chunk
+    bounds = (bound for _, read in part for bound in (read.start, read.stop))
+    key = f"{name}-halo", *chunk[1:], *bounds
+    if key not in graph:
+        graph[key] = (getitem, chunk, (..., *(read for _, read in part)))
+    return key
+
+
+def _axis_chunks(plan: _plan.Plan, index: int, axis: int, chunks: Sequence[int]) -> Iterator[AxisChunk]:
+    """Yield the chunks of the result along an axis, for those of the images; none are empty."""
+    problem = plan.problem if plan.fold is None else plan.fold.given
+    outputs, stride, pad = problem.output_size[axis], problem.stride[axis], problem.surroundings.pad[axis]
+    reach = (problem.kernel[axis] - 1) * problem.dilation[axis] // 2  # from the first pixel of a receptive field to its centre
+
+    def outputs_before(pixel: int) -> int:
+        """Return how many outputs have their centres before a pixel."""
+        if problem.transposed:
+            return pixel * stride - pad + reach
+        return -(-(pixel + pad - reach) // stride)
+
+    bounds = [min(max(outputs_before(end), 0), outputs) for end in accumulate(chunks[:-1])]
+    for first, last in pairwise([0, *bounds, outputs]):
+        if first < last:
+            part = _parts.axis_part(plan, index, axis, first, last)
+            yield AxisChunk(slice(first, last), _pieces(chunks, part.pixels))
+
+
+def _pieces(chunks: Sequence[int], runs: Sequence[slice]) -> list[Piece]:
+    """Return which chunks hold runs of pixels, and what of each."""
+    starts = [0, *accumulate(chunks)]
+    found = []
+    for run in runs:
+        position = run.start
+        while position < run.stop:
+            chunk = bisect_right(starts, position) - 1
+            stop = min(run.stop, starts[chunk + 1])
+            found.append((chunk, slice(position - starts[chunk], stop - starts[chunk])))
+            position = stop
+    return found or [(0, slice(0, 0))]
+
+
+def _chunk(
+    bank: Bank,
+    shape: tuple[int, ...],
+    wanted: list[tuple[int, int]],
+    counts: tuple[int, ...],
+    sources: list[Array],
+    threads: int,
+) -> Array:
+    """Compute a chunk of the maps of images of this shape, from what it reads: `counts` sources along the last axes."""
+    grid = np.empty(len(sources), object)
+    grid[:] = [_check.as_array("input", source) for source in sources]
+    pixels = _joined(grid.reshape(counts))
+    maps = bank._part(shape, pixels, [slice(*bounds) for bounds in wanted], threads)
+    return maps.copy() if maps.base is not None and maps.base.nbytes > 2 * maps.nbytes else maps
+
+
+def _joined(grid: Array) -> Array:
+    """Return a grid of arrays as one, side by side along the last axes."""
+    if grid.size == 1:
+        only: Array = grid.item()
+        return only
+    corner = (0,) * grid.ndim
+    firsts = [[grid[*corner[:axis], n, *corner[axis + 1 :]] for n in range(count)] for axis, count in enumerate(grid.shape)]
+    ends = [[0, *accumulate(one.shape[axis - grid.ndim] for one in along)] for axis, along in enumerate(firsts)]
+    first = grid[corner]
+    joined = np.empty((*first.shape[: first.ndim - grid.ndim], *(along[-1] for along in ends)), first.dtype)
+    for place in np.ndindex(grid.shape):
+        box = [slice(along[n], along[n + 1]) for n, along in zip(place, ends, strict=True)]
+        joined[(..., *box)] = grid[place]
+    return joined
