@@ -667,7 +667,6 @@ def test_banks_refuse_masks_too():
         lambda a: Masked(a, lambda condition: None),  # a method, as pandas has
         lambda a: Masked(a, SimpleNamespace(some="thing else")),
         lambda a: BecomesMasked(a, np.zeros(a.shape, bool)),
-        lambda a: pytest.importorskip("dask.array").from_array(a),
         lambda a: pytest.importorskip("astropy.utils.masked").Masked(a),
         lambda a: pytest.importorskip("astropy.nddata").CCDData(a, unit="adu"),
     ],

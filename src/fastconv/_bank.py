@@ -190,6 +190,10 @@ class Bank:
         maps = _parts.compute(*by_values, part, self._weight, planes, bias, threads)
         return maps.reshape(*batch, *maps.shape[1:2], *maps.shape[2 + len(outer) :])
 
+    def __dask_tokenize__(self) -> tuple[object, ...]:
+        """What dask tells banks apart by."""
+        return type(self).__name__, self._weight, self._bias, sorted(self._options.items())
+
     def replace(self, **changes: Any) -> Self:
         """Return another bank that differs in some options, or in its weight or bias.
 

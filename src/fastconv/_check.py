@@ -137,6 +137,20 @@ def as_array(name: str, value: ArrayLike) -> Array:
     return array
 
 
+def is_lazy(value: object) -> bool:
+    """Return whether a value is a dask array, whose numbers are computed only once they are asked for."""
+    lazy = sys.modules.get("dask.array")
+    return lazy is not None and isinstance(value, lazy.Array)
+
+
+def check_none_for_lazy(**given: object) -> None:
+    """Raise TypeError if an argument is given, by its name, that a dask array as input does not go with."""
+    for name, value in given.items():
+        if value is not None:
+            names = "nan, mask, renormalize and return_weight" if name == "missing" else name
+            raise TypeError(f"{names} must be left out where input is a dask array")
+
+
 def as_bias(value: ArrayLike, *dtypes: np.dtype[Any]) -> Array:
     """Return bias as an ndarray; a Python number gets the result dtype of input and weight, whose dtypes are given."""
     array = as_array("bias", value)
@@ -623,14 +637,14 @@ def _convert_object(value: Any) -> Array:
         raise TypeError("not an array, for it has no __array__, buffer of numbers or __dlpack__")
     if isinstance(mode := getattr(value, "mode", None), str) and mode in ("P", "PA") and hasattr(value, "getpalette"):
         raise TypeError("its pixels are places in a palette; convert('RGB') first")
-    if _masks_values(value):
+    if masks_values(value):
         raise TypeError(MASKED_VALUES if getattr(value, "mask", None) is not None else MASKED_CHUNKS)
     dtype = getattr(value, "dtype", None)
     if str(dtype).endswith("bfloat16") and not isinstance(dtype, np.dtype):
         return _view_bfloat16(value)
     by_dlpack = hasattr(value, "__dlpack__") and not hasattr(value, "__array__")
     array = np.from_dlpack(value) if by_dlpack else np.asanyarray(value)
-    if _masks_values(array):
+    if masks_values(array):
         raise TypeError(MASKED_VALUES)
     return np.asarray(array)
 
@@ -646,7 +660,7 @@ def _has_array_protocol(value: object) -> bool:
     return True
 
 
-def _masks_values(value: object) -> bool:
+def masks_values(value: object) -> bool:
     """Return whether an object's mask hides values, or whether it is a lazy array of masked ones."""
     mask = getattr(value, "mask", None)
     if mask is None:

@@ -6,7 +6,6 @@ from the first tile that it touches to the last one, and what is not wanted of t
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
@@ -113,7 +112,9 @@ def compute(
     index, weights = packed
     layout, problem = plan.layouts[index], plan.problem
     wanted = last_axes(axis.wanted for axis in part.axes)
-    filters = partial(_weights.bank_of, problem, weight) if plan.fold is None else partial(plan.fold.crop_weight, weight)
+    filters = (
+        partial(_weights.bank_of, problem, weight) if plan.fold is None else partial(plan.fold.crop_weight, weight)
+    )
     _check.check_sums(problem, pixels, filters, bias, None, plan.integers_may_overflow)
     if bias is not None:
         bias = _weights.copy_unless_plain(bias.reshape(-1), problem.accumulator)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from functools import partial
 from itertools import chain, pairwise, product
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Union, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Union, cast, overload
 
 import numpy as np
 from numpy.ma import MaskedArray
@@ -253,8 +253,16 @@ class FilterBank(Bank):
         if axis != -1:
             named = {"nan": nan, "renormalize": renormalize, "fill_value": fill_value, "return_weight": return_weight}
             return self._convolve_along(axis, image, mask, residual, out, {**named, "threads": threads})
+        missing = None
         if nan is not PROPAGATE or mask is not None or renormalize is not False or return_weight is not False:
             missing = _missing.Options(nan, mask, renormalize, fill_value, return_weight)
+        if type(image) is not np.ndarray and _check.is_lazy(image):
+            _check.check_none_for_lazy(out=out, residual=residual, missing=missing)
+            from fastconv import dask
+
+            maps: Array = dask.convolve(self, cast(Any, image), threads=threads)
+            return maps
+        if missing is not None:
             return self._convolve_numbers(image, missing, out, threads, residual)
         if type(image) is not np.ndarray and isinstance(image, MaskedArray):
             return self._convolve_numbers(image, _missing.Options(), out, threads, residual)
@@ -286,7 +294,9 @@ class FilterBank(Bank):
         options: dict[str, Any],
     ) -> Any:
         """Return the feature maps of signals along any axis."""
-        signals: Any = image if isinstance(image, np.ndarray) else _check.as_array("input", image)
+        signals: Any = (
+            image if isinstance(image, np.ndarray) or _check.is_lazy(image) else _check.as_array("input", image)
+        )
         place = _check.axis("axis", axis, signals.ndim)
         if self._axes > 1:
             raise ValueError(f"axis is for banks for signals; got {axis} for filters of shape {self._weight.shape}")
@@ -646,7 +656,7 @@ class Sequential:
             for bank in banks[:-1]:
                 maps = bank(maps, threads=threads)
             maps = banks[-1](maps, out=target, threads=threads)
-        return maps if isinstance(maps, MaskedArray) else _check.as_array("image", maps)
+        return maps if isinstance(maps, MaskedArray) or _check.is_lazy(maps) else _check.as_array("image", maps)
 
     def _divide(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[Part, ...]:
         """Return the banks in parts, for images of this shape: neighbours that compute their maps together, and others."""

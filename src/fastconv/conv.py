@@ -535,6 +535,8 @@ def _convolve(
         image = input
     elif isinstance(input, MaskedArray):
         image, missing = np.asarray(np.ma.getdata(input)), missing or _missing.Options()
+    elif _check.is_lazy(input):
+        return _convolve_lazily(axes, input, weight, bias, options, out, threads, missing, residual)
     else:
         image = _check.as_array("input", input)
     filters = weight if type(weight) is np.ndarray else _check.as_array("weight", weight)
@@ -592,6 +594,25 @@ def _convolve(
     return _plan.run(plan, image, filters, offset, out, count, None, more, slopes)
 
 
+def _convolve_lazily(
+    axes: int,
+    input: Any,
+    weight: ArrayLike,
+    bias: ArrayLike | None,
+    options: tuple[Any, ...],
+    out: Array | None,
+    threads: int | None,
+    missing: _missing.Options | None,
+    residual: ArrayLike | None,
+) -> Any:
+    """Return a dask array that is computed chunk by chunk."""
+    _check.check_none_for_lazy(out=out, residual=residual, missing=missing)
+    from fastconv import dask
+
+    named = dict(zip(_check.Options._fields, options, strict=False))
+    return dask.convolve_arrays(axes, input, weight, bias, named, threads)
+
+
 def _convolve_views(
     axes: int,
     input: ArrayLike,
@@ -605,6 +626,8 @@ def _convolve_views(
     residual: ArrayLike | None,
 ) -> Any:
     """Convolve images whose channels may come last, to results that may saturate; the options say so at their end."""
+    if _check.is_lazy(input):
+        return _convolve_lazily(axes, input, weight, bias, options, out, threads, missing, residual)
     *options_, channels_last, saturate = options
     image = input if isinstance(input, MaskedArray) else _check.as_array("input", input)
     filters, out = _check.as_array("weight", weight), None if out is None else _check.array_out(out)
@@ -634,7 +657,8 @@ def _convolve_along(
     out: Array | None,
 ) -> Any:
     """Convolve signals along any axis; sizes: stride, padding, dilation and groups."""
-    signals: Any = input if isinstance(input, np.ndarray) else _check.as_array("input", input)
+    is_array = isinstance(input, np.ndarray) or _check.is_lazy(input)
+    signals: Any = input if is_array else _check.as_array("input", input)
     kernel = _check.as_array("weight", weight)
     place = _check.axis("axis", axis, signals.ndim)
     after = signals.shape[place + 1 :]

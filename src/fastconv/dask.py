@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastconv import _check, _parts, _plan
+from fastconv._arrays import last_axes
 from fastconv._problem import Array
 from fastconv.bank import FilterBank
 from fastconv.transpose import TransposedFilterBank
@@ -46,6 +47,8 @@ __all__ = [
 ]
 
 Bank = FilterBank | TransposedFilterBank
+KERNEL, FILTER, BANK = range(3)  # axes of a weight before those of kernels
+SIZES = "stride", "padding", "dilation", "groups"
 Piece = tuple[int, slice]  # a chunk along an axis, and what is read of it
 
 
@@ -64,10 +67,21 @@ def conv1d(
     padding: Any = 0,
     dilation: Any = 1,
     groups: int = 1,
+    *,
+    threads: int | None = None,
     **options: Any,
 ) -> da.Array:
-    """Convolve signals that are a dask array, lazily; see `conv2d`."""
-    return _convolve(1, input, weight, bias, (stride, padding, dilation, groups), options)
+    """Convolve signals that are a dask array, lazily; see `conv2d`.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> import fastconv.dask as fcd
+    >>> fcd.conv1d(da.arange(6, chunks=2), [1, 1, 1], padding="same").compute()
+    array([ 1,  3,  6,  9, 12,  9])
+    """
+    sizes = dict(zip(SIZES, (stride, padding, dilation, groups), strict=True))
+    return convolve_arrays(1, input, weight, bias, {**sizes, **options}, threads)
 
 
 def conv2d(
@@ -78,6 +92,8 @@ def conv2d(
     padding: Any = 0,
     dilation: Any = 1,
     groups: int = 1,
+    *,
+    threads: int | None = None,
     **options: Any,
 ) -> da.Array:
     """Convolve images that are a dask array, lazily.
@@ -90,9 +106,10 @@ def conv2d(
         As for `fastconv.conv2d`, in memory.
     stride, padding, dilation, groups
         As for `fastconv.conv2d`.
+    threads : int, optional
+        The most threads of each task, one by default: dask has threads of its own.
     **options
-        Keyword arguments of `fastconv.conv2d` that a `FilterBank` takes, too, such as padding_mode and activation; and
-        `threads` of each task, one by default: dask has threads of its own.
+        Keyword arguments of `fastconv.conv2d` that a `FilterBank` takes, too, such as padding_mode and activation.
 
     Returns
     -------
@@ -120,7 +137,8 @@ def conv2d(
     >>> maps.shape, maps.chunks[1]
     ((8, 1000, 1000), (500, 500))
     """
-    return _convolve(2, input, weight, bias, (stride, padding, dilation, groups), options)
+    sizes = dict(zip(SIZES, (stride, padding, dilation, groups), strict=True))
+    return convolve_arrays(2, input, weight, bias, {**sizes, **options}, threads)
 
 
 def conv3d(
@@ -131,18 +149,42 @@ def conv3d(
     padding: Any = 0,
     dilation: Any = 1,
     groups: int = 1,
+    *,
+    threads: int | None = None,
     **options: Any,
 ) -> da.Array:
-    """Convolve volumes that are a dask array, lazily; see `conv2d`."""
-    return _convolve(3, input, weight, bias, (stride, padding, dilation, groups), options)
+    """Convolve volumes that are a dask array, lazily; see `conv2d`.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> import numpy as np
+    >>> import fastconv.dask as fcd
+    >>> fcd.conv3d(da.ones((2, 40, 50, 60), chunks=20), np.ones((4, 2, 3, 3, 3)), stride=2).shape
+    (4, 19, 24, 29)
+    """
+    sizes = dict(zip(SIZES, (stride, padding, dilation, groups), strict=True))
+    return convolve_arrays(3, input, weight, bias, {**sizes, **options}, threads)
 
 
-def conv_transpose1d(input: da.Array, weight: ArrayLike, bias: ArrayLike | None = None, **options: Any) -> da.Array:
-    """Compute the transposed convolution of signals that are a dask array, lazily; see `conv_transpose2d`."""
-    return _convolve_transposed(1, input, weight, bias, options)
+def conv_transpose1d(
+    input: da.Array, weight: ArrayLike, bias: ArrayLike | None = None, *, threads: int | None = None, **options: Any
+) -> da.Array:
+    """Compute the transposed convolution of signals that are a dask array, lazily; see `conv_transpose2d`.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> import fastconv.dask as fcd
+    >>> fcd.conv_transpose1d(da.arange(4, chunks=2), [[[1, 1]]], stride=2).compute()
+    array([[0, 0, 1, 1, 2, 2, 3, 3]])
+    """
+    return convolve_transposed(1, input, weight, bias, options, threads)
 
 
-def conv_transpose2d(input: da.Array, weight: ArrayLike, bias: ArrayLike | None = None, **options: Any) -> da.Array:
+def conv_transpose2d(
+    input: da.Array, weight: ArrayLike, bias: ArrayLike | None = None, *, threads: int | None = None, **options: Any
+) -> da.Array:
     """Compute the transposed convolution of images that are a dask array, lazily.
 
     Parameters
@@ -151,9 +193,10 @@ def conv_transpose2d(input: da.Array, weight: ArrayLike, bias: ArrayLike | None 
         Images ``(..., C, H, W)`` of known shape.
     weight, bias : array_like
         As for `fastconv.conv_transpose2d`, in memory.
+    threads
+        As for `conv2d`.
     **options
-        Keyword arguments of `fastconv.conv_transpose2d` that a `TransposedFilterBank` takes, too, with a `padding_mode` of
-        zeros; and `threads` of each task.
+        Arguments of `fastconv.conv_transpose2d` that a `TransposedFilterBank` takes, too, such as stride and padding.
 
     Returns
     -------
@@ -173,40 +216,56 @@ def conv_transpose2d(input: da.Array, weight: ArrayLike, bias: ArrayLike | None 
     >>> fcd.conv_transpose2d(da.ones((3, 100, 100), chunks=50), np.ones((3, 1, 2, 2)), stride=2).chunks
     ((1,), (100, 100), (100, 100))
     """
-    return _convolve_transposed(2, input, weight, bias, options)
+    return convolve_transposed(2, input, weight, bias, options, threads)
 
 
-def conv_transpose3d(input: da.Array, weight: ArrayLike, bias: ArrayLike | None = None, **options: Any) -> da.Array:
-    """Compute the transposed convolution of volumes that are a dask array, lazily; see `conv_transpose2d`."""
-    return _convolve_transposed(3, input, weight, bias, options)
-
-
-def _convolve(
-    axes: int, input: da.Array, weight: ArrayLike, bias: ArrayLike | None, sizes: tuple[Any, ...], options: dict[str, Any]
+def conv_transpose3d(
+    input: da.Array, weight: ArrayLike, bias: ArrayLike | None = None, *, threads: int | None = None, **options: Any
 ) -> da.Array:
-    """Convolve by a bank, a filter, or a kernel for each plane; sizes: stride, padding, dilation and groups."""
-    filters = _check.as_array("weight", weight)
+    """Compute the transposed convolution of volumes that are a dask array, lazily; see `conv_transpose2d`.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> import numpy as np
+    >>> import fastconv.dask as fcd
+    >>> fcd.conv_transpose3d(da.ones((2, 4, 5, 6), chunks=4), np.ones((2, 1, 2, 2, 2)), stride=2).shape
+    (1, 8, 10, 12)
+    """
+    return convolve_transposed(3, input, weight, bias, options, threads)
+
+
+def convolve_arrays(
+    axes: int, input: da.Array, weight: ArrayLike, bias: ArrayLike | None, options: dict[str, Any], threads: int | None
+) -> da.Array:
+    """Convolve by a bank, a filter, or a kernel for each plane; options of a `FilterBank`."""
+    filters, lazy = _check.as_array("weight", weight), _lazy(input)
     kind = filters.ndim - axes
-    if kind not in (0, 1, 2):
+    if kind not in (KERNEL, FILTER, BANK):
         raise ValueError(f"weight must have {axes} to {axes + 2} axes; got shape {filters.shape}")
-    threads = options.pop("threads", None)
-    named = dict(zip(("stride", "padding", "dilation", "groups"), sizes, strict=True), **options)
-    bank = FilterBank(filters.reshape((1,) * (2 - kind) + filters.shape), bias, **named)
-    if bank.channels_last and kind == 0:
-        raise ValueError("channels_last must be False for a kernel, which has no channels")
-    place = -1 if bank.channels_last else -1 - axes
-    maps = convolve(bank, _lazy(input) if kind else da.expand_dims(_lazy(input), place), threads=threads)
-    return maps if kind == 2 else da.squeeze(maps, axis=place)
+    offset = None if bias is None else _check.as_bias(bias, lazy.dtype, filters.dtype)
+    if offset is not None and kind != BANK and offset.ndim == 0:
+        offset = offset.reshape(1)
+    bank = FilterBank(filters.reshape((1,) * (BANK - kind) + filters.shape), offset, **options)
+    if kind != KERNEL:
+        place = -1 if bank.channels_last else -1 - axes
+        maps = convolve(bank, lazy, threads=threads)
+        return maps if kind == BANK else da.squeeze(maps, axis=place)
+    if bank.channels_last:  # each channel for itself
+        bank = bank.replace(channels_last=False)
+        maps = convolve(bank, da.expand_dims(da.moveaxis(lazy, -1, -1 - axes), -1 - axes), threads=threads)
+        return da.moveaxis(da.squeeze(maps, axis=-1 - axes), -1 - axes, -1)
+    return da.squeeze(convolve(bank, da.expand_dims(lazy, -1 - axes), threads=threads), axis=-1 - axes)
 
 
-def _convolve_transposed(
-    axes: int, input: da.Array, weight: ArrayLike, bias: ArrayLike | None, options: dict[str, Any]
+def convolve_transposed(
+    axes: int, input: da.Array, weight: ArrayLike, bias: ArrayLike | None, options: dict[str, Any], threads: int | None
 ) -> da.Array:
-    threads = options.pop("threads", None)
-    bank = TransposedFilterBank(weight, bias, **options)
-    if bank.weight.ndim != axes + 2:
-        raise ValueError(f"weight must have {axes + 2} axes; got shape {bank.weight.shape}")
-    return convolve(bank, input, threads=threads)
+    """Convolve backwards by a bank; options of a `TransposedFilterBank`."""
+    filters = _check.as_array("weight", weight)
+    if filters.ndim != axes + 2:
+        raise ValueError(f"weight must be a bank of {axes + 2} axes for a dask array; got shape {filters.shape}")
+    return convolve(TransposedFilterBank(filters, bias, **options), input, threads=threads)
 
 
 def convolve(bank: Bank, image: da.Array, *, threads: int | None = None) -> da.Array:
@@ -255,6 +314,8 @@ def _lazy(input: Any) -> da.Array:
     """Return input if it is a dask array of NumPy arrays; raise TypeError if it is not."""
     if not isinstance(input, da.Array):
         raise TypeError(f"input must be a dask array; got {type(input).__name__}")
+    if _check.masks_values(input):
+        raise TypeError(f"input must be an array of numbers; got {type(input._meta).__name__}: {_check.MASKED_CHUNKS}")
     if type(input._meta) is not np.ndarray:
         raise TypeError(
             f"input must have chunks that are NumPy arrays; got {type(input._meta).__name__}, of which nothing but the numbers "
@@ -309,7 +370,9 @@ def _axis_chunks(plan: _plan.Plan, index: int, axis: int, chunks: Sequence[int])
     """Yield the chunks of the result along an axis, for those of the images; none are empty."""
     problem = plan.problem if plan.fold is None else plan.fold.given
     outputs, stride, pad = problem.output_size[axis], problem.stride[axis], problem.surroundings.pad[axis]
-    reach = (problem.kernel[axis] - 1) * problem.dilation[axis] // 2  # from the first pixel of a receptive field to its centre
+    reach = (
+        (problem.kernel[axis] - 1) * problem.dilation[axis] // 2
+    )  # from the first pixel of a receptive field to its centre
 
     def outputs_before(pixel: int) -> int:
         """Return how many outputs have their centres before a pixel."""
@@ -347,24 +410,24 @@ def _chunk(
     threads: int,
 ) -> Array:
     """Compute a chunk of the maps of images of this shape, from what it reads: `counts` sources along the last axes."""
-    grid = np.empty(len(sources), object)
-    grid[:] = [_check.as_array("input", source) for source in sources]
-    pixels = _joined(grid.reshape(counts))
+    pixels = _joined([_check.as_array("input", source) for source in sources], counts)
     maps = bank._part(shape, pixels, [slice(*bounds) for bounds in wanted], threads)
     return maps.copy() if maps.base is not None and maps.base.nbytes > 2 * maps.nbytes else maps
 
 
-def _joined(grid: Array) -> Array:
-    """Return a grid of arrays as one, side by side along the last axes."""
-    if grid.size == 1:
-        only: Array = grid.item()
-        return only
-    corner = (0,) * grid.ndim
-    firsts = [[grid[*corner[:axis], n, *corner[axis + 1 :]] for n in range(count)] for axis, count in enumerate(grid.shape)]
-    ends = [[0, *accumulate(one.shape[axis - grid.ndim] for one in along)] for axis, along in enumerate(firsts)]
-    first = grid[corner]
-    joined = np.empty((*first.shape[: first.ndim - grid.ndim], *(along[-1] for along in ends)), first.dtype)
-    for place in np.ndindex(grid.shape):
+def _joined(sources: list[Array], counts: tuple[int, ...]) -> Array:
+    """Return a grid of arrays, so many along each of the last axes, as one array."""
+    first = sources[0]
+    if len(sources) == 1:
+        return first
+    grid = dict(zip(product(*map(range, counts)), sources, strict=True))
+    ends = []
+    for axis, count in enumerate(counts):
+        along = [grid[tuple(n if other == axis else 0 for other in range(len(counts)))] for n in range(count)]
+        ends.append([0, *accumulate(source.shape[axis - len(counts)] for source in along)])
+    batch = first.shape[: first.ndim - len(counts)]
+    joined: Array = np.empty((*batch, *(along[-1] for along in ends)), first.dtype)
+    for place, source in grid.items():
         box = [slice(along[n], along[n + 1]) for n, along in zip(place, ends, strict=True)]
-        joined[(..., *box)] = grid[place]
+        joined[last_axes(box)] = source
     return joined

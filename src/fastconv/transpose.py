@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -249,6 +249,13 @@ def _convolve(
     threads: int | None,
 ) -> Array:
     """Convolve by a plan that is remembered for these shapes, dtypes and options, in the order of `TransposedOptions`."""
+    if type(input) is not np.ndarray and _check.is_lazy(input):
+        from fastconv import dask
+
+        named = dict(zip(_check_transposed.TransposedOptions._fields, options, strict=True))
+        _check.check_none_for_lazy(out=out, output_size=named.pop("output_size"))
+        lazy: Array = dask.convolve_transposed(axes, input, weight, bias, named, threads)
+        return lazy
     image, filters = _check.as_array("input", input), _check.as_array("weight", weight)
     target = out
     if options[-1] is True:
@@ -384,6 +391,12 @@ class TransposedFilterBank(Bank):
 
         `output_size` chooses their height and width, where the stride allows several, instead of output_padding.
         """
+        if type(image) is not np.ndarray and _check.is_lazy(image):
+            _check.check_none_for_lazy(out=out, output_size=output_size)
+            from fastconv import dask
+
+            maps: Array = dask.convolve(self, cast(Any, image), threads=threads)
+            return maps
         array, target = self._first("input", image), out
         if out is not None and self.channels_last:
             target = self._first("out", _check.array_out(out))
