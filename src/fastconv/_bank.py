@@ -173,6 +173,13 @@ class Bank:
         """Return how the feature maps of images of this shape are computed, channels first; `image`: if values tell."""
         raise NotImplementedError
 
+    def _biases(self, plan: _plan.Plan) -> Array | None:
+        """Return the biases as the core takes them, and the slopes of the activation behind them."""
+        dtype = plan.problem.accumulator
+        if self._slopes is not None:
+            return _weights.with_slopes(self._bias, self._slopes, dtype)
+        return None if self._bias is None else _weights.copy_unless_plain(self._bias.reshape(-1), dtype)
+
     def _part(self, shape: tuple[int, ...], pixels: Array, wanted: Sequence[slice], threads: int) -> Array:
         """Return part of the feature maps of images of this shape, from the pixels that it reads, channels first.
 
@@ -184,9 +191,7 @@ class Bank:
         size = pixels.shape[-self._axes :]
         batch = shape[: -1 - self._axes]
         planes = pixels.reshape(math.prod(batch), self.in_channels, *(1,) * len(outer), *size)
-        bias = self._bias
-        if self._slopes is not None:
-            bias = _weights.with_slopes(bias, self._slopes, whole.plan.problem.accumulator)
+        bias = self._biases(by_values.plan)
         maps = _parts.compute(*by_values, part, self._weight, planes, bias, threads)
         return maps.reshape(*batch, *maps.shape[1:2], *maps.shape[2 + len(outer) :])
 

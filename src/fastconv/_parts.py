@@ -95,6 +95,46 @@ def _seen_beyond(border: Border, axis: int, positions: slice) -> Indices:
     return _core.padded_indices(first, last, size, _core.PADDING_MODES[border.modes[axis]])
 
 
+class Inner(NamedTuple):
+    """Some outputs in a row along one axis, which see no padding there, and all along the others."""
+
+    layout: Layout
+    call: _core.Call | None  # for plain arrays
+
+    def compute(
+        self, plan: Plan, packed: Packed, weight: Array, pixels: Array, bias: Array | None, threads: int
+    ) -> Array:
+        """Return the maps; arrays as for the function `compute`, but of the bank's rank."""
+        _check_sums(plan, weight, pixels, bias)
+        maps = self.layout.problem.empty_result()
+        _blocks.convolve(self.layout, pixels, packed[1], bias, maps, min(threads, self.layout.threads), None, True)
+        return maps
+
+
+def inner(plan: Plan, index: int, axis: int, batch_shape: tuple[int, ...], pixels: int, outputs: int) -> Inner:
+    """Return how a layout computes so many outputs along an axis, from as many pixels as are there from the first on."""
+    problem = plan.layouts[index].problem
+    size, output_size, pad = list(problem.size), list(problem.output_size), list(problem.pad)
+    size[axis], output_size[axis], pad[axis] = pixels, outputs, 0
+    axes = len(problem.output_shape) - len(problem.batch_shape) - 1
+    made = problem._replace(
+        output_shape=(*batch_shape, problem.filters, *output_size[3 - axes :]),
+        batch_shape=batch_shape,
+        size=(size[0], size[1], size[2]),
+        output_size=(output_size[0], output_size[1], output_size[2]),
+        pad=(pad[0], pad[1], pad[2]),
+        channels_last=0,
+    )
+    layout = plan.layouts[index].part(made)
+    return Inner(layout, layout.ready_call())
+
+
+def _check_sums(plan: Plan, weight: Array, pixels: Array, bias: Array | None) -> None:
+    """Raise ValueError if sums of integers may be too large."""
+    bank_of = partial(_weights.bank_of, plan.problem) if plan.fold is None else plan.fold.crop_weight
+    _check.check_sums(plan.problem, pixels, partial(bank_of, weight), bias, None, plan.integers_may_overflow)
+
+
 def compute(
     plan: Plan,
     packed: Packed,
@@ -112,10 +152,7 @@ def compute(
     index, weights = packed
     layout, problem = plan.layouts[index], plan.problem
     wanted = last_axes(axis.wanted for axis in part.axes)
-    filters = (
-        partial(_weights.bank_of, problem, weight) if plan.fold is None else partial(plan.fold.crop_weight, weight)
-    )
-    _check.check_sums(problem, pixels, filters, bias, None, plan.integers_may_overflow)
+    _check_sums(plan, weight, pixels, bias)
     if bias is not None:
         bias = _weights.copy_unless_plain(bias.reshape(-1), problem.accumulator)
     if plan.fold is not None:

@@ -17,12 +17,13 @@ from fastconv import _check, _exact, _fuse, _gradient, _lengths, _missing, _part
 from fastconv._bank import PLAN_CACHE_BYTES, Bank, Gradients, Option, conjugate
 from fastconv._cache import Cache
 from fastconv._check import Padding, PaddingMode, PerAxis
-from fastconv._problem import Activation, Array
+from fastconv._problem import Activation, Array, Problem
 from fastconv.conv import PROPAGATE, along
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from fastconv.stream import Stream
     from fastconv.transpose import TransposedFilterBank
 
 __all__ = ["FilterBank", "Sequential"]
@@ -526,6 +527,47 @@ class FilterBank(Bank):
             whole = _parts.Whole(plan, self._pack(plan, self._weight))
             self._plans.put(key, whole, plan.nbytes)
         return whole
+
+    def _unfolded(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Problem:
+        """Return the problem of images of this shape as it is planned, channels first, but not folded."""
+        saturated = _views.target_dtype(self._checked.saturate, np.empty(0, dtype), None)
+        axes, shapes, dtypes, options = self._problem_of(shape, dtype, saturated)
+        sums = None if self._integers is None else self._integers.sums(dtype)
+        problem = _exact.summed(_check.problem(axes, *shapes, dtypes, options), sums)
+        return problem if problem.border is None else problem.padded
+
+    def stream(self, axis: int = -1, *, length: int | None = None) -> Stream:
+        """Return a convolution of signals that come in pieces, or of images that come row by row.
+
+        Parameters
+        ----------
+        axis : int
+            Along which pieces follow one another, counted from the last: for a bank for images, -2 for rows.
+        length : int, optional
+            Samples of the whole signal, if they are known; see `stream.Stream`.
+
+        Returns
+        -------
+        Stream
+            To be called on one piece after another, and to be flushed.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If kernels do not slide along the axis, or the padding depends on what is still to come.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastconv as fc
+        >>> edges = fc.FilterBank(fc.filters.sobel("y")[None, None], padding="same").stream(axis=-2)
+        >>> rows = np.arange(12.0).reshape(1, 4, 3)
+        >>> edges(rows[:, :2]).shape, edges(rows[:, 2:]).shape, edges.flush().shape
+        ((1, 1, 3), (1, 2, 3), (1, 1, 3))
+        """
+        from fastconv.stream import Stream
+
+        return Stream(self, axis, length)
 
     def _plan_backward(
         self, shape: tuple[int, ...], dtypes: tuple[np.dtype[Any], ...]
