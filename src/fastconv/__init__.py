@@ -46,7 +46,7 @@ if not TYPE_CHECKING:
 
     def __getattr__(name):
         """Import these on first use, so that programs without them start faster."""
-        if name in ("dask", "filters", "grad", "ndimage", "plot", "signal"):
+        if name in ("dask", "filters", "grad", "ndimage", "plot", "signal", "storage"):
             return import_module(f"fastconv.{name}")
         modules = {"FilterBank": "bank", "Gradients": "_bank", "Sequential": "bank", "explain": "_explain"}
         modules["TransposedFilterBank"] = "transpose"

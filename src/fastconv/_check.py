@@ -77,6 +77,8 @@ MASKED_CHUNKS = (
     "its chunks are masked, and hidden values would be added up: compute() it, for input may be a "
     "numpy.ma.MaskedArray, or fill them first"
 )
+LAZY = "input is a dask array"  # as errors say it
+STORED = "out is storage that is no ndarray"
 MAX_ARRAY_BYTES = sys.maxsize - 2**12  # addresses allow no more; the rest is room for alignment
 MAX_PIXELS = 2**48  # along an axis with its padding, so that the core's products of positions and steps do not overflow
 MAX_OPTION_BITS = 1024  # of an int: Python refuses to print much larger ones
@@ -143,12 +145,19 @@ def is_lazy(value: object) -> bool:
     return lazy is not None and isinstance(value, lazy.Array)
 
 
-def check_none_for_lazy(**given: object) -> None:
-    """Raise TypeError if an argument is given, by its name, that a dask array as input does not go with."""
+def is_storage(value: object) -> bool:
+    """Return whether results can be written to slices of a value that is no ndarray, such as an array of zarr or h5py."""
+    if isinstance(value, np.ndarray) or not hasattr(value, "__setitem__") or is_lazy(value):
+        return False
+    return isinstance(getattr(value, "dtype", None), np.dtype) and isinstance(getattr(value, "shape", None), tuple)
+
+
+def check_left_out(what: str, **given: object) -> None:
+    """Raise TypeError if an argument is given, by its name, that does not go with what there is."""
     for name, value in given.items():
         if value is not None:
             names = "nan, mask, renormalize and return_weight" if name == "missing" else name
-            raise TypeError(f"{names} must be left out where input is a dask array")
+            raise TypeError(f"{names} must be left out where {what}")
 
 
 def as_bias(value: ArrayLike, *dtypes: np.dtype[Any]) -> Array:

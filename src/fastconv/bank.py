@@ -258,11 +258,16 @@ class FilterBank(Bank):
         if nan is not PROPAGATE or mask is not None or renormalize is not False or return_weight is not False:
             missing = _missing.Options(nan, mask, renormalize, fill_value, return_weight)
         if type(image) is not np.ndarray and _check.is_lazy(image):
-            _check.check_none_for_lazy(out=out, residual=residual, missing=missing)
+            _check.check_left_out(_check.LAZY, out=out, residual=residual, missing=missing)
             from fastconv import dask
 
             maps: Array = dask.convolve(self, cast(Any, image), threads=threads)
             return maps
+        if out is not None and type(out) is not np.ndarray and _check.is_storage(out):
+            _check.check_left_out(_check.STORED, residual=residual, missing=missing)
+            from fastconv import storage
+
+            return storage.convolve(self, image, out, threads=threads)
         if missing is not None:
             return self._convolve_numbers(image, missing, out, threads, residual)
         if type(image) is not np.ndarray and isinstance(image, MaskedArray):

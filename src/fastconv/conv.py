@@ -531,6 +531,8 @@ def _convolve(
 
     types are those of the numbers among the options, for 1 == 1.0 == True.
     """
+    if out is not None and type(out) is not np.ndarray and _check.is_storage(out):
+        return _convolve_stored(axes, input, weight, bias, options, out, threads, missing, residual)
     if type(input) is np.ndarray:
         image = input
     elif isinstance(input, MaskedArray):
@@ -606,11 +608,34 @@ def _convolve_lazily(
     residual: ArrayLike | None,
 ) -> Any:
     """Return a dask array that is computed chunk by chunk."""
-    _check.check_none_for_lazy(out=out, residual=residual, missing=missing)
+    _check.check_left_out(_check.LAZY, out=out, residual=residual, missing=missing)
     from fastconv import dask
 
     named = dict(zip(_check.Options._fields, options, strict=False))
     return dask.convolve_arrays(axes, input, weight, bias, named, threads)
+
+
+def _convolve_stored(
+    axes: int,
+    input: Any,
+    weight: ArrayLike,
+    bias: ArrayLike | None,
+    options: tuple[Any, ...],
+    out: Any,
+    threads: int | None,
+    missing: _missing.Options | None,
+    residual: ArrayLike | None,
+) -> Any:
+    """Convolve block by block, with results in storage that is no ndarray."""
+    _check.check_left_out(_check.STORED, residual=residual, missing=missing)
+    filters = _check.as_array("weight", weight)
+    if filters.ndim != axes + 2:
+        raise ValueError(f"weight must be a bank of {axes + 2} axes where {_check.STORED}; got shape {filters.shape}")
+    from fastconv import storage
+    from fastconv.bank import FilterBank
+
+    bank = FilterBank(filters, bias, **dict(zip(_check.Options._fields, options, strict=False)))
+    return storage.convolve(bank, input, out, threads=threads)
 
 
 def _convolve_views(
@@ -628,6 +653,8 @@ def _convolve_views(
     """Convolve images whose channels may come last, to results that may saturate; the options say so at their end."""
     if _check.is_lazy(input):
         return _convolve_lazily(axes, input, weight, bias, options, out, threads, missing, residual)
+    if out is not None and _check.is_storage(out):
+        return _convolve_stored(axes, input, weight, bias, options, out, threads, missing, residual)
     *options_, channels_last, saturate = options
     image = input if isinstance(input, MaskedArray) else _check.as_array("input", input)
     filters, out = _check.as_array("weight", weight), None if out is None else _check.array_out(out)

@@ -253,7 +253,7 @@ def _convolve(
         from fastconv import dask
 
         named = dict(zip(_check_transposed.TransposedOptions._fields, options, strict=True))
-        _check.check_none_for_lazy(out=out, output_size=named.pop("output_size"))
+        _check.check_left_out(_check.LAZY, out=out, output_size=named.pop("output_size"))
         lazy: Array = dask.convolve_transposed(axes, input, weight, bias, named, threads)
         return lazy
     image, filters = _check.as_array("input", input), _check.as_array("weight", weight)
@@ -392,7 +392,7 @@ class TransposedFilterBank(Bank):
         `output_size` chooses their height and width, where the stride allows several, instead of output_padding.
         """
         if type(image) is not np.ndarray and _check.is_lazy(image):
-            _check.check_none_for_lazy(out=out, output_size=output_size)
+            _check.check_left_out(_check.LAZY, out=out, output_size=output_size)
             from fastconv import dask
 
             maps: Array = dask.convolve(self, cast(Any, image), threads=threads)
