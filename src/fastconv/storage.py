@@ -209,7 +209,7 @@ def _read(image: Any, block: Block, axes: int) -> Array:
 
 def _release(array: Any) -> None:
     """Let go of the pages of a memory map that have been read or written: their file keeps them."""
-    pages = getattr(array, "_mmap", None)
+    pages: Any = getattr(array, "_mmap", None)
     if isinstance(array, np.memmap) and array.mode != "c" and hasattr(pages, "madvise"):
         pages.madvise(mmap.MADV_DONTNEED)
 
