@@ -35,3 +35,11 @@ def test_deconvolution_brings_a_blurred_photograph_nearer_to_the_original(tmp_pa
     assert ratios.keys() == {"blurred", "Landweber", "Richardson-Lucy"}
     assert ratios["Landweber"] > ratios["blurred"] + 1.4
     assert ratios["Richardson-Lucy"] > ratios["blurred"] + 1.8
+
+
+def test_a_mosaic_is_filtered_by_processes_of_this_machine() -> None:
+    pytest.importorskip("distributed")
+    command = [sys.executable, str(EXAMPLES / "cluster.py"), "--size", "1024", "--chunk", "256"]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert re.search(r"1024x1024 pixels, 8 filters, \d+ workers", printed)
+    assert len(re.findall(r"\d+", printed.partition("part:")[2])) == 16
