@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from fastconv._check import LayoutWarning
-from fastconv.config import get_num_threads, set_num_threads, show_config
+from fastconv.config import get_num_threads, set_buffer_pool, set_num_threads, show_config
 from fastconv.conv import conv1d, conv2d, conv3d
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ __all__ = [
     "ndimage",
     "plot",
     "qlinear_conv",
+    "set_buffer_pool",
     "set_num_threads",
     "show_config",
     "signal",

@@ -77,6 +77,7 @@ cdef const fc_isa *isa = NULL
 cdef const fc_kernels *byte_kernels = NULL  # of the same
 
 include "core/job.pxi"
+include "core/memory.pxi"
 include "core/epilogue.pxi"
 include "core/rows.pxi"
 include "core/filters.pxi"

@@ -1,15 +1,16 @@
-"""The number of threads, and show_config, which prints versions and the instruction set."""
+"""The number of threads, the buffer pool, and show_config, which prints versions and the instruction set."""
 
 from __future__ import annotations
 
 import platform
+import sys
 
 import numpy as np
 
 from fastconv import _check, _core, _threads
 from fastconv._threads import MAX_THREADS
 
-__all__ = ["get_num_threads", "set_num_threads", "show_config"]
+__all__ = ["get_num_threads", "set_buffer_pool", "set_num_threads", "show_config"]
 
 
 def get_num_threads() -> int:
@@ -56,6 +57,38 @@ def set_num_threads(n: int) -> None:
     _num_threads = min(_check.positive_int("n", n), MAX_THREADS)
 
 
+def set_buffer_pool(nbytes: int) -> None:
+    """Set how much memory of large results is kept, once these have died, for results of the same size.
+
+    Systems clear the memory that they hand out, which for a large result may take as long as computing it. Memory of
+    results of 1 MB and more is kept, up to 128 MB unless this function says otherwise; what has been kept for the
+    longest time is freed first. Where the system can, it may take back pieces of 32 MB and more while they are kept.
+    A forked child starts with none.
+
+    Parameters
+    ----------
+    nbytes : int
+        The most bytes that are kept; 0: none, and what has been kept is freed.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If nbytes is not an int of 0 or more.
+
+    Notes
+    -----
+    Results are ordinary arrays, but for ``resize``, which needs arrays that own their memory. `tracemalloc` counts
+    what is kept as memory in use. Calls that are given ``out=`` do without.
+
+    Examples
+    --------
+    >>> import fastconv as fc
+    >>> fc.set_buffer_pool(0)
+    >>> fc.set_buffer_pool(2**27)
+    """
+    _core.set_pool_limit(min(_check.int_from(0, "nbytes", nbytes), sys.maxsize))
+
+
 def show_config() -> None:
     """Print the versions and choices that a result or a timing depends on.
 
@@ -69,6 +102,7 @@ def show_config() -> None:
     from fastconv import __version__
 
     isa, lanes = _core.current_isa()
+    most, held = _core.pool_sizes()
     lines = {
         "fastconv": __version__,
         "numpy": np.__version__,
@@ -76,6 +110,7 @@ def show_config() -> None:
         "machine": f"{platform.system()} {platform.machine()}",
         "instruction set": f"{isa}, {lanes} float32 lanes (this machine can run {', '.join(_core.available_isas())})",
         "threads": str(get_num_threads()),
+        "buffer pool": f"{held >> 20} of {most >> 20} MB",
         "algorithms": ", ".join(_check.ALGORITHMS[1:]),
     }
     for name, value in lines.items():

@@ -5,7 +5,7 @@
 # taps read blank pixels: `taps` of them side by side in each of `taps` lines. Every window has a line whose number is a
 # multiple of the taps, so most images need no more than a look at every taps-th line, at few of its channels.
 #
-# Uses: geometry.pxd, buffers.pxd, entry.pxi.
+# Uses: geometry.pxd, buffers.pxd, memory.pxi.
 
 
 cdef enum:

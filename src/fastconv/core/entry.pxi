@@ -1,35 +1,6 @@
 # What Python calls for tiles, sweeps and stacks, and the fast road of calls of known shapes. Part of _core.pyx.
 #
-# Uses: buffers.pxd, job.pxi, layout.pxi, tile_job.pxi, border.pxi.
-
-
-cdef enum:
-    ALIGNED_BYTES = 1 << 15  # of arrays that begin at a cache line: in smaller ones, aligning costs more than it saves
-
-
-def empty(shape, dtype):
-    """Return an array as np.empty does; a large one begins at a cache line, for vectors that cross lines are slow.
-
-    With FASTCONV_POISON=1 it is full of NaN (integers: -1), as workspaces are, so that numbers never written show.
-    """
-    size = math.prod(shape) * dtype.itemsize
-    if size < ALIGNED_BYTES:
-        array = np.empty(shape, dtype)
-    else:
-        room = np.empty(size + LINE_BYTES, np.uint8)
-        array = np.ndarray(shape, dtype, room, -<Py_ssize_t>address(room, room.size, 1) & (LINE_BYTES - 1))
-    if fc_poisons and not dtype.hasobject:
-        array.reshape(-1).view(np.uint8).fill(0xFF)
-    return array
-
-
-def empty_result(shape, dtype):
-    """Return `empty` for a result; where there is no memory for it, say what makes it so large."""
-    try:
-        return empty(shape, dtype)
-    except MemoryError:
-        raise MemoryError(f"input and padding make an output of shape {shape}: there is no memory for its "
-                          f"{math.prod(shape) * dtype.itemsize} bytes") from None
+# Uses: buffers.pxd, job.pxi, memory.pxi, layout.pxi, tile_job.pxi, border.pxi.
 
 
 def convolve(images, weight, bias, maps, pads, Layout layout, Py_ssize_t threads, residual=None):

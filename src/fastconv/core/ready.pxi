@@ -5,7 +5,7 @@
 #
 # For tiny arrays, each of these steps would cost more in Python than all of them do here.
 #
-# Uses: buffers.pxd, geometry.pxd, job.pxi, entry.pxi, convert.pxi.
+# Uses: buffers.pxd, geometry.pxd, job.pxi, memory.pxi, entry.pxi, convert.pxi.
 
 
 cdef enum:

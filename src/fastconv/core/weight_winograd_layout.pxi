@@ -1,6 +1,6 @@
 # The layout of gradients of weights by Winograd's forms, and what Python calls for it. Part of _core.pyx.
 #
-# Uses: buffers.pxd, job.pxi, filters.pxi, entry.pxi, winograd_job.pxi, winograd_layout.pxi, weight_winograd.pxi.
+# Uses: buffers.pxd, job.pxi, filters.pxi, memory.pxi, winograd_job.pxi, winograd_layout.pxi, weight_winograd.pxi.
 
 
 @cython.final

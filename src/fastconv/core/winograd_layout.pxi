@@ -1,6 +1,6 @@
 # The layout of Winograd convolution, and what Python calls for it. Part of _core.pyx.
 #
-# Uses: buffers.pxd, job.pxi, epilogue.pxi, layout.pxi, filters.pxi, bank.pxi, entry.pxi, blank.pxi, winograd_job.pxi,
+# Uses: buffers.pxd, job.pxi, epilogue.pxi, layout.pxi, filters.pxi, bank.pxi, memory.pxi, blank.pxi, winograd_job.pxi,
 # winograd_filters.pxi, winograd.pxi, winograd_few.pxi.
 
 
