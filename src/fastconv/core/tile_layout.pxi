@@ -51,9 +51,20 @@ cdef Py_ssize_t cut_tile_job(TileJob *job, Py_ssize_t threads) noexcept nogil:
     wanted = ceil_div(wanted, others)
     job.strips = count_strips(&job.arrays, job.strip_rows, wanted, least_rows)
     job.parts = min(job.blocks.count, max(1, wanted // job.strips))
+    if not job.in_place:
+        job.parts = even_parts(job.parts, others * job.strips, threads)
     if job.in_place and job.lanes == FILTERS and not job.packed and job.tap_step == 1:  # weights are read row by row
         job.parts = job.blocks.count
     return others * job.strips * job.parts
+
+
+cdef Py_ssize_t even_parts(Py_ssize_t most, Py_ssize_t units, Py_ssize_t threads) noexcept nogil:
+    """Return the fewest parts of units that threads can share evenly, since each part fills a strip of its own."""
+    cdef Py_ssize_t parts
+    for parts in range(1, most):
+        if units * parts % threads == 0:
+            return parts
+    return most
 
 
 cdef Py_ssize_t tap_in_image(const TileJob *job, Py_ssize_t tap) noexcept nogil:
