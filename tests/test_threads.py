@@ -29,6 +29,7 @@ SHARED = [
     Case((2, 32, 30, 30), (128, 8, 3, 3), {"groups": 4, "stride": 2, "padding": 1}),
     Case((2, 16, 9, 20, 20), (16, 16, 3, 3, 3), {"padding": 1}),
     Case((2, 8, 5000), (16, 8, 64), {"dilation": 2}),
+    Case((1, 1, 160000), (64, 1, 16), {"stride": 16}),  # a single row: filters are split
     Case((2, 64, 33, 33), (80, 64, 3, 3), {"padding": 18, "dilation": 18}),  # position by position
 ]
 

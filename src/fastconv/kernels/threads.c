@@ -1,9 +1,11 @@
-/* The pool: workers claim units of the current job from one counter, many at a time at first, so that neighbouring units,
-   which may read the same data, mostly run on one core, and fewer towards the end, so that all workers finish together. A
-   worker without units spins for a while, then sleeps.
+/* The pool: the units of a job are divided into a share of neighbours for every thread, the same in every job alike: what a
+   core has in its caches from the job before, it mostly needs again. A thread claims units of its own share first, many at a
+   time in the beginning and fewer towards the end, and then those that others have left. A worker without units spins for a
+   while, then sleeps.
 
-   `state` holds a generation, which counts jobs, in its upper half and the next unit to claim in its lower half. Workers claim
-   by compare-and-swap, so a late one can never touch a job that is over. The child of a fork starts workers of its own. */
+   The state of a share holds a generation, which counts jobs, in its upper half and the next unit to claim in its lower half.
+   Threads claim by compare-and-swap, so a late one can never touch a job that is over. The child of a fork starts workers of
+   its own. */
 #define _GNU_SOURCE /* sched_getcpu, clock_gettime */
 #include "threads.h"
 #include <stdint.h>
@@ -15,7 +17,7 @@ enum {
     MAX_WORKERS = 255,
     SPIN_NANOSECONDS = 200000, /* that a worker without units spins: the next call of a loop mostly comes sooner */
     ASK_NANOSECONDS = 20000000, /* between questions whether to stop: an interrupt seems immediate */
-    CLAIMS = 2, /* a worker claims 1 / (CLAIMS * threads) of the units that are left */
+    CLAIMS = 4, /* a thread claims 1 / CLAIMS of the units that are left in a share */
     LINE_BYTES = 64, /* of the cache */
     KEPT_BYTES = 1 << 24 /* the largest workspace that a thread keeps for its next job */
 };
@@ -154,8 +156,14 @@ int fc_stopping(void) { return is_stopped(); }
 #    define RELAX() ((void)0)
 #  endif
 
+typedef struct {
+    _Alignas(64) _Atomic uint64_t state; /* generation << 32 | next unit; none is left once that reaches the end */
+    _Atomic uint32_t end;
+} fc_share;
+
 static struct {
-    _Alignas(64) _Atomic uint64_t state; /* generation << 32 | next unit; no unit is left once that reaches units */
+    fc_share share[MAX_WORKERS + 1]; /* the caller's, then those of workers */
+    _Alignas(64) _Atomic ptrdiff_t left; /* units of this job that are not claimed */
     _Alignas(64) _Atomic ptrdiff_t done; /* units of this job that are computed */
     _Alignas(64) atomic_flag busy;
     _Atomic int sleepers;
@@ -168,7 +176,7 @@ static struct {
     _Atomic(fc_unit_fn) run;
     _Atomic(const void *) job;
     _Atomic size_t workspace_bytes;
-    _Atomic uint32_t units, threads;
+    _Atomic uint32_t threads; /* and shares of units */
     _Atomic int helpers; /* workers that may still join */
     _Atomic int status;  /* 0, or the negative result of fc_run: skip the units that are left */
 } pool = {.busy = ATOMIC_FLAG_INIT, .mutex = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER};
@@ -180,23 +188,21 @@ static void wait_a_little(int turns) {
     else nanosleep(&(struct timespec){.tv_nsec = 50000}, NULL);
 }
 
-static int has_units(void) {
-    return (uint32_t)atomic_load_explicit(&pool.state, memory_order_acquire) < atomic_load(&pool.units);
-}
+static int has_units(void) { return atomic_load(&pool.left) > 0; }
 
-/* Claim and compute units until none is left; on the calling thread also ask whether to stop. */
-static void work(void) {
+/* Claim and compute units of a share until none is left; on the calling thread also ask whether to stop. */
+static void work_on(fc_share *share) {
     for (;;) {
-        uint64_t state = atomic_load_explicit(&pool.state, memory_order_acquire);
+        uint64_t state = atomic_load_explicit(&share->state, memory_order_acquire);
         fc_unit_fn run = atomic_load_explicit(&pool.run, memory_order_relaxed);
         const void *job = atomic_load_explicit(&pool.job, memory_order_relaxed);
         const size_t bytes = atomic_load_explicit(&pool.workspace_bytes, memory_order_relaxed);
-        const uint32_t units = atomic_load_explicit(&pool.units, memory_order_relaxed), first = (uint32_t)state;
-        const uint32_t parts = CLAIMS * atomic_load_explicit(&pool.threads, memory_order_relaxed);
-        if (first >= units) return;
-        const uint32_t some = units - first > parts ? (units - first) / parts : 1;
+        const uint32_t end = atomic_load_explicit(&share->end, memory_order_relaxed), first = (uint32_t)state;
+        if (first >= end) return;
+        const uint32_t some = end - first > CLAIMS ? (end - first) / CLAIMS : 1;
         /* Success means that the generation is still the one whose job was read. */
-        if (!atomic_compare_exchange_weak(&pool.state, &state, state + some)) continue;
+        if (!atomic_compare_exchange_weak(&share->state, &state, state + some)) continue;
+        atomic_fetch_sub(&pool.left, some);
         char *memory;
         void *workspace = take_workspace(bytes, &memory);
         if (!workspace) atomic_store(&pool.status, -1);
@@ -212,16 +218,21 @@ static void work(void) {
     }
 }
 
+/* Compute units of a thread's own share, then of those behind it; `place`: 0 on the calling thread, 1 and more on workers. */
+static void work(uint32_t place) {
+    const uint32_t threads = atomic_load(&pool.threads), own = place ? 1 + (place - 1) % (threads - 1) : 0; /* two at least */
+    for (uint32_t i = 0; i < threads; i++) work_on(&pool.share[(own + i) % threads]);
+}
+
 int fc_stopping(void) { return caller.stop ? is_stopped() : atomic_load_explicit(&pool.status, memory_order_relaxed) != 0; }
 
-static void *worker(void *unused) {
-    (void)unused;
+static void *worker(void *place) {
     for (;;) {
         const int64_t start = nanoseconds();
         while (!has_units() && nanoseconds() - start < SPIN_NANOSECONDS)
             for (int i = 0; i < 100 && !has_units(); i++) RELAX();
         if (has_units()) {
-            if (atomic_fetch_sub(&pool.helpers, 1) > 0) work();
+            if (atomic_fetch_sub(&pool.helpers, 1) > 0) work((uint32_t)(uintptr_t)place);
             for (int i = 0; has_units(); i++) wait_a_little(i); /* enough workers have joined */
             continue;
         }
@@ -251,7 +262,8 @@ static void avoid_caller_cpu(void) {
 static void reset_after_fork(void) {
     pool.workers = pool.avoided_cpu = 0;
     atomic_store(&pool.sleepers, 0);
-    atomic_store(&pool.units, 0);
+    atomic_store(&pool.left, 0);
+    for (int i = 0; i <= MAX_WORKERS; i++) atomic_store(&pool.share[i].end, 0);
     atomic_flag_clear(&pool.busy);
     pthread_mutex_init(&pool.mutex, NULL);
     pthread_cond_init(&pool.wake, NULL);
@@ -263,7 +275,8 @@ static void start_workers(ptrdiff_t workers) {
     pthread_attr_init(&attributes);
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
     while (pool.workers < workers && pool.workers < MAX_WORKERS && pool.watches_forks) {
-        if (pthread_create(&pool.worker[pool.workers], &attributes, worker, NULL)) break;
+        void *const place = (void *)(uintptr_t)(pool.workers + 1);
+        if (pthread_create(&pool.worker[pool.workers], &attributes, worker, place)) break;
         pool.workers++;
         pool.avoided_cpu = 0;
     }
@@ -273,26 +286,32 @@ static void start_workers(ptrdiff_t workers) {
 int fc_run(fc_unit_fn run, const void *job, ptrdiff_t units, size_t workspace_bytes, ptrdiff_t threads, fc_stop_fn stop) {
     if (threads <= 1 || units <= 1 || units >= UINT32_MAX || atomic_flag_test_and_set(&pool.busy))
         return run_alone(run, job, units, workspace_bytes, stop);
+    if (threads > units) threads = units;
+    if (threads > MAX_WORKERS + 1) threads = MAX_WORKERS + 1;
     start_workers(threads - 1);
     avoid_caller_cpu();
     atomic_store(&pool.run, run);
     atomic_store(&pool.job, job);
     atomic_store(&pool.workspace_bytes, workspace_bytes);
-    atomic_store(&pool.threads, (uint32_t)threads);
     atomic_store(&pool.helpers, (int)(threads - 1));
     atomic_store(&pool.status, 0);
     atomic_store(&pool.done, 0);
-    const uint64_t generation = (atomic_load(&pool.state) >> 32) + 1;
-    atomic_store(&pool.units, 0);
-    atomic_store(&pool.state, generation << 32);
-    atomic_store(&pool.units, (uint32_t)units);
+    const uint64_t generation = (atomic_load(&pool.share[0].state) >> 32) + 1;
+    atomic_store(&pool.threads, (uint32_t)threads);
+    for (ptrdiff_t i = 0; i < threads; i++) {
+        fc_share *const share = &pool.share[i];
+        atomic_store(&share->end, 0);
+        atomic_store(&share->state, generation << 32 | (uint64_t)units * (uint64_t)i / (uint64_t)threads);
+        atomic_store(&share->end, (uint32_t)((uint64_t)units * (uint64_t)(i + 1) / (uint64_t)threads));
+    }
+    atomic_fetch_add(&pool.left, units); /* of which some may be claimed already */
     if (atomic_load(&pool.sleepers)) {
         pthread_mutex_lock(&pool.mutex);
         pthread_cond_broadcast(&pool.wake);
         pthread_mutex_unlock(&pool.mutex);
     }
     begin(stop);
-    work();
+    work(0);
     for (int i = 0; atomic_load_explicit(&pool.done, memory_order_acquire) < units; i++) wait_a_little(i);
     const int status = atomic_load(&pool.status);
     atomic_flag_clear(&pool.busy);
