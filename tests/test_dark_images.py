@@ -190,7 +190,7 @@ def test_the_fate_of_a_pair_of_blocks_is_that_of_whole_cells(shape, kernel, cell
     def fate() -> Any:
         found = np.zeros((1, 3, *layout.blocks.pairs(layout.problem.output_size)), np.uint8)
         maps = np.empty(layout.maps_shape, f32)
-        _, spectra = layout.pack(weight)
+        _, spectra, _ = layout.pack(weight)
         whole = (0, 3, 0, 1)
         _core.convolve_fft(
             image[None], spectra, None, maps, (0, 0, 0), layout._core_layout, found.reshape(-1), 0, whole, 1
