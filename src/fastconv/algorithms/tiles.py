@@ -29,7 +29,7 @@ NAME = direct.NAME
 DOMAIN = "it takes float32 and float64"
 
 STRIP_BYTES = 2**18  # bytes of a padded strip: it stays in the second-level cache while all filters are applied to it
-PACKED_STRIP_BYTES = 2**20  # bytes of a strip that is read chunk by chunk, or that is mostly sums
+PACKED_STRIP_BYTES = 2**19  # bytes of a strip that is read chunk by chunk, or that is mostly sums
 SHARED_STRIP_BYTES = 2**17  # bytes of the strips and sums of small maps whose images are computed together
 SHARED_SUMS_BYTES = 2**19  # the same where they are read in place
 IN_PLACE_PRODUCTS = 2**28  # products of a strip read in place: one unit of work, which must not delay interrupts
