@@ -29,7 +29,7 @@ NAME = direct.NAME
 DOMAIN = "it takes float32 and float64"
 
 STRIP_BYTES = 2**18  # bytes of a padded strip: it stays in the second-level cache while all filters are applied to it
-PACKED_STRIP_BYTES = 2**19  # bytes of a strip that is read chunk by chunk, or that is mostly sums
+PACKED_STRIP_BYTES = 2**20  # bytes of a strip that is read chunk by chunk, or that is mostly sums
 SHARED_STRIP_BYTES = 2**17  # bytes of the strips and sums of small maps whose images are computed together
 SHARED_SUMS_BYTES = 2**19  # the same where they are read in place
 IN_PLACE_PRODUCTS = 2**28  # products of a strip read in place: one unit of work, which must not delay interrupts
@@ -46,17 +46,17 @@ REPACKED_WEIGHTS = 2**18  # weights packed on the fly, for all blocks of tiles: 
 COSTS = {
     "call": 3e5,
     "group": 1e4,  # per plane of maps
-    "output": 5.0,
-    "pixel vector": 1.1,  # per product with pixels in the lanes, those of lanes that are not used included
-    "load": 0.5,  # per tap and pixel
-    "im2col": 18.0,  # the same in a panel
-    "filter vector": 1.25,  # per product with filters in the lanes
-    "broadcast": 10.0,  # per tap and pixel
-    "filter sum": 20.0,  # per sum, to transpose it
-    "strip row": 350.0,  # per row of a padded strip
-    "strip": 33.0,  # per number of it
+    "output": 7.3,
+    "pixel vector": 1.35,  # per product with pixels in the lanes, those of lanes that are not used included
+    "load": 0.6,  # per tap and pixel
+    "im2col": 17.0,  # the same in a panel
+    "filter vector": 1.3,  # per product with filters in the lanes
+    "broadcast": 2.4,  # per tap and pixel
+    "filter sum": 15.0,  # per sum, to transpose it
+    "strip row": 430.0,  # per row of a padded strip
+    "strip": 25.0,  # per number of it
     "by filters, strip": 15.0,
-    "packed": 8.0,  # per weight
+    "packed": 10.0,  # per weight
 }
 
 
