@@ -54,8 +54,9 @@ cdef void fill_rows(real *row, const real *pixels, const PaddedRow *shape, Py_ss
         whole.first = phase_inside(axis, 0, 0, shape.pitch, shape.columns).first
         whole.last = max(whole.first, phase_inside(axis, axis.phases - 1, 0, shape.pitch, shape.columns).last)
         for n in range(rows):
-            shape.ukernels.transpose(row + n * row_step + whole.first, shape.pitch, pixels + n * shape.source_step
-                                     + phase_position(axis, 0, whole.first), stride, whole.last - whole.first, axis.phases)
+            shape.ukernels.transpose(row + n * row_step + whole.first, shape.pitch,
+                                     pixels + n * shape.source_step + phase_position(axis, 0, whole.first), stride,
+                                     whole.last - whole.first, axis.phases)
     for phase in range(axis.phases):
         inside = phase_inside(axis, phase, 0, shape.pitch, shape.columns)
         if not deinterleaves:

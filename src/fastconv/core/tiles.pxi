@@ -303,7 +303,7 @@ cdef inline void prefetch_part(fc_filter_tile *request, const real *next, Py_ssi
 
 cdef void prefetch_strip(fc_filter_tile *request, const TileJob *job, const TileUnit *unit, Py_ssize_t tile,
                          real _) noexcept nogil:
-    """Prefetch a part of what the next strip copies beyond this one, channel by channel, with each of a unit's tiles."""
+    """Prefetch a part of what the next strip copies beyond this one, with each tile of a unit, channel by channel."""
     cdef const Arrays *arrays = &job.arrays
     cdef const Axis *axis = &job.window.axis[1]
     cdef Py_ssize_t row_step = arrays.image_step[3], first = unit.strip.first_row + unit.strip.rows
@@ -314,7 +314,8 @@ cdef void prefetch_strip(fc_filter_tile *request, const TileJob *job, const Tile
         request.prefetch_step = request.width
         request.prefetch = (<const real *>arrays.images
                             + image_at(arrays, unit.strip.n, unit.group * job.window.channels + channel)
-                            + ((first - 1) * job.strip.down + 1 + axis.reach - axis.pad) * row_step + tile % parts * part)
+                            + ((first - 1) * job.strip.down + 1 + axis.reach - axis.pad) * row_step
+                            + tile % parts * part)
 
 
 cdef void multiply_rows(fc_filter_tile *request, const real *weight, const TileJob *job, Range filters) noexcept nogil:
