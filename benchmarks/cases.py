@@ -128,6 +128,13 @@ CASES = [
     layer(1, 256, 64, 56, quick=True),
     layer(1, 1024, 256, 14),
     layer(1, 512, 2048, 7),
+    layer(1, 96, 576, (5, 8)),  # maps that do not fill vectors
+    layer(1, 160, 960, 7),
+    layer(1, 64, 384, 10),
+    layer(1, 512, 512, 14),
+    layer(1, 256, 256, 15),
+    layer(1, 24, 144, 56),  # few channels, and few filters
+    layer(1, 144, 24, 56),
     layer(3, 144, 144, 56, groups=144, quick=True),  # MobileNet
     layer(3, 144, 144, 56, groups=144, stride=2),
     layer(7, 96, 96, 56, groups=96),  # ConvNeXt

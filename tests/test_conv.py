@@ -373,6 +373,20 @@ def test_stride_takes_every_nth_output(rng):
     assert np.array_equal(result, fc.conv2d(image, weight, padding=1)[:, ::2, ::3])
 
 
+@given(st.integers(2, 40), st.integers(1, 45), st.integers(1, 60), st.integers(0, 20), st.integers(0, 1), st.data())
+def test_signals_with_any_stride(stride, taps, outputs, pad, multiple, data):
+    dilation = multiple * stride + 1
+    length = max((outputs - 1) * stride + (taps - 1) * dilation + 1 - 2 * pad, pad + 1)
+    mode = data.draw(st.sampled_from(["zeros", "reflect", "circular"]))
+    channels, filters = data.draw(st.integers(1, 3)), data.draw(st.integers(1, 20))
+    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
+    signal = rng.integers(-8, 8, (channels, length)).astype(np.float32)
+    weight = rng.integers(-8, 8, (filters, channels, taps)).astype(np.float32)
+    options = {"stride": stride, "padding": pad, "dilation": dilation, "padding_mode": mode}
+    expected = fc.conv1d(signal.astype(int), weight.astype(int), **options, algorithm="direct")
+    assert np.array_equal(fc.conv1d(signal, weight, **options, algorithm="direct"), expected)
+
+
 def test_stride_may_exceed_the_image(rng):
     image, weight = small_integers(rng, 2, 9, 11), small_integers(rng, 3, 2, 3, 3)
     assert np.array_equal(fc.conv2d(image, weight, stride=100), fc.conv2d(image[:, :3, :3], weight))

@@ -41,17 +41,17 @@ static void check_tile(const fc_kernels *kernels, ptrdiff_t filters, ptrdiff_t v
 }
 
 static void check_filter_tile(const fc_kernels *kernels, ptrdiff_t pixels, ptrdiff_t vectors, ptrdiff_t taps, int variant) {
-    const ptrdiff_t lanes = kernels->lanes, count = vectors * lanes, width = count + 1, step = count + 2;
+    const ptrdiff_t lanes = kernels->lanes, width = vectors * lanes, step = width + 2;
     const double low = variant & CLIPS ? 0 : -INFINITY, high = variant & CLIPS ? 6 : INFINITY;
     ptrdiff_t offset[MAX_TAPS];
-    void *weight = draw(taps * width), *image = draw(3 * pixels + 2 * taps), *bias = draw(count);
+    void *weight = draw(taps * width), *image = draw(3 * pixels + 2 * taps), *bias = draw(width);
     void *sums = draw(pixels * step), *expected = copy(sums, pixels * step);
     fc_filter_tile tile = {.offset = offset, .taps = taps, .weight = weight, .width = width, .sums = sums, .sums_step = step,
                            .bias = variant & ADDS_TO_MAP ? NULL : bias, .low = low, .high = high};
     for (ptrdiff_t t = 0; t < taps; t++) offset[t] = t * 7 % (2 * taps);
     for (ptrdiff_t i = 0; i < pixels; i++) {
         tile.pixel[i] = at(image, 3 * i);
-        for (ptrdiff_t k = 0; k < count; k++) {
+        for (ptrdiff_t k = 0; k < width; k++) {
             double sum = tile.bias ? get(bias, k) : get(sums, i * step + k);
             for (ptrdiff_t t = 0; t < taps; t++) sum += get(image, 3 * i + offset[t]) * get(weight, t * width + k);
             put(expected, i * step + k, clip(sum, low, high));

@@ -46,17 +46,17 @@ REPACKED_WEIGHTS = 2**18  # weights packed on the fly, for all blocks of tiles: 
 COSTS = {
     "call": 3e5,
     "group": 1e4,  # per plane of maps
-    "output": 5.0,
-    "pixel vector": 1.1,  # per product with pixels in the lanes, those of lanes that are not used included
-    "load": 0.5,  # per tap and pixel
-    "im2col": 18.0,  # the same in a panel
-    "filter vector": 1.25,  # per product with filters in the lanes
-    "broadcast": 10.0,  # per tap and pixel
-    "filter sum": 20.0,  # per sum, to transpose it
-    "strip row": 350.0,  # per row of a padded strip
-    "strip": 33.0,  # per number of it
+    "output": 7.3,
+    "pixel vector": 1.35,  # per product with pixels in the lanes, those of lanes that are not used included
+    "load": 0.6,  # per tap and pixel
+    "im2col": 17.0,  # the same in a panel
+    "filter vector": 1.3,  # per product with filters in the lanes
+    "broadcast": 2.4,  # per tap and pixel
+    "filter sum": 15.0,  # per sum, to transpose it
+    "strip row": 430.0,  # per row of a padded strip
+    "strip": 25.0,  # per number of it
     "by filters, strip": 15.0,
-    "packed": 8.0,  # per weight
+    "packed": 10.0,  # per weight
 }
 
 

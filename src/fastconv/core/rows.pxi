@@ -38,10 +38,10 @@ cdef void fill_rows(real *row, const real *pixels, const PaddedRow *shape, Py_ss
     """Copy some rows of an image, the first of which is `pixels`, into padded rows, one after another."""
     cdef const Axis *axis = &shape.axis
     cdef Py_ssize_t phase, index, start, n, stride = axis.stride, row_step = axis.phases * shape.pitch
-    cdef bint deinterleaves = ((stride == 1 or stride == 2 or stride == 4 or stride == 8)
-                               and (axis.phases == 1 or axis.dilation % stride == 1))
+    cdef bint adjacent = axis.phases == 1 or axis.dilation % stride == 1  # phase p begins p pixels after phase 0
+    cdef bint deinterleaves = adjacent and (stride == 1 or stride == 2 or stride == 4 or stride == 8)
     cdef fc_deinterleave request
-    cdef Range inside
+    cdef Range inside, whole = Range(0, 0)  # whole: of all phases
     if deinterleaves:
         request.to, request.to_step, request.rows = row, shape.pitch, rows
         request.source, request.source_step = pixels, shape.source_step
@@ -50,12 +50,21 @@ cdef void fill_rows(real *row, const real *pixels, const PaddedRow *shape, Py_ss
         shape.ukernels.deinterleave(&request)
         if shape.padding_mode == ZEROS:
             return
+    elif adjacent:
+        whole.first = phase_inside(axis, 0, 0, shape.pitch, shape.columns).first
+        whole.last = max(whole.first, phase_inside(axis, axis.phases - 1, 0, shape.pitch, shape.columns).last)
+        for n in range(rows):
+            shape.ukernels.transpose(row + n * row_step + whole.first, shape.pitch,
+                                     pixels + n * shape.source_step + phase_position(axis, 0, whole.first), stride,
+                                     whole.last - whole.first, axis.phases)
     for phase in range(axis.phases):
         inside = phase_inside(axis, phase, 0, shape.pitch, shape.columns)
         if not deinterleaves:
             start = phase_position(axis, phase, 0)
             for n in range(rows):
-                for index in range(inside.first, inside.last):
+                for index in range(inside.first, min(whole.first, inside.last)):
+                    row[n * row_step + index] = pixels[n * shape.source_step + start + stride * index]
+                for index in range(max(inside.first, whole.last), inside.last):
                     row[n * row_step + index] = pixels[n * shape.source_step + start + stride * index]
         fill_border(row, pixels, shape, phase, Range(0, inside.first), rows)
         fill_border(row, pixels, shape, phase, Range(inside.last, shape.pitch), rows)

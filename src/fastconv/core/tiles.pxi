@@ -277,6 +277,8 @@ cdef void multiply_filters(real *workspace, const TileJob *job, const TileUnit *
             elif not job.packed and job.filter_step == 1 and not last:  # the rows that are packed next, (taps, K)
                 prefetch_part(&request, weight + taps.last * job.tap_step, job.tap_step,
                               (block - unit.blocks.first) * batch.count + n, blocks * batch.count)
+            elif not job.in_place and job.arrays.pixel_step == 1:
+                prefetch_strip(&request, job, unit, tile.pixels.first // job.ukernels.tile_filters, <real>0)
             else:
                 request.prefetch, request.prefetch_step = request.weight, 0
             job.ukernels.filter_tile[pixels][vectors](&request)
@@ -297,6 +299,23 @@ cdef inline void prefetch_part(fc_filter_tile *request, const real *next, Py_ssi
     """
     request.prefetch_step = ceil_div(row, parts)
     request.prefetch = next + request.taps * part * request.prefetch_step
+
+
+cdef void prefetch_strip(fc_filter_tile *request, const TileJob *job, const TileUnit *unit, Py_ssize_t tile,
+                         real _) noexcept nogil:
+    """Prefetch a part of what the next strip copies beyond this one, with each tile of a unit, channel by channel."""
+    cdef const Arrays *arrays = &job.arrays
+    cdef const Axis *axis = &job.window.axis[1]
+    cdef Py_ssize_t row_step = arrays.image_step[3], first = unit.strip.first_row + unit.strip.rows
+    cdef Py_ssize_t part = request.taps * request.width
+    cdef Py_ssize_t parts = ceil_div(unit.strip.rows * job.strip.down * row_step, part), channel = tile // parts
+    request.prefetch, request.prefetch_step = request.weight, 0
+    if channel < job.window.channels and first < arrays.map_size[1]:
+        request.prefetch_step = request.width
+        request.prefetch = (<const real *>arrays.images
+                            + image_at(arrays, unit.strip.n, unit.group * job.window.channels + channel)
+                            + ((first - 1) * job.strip.down + 1 + axis.reach - axis.pad) * row_step
+                            + tile % parts * part)
 
 
 cdef void multiply_rows(fc_filter_tile *request, const real *weight, const TileJob *job, Range filters) noexcept nogil:

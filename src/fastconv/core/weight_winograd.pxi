@@ -99,6 +99,7 @@ cdef void transform_block_channels(real *to, real *workspace, const WeightWinogr
 cdef void weight_transform_unit(real *workspace, const WeightWinogradJob *job, Py_ssize_t index) noexcept nogil:
     """Transform a block's tiles of some channels of the image, or of a block of filters."""
     cdef Py_ssize_t lanes = job.image.ukernels.lanes, image_units = ceil_div(job.image.views, lanes), vector
+    cdef WinogradJob maps = job.maps
     cdef Range filters
     cdef real *to
     if index < image_units:
@@ -106,8 +107,9 @@ cdef void weight_transform_unit(real *workspace, const WeightWinogradJob *job, P
         return
     filters = nth_block(&job.image.blocks, index - image_units)
     to = <real *>job.map_tiles + (index - image_units) * job.map_block_step
-    for vector in range((filters.last - filters.first) // lanes):
-        transform_block_channels(to + vector * lanes, workspace, job, &job.maps, filters.first + vector * lanes)
+    maps.many.tile_step = filters.last - filters.first
+    for vector in range(maps.many.tile_step // lanes):
+        transform_block_channels(to + vector * lanes, workspace, job, &maps, filters.first + vector * lanes)
 
 
 cdef void weight_product_unit(real *workspace, const WeightWinogradJob *job, Py_ssize_t index) noexcept nogil:
@@ -139,24 +141,25 @@ cdef void multiply_positions(real *workspace, const WeightWinogradJob *job, Py_s
                              Range filters) noexcept nogil:
     """Sum over the tiles of a block at every position: sums (positions, channels, filters)."""
     cdef const WinogradJob *image = &job.image
-    cdef Py_ssize_t position, channel, count, i, vectors = (filters.last - filters.first) // image.ukernels.lanes
+    cdef Py_ssize_t position, channel, count, i
     cdef const real *map_tiles = <const real *>job.map_tiles + block * job.map_block_step
     cdef const real *image_tiles = <const real *>job.image_tiles
     cdef real *sums = workspace + job.at.sums
     cdef fc_filter_tile request
     memset(workspace, 0, job.width * sizeof(real))
-    request.offset, request.taps, request.width, request.bias = job.offset, count_block_tiles(job), job.width, workspace
+    request.offset, request.taps, request.bias = job.offset, count_block_tiles(job), workspace
+    request.width = filters.last - filters.first
     request.sums_step, request.low, request.high = job.width, -INFINITY, INFINITY
     for position in range(image.y.positions * image.x.positions):
         request.weight = map_tiles + position * job.maps.many.position_step
-        request.prefetch, request.prefetch_step = request.weight, 0
+        request.prefetch = request.weight
         channel = channels.first
         while channel < channels.last:
             count = min(image.ukernels.tile_filters, channels.last - channel)
             for i in range(count):
                 request.pixel[i] = image_tiles + position * image.many.position_step + channel + i
             request.sums = sums + position * job.sums_step + (channel - channels.first) * job.width
-            image.ukernels.filter_tile[count][vectors](&request)
+            image.ukernels.filter_tile[count][request.width // image.ukernels.lanes](&request)
             channel += count
 
 

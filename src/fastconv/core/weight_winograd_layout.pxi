@@ -40,7 +40,6 @@ cdef class WeightWinogradLayout:
         job.offset = <const Py_ssize_t *>self.table(np.arange(tiles) * job.image.many.tile_step, np.intp)
         job.width = ceil_div(blocks.units, blocks.count) * lanes
         # Odd numbers of vectors: neighbours, whole powers of two apart, would evict one another from the cache.
-        job.maps.many.tile_step = job.width
         job.maps.many.position_step = (tiles * job.width // lanes // 2 * 2 + 1) * lanes
         job.map_block_step = positions * job.maps.many.position_step
         job.sums_step = (channels * job.width // lanes // 2 * 2 + 1) * lanes

@@ -91,8 +91,8 @@ typedef struct {
     const void *pixel[TILE_MAX_FILTERS];
     const ptrdiff_t *offset; /* (taps,) */
     ptrdiff_t taps;
-    const void *weight;      /* packed: (taps, width), width at least all lanes */
-    ptrdiff_t width;
+    const void *weight;      /* packed: (taps, width) */
+    ptrdiff_t width;         /* lanes of all vectors */
     const void *prefetch;    /* weights of a later tile, as many vectors for each tap as this one has, */
     ptrdiff_t prefetch_step; /* and the step from one tap to the next */
     void *sums;

@@ -162,6 +162,22 @@ NOINLINE void NAMED(merge)(real *to, const real *from, ptrdiff_t from_step, ptrd
     if (channels == 8) NAMED(transpose_pixels)(8, 1, to, 0, from, from_step, pixels, second, nontemporal);
 }
 
+#ifdef v_load_mask
+/* Transpose a matrix with fewer columns than a vector has lanes; the last ones of its rows move back. */
+NOINLINE void NAMED(transpose_narrow)(real *to, ptrdiff_t to_step, const real *from, ptrdiff_t from_step, ptrdiff_t rows,
+                                      ptrdiff_t columns) {
+    for (ptrdiff_t r = 0; r < rows; r += LANES) {
+        const ptrdiff_t row = r + LANES < rows ? r : rows - LANES;
+        vec square[LANES];
+        UNROLLED for (int i = 0; i < LANES; i++)
+            square[i] = NAMED(load_part)(from + (row + i) * from_step, (1u << columns) - 1);
+        NAMED(transpose_vectors)(square);
+        UNROLLED for (int i = 0; i < LANES; i++)
+            if (i < columns) v_store(to + i * to_step + row, square[i]);
+    }
+}
+#endif
+
 /* Transpose a matrix square by square; the last squares move back and lie over their neighbours. */
 NOINLINE void NAMED(transpose_some)(void *to, ptrdiff_t to_step, const void *from, ptrdiff_t from_step, ptrdiff_t rows,
                                     ptrdiff_t columns, int nontemporal) {
@@ -176,6 +192,12 @@ NOINLINE void NAMED(transpose_some)(void *to, ptrdiff_t to_step, const void *fro
         NAMED(merge)(target, source, from_step, columns, rows, nontemporal);
         return;
     }
+#ifdef v_load_mask
+    if (rows >= LANES && 1 < columns && columns < LANES) {
+        NAMED(transpose_narrow)(target, to_step, source, from_step, rows, columns);
+        return;
+    }
+#endif
     if (rows < LANES || columns < LANES) {
         for (ptrdiff_t r = 0; r < rows; r++)
             for (ptrdiff_t c = 0; c < columns; c++) target[c * to_step + r] = source[r * from_step + c];

@@ -86,20 +86,27 @@ INLINE void NAMED(tile)(const int filters, const int vectors, const fc_tile *til
     NAMED(finish_tile)(filters, vectors, sum, map, tile->map_step, !bias, tile->low, tile->high);
 }
 
+#undef SPILLED /* what is read in each round from memory: with 8 pixels, addresses take all registers of x86 */
+#if defined(SIMD_AVX512)
+#  define SPILLED volatile
+#else
+#  define SPILLED
+#endif
+
 INLINE void NAMED(filter_tile)(const int pixels, const int vectors, const fc_filter_tile *tile) {
     vec sum[TILE_MAX_FILTERS][TILE_MAX_VECTORS];
     const real *pixel[TILE_MAX_FILTERS];
     const real *weight = tile->weight, *bias = tile->bias, *prefetch = tile->prefetch;
-    const ptrdiff_t width = tile->width, prefetch_step = tile->prefetch_step;
+    const SPILLED ptrdiff_t *prefetch_step = &tile->prefetch_step;
     const ptrdiff_t *offset = tile->offset, *end = offset + tile->taps;
     real *sums[TILE_MAX_VECTORS];
     expects(weight && offset && tile->sums && tile->taps > 0 && tile->low <= tile->high);
-    expects(width >= vectors * LANES && (pixels == 1 || tile->sums_step >= vectors * LANES));
+    expects(tile->width == vectors * LANES && (pixels == 1 || tile->sums_step >= vectors * LANES));
     for (int i = 0; i < pixels; i++) expects(tile->pixel[i]);
     UNROLLED for (int i = 0; i < pixels; i++) pixel[i] = tile->pixel[i];
     UNROLLED for (int i = 0; i < pixels; i++)
         UNROLLED for (int j = 0; j < vectors; j++) sum[i][j] = bias ? v_load(bias + j * LANES) : v_splat(0);
-    ROLLED for (; offset < end; offset++, weight += width, prefetch += prefetch_step) {
+    ROLLED for (; offset < end; offset++, weight += vectors * LANES, prefetch += *prefetch_step) {
         const ptrdiff_t seen = *offset;
         vec filters[FILTER_TILE_VECTORS];
         UNROLLED for (int j = 0; j < vectors; j++) filters[j] = v_load(weight + j * LANES);
