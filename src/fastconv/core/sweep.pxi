@@ -130,16 +130,18 @@ cdef void find_rows(const SweepInput *input, const real *channel, const SweepJob
 cdef void point_to_rows(const SweepInput *input, const real *plane, const SweepJob *job, Py_ssize_t first,
                         Py_ssize_t lines) noexcept nogil:
     """Find some lines of a plane (H, W), which may be NULL, where they lie."""
-    cdef Py_ssize_t line, y, size = job.arrays.image_size[1], step = job.arrays.image_step[3]
-    cdef Py_ssize_t dilation = job.window.axis[1].dilation, phase_rows = input.phase_rows
-    cdef int padding_mode = job.window.padding_mode
     cdef const void **row = input.row
-    cdef const void *zeros = input.zeros
-    for line in range(lines):
-        y = first + line
-        if not 0 <= y < size:
-            y = image_index(y, size, padding_mode)
-        row[line_index(line, dilation, phase_rows)] = zeros if plane == NULL or y < 0 else plane + y * step
+    cdef Py_ssize_t line = 0, y, size = job.arrays.image_size[1], step = job.arrays.image_step[3]
+    cdef Py_ssize_t dilation = job.window.axis[1].dilation
+    while line < lines:
+        y = image_index(first + line, size, job.window.padding_mode)
+        row[line_index(line, dilation, input.phase_rows)] = (input.zeros if plane == NULL or y < 0
+                                                             else plane + y * step)
+        line += 1
+        if plane != NULL and dilation == 1 and first + line > 0:  # the rest of the image, with less ado
+            while line < lines and first + line < size:
+                row[line] = plane + (first + line) * step
+                line += 1
 
 
 cdef const void *turned_row(real *turned, const void *row, const SweepJob *job, const SweepInput *input) noexcept nogil:

@@ -210,18 +210,20 @@ INLINE void NAMED(sweep)(const fc_sweep_variant shape, const fc_sweep *sweep) {
         NAMED(sweep_kernel)(shape, sweep, sum);
     else
         NAMED(sweep_any)(shape, sweep, sum);
-    const vec low = v_splat((real)sweep->low), high = v_splat((real)sweep->high);
+    if (sweep->low > -INFINITY || sweep->high < INFINITY) {
+        const vec low = v_splat((real)sweep->low), high = v_splat((real)sweep->high);
+        UNROLLED for (int i = 0; i < rows; i++)
+            UNROLLED for (int j = 0; j < vectors; j++) sum[i][j] = NAMED(clip)(sum[i][j], low, high);
+    }
     const ptrdiff_t map_step = sweep->map_step, last = masked ? sweep->last : (vectors - 1) * LANES;
     const int nontemporal = sweep->nontemporal;
     real *map = (real *)sweep->map + sweep->column;
     UNROLLED for (int i = 0; i < rows; i++, map += map_step)
-        UNROLLED for (int j = 0; j < vectors; j++) {
-            const vec pixels = NAMED(clip)(sum[i][j], low, high);
+        UNROLLED for (int j = 0; j < vectors; j++)
             if (masked && j == vectors - 1 && !nontemporal)
-                NAMED(store_part)(map + last, sweep->store_mask, pixels);
+                NAMED(store_part)(map + last, sweep->store_mask, sum[i][j]);
             else
-                NAMED(store)(map + (j == vectors - 1 ? last : j * LANES), pixels, nontemporal);
-        }
+                NAMED(store)(map + (j == vectors - 1 ? last : j * LANES), sum[i][j], nontemporal);
 }
 
 #define SWEEP_NAME(rows, vectors, kernel, stride_y, stride_x, masked) \
