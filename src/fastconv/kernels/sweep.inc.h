@@ -193,8 +193,8 @@ INLINE void NAMED(sweep)(const fc_sweep_variant shape, const fc_sweep *sweep) {
     expects(sweep->weight && sweep->offset && sweep->image_row && sweep->map && sweep->low <= sweep->high);
     expects(shape.kernel ? sweep->kernel_rows == shape.kernel && sweep->taps == shape.kernel : sweep->kernel_rows >= rows);
     expects(sweep->taps > 0 && sweep->column >= 0);
-    expects(masked ? sweep->mask && sweep->last >= 0 : sweep->last == (vectors - 1) * LANES);
-    expects(!(masked && vectors > 1) || sweep->last_mask);
+    expects(masked ? sweep->mask && sweep->last_mask && sweep->last >= 0 : sweep->last == (vectors - 1) * LANES);
+    expects(shape.stride_x == 1 || sweep->last == (vectors - 1) * LANES);
     expects(!sweep->nontemporal || sweep->map_step * sizeof(real) % VECTOR_BYTES == 0);
     expects(!sweep->nontemporal || (size_t)((real *)sweep->map + sweep->column) % VECTOR_BYTES == 0);
     if (sweep->start) {
