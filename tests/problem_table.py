@@ -166,6 +166,9 @@ def _one_channel() -> Iterator[Case]:
         yield Case((1, 1, 12, 170), (1, 1, kernel, kernel), {"padding": kernel // 2})
         yield Case((1, 1, 16, 340), (1, 1, kernel, kernel), {"padding": kernel // 2, "stride": 2})
         yield Case((1, 2, 16, 20), (2, 1, kernel, kernel), {"padding": kernel // 2, "stride": 2, "groups": 2})
+    for width, kernel in itertools.product([28, 31, 32, 33, 63, 64, 65, 97, 130], [3, 5]):  # pixels of a row dealt once
+        options = {"padding": (kernel // 2, width % 3), "stride": 2, "groups": 2}
+        yield Case((1, 2, 14 + width % 2, width), (2, 1, kernel, kernel), options)
     for width in [*range(1, 19), 28, 41, 70]:  # channels side by side
         height, (rows, taps) = 1 + 5 * width % 9, [(3, 3), (5, 5), (7, 7), (2, 5), (9, 3)][width % 5]
         for stride in [1, 2, (1, 2), (3, 1)]:

@@ -4,13 +4,13 @@
 /* Pixels that the masks leave out are NaN, so that a sum with one of them would be NaN. */
 static void check_sweep(const fc_kernels *kernels, const fc_sweep_variant *variant, ptrdiff_t kernel_rows, ptrdiff_t taps,
                         ptrdiff_t stride, int starts) {
-    const ptrdiff_t lanes = kernels->lanes, vectors = variant->vectors, column = 3;
+    const ptrdiff_t lanes = kernels->lanes, vectors = variant->vectors, across = variant->stride_x, column = 3;
     const ptrdiff_t lines = (variant->rows - 1) * stride + kernel_rows;
-    const ptrdiff_t last = (vectors - 1) * lanes - (variant->masked && vectors > 1), across = variant->stride_x;
+    const ptrdiff_t last = (vectors - 1) * lanes - (variant->masked && vectors > 1 && across == 1);
     const ptrdiff_t width = column + vectors * lanes, seen = across * width + taps, step = width + 1;
     const ptrdiff_t inside = variant->masked ? across * column + 1 : 0, outside = variant->masked ? seen - 3 : seen;
     const unsigned all = lanes < 32 ? (1u << lanes) - 1 : ~0u;
-    const unsigned store_mask = variant->masked && vectors == 1 && lanes > 1 ? all >> 1 : all;
+    const unsigned store_mask = variant->masked && lanes > 1 ? all >> 1 : all;
     void *image[MAX_LINES], *weight = draw(kernel_rows * taps);
     void *start = starts ? draw(variant->rows * vectors * lanes) : NULL;
     void *map = draw(variant->rows * step), *expected = copy(map, variant->rows * step);
@@ -42,7 +42,7 @@ static void check_sweep(const fc_kernels *kernels, const fc_sweep_variant *varia
                     if (inside <= pixel && pixel < outside)
                         sum += get(weight, u * taps + v) * get(image[i * stride + u], pixel);
                 }
-            if (x - column >= lanes || store_mask >> (x - column) & 1)
+            if (x - column < last || store_mask >> (x - column - last) & 1)
                 put(expected, i * step + x, clip(sum, sweep.low, sweep.high));
         }
     variant->run(&sweep);

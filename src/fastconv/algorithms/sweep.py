@@ -43,6 +43,8 @@ COSTS = {
 # Costs by which stacks are chosen, of a vector of sums, in multiply-adds of vectors; measured on AVX-512 and AVX2.
 SWEEP_PRODUCT, SWEEP_STORE = 1.2, 5
 STRIDED_FACTOR = 1.9  # for a column stride of 2
+DEALT_FACTOR = 1.6  # likewise, where micro-kernels deal the pixels of a row once: on AVX-512, for these kernels
+DEALT_KERNELS = (3, 3), (5, 5)
 MAP_OVERHEAD = 120  # per map, for the ends of its rows
 STACK_STORE = 5
 INTERLEAVE_PIXEL = 8  # per pixel of a stack; twice that where channels evict each other
@@ -175,11 +177,14 @@ def _stack_layout(problem: Problem, map_size: Triple, row_bytes: int) -> tuple[_
         return None
     if problem.padding_mode != "zeros" or problem.dilation[2] > 1 or (problem.kernel[2], stride) not in _core.STACKS:
         return None
-    sweep = (SWEEP_PRODUCT * problem.taps + SWEEP_STORE) * (STRIDED_FACTOR if stride == 2 else 1)
+    isa = _core.current_isa()[0]
+    is_dealt = isa == "avx512" and problem.stride[1] == 2 and problem.kernel[1:] in DEALT_KERNELS
+    sweep = SWEEP_PRODUCT * problem.taps + SWEEP_STORE
+    sweep *= 1.0 if stride == 1 else DEALT_FACTOR if is_dealt else STRIDED_FACTOR
     sweep = sweep / used_fraction(columns, width) + MAP_OVERHEAD * width / (rows * columns)
     evicted = math.prod(problem.size[1:]) * problem.accumulator.itemsize % CONFLICT_BYTES == 0
     interleave = INTERLEAVE_PIXEL * problem.stride[1] * stride * (2 if evicted else 1)
-    product = 1.0 if _core.current_isa()[0] in ("avx512", "neon") else SPILLED_PRODUCT
+    product = 1.0 if isa in ("avx512", "neon") else SPILLED_PRODUCT
     stack = (product * problem.taps + STACK_STORE + interleave) / used_fraction(problem.groups, width)
     if sweep <= stack:
         return None

@@ -112,11 +112,10 @@ cdef void find_rows(const SweepInput *input, const real *channel, const SweepJob
         shape.pitch, shape.columns, shape.source_step = job.pitch, arrays.image_size[2], arrays.image_step[3]
         pad_rows(input.row, padded, 0, plane, &shape, job, input, first, lines)
         return
-    for line in range(lines):
-        row = input.row + line_index(line, axis.dilation, input.phase_rows)
-        y = image_index(first + line, arrays.image_size[1], job.window.padding_mode)
-        row[0] = input.zeros if z < 0 or y < 0 else plane + y * arrays.image_step[3]
-        if job.pairs:
+    point_to_rows(input, plane, job, first, lines)
+    if job.pairs:
+        for line in range(lines):
+            row = input.row + line_index(line, axis.dilation, input.phase_rows)
             row[row_pointers(job) - 2 * job.lines] = turned_row(padded, row[0], job, input)
             padded += job.pitch
     if job.borders:
@@ -126,6 +125,23 @@ cdef void find_rows(const SweepInput *input, const real *channel, const SweepJob
         padded += lines * shape.pitch
         shape = job.tables.right
         pad_rows(input.right, padded, shape.axis.pad, plane, &shape, job, input, first, lines)
+
+
+cdef void point_to_rows(const SweepInput *input, const real *plane, const SweepJob *job, Py_ssize_t first,
+                        Py_ssize_t lines) noexcept nogil:
+    """Find some lines of a plane (H, W), which may be NULL, where they lie."""
+    cdef const void **row = input.row
+    cdef Py_ssize_t line = 0, y, size = job.arrays.image_size[1], step = job.arrays.image_step[3]
+    cdef Py_ssize_t dilation = job.window.axis[1].dilation
+    while line < lines:
+        y = image_index(first + line, size, job.window.padding_mode)
+        row[line_index(line, dilation, input.phase_rows)] = (input.zeros if plane == NULL or y < 0
+                                                             else plane + y * step)
+        line += 1
+        if plane != NULL and dilation == 1 and first + line > 0:  # the rest of the image, with less ado
+            while line < lines and first + line < size:
+                row[line] = plane + (first + line) * step
+                line += 1
 
 
 cdef const void *turned_row(real *turned, const void *row, const SweepJob *job, const SweepInput *input) noexcept nogil:
@@ -154,7 +170,6 @@ cdef void sweep_rows(real *map, fc_sweep *request, const SweepJob *job, const Sw
     cdef Py_ssize_t columns = job.arrays.map_size[2], lanes = job.ukernels.lanes, steps = mask_step(job)
     cdef Py_ssize_t done, row, line, i, n, first, last, products = 0, at_once = min(rows, SWEEP_MAX_ROWS)
     cdef const void **lines
-    request.store_mask = (<unsigned>1 << min(columns, lanes)) - 1
     request.nontemporal = job.nontemporal and columns % lanes == 0 and <size_t>map % (lanes * sizeof(real)) == 0
     for i in range(job.tables.first_run[at_once - 1], job.tables.first_run[at_once]):
         run = job.tables.runs + i
@@ -167,6 +182,7 @@ cdef void sweep_rows(real *map, fc_sweep *request, const SweepJob *job, const Sw
             request.last_mask = job.tables.masks + mask_row(job, last) * steps
             request.column = vector_column(job, first)
             request.last = vector_column(job, last) - request.column
+            request.store_mask = (<unsigned>1 << min(lanes, columns - vector_column(job, last))) - 1
             lines = rows_of_vector(input, job, first)
             done = 0
             while done < rows:

@@ -121,8 +121,9 @@ cdef Range inner_vectors(const SweepJob *job) noexcept nogil:
 
 
 cdef inline Py_ssize_t vector_column(const SweepJob *job, Py_ssize_t vector) noexcept nogil:
-    """Return the column at which a vector of a row of a map begins: the last one moves back over its neighbour."""
-    return max(0, min(vector * job.ukernels.lanes, job.arrays.map_size[2] - job.ukernels.lanes))
+    """Return the column at which a vector of a row of a map begins: with stride 1, the last one moves back."""
+    cdef Py_ssize_t column = vector * job.ukernels.lanes
+    return column if job.stride_x == 2 else max(0, min(column, job.arrays.map_size[2] - job.ukernels.lanes))
 
 
 cdef PaddedRow padded_border(const SweepJob *job, Py_ssize_t first, Py_ssize_t last) noexcept nogil:

@@ -153,9 +153,9 @@ typedef void fc_deinterleave_fn(const fc_deinterleave *deinterleave);
    weight[u * taps + v] * image_row[i * stride_y + u][x * stride_x + offset[v]], clipped to low..high.
    Sums start from the bias, or from start[i * start_step + x - column], of which whole vectors are read.
    A masked sweep reads only the lanes whose bits are set, in mask[v] for vector 0 and in last_mask[v] for the last one, and
-   takes zeros for the others; if it has a single vector, it stores only the lanes in store_mask.
+   takes zeros for the others; of the last one, it stores only the lanes in store_mask.
    With stride_x 2, taps come in pairs: tap v + 1 reads the pixel behind that of an even tap v, and mask[v] and mask[v + 1]
-   belong to the two vectors from offset[v] on that hold the pixels of both. */
+   belong to the two vectors from offset[v] on that hold the pixels of both. Its vectors are neighbours, the last one too. */
 typedef struct {
     const void *weight;                /* (kernel_rows, taps) */
     const ptrdiff_t *offset;           /* (taps,) */

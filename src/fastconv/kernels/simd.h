@@ -58,6 +58,17 @@
 #  define v_keep(x) ((void)0)
 #endif
 
+/* v_mask: bits of lanes. v_keep_mask(m): likewise, in a register of masks where there are such. */
+#undef v_mask
+#undef v_keep_mask
+#if defined(SIMD_AVX512) && defined(__GNUC__)
+#  define v_mask __mmask16
+#  define v_keep_mask(m) __asm__("" : "+Yk"(m))
+#else
+#  define v_mask unsigned
+#  define v_keep_mask(m) ((void)0)
+#endif
+
 /* The name of a function or table for the type of this pass. */
 #define NAMED(name) SIMD_CAT(name##_f, REAL_BITS)
 #define LANES (VECTOR_BYTES * 8 / REAL_BITS)

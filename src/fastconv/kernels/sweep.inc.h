@@ -54,6 +54,56 @@ INLINE void NAMED(sweep_taps)(const fc_sweep_variant shape, const fc_sweep *swee
 }
 
 #ifdef v_slide
+#define DEALT_MAX_KERNEL 5
+/* The lanes that the two vectors of pixels of an output vector read: of the first and of the last one of a row of outputs,
+   and of the vector behind them. */
+typedef struct {
+    v_mask first[2], last[2], behind;
+} NAMED(sweep_edges);
+
+INLINE NAMED(sweep_edges) NAMED(find_edges)(const fc_sweep_variant shape, const fc_sweep *sweep) {
+    const int kernel = (int)shape.kernel;
+    NAMED(sweep_edges) edges;
+    UNROLLED for (int i = 0; i < 2; i++) {
+        edges.first[i] = (v_mask)sweep->mask[i];
+        edges.last[i] = (v_mask)sweep->last_mask[i];
+        v_keep_mask(edges.first[i]);
+        v_keep_mask(edges.last[i]);
+    }
+    edges.behind = (v_mask)(sweep->last_mask[kernel] >> (LANES - kernel + 1)); /* they end what the last tap reads */
+    v_keep_mask(edges.behind);
+    return edges;
+}
+
+/* Add the products of input row r, all taps, with stride_x 2: its pixels are dealt once, into even and odd ones, which slide
+   by one lane for every further pair of taps. */
+INLINE void NAMED(sweep_dealt)(const fc_sweep_variant shape, const fc_sweep *sweep, const NAMED(sweep_edges) *edges,
+                               vec (*sum)[SWEEP_MAX_VECTORS], const int first, const int last, const ptrdiff_t r) {
+    const int vectors = (int)shape.vectors, kernel = (int)shape.kernel;
+    const real *image = (const real *)sweep->image_row[r] + 2 * sweep->column + sweep->offset[0];
+    const real *weight = (const real *)sweep->weight + r * kernel;
+    vec pixels[2 * SWEEP_MAX_VECTORS], even[SWEEP_MAX_VECTORS + 1], odd[SWEEP_MAX_VECTORS + 1];
+    UNROLLED for (int i = 0; i < 2 * vectors; i++)
+        pixels[i] = i < 2                    ? v_load_mask(image + i * LANES, edges->first[i])
+                    : i < 2 * (vectors - 1) ? v_load(image + i * LANES)
+                                             : v_load_mask(image + i * LANES, edges->last[i % 2]);
+    UNROLLED for (int j = 0; j < vectors; j++) {
+        even[j] = v_even(pixels[2 * j], pixels[2 * j + 1]);
+        odd[j] = v_odd(pixels[2 * j], pixels[2 * j + 1]);
+    }
+    const vec behind = v_load_mask(image + 2 * vectors * LANES, edges->behind);
+    even[vectors] = kernel == 3 ? behind : v_even(behind, behind); /* of three taps, the last one reads a single pixel */
+    odd[vectors] = v_odd(behind, behind);
+    UNROLLED for (int v = 0; v < kernel; v += 2) {
+        NAMED(sweep_tap)(shape, sum, first, last, even, weight + v, kernel);
+        if (v + 1 < kernel) NAMED(sweep_tap)(shape, sum, first, last, odd, weight + v + 1, kernel);
+        UNROLLED for (int j = 0; j <= vectors; j++) {
+            even[j] = v_slide(even[j], even[j < vectors ? j + 1 : j], 1);
+            odd[j] = v_slide(odd[j], odd[j < vectors ? j + 1 : j], 1);
+        }
+    }
+}
+
 /* Add the products of all taps of one row, which read neighbouring pixels, in pairs: loads across cache lines are slow, so
    vectors are put together in registers, and each serves both taps of a pair. */
 INLINE void NAMED(slide_row)(const int vectors, vec (*sum)[SWEEP_MAX_VECTORS], const real *image, const real *weight,
@@ -112,9 +162,20 @@ INLINE void NAMED(sweep_row)(const fc_sweep_variant shape, const fc_sweep *sweep
 /* Add the products of all input rows, for a kernel of known size. */
 INLINE void NAMED(sweep_kernel)(const fc_sweep_variant shape, const fc_sweep *sweep, vec (*sum)[SWEEP_MAX_VECTORS]) {
     const int rows = (int)shape.rows, kernel = (int)shape.kernel, stride = (int)shape.stride_y;
-    UNROLLED for (int r = 0; r < (rows - 1) * stride + kernel; r++)
-        NAMED(sweep_row)(shape, sweep, sum, r < kernel ? 0 : (r - kernel) / stride + 1,
-                         r / stride < rows ? r / stride : rows - 1, r);
+#ifdef v_slide
+    const int is_dealt = shape.stride_x == 2 && kernel <= DEALT_MAX_KERNEL;
+    const NAMED(sweep_edges) edges = is_dealt ? NAMED(find_edges)(shape, sweep) : (NAMED(sweep_edges)){{0}, {0}, 0};
+#endif
+    UNROLLED for (int r = 0; r < (rows - 1) * stride + kernel; r++) {
+        const int first = r < kernel ? 0 : (r - kernel) / stride + 1, last = r / stride < rows ? r / stride : rows - 1;
+#ifdef v_slide
+        if (is_dealt) {
+            NAMED(sweep_dealt)(shape, sweep, &edges, sum, first, last, r);
+            continue;
+        }
+#endif
+        NAMED(sweep_row)(shape, sweep, sum, first, last, r);
+    }
 }
 
 /* Add the products of all input rows, for a kernel of any size: those in the middle belong to all output rows. */
@@ -132,8 +193,8 @@ INLINE void NAMED(sweep)(const fc_sweep_variant shape, const fc_sweep *sweep) {
     expects(sweep->weight && sweep->offset && sweep->image_row && sweep->map && sweep->low <= sweep->high);
     expects(shape.kernel ? sweep->kernel_rows == shape.kernel && sweep->taps == shape.kernel : sweep->kernel_rows >= rows);
     expects(sweep->taps > 0 && sweep->column >= 0);
-    expects(masked ? sweep->mask && sweep->last >= 0 : sweep->last == (vectors - 1) * LANES);
-    expects(!(masked && vectors > 1) || sweep->last_mask);
+    expects(masked ? sweep->mask && sweep->last_mask && sweep->last >= 0 : sweep->last == (vectors - 1) * LANES);
+    expects(shape.stride_x == 1 || sweep->last == (vectors - 1) * LANES);
     expects(!sweep->nontemporal || sweep->map_step * sizeof(real) % VECTOR_BYTES == 0);
     expects(!sweep->nontemporal || (size_t)((real *)sweep->map + sweep->column) % VECTOR_BYTES == 0);
     if (sweep->start) {
@@ -149,18 +210,20 @@ INLINE void NAMED(sweep)(const fc_sweep_variant shape, const fc_sweep *sweep) {
         NAMED(sweep_kernel)(shape, sweep, sum);
     else
         NAMED(sweep_any)(shape, sweep, sum);
-    const vec low = v_splat((real)sweep->low), high = v_splat((real)sweep->high);
+    if (sweep->low > -INFINITY || sweep->high < INFINITY) {
+        const vec low = v_splat((real)sweep->low), high = v_splat((real)sweep->high);
+        UNROLLED for (int i = 0; i < rows; i++)
+            UNROLLED for (int j = 0; j < vectors; j++) sum[i][j] = NAMED(clip)(sum[i][j], low, high);
+    }
     const ptrdiff_t map_step = sweep->map_step, last = masked ? sweep->last : (vectors - 1) * LANES;
     const int nontemporal = sweep->nontemporal;
     real *map = (real *)sweep->map + sweep->column;
     UNROLLED for (int i = 0; i < rows; i++, map += map_step)
-        UNROLLED for (int j = 0; j < vectors; j++) {
-            const vec pixels = NAMED(clip)(sum[i][j], low, high);
-            if (masked && vectors == 1)
-                NAMED(store_part)(map, sweep->store_mask, pixels);
+        UNROLLED for (int j = 0; j < vectors; j++)
+            if (masked && j == vectors - 1 && !nontemporal)
+                NAMED(store_part)(map + last, sweep->store_mask, sum[i][j]);
             else
-                NAMED(store)(map + (j == vectors - 1 ? last : j * LANES), pixels, nontemporal);
-        }
+                NAMED(store)(map + (j == vectors - 1 ? last : j * LANES), sum[i][j], nontemporal);
 }
 
 #define SWEEP_NAME(rows, vectors, kernel, stride_y, stride_x, masked) \
