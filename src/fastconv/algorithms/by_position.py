@@ -89,7 +89,7 @@ def counts(problem: Problem) -> dict[str, float]:
     }
 
 
-def choose(problem: Problem, reuse: bool, budget: float) -> ByPosition | None:
+def choose(problem: Problem, budget: float) -> ByPosition | None:
     """Return the layout unless it costs more than the budget, or there are too few channels, filters or columns."""
     channels, filters = problem.group_size
     if problem.accumulator.kind != "f" or problem.padding_mode != "zeros":

@@ -62,6 +62,10 @@ class RealParts(Layout):
         real = _real_problem(problem)
         return RealParts(problem, real, tuple(one.part(real) for one in self._layouts))
 
+    def unpacked(self) -> RealParts | None:
+        layouts = tuple(one.unpacked() or one for one in self._layouts)
+        return None if layouts == self._layouts else RealParts(self.problem, self._real, layouts)
+
     def pack(self, weight: Array) -> tuple[Any, ...]:
         real, imaginary = weight_parts(self.problem, weight)
         if self._kind == "image":
@@ -205,7 +209,7 @@ def keep_nonfinite(parts: Array) -> None:
             parts += 0 * parts[::-1]
 
 
-def choose(problem: Problem, reuse: bool, budget: float) -> RealParts | Pairs | None:
+def choose(problem: Problem, budget: float) -> RealParts | Pairs | None:
     """Return the layout of complex problems, unless they are small."""
     if problem.accumulator.kind != "c":
         return None
@@ -216,7 +220,7 @@ def choose(problem: Problem, reuse: bool, budget: float) -> RealParts | Pairs | 
     if products < MIN_PRODUCTS:
         return pairs
     real = _real_problem(problem)
-    layouts = cheapest(ORDER, real, reuse)
+    layouts = cheapest(ORDER, real)
     if pairs is not None and not (layouts and layouts[0].cost * real.batch_shape[0] < pairs.cost):
         return pairs
     return RealParts(problem, real, layouts) if layouts else None

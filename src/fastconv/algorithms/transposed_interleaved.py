@@ -80,7 +80,7 @@ def _reach(problem: Problem, axis: int) -> int:
     return -(-(problem.kernel[axis] - 1) * problem.dilation[axis] // problem.stride[axis])
 
 
-def cost(problem: Problem, reuse: bool) -> float:
+def cost(problem: Problem) -> float:
     """Return the cost of one image."""
     channels, filters = problem.group_size
     width, outputs = cost_lanes(problem), math.prod(problem.output_size) * problem.filters
@@ -89,11 +89,10 @@ def cost(problem: Problem, reuse: bool) -> float:
     product = PRODUCT if filters > 1 else LONE_PRODUCT
     products = product * places * channels * math.prod(problem.kernel) * problem.filters
     stores = (direct.STORE + LOOSE_STORE * (problem.stride[2] not in REGISTER_STRIDES)) * outputs
-    packing = 0.0 if reuse else PACK_WEIGHT * problem.channels * filters * math.prod(problem.kernel)
-    return products + stores + COPY_PIXEL * problem.channels * math.prod(problem.size) + packing
+    return products + stores + COPY_PIXEL * problem.channels * math.prod(problem.size)
 
 
-def choose(problem: Problem, reuse: bool, budget: float) -> TransposedInterleaved | None:
+def choose(problem: Problem, budget: float) -> TransposedInterleaved | None:
     """Return the layout unless it costs more than the budget, or the smallest strip is too large."""
     if problem.accumulator.kind != "f" or 0 in (problem.products, *problem.output_size):
         return None
@@ -103,6 +102,6 @@ def choose(problem: Problem, reuse: bool, budget: float) -> TransposedInterleave
         return None
     return (
         TransposedInterleaved(problem, problem.output_size, expected)
-        if (expected := cost(problem, reuse)) <= budget
+        if (expected := cost(problem)) <= budget
         else None
     )
