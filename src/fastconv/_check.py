@@ -185,10 +185,15 @@ def per_axis(name: str, value: object, axes: int, least: int = 1) -> tuple[int, 
 
 def positive_int(name: str, value: object) -> int:
     """Return value as an int of 1 or more."""
+    return int_of_at_least(1, name, value)
+
+
+def int_of_at_least(least: int, name: str, value: object) -> int:
+    """Return value as an int of so much or more."""
     value = _limit_bits(name, hashable(value))
     number = _as_int(value)
-    if number is None or number < 1:
-        raise _int_error(name, "an int of 1 or more", value)
+    if number is None or number < least:
+        raise _int_error(name, f"an int of {least} or more", value)
     return number
 
 

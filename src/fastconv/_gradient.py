@@ -55,9 +55,7 @@ class InputGradient(NamedTuple):
         return sum(plan.nbytes for plan in self.plans)
 
 
-def plan_input(
-    forward: Problem, input_shape: tuple[int, ...], dtypes: tuple[np.dtype[Any], ...]
-) -> InputGradient:
+def plan_input(forward: Problem, input_shape: tuple[int, ...], dtypes: tuple[np.dtype[Any], ...]) -> InputGradient:
     """Return the plan of an input gradient, for an output gradient and a weight of these dtypes."""
     adjoint = _check_transposed.adjoint(forward, input_shape)
     modes = (forward.padding_mode,) * 3 if forward.border is None else forward.border.modes

@@ -414,7 +414,7 @@ def _fuse(
     windows = [Window()] * (len(shape) - 2) + [by_axis[-2].window, by_axis[-1].window]
     kernels = [by_axis[-2].kernel, by_axis[-1].kernel]
     problem = arrange(shape, windows, 0, dtypes, True, dtypes.image.kind not in "fc").problem
-    layout = separable.choose(problem, True, math.inf)
+    layout = separable.choose(problem, math.inf)
     if layout is None:
         return None, passes
     columns, rows = (rounded(kernel, dtypes.sums).reshape(1, -1) for kernel in kernels)

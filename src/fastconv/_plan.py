@@ -35,28 +35,6 @@ from fastconv.algorithms import (
 # Each has the lowest cost so far as its budget.
 ORDER = (direct, real_parts, byte_tiles, sweep, tiles, by_position, winograd, fft, separable)
 TRANSPOSED_ORDER = (transposed, transposed_tiles, transposed_interleaved, transposed_winograd)
-# What weights are packed for, of a problem: all but the image's size.
-OF_WEIGHTS = (
-    "transposed",
-    "channels",
-    "filters",
-    "groups",
-    "kernel",
-    "stride",
-    "dilation",
-    "padding_mode",
-    "flip",
-    "activation",
-    "algorithm",
-    "precision",
-    "accumulator",
-    "exchanged",
-    "parts",
-    "saturates",
-    "adds_integers",
-    "pixels",
-    "zero",
-)
 PLAN_BYTES = 2**13  # bytes of a plan and its objects for each layout, about, without their tables per tap
 
 Packed = tuple[int, Any]  # the index of one of a plan's layouts, and weights packed for it
@@ -72,9 +50,7 @@ class Plan(NamedTuple):
     packing: tuple[object, ...]  # plans with equal packing share packed weights
     needs_finite: bool  # weights that are not are for the last layout: the padding's zeros would make NaN of them
     integers_may_overflow: bool
-    calls: tuple[
-        _core.Call | None, ...
-    ]  # of the layouts, for contiguous arrays of the accumulator's dtype; () for others
+    calls: tuple[_core.Call | None, ...]  # of the layouts, for contiguous arrays of the accumulator's dtype, or ()
     raw_weights: bool  # the first call takes weights as given, not packed
     remembered: str | None = None  # what packed weights depend on, if those of single calls are remembered
     unpacked: Plan | None = None  # the plan of single calls with weights that are not, if it is another one
@@ -94,8 +70,8 @@ class Plan(NamedTuple):
     def nbytes(self) -> int:
         """Bytes that the plan takes, about, without packed weights."""
         calls = sum(call.nbytes for call in self.calls if call is not None)
-        own = len(self.layouts) * (PLAN_BYTES + 8 * self.problem.taps) + calls
-        return own if self.unpacked is None else own + self.unpacked.nbytes
+        unpacked = self.unpacked.nbytes if self.unpacked else 0
+        return len(self.layouts) * (PLAN_BYTES + 8 * self.problem.taps) + calls + unpacked
 
     def resized(self, problem: Problem) -> Plan:
         """Return the plan for rows of another length, which the layouts must be able to serve."""
@@ -105,9 +81,7 @@ class Plan(NamedTuple):
             for layout, call in zip(layouts, self.calls, strict=False)
         )
         unpacked = self.unpacked and self.unpacked.resized(problem)
-        return self._replace(
-            columns=problem.size[2], problem=problem, layouts=layouts, calls=calls, unpacked=unpacked
-        )
+        return self._replace(columns=problem.size[2], problem=problem, layouts=layouts, calls=calls, unpacked=unpacked)
 
 
 def make(given: Problem, dtypes: tuple[np.dtype[Any], ...], *, may_wrap: bool = False) -> Plan:
@@ -122,9 +96,9 @@ def make(given: Problem, dtypes: tuple[np.dtype[Any], ...], *, may_wrap: bool = 
     fold = None if problem.transposed or problem.border is not None else _fold.fold(problem)
     if fold is not None:
         problem = fold.reduced
-    layouts = choose(problem)
+    layouts = cheapest(_order(problem), problem)
     if not layouts and fold is not None and winograd.supports(convolution or given, problem.output_size):
-        layouts = choose(problem._replace(algorithm="direct"))  # the folded kernel is too small for Winograd
+        layouts = cheapest(ORDER, problem._replace(algorithm="direct"))  # the folded kernel is too small for Winograd
     if not layouts:
         domains = [one.DOMAIN for one in _order(problem) if problem.algorithm == one.NAME]
         domain = domains[0] if domains else "it takes transposed convolutions without stride"
@@ -156,17 +130,12 @@ def make(given: Problem, dtypes: tuple[np.dtype[Any], ...], *, may_wrap: bool = 
         plan = plan._replace(unpacked=of(unpacked))
     if plan.single.raw_weights:  # comparing them would take as long as it takes to read them as they are
         return plan
-    return plan._replace(remembered=repr((plan.packing, *(getattr(problem, name) for name in OF_WEIGHTS))))
+    return plan._replace(remembered=repr((plan.packing, problem.of_weights)))
 
 
 def _order(problem: Problem) -> tuple[ModuleType, ...]:
     """Return the algorithms that may compute a problem, in the order in which they are asked."""
     return TRANSPOSED_ORDER if problem.transposed else ORDER
-
-
-def choose(problem: Problem) -> tuple[Layout, ...]:
-    """Return the cheapest layout, followed by the next cheapest ones if it may refuse weights."""
-    return cheapest(_order(problem), problem)
 
 
 def prepare(plan: Plan, weight: Array, *, check: bool = True) -> Packed:
@@ -198,12 +167,12 @@ def run(
 ) -> Array:
     """Convolve input with weight as planned and return the result, `out` if given.
 
-    packed: prepare(plan, weight); otherwise the weight is remembered.
+    packed: prepare(plan, weight); without it, the weight is remembered.
     """
     if packed is None and plan.remembered is not None:
         packed = _remembered.weights.find(plan.remembered, weight, partial(prepare, plan))
     if packed is None:
-        plan = plan.single
+        plan = plan.unpacked or plan
     if slopes is not None:
         bias = _weights.with_slopes(bias, slopes, plan.problem.accumulator)
     if packed is None and plan.needs_finite and out is None and plan.problem.activation is None:

@@ -1,4 +1,4 @@
-"""The number of threads, and show_config, which prints versions and the instruction set."""
+"""The number of threads, the memory for packed weights, and show_config, which prints versions and the instruction set."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import platform
 
 import numpy as np
 
-from fastconv import _check, _core, _threads
+from fastconv import _check, _core, _remembered, _threads
 from fastconv._threads import MAX_THREADS
 
-__all__ = ["get_num_threads", "set_num_threads", "show_config"]
+__all__ = ["get_num_threads", "get_weight_cache", "set_num_threads", "set_weight_cache", "show_config"]
 
 
 def get_num_threads() -> int:
@@ -54,6 +54,52 @@ def set_num_threads(n: int) -> None:
     """
     global _num_threads
     _num_threads = min(_check.positive_int("n", n), MAX_THREADS)
+
+
+def get_weight_cache() -> int:
+    """Return the most bytes that packed weights of functions take.
+
+    Returns
+    -------
+    int
+        What `set_weight_cache` set; before that 64 MB, ``2**26``.
+
+    Examples
+    --------
+    >>> import fastconv as fc
+    >>> fc.get_weight_cache()
+    67108864
+    """
+    return _remembered.weights.max_bytes
+
+
+def set_weight_cache(bytes: int) -> None:
+    """Set how many bytes functions may take to keep packed weights for later calls; results do not depend on it.
+
+    Weights that a function such as `conv2d` is called with again are packed once, as a `FilterBank` packs its own, and
+    kept with a copy of them as they were given. Every call compares their bytes with the copy, so that arrays may change
+    in place; those that are not contiguous, or can be read as they are about as fast, are not kept.
+
+    Parameters
+    ----------
+    bytes : int
+        0 or more, for packed weights and copies together. 0 keeps nothing; what is kept beyond it is dropped.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If bytes is not an int of 0 or more.
+
+    Examples
+    --------
+    >>> import fastconv as fc
+    >>> before = fc.get_weight_cache()
+    >>> fc.set_weight_cache(2**20)
+    >>> fc.get_weight_cache()
+    1048576
+    >>> fc.set_weight_cache(before)
+    """
+    _remembered.weights.resize(_check.int_of_at_least(0, "bytes", bytes))
 
 
 def show_config() -> None:

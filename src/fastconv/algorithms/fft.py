@@ -190,9 +190,10 @@ class Fft(Layout):
         if self._direct_layout is None:
             depth, rows, columns = (problem.span(axis, outputs) for axis, outputs in enumerate(step))
             block = problem.block((depth, rows, columns), step, count)
-            self._direct_layout = sweep.choose(block, math.inf) or tiles.choose(block, math.inf)
+            chosen = sweep.choose(block, math.inf) or tiles.choose(block, math.inf)
+            assert chosen is not None  # one of them computes every problem of floats
+            self._direct_layout = chosen.unpacked() or chosen
         layout = self._direct_layout
-        assert layout is not None  # one of them computes every problem of floats
         ends = zip(starts, target.shape[1:], strict=True)
         ranges = [given.input_range(axis, start, start + size) for axis, (start, size) in enumerate(ends)]
         pixels = take(images[n, group * channels : (group + 1) * channels], [indices for indices, _ in ranges])

@@ -240,9 +240,7 @@ def _layout(problem: Problem, cost: float, *, packed: bool) -> Tiles:
     return Tiles(problem, map_size, strip_rows, cost, form, packed=packed, flat=problem.is_pointwise)
 
 
-def _cheapest(
-    problem: Problem, forms: Iterable[Lanes], width: int, *, packed: bool
-) -> tuple[Lanes, dict[str, float]]:
+def _cheapest(problem: Problem, forms: Iterable[Lanes], width: int, *, packed: bool) -> tuple[Lanes, dict[str, float]]:
     """Return the cheapest form on vectors of so many numbers, and its counts."""
     paid = ((form, counts(problem, form, width, packed=packed)) for form in forms)
     return min(paid, key=lambda one: total(COSTS, one[1]))

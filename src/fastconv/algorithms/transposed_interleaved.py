@@ -101,7 +101,5 @@ def choose(problem: Problem, budget: float) -> TransposedInterleaved | None:
     if not is_flat or problem.stride[2] > MAX_STRIDE or smallest > WORKSPACE_BYTES:
         return None
     return (
-        TransposedInterleaved(problem, problem.output_size, expected)
-        if (expected := cost(problem)) <= budget
-        else None
+        TransposedInterleaved(problem, problem.output_size, expected) if (expected := cost(problem)) <= budget else None
     )
