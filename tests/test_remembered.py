@@ -90,17 +90,36 @@ def test_weights_are_kept_from_their_second_call_on(name, weights):
     (kept,) = weights._kept.values()
     packed = kept.packed
     fc.conv2d(image[:, :, : -(image.shape[2] // 4) or None], weight.copy(), **options)  # by value, not by address
-    assert weights._kept and kept.packed is packed
+    assert weights._kept
+    assert kept.packed is packed
 
 
-def test_the_other_functions_remember_as_well(weights):
-    image, weight = arrays((1, 40, 9, 9), (40, 24, 3, 3))
-    maps = fc.conv_transpose2d(image, weight, stride=2)
-    expected = bits(fc.TransposedFilterBank(weight, stride=2)(image))
-    assert all(bits(fc.conv_transpose2d(image, weight, stride=2)) == expected for _ in range(3))
-    assert len(weights._kept) == 1
-    gradients = {bits(fc.grad.conv2d_input(maps.shape, weight, image, stride=2)) for _ in range(4)}
-    assert len(gradients) == 1
+@pytest.mark.parametrize("algorithm", ["auto", "direct", "winograd"])
+@pytest.mark.parametrize(("stride", "padding"), [(1, 0), (1, 2), (2, 1), (2, 0)])
+def test_transposed_convolutions_and_gradients_remember_as_well(stride, padding, algorithm, weights):
+    image, weight = arrays((2, 40, 9, 9), (40, 24, 3, 3))
+    options = {"stride": stride, "padding": padding, "algorithm": algorithm}
+    banks = fc.TransposedFilterBank(weight, **options), fc.FilterBank(weight, **options)
+    expected = bits(banks[0](image))
+    assert [bits(fc.conv_transpose2d(image, weight, **options)) == expected for _ in range(4)] == [True] * 4
+    assert weights._kept
+    image = arrays((2, 24, 9, 9), ())[0]
+    maps = banks[1](image)
+    expected = bits(banks[1].backward(image, maps).input)
+    for _ in range(4):
+        gradient = fc.grad.conv2d_input(image.shape, weight, maps, stride=stride, padding=padding)
+        assert algorithm != "auto" or bits(gradient) == expected
+
+
+@pytest.mark.parametrize("padding_mode", ["reflect", "replicate", "circular", "symmetric"])
+def test_gradients_of_parts_of_the_padding_do_not_mix(padding_mode):
+    """Their plans differ, but the weights are the same."""
+    image, weight = arrays((1, 3, 8, 11), (10, 3, 3, 3))
+    options = {"padding": ((3, 1), (0, 5)), "padding_mode": padding_mode}
+    maps = fc.conv2d(image, weight, **options)
+    expected = bits(fc.FilterBank(weight, **options).backward(image, maps).input)
+    for _ in range(4):
+        assert bits(fc.grad.conv2d_input(image.shape, weight, maps, **options)) == expected
 
 
 @pytest.mark.parametrize("place", [0, 1, 7777, -1])
@@ -282,7 +301,7 @@ def test_no_memory_to_keep_weights_is_no_error(weights, monkeypatch):
 
 @pytest.mark.parametrize("value", [-1, 1.5, "1", None, True])
 def test_a_cache_of_no_size_is_refused(value):
-    with pytest.raises((TypeError, ValueError), match="^bytes must be"):
+    with pytest.raises((TypeError, ValueError), match=r"^bytes must be"):
         fc.set_weight_cache(value)
     assert fc.get_weight_cache() == DEFAULT
 

@@ -45,7 +45,7 @@ MIN_SLAB_ROWS = 12
 COLUMN_PRODUCT, ROW_PRODUCT = 1.2, 1.6  # per product of either pass
 SUM = 28.0  # per sum of either pass, in addition
 CALL_OVERHEAD = 1.7e6
-MIN_BUDGET = 1e7  # for less, testing whether weights of a single call are of rank 1 would cost too much
+MIN_BUDGET = 3e6  # for less, testing whether weights of a single call are of rank 1 would cost too much
 
 
 class Factors(NamedTuple):

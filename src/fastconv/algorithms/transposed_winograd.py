@@ -59,6 +59,9 @@ class TransposedWinograd(winograd.Winograd):
         outputs = math.prod(len(forms) * forms[0].outputs for forms in self._phases)
         return _products(self._phases) / outputs * self.problem.group_size[0]
 
+    def unpacked(self) -> None:
+        return None  # units share the filters of all phases
+
     def _tiles(self, problem: Problem) -> tuple[int, int]:
         return _tiles(problem, self._variant.forms)
 
