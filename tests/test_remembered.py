@@ -221,6 +221,22 @@ def test_memory_is_bounded(weights):
     assert not weights._kept
 
 
+@pytest.mark.parametrize(
+    ("image", "weight", "options"),
+    [
+        ((24, 80, 80), (24, 24, 31, 31), {"algorithm": "fft"}),
+        ((24, 30, 30), (24, 24, 7, 7), {"algorithm": "winograd"}),
+    ],
+)
+def test_weights_that_would_be_too_large_when_packed_never_are(image, weight, options, weights, monkeypatch):
+    image, weight = arrays(image, weight)
+    fc.set_weight_cache(3 * weight.nbytes)
+    expected = bits(fc.FilterBank(weight, **options)(image))
+    monkeypatch.setattr(_remembered.Remembered, "_pack", None)
+    for _ in range(3):
+        assert bits(fc.conv2d(image, weight, **options)) == expected
+
+
 def test_of_too_many_weights_in_turn_some_stay(weights):
     """Else each of them would be packed in every turn, and dropped before the next one."""
     image, weight, convolve, _ = layer()

@@ -170,7 +170,8 @@ def run(
     packed: prepare(plan, weight); without it, the weight is remembered.
     """
     if packed is None and plan.remembered is not None:
-        packed = _remembered.weights.find(plan.remembered, weight, partial(prepare, plan))
+        nbytes = max(layout.packed_bytes for layout in plan.layouts)
+        packed = _remembered.weights.find(plan.remembered, weight, nbytes, partial(prepare, plan))
     if packed is None:
         plan = plan.unpacked or plan
     if slopes is not None:

@@ -45,9 +45,12 @@ class Remembered:
         self._calls = 0
         self._lock = allocate_lock()
 
-    def find(self, packing: str, weight: Array, pack: Callable[[Array], Any]) -> Any:
-        """Return packed weights if they were seen before, else None; packing: what these depend on besides."""
-        if not weight.flags.c_contiguous or not 0 < 2 * weight.nbytes <= self.max_bytes:
+    def find(self, packing: str, weight: Array, nbytes: int, pack: Callable[[Array], Any]) -> Any:
+        """Return packed weights if they were seen before, else None.
+
+        packing: what they depend on besides; nbytes: that they take, about, without the copy.
+        """
+        if not weight.flags.c_contiguous or not 0 < weight.nbytes + nbytes <= self.max_bytes:
             return None
         given = as_bytes(weight)
         sample = given[:: given.size // SAMPLES | 1].tobytes()  # an odd step meets all bytes of numbers
@@ -55,7 +58,7 @@ class Remembered:
         self._calls += 1
         now, kept = self._calls, self._kept.get(key)
         if kept is None:
-            return self._pack(key, weight, pack, now)
+            return self._pack(key, weight, nbytes, pack, now)
         if _core.equal_bytes(kept.given, given):
             kept.used = now
             return kept.packed
@@ -68,9 +71,9 @@ class Remembered:
         self.max_bytes = max_bytes
         self._make_room(0, self._calls + 1, LOCK_SECONDS)
 
-    def _pack(self, key: object, weight: Array, pack: Callable[[Array], Any], now: int) -> Any:
+    def _pack(self, key: object, weight: Array, nbytes: int, pack: Callable[[Array], Any], now: int) -> Any:
         """Return weights packed, and keep them, if they were seen before and there is room; else None."""
-        before, nbytes = self._seen.pop(key, (None, 2 * weight.nbytes))
+        before, nbytes = self._seen.pop(key, (None, weight.nbytes + nbytes))
         since = 0 if before is None else now - 2 * (now - before)  # what was not used since is asked for less often
         if before is None or not self._make_room(nbytes, since):
             self._note(key, now, nbytes)

@@ -68,6 +68,7 @@ class Layout:
     contiguous_axes: int = 1  # last axes of images that must be contiguous
     any_arrays: bool = False  # run takes images and maps of any dtype and strides
     any_weights: bool = True  # pack accepts all weights
+    packed_bytes: int = 0  # of packed weights, if they may be far more than the weights
     raw_weights: bool = False  # run takes weights as given, if contiguous
     load: Callable[[Array, Room], Array] | None = None  # makes what run takes of images of any dtype and strides
     call_layout: _core.Layout | None = None  # for a ready _core.Call, if run is nothing but one call of the core

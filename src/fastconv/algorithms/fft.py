@@ -103,6 +103,8 @@ class Fft(Layout):
             problem, blocks.cost, self._core_layout.workspace, packing, products=products, whole_images=True
         )
         self.step = blocks.step
+        kernels = problem.filters * problem.group_size[0] * problem.kernel[0]
+        self.packed_bytes = kernels * self._core_layout.numbers * problem.accumulator.itemsize
         self._double: _core.FftLayout | None = None
         self._direct_layout: Layout | None = None
 

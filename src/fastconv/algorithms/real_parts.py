@@ -40,7 +40,7 @@ class RealParts(Layout):
             problem, best.cost, best.workspace, (NAME, *(one.packing for one in layouts)), whole_images=True
         )
         self.name, self.error, self._real, self._layouts = best.name, best.error, real, layouts
-        self._kind = problem.parts
+        self._kind, self.packed_bytes = problem.parts, best.packed_bytes
         depth, rows, columns = (math.lcm(*steps) for steps in zip(*(one.step for one in layouts), strict=True))
         self.step = depth, rows, columns
 

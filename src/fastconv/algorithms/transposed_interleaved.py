@@ -25,7 +25,6 @@ REGISTER_STRIDES = 1, 2, 4, 8  # phases that are interleaved in registers
 PRODUCT, LONE_PRODUCT = 1.8, 3.0  # per product, with several filters in a group and with one
 LOOSE_STORE = 8.0  # per output, in addition, where phases are interleaved number by number
 COPY_PIXEL = 1.0  # per number of the input
-PACK_WEIGHT = 30.0  # per weight
 
 
 class TransposedInterleaved(CoreLayout):

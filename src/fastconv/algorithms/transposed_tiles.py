@@ -23,7 +23,6 @@ STRIP_BYTES = 3 * 2**17  # bytes of a strip and of its sums, which stay in the s
 # Costs as in direct.py.
 COPY_PIXEL = 2.0  # per number of the input
 CACHED_STORE = 72.0  # per output, in addition, of maps that had better bypass the cache
-PACK_WEIGHT = 30.0  # per weight
 
 
 class TransposedTiles(CoreLayout):

@@ -32,7 +32,6 @@ ERROR_GROWTH = {
 # Costs as in direct.py; the others are those of winograd.py.
 PRODUCT = 1.1  # per product
 FETCH = 48.0  # per transformed weight and block, divided by the tiles of a block, whose products hide it
-PACK_NUMBER = 27.0  # per transformed weight
 
 BLOCK_BYTES = 2**20  # of transformed tiles, at most: sums of all phases share the second-level cache with them
 

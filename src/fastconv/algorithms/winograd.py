@@ -142,6 +142,7 @@ class Winograd(Layout):
         packing = (NAME, *_core.current_isa(), phases is not None, names, variant.splits, variant.few)
         super().__init__(problem, cost, self._core_layout.workspace, packing)
         self.error, self.step = error, self._core_layout.tile_size
+        self.packed_bytes = self._core_layout.packed_numbers * problem.accumulator.itemsize
         self._variant, self._packed = variant, packed
         self._partitions: dict[tuple[object, ...], tuple[int, int, int]] = {}
 
