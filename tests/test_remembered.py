@@ -170,6 +170,18 @@ def test_options_do_not_mix(changed):
             assert bits(fc.conv2d(given, weight, **options)) == expected
 
 
+@pytest.mark.parametrize("padding_mode", ["zeros", "replicate", "circular"])
+def test_options_do_not_mix_where_kernels_are_folded(padding_mode, weights):
+    image, weight = arrays((1, 3, 5, 6), (4, 3, 41, 43))
+    image = image.astype(np.float64)  # which weights are converted to
+    for flip in (False, True, False, True):
+        options = {"flip": flip, "padding": (20, 21), "padding_mode": padding_mode}
+        expected = bits(fc.FilterBank(weight, **options)(image))
+        for _ in range(3):
+            assert bits(fc.conv2d(image, weight, **options)) == expected
+    assert len(weights._kept) == 2
+
+
 def test_weights_that_are_not_contiguous_are_not_kept(weights):
     image, weight, convolve, bank = layer()
     for other in (weight[::-1], weight[..., ::-1], np.asfortranarray(weight), weight[:, ::-1]):

@@ -130,7 +130,7 @@ def make(given: Problem, dtypes: tuple[np.dtype[Any], ...], *, may_wrap: bool = 
         plan = plan._replace(unpacked=of(unpacked))
     if plan.single.raw_weights:  # comparing them would take as long as it takes to read them as they are
         return plan
-    return plan._replace(remembered=repr((plan.packing, problem.of_weights)))
+    return plan._replace(remembered=repr((plan.packing, given.of_weights, problem.of_weights)))
 
 
 def _order(problem: Problem) -> tuple[ModuleType, ...]:
