@@ -113,7 +113,7 @@ FILES = {
     for path in SOURCE.rglob("*.py")
 }
 MODULES = {*FILES, "_core"}
-MAX_LINES = {"_plan.py": 219, **{f"core/{path.name}": 449 for path in (SOURCE / "core").glob("*.px?")}}
+MAX_LINES = {"_plan.py": 220, **{f"core/{path.name}": 449 for path in (SOURCE / "core").glob("*.px?")}}
 
 core_files = pytest.mark.parametrize("name", sorted(path.name for path in (SOURCE / "core").glob("*.pxi")))
 python_files = pytest.mark.parametrize("name", sorted(FILES))

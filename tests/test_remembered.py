@@ -111,6 +111,16 @@ def test_transposed_convolutions_and_gradients_remember_as_well(stride, padding,
         assert algorithm != "auto" or bits(gradient) == expected
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.complex64, np.float16])
+def test_weights_that_are_not_finite_and_that_nobody_sees(dtype):
+    image, weight = arrays((2, 16, 5, 2), (16, 2, 11, 4), dtype)
+    weight[-1, -1, -1, -1] = np.nan
+    options = {"padding": 2, "dilation": 9, "flip": True, "algorithm": "direct"}
+    expected = fc.TransposedFilterBank(weight, **options)(image)
+    for _ in range(4):
+        np.testing.assert_array_equal(fc.conv_transpose2d(image, weight, **options), expected)
+
+
 @pytest.mark.parametrize("padding_mode", ["reflect", "replicate", "circular", "symmetric"])
 def test_gradients_of_parts_of_the_padding_do_not_mix(padding_mode):
     """Their plans differ, but the weights are the same."""

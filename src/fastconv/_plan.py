@@ -176,7 +176,8 @@ def run(
         plan = plan.unpacked or plan
     if slopes is not None:
         bias = _weights.with_slopes(bias, slopes, plan.problem.accumulator)
-    if packed is None and plan.needs_finite and out is None and plan.problem.activation is None:
+    is_linear = plan.problem.activation is None and plan.problem.accumulator.kind == "f"
+    if packed is None and plan.needs_finite and out is None and is_linear:
         # Weights that are not finite leave no pixel of their map finite: the first ones are read faster than all weights.
         result = run(plan, input, weight, bias, None, threads, prepare(plan, weight, check=False), residual)
         if np.isfinite(result.reshape(plan.problem.maps_shape)[:1, :, :1, :1, :1]).all() or _weights.all_finite(weight):
