@@ -102,10 +102,10 @@ def test_the_pool_is_bounded_and_drops_what_it_has_had_for_the_longest_time():
     assert held() == 0
 
 
-@pytest.mark.parametrize(("nbytes", "error"), [(-1, ValueError), (1.5, TypeError), ("1", TypeError), (True, TypeError)])
-def test_other_limits_are_refused(nbytes, error):
-    with pytest.raises(error, match=r"^nbytes must be an int of 0 or more"):
-        fc.set_buffer_pool(nbytes)
+@pytest.mark.parametrize(("bytes_", "error"), [(-1, ValueError), (1.5, TypeError), ("1", TypeError), (True, TypeError)])
+def test_other_limits_are_refused(bytes_, error):
+    with pytest.raises(error, match=r"^bytes must be an int of 0 or more"):
+        fc.set_buffer_pool(bytes_)
 
 
 def test_any_int_is_a_limit():

@@ -185,7 +185,7 @@ def test_the_fate_of_a_pair_of_blocks_is_that_of_whole_cells(shape, kernel, cell
     image, weight = np.ones((3, *shape), f32), np.ones((3, 1, *kernel), f32)
     dtypes = (np.dtype(f32), np.dtype(f32))
     options = _check.options(3, _check.Options(groups=3, algorithm="fft"))
-    (layout,) = _lengths.plan_for(3, image.shape, weight.shape, None, dtypes, options, True).layouts
+    (layout,) = _lengths.plan_for(3, image.shape, weight.shape, None, dtypes, options).layouts
 
     def fate() -> Any:
         found = np.zeros((1, 3, *layout.blocks.pairs(layout.problem.output_size)), np.uint8)

@@ -598,7 +598,7 @@ def chosen_layouts(seed: int) -> list[str]:
     dtypes = dtype, dtype
     forward = _check.problem(2, image, weight, None, dtypes, _check.options(2, given))
     layouts = [*_gradient.plan_weight(forward, weight, dtypes).layouts]
-    layouts += _gradient.plan_input(forward, image, dtypes, reuse=False).plan.layouts
+    layouts += _gradient.plan_input(forward, image, dtypes).plan.layouts
     return [f"{type(layout).__module__} {layout.how}" for layout in layouts if isinstance(layout, GradientLayout)] + [
         layout.name for layout in layouts if not isinstance(layout, GradientLayout)
     ]

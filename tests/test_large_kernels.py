@@ -42,11 +42,11 @@ def kernels_of_rank_1(shape: Any, dtype: Any, rng: Any) -> Any:
     return (rng.standard_normal((*banks, kh, 1)) * rng.standard_normal((*banks, 1, kw))).astype(dtype)
 
 
-def plan_of(image: Any, weight: Any, bank: bool = True, **options: Any) -> Any:
-    """The plan for arrays of these shapes, and whether a bank will use it many times."""
+def plan_of(image: Any, weight: Any, **options: Any) -> Any:
+    """The plan for arrays of these shapes."""
     axes, dtypes = len(weight) - 2, (np.dtype(np.float32), np.dtype(np.float32))
     chosen = _check.options(axes, _check.Options(**options))
-    return _lengths.plan_for(axes, image, weight, None, dtypes, chosen, bank)
+    return _lengths.plan_for(axes, image, weight, None, dtypes, chosen)
 
 
 # Transforms
@@ -303,11 +303,10 @@ def test_one_bank_takes_small_and_large_images():
 def test_the_rule():
     """What a plan chooses for gray images of 2048 x 2048: sweeps for small kernels, transforms for large ones."""
     image = (1, 1, 2048, 2048)
-    for bank in (True, False):
-        for k, transforms, passes in [(3, False, False), (11, False, True), (21, True, True), (31, True, True)]:
-            plan = plan_of(image, (1, 1, k, k), bank, padding=k // 2)
-            assert (plan.layouts[-1].name == "fft") == transforms, k
-            assert (plan.layouts[0].name == "separable") == passes, k
+    for k, transforms, passes in [(3, False, False), (11, False, True), (21, True, True), (31, True, True)]:
+        plan = plan_of(image, (1, 1, k, k), padding=k // 2)
+        assert (plan.layouts[-1].name == "fft") == transforms, k
+        assert (plan.layouts[0].name == "separable") == passes, k
     assert [layout.name for layout in plan_of(image, (1, 1, 31, 31), algorithm="direct").layouts] == ["direct"]
     assert plan_of((1, 1, 28, 28), (1, 1, 9, 9)).layouts[-1].name == "direct"
 
@@ -322,10 +321,9 @@ def test_the_rule():
     ],
 )
 def test_many_large_filters_are_transformed(image, weight, padding):
-    for bank in (True, False):
-        plan = plan_of(image, weight, bank, padding=padding)
-        assert plan.layouts[-1].name == "fft"
-        assert all(n >= 1.2 * taps for n, taps in zip(plan.layouts[-1].blocks.size, weight[2:], strict=True))
+    plan = plan_of(image, weight, padding=padding)
+    assert plan.layouts[-1].name == "fft"
+    assert all(n >= 1.2 * taps for n, taps in zip(plan.layouts[-1].blocks.size, weight[2:], strict=True))
 
 
 def test_many_long_filters_of_one_call_take_turns(monkeypatch):
@@ -337,7 +335,7 @@ def test_many_long_filters_of_one_call_take_turns(monkeypatch):
     for threads in (1, 3):
         result = fc.conv1d(signals, weight, groups=12, algorithm="fft", threads=threads)
         assert abs(result - expected).max() <= 2e-6 * largest
-    assert plan_of(signals.shape, weight.shape, False, groups=12).layouts[-1].name == "fft"
+    assert plan_of(signals.shape, weight.shape, groups=12).layouts[-1].name == "fft"
     transformed = []
     transform = fft._spectra
     monkeypatch.setattr(fft, "_spectra", lambda *given: transformed.append(given[0].shape[:2]) or transform(*given))

@@ -25,7 +25,7 @@ def _restore_isa():
 
 class InterleavedCase(Case):
     def layout(self):
-        layout = transposed_interleaved.choose(self.problem, True, math.inf)
+        layout = transposed_interleaved.choose(self.problem, math.inf)
         assert layout is not None
         return layout
 

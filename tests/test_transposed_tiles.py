@@ -48,7 +48,7 @@ class Case:
         self.problem = _check_transposed.problem(self.axes, *shapes, (np.dtype(dtype),) * 3, self.options)
 
     def layout(self) -> transposed_tiles.TransposedTiles:
-        layout = transposed_tiles.choose(self.problem, True, math.inf)
+        layout = transposed_tiles.choose(self.problem, math.inf)
         assert layout is not None
         return layout
 

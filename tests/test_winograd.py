@@ -217,9 +217,8 @@ def test_the_highest_precision_is_that_of_direct_summation(taps, channels):
         ((1, 100000), (1, 1, 2000)),
     ],
 )
-@pytest.mark.parametrize("packed", [True, False])
-def test_the_highest_precision_takes_neither_transforms_nor_tiles(image, weight, packed, capsys):
-    why = fc.explain(image, np.ones(weight, np.float32), precision="highest", packed=packed)
+def test_the_highest_precision_takes_neither_transforms_nor_tiles(image, weight):
+    why = fc.explain(image, np.ones(weight, np.float32), precision="highest")
     assert {candidate.algorithm for candidate in why.candidates} <= {"direct", "separable"}
 
 

@@ -4,7 +4,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from fastconv._check import LayoutWarning
-from fastconv.config import get_num_threads, set_buffer_pool, set_num_threads, show_config
+from fastconv.config import (
+    get_num_threads,
+    get_weight_cache,
+    set_buffer_pool,
+    set_num_threads,
+    set_weight_cache,
+    show_config,
+)
 from fastconv.conv import conv1d, conv2d, conv3d
 
 if TYPE_CHECKING:
@@ -33,12 +40,14 @@ __all__ = [
     "explain",
     "filters",
     "get_num_threads",
+    "get_weight_cache",
     "grad",
     "ndimage",
     "plot",
     "qlinear_conv",
     "set_buffer_pool",
     "set_num_threads",
+    "set_weight_cache",
     "show_config",
     "signal",
 ]

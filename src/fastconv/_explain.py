@@ -63,7 +63,6 @@ def explain(
     algorithm: str = "auto",
     precision: str = "default",
     dtype: DTypeLike | None = None,
-    packed: bool = True,
 ) -> Explanation:
     """Return which algorithm would run for this input and this weight, and why.
 
@@ -81,8 +80,6 @@ def explain(
         As for `conv2d`.
     dtype : dtype, optional
         Of the input; by default its own, or, if only its shape is given, that of the weight.
-    packed : bool
-        Whether the weights are prepared once for many calls, as by `FilterBank`, or in the call.
 
     Returns
     -------
@@ -126,7 +123,7 @@ def explain(
     sums = None if integers is None else integers.sums(dtypes[0])
 
     def plan(options: Options) -> _plan.Plan:
-        return _lengths.plan_for(axes, shape, bank.shape, None, dtypes, options, packed, sums)
+        return _lengths.plan_for(axes, shape, bank.shape, None, dtypes, options, sums)
 
     chosen = plan(options)
     direct = plan(options._replace(algorithm="direct")).layouts[0]

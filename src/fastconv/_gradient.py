@@ -55,15 +55,13 @@ class InputGradient(NamedTuple):
         return sum(plan.nbytes for plan in self.plans)
 
 
-def plan_input(
-    forward: Problem, input_shape: tuple[int, ...], dtypes: tuple[np.dtype[Any], ...], reuse: bool
-) -> InputGradient:
+def plan_input(forward: Problem, input_shape: tuple[int, ...], dtypes: tuple[np.dtype[Any], ...]) -> InputGradient:
     """Return the plan of an input gradient, for an output gradient and a weight of these dtypes."""
     adjoint = _check_transposed.adjoint(forward, input_shape)
     modes = (forward.padding_mode,) * 3 if forward.border is None else forward.border.modes
     sections = [] if set(modes) == {"zeros"} else list(_sections(forward, modes))
     if len(sections) <= 1:
-        return InputGradient(input_shape, adjoint.images_shape, _plan.make(adjoint, dtypes, reuse), ())
+        return InputGradient(input_shape, adjoint.images_shape, _plan.make(adjoint, dtypes), ())
     adjoint = adjoint._replace(dtype=adjoint.accumulator)
     plans = []
     for section in sections:
@@ -71,7 +69,7 @@ def plan_input(
         z, y, x = (pad + first for pad, (first, _, _) in zip(adjoint.pad, section, strict=True))
         shape = (*adjoint.images_shape[:1], adjoint.filters, *size)
         part = adjoint._replace(output_shape=shape, batch_shape=shape[:1], output_size=size, pad=(z, y, x))
-        plans.append(BorderPart(_plan.make(part, dtypes, reuse), tuple(pixels for _, _, pixels in section)))
+        plans.append(BorderPart(_plan.make(part, dtypes), tuple(pixels for _, _, pixels in section)))
     return InputGradient(input_shape, adjoint.images_shape, plans[0].plan, tuple(plans[1:]))
 
 

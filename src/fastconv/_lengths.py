@@ -32,13 +32,11 @@ def plan_for(
     bias_shape: tuple[int, ...] | None,
     dtypes: tuple[np.dtype[Any], ...],
     options: Options,
-    reuse: bool,
     sums: _exact.Sums | None = None,
 ) -> _plan.Plan:
     """Return the plan for arrays of these shapes and dtypes; raise ValueError or TypeError if they do not fit together.
 
-    `options`: as returned by `_check.options`; `reuse`: packed weights serve many calls; `sums`: how those of
-    integers may be computed.
+    `options`: as returned by `_check.options`; `sums`: how those of integers may be computed.
     """
 
     def problem_of(shape: tuple[int, ...]) -> Problem:
@@ -48,10 +46,10 @@ def plan_for(
     row_padding = _row_padding(problem, options.padding)
     with _weights.naming_weight(weight_shape):
         if row_padding is not None and _fold.fold(problem) is None:
-            plan = _plan.make(problem_of(rounded(input_shape)), dtypes, reuse)
+            plan = _plan.make(problem_of(rounded(input_shape)), dtypes)
             if plan.fold is None:
                 return plan.resized(problem)._replace(row_padding=row_padding)
-        return _plan.make(problem, dtypes, reuse)
+        return _plan.make(problem, dtypes)
 
 
 def _row_padding(problem: Problem, padding: Any) -> int | str | None:

@@ -208,7 +208,7 @@ class Plan:
         self._count, self._size = _cut(problem)
         self._reuse = reuse or self._size != problem.output_size
         self._plans: dict[Key, _plan.Plan] = {}  # of blocks
-        self._plain = _plan.make(problem, dtypes, reuse)  # of images of which nothing is missing
+        self._plain = self._make_plan(problem, dtypes)  # of images of which nothing is missing
         kept = self._kept_boxes = [*islice(self._boxes(), KEPT_BOXES + 1)]
         self._whole = kept[0] if kept and self._size == problem.output_size else None  # if one box does
         if len(kept) > KEPT_BOXES:
@@ -507,7 +507,7 @@ class Plan:
                 if key not in self._plans:
                     dtypes = tuple(array.dtype for array in (images, bank, bias) if array is not None)
                     problem = plan.problem._replace(algorithm=plan.layouts[weights[0]].name)
-                    self._plans[key] = _plan.make(problem, dtypes, self._reuse)
+                    self._plans[key] = self._make_plan(problem, dtypes)
                 return self._convolve(call, self._plans[key], images, bias, maps, distinct)
         slopes = None if plan.problem.activation is None else call.slopes
         return _plan.run(plan, images, bank, bias, maps, call.threads, weights, None, slopes)
@@ -573,9 +573,13 @@ class Plan:
                 padding_mode=problem.padding_mode,
             )
         try:
-            return _plan.make(block, dtypes, self._reuse)
+            return self._make_plan(block, dtypes)
         except ValueError:  # the algorithm can do the whole, but not a block of this size
-            return _plan.make(block._replace(algorithm="auto"), dtypes, self._reuse)
+            return self._make_plan(block._replace(algorithm="auto"), dtypes)
+
+    def _make_plan(self, problem: Problem, dtypes: tuple[np.dtype[Any], ...]) -> _plan.Plan:
+        plan = _plan.make(problem, dtypes)
+        return plan if self._reuse else plan.single
 
     def _check_integers(self, call: Call, out: Array | None) -> None:
         """Raise ValueError if a sum of integers could exceed the range of the result's dtype, or of out's."""

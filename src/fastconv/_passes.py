@@ -105,7 +105,7 @@ class Correlation:
         self._converts = dtypes if small else None
         plan_dtypes = DTypes(*(dtypes.sums,) * 3) if small else dtypes
         self._arrangement = arrange(shape, windows, cval, plan_dtypes, contiguous, dtypes.image.kind not in "fc")
-        self._plan = _plan.make(self._arrangement.problem, (plan_dtypes.image, dtypes.sums), reuse=False)
+        self._plan = _plan.make(self._arrangement.problem, (plan_dtypes.image, dtypes.sums))
         self._direct = self._arrangement.merged is None and self._plan.fold is None and not small
         # For contiguous arrays of the sums' dtype.
         self.plan = self._plan if (self._direct and len(set(dtypes)) == 1) or (small and contiguous) else None
@@ -414,7 +414,7 @@ def _fuse(
     windows = [Window()] * (len(shape) - 2) + [by_axis[-2].window, by_axis[-1].window]
     kernels = [by_axis[-2].kernel, by_axis[-1].kernel]
     problem = arrange(shape, windows, 0, dtypes, True, dtypes.image.kind not in "fc").problem
-    layout = separable.choose(problem, True, math.inf)
+    layout = separable.choose(problem, math.inf)
     if layout is None:
         return None, passes
     columns, rows = (rounded(kernel, dtypes.sums).reshape(1, -1) for kernel in kernels)

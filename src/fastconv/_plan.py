@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastconv import _blocks, _check, _core, _fold, _weights
+from fastconv import _blocks, _check, _core, _fold, _remembered, _weights
 from fastconv._problem import Array, Problem, Transposed
 from fastconv.algorithms import (
     Layout,
@@ -50,10 +50,10 @@ class Plan(NamedTuple):
     packing: tuple[object, ...]  # plans with equal packing share packed weights
     needs_finite: bool  # weights that are not are for the last layout: the padding's zeros would make NaN of them
     integers_may_overflow: bool
-    calls: tuple[
-        _core.Call | None, ...
-    ]  # of the layouts, for contiguous arrays of the accumulator's dtype; () for others
+    calls: tuple[_core.Call | None, ...]  # of the layouts, for contiguous arrays of the accumulator's dtype, or ()
     raw_weights: bool  # the first call takes weights as given, not packed
+    remembered: str | None = None  # what packed weights depend on, if those of single calls are remembered
+    unpacked: Plan | None = None  # the plan of single calls with weights that are not, if it is another one
     row_padding: int | str | None = None  # set if the plan can be adapted to rows of other lengths: see _lengths.py
 
     @property
@@ -62,10 +62,16 @@ class Plan(NamedTuple):
         return self.calls[0] if self.calls else None
 
     @property
+    def single(self) -> Plan:
+        """The plan of single calls whose weights are not remembered."""
+        return self.unpacked or self
+
+    @property
     def nbytes(self) -> int:
         """Bytes that the plan takes, about, without packed weights."""
         calls = sum(call.nbytes for call in self.calls if call is not None)
-        return len(self.layouts) * (PLAN_BYTES + 8 * self.problem.taps) + calls
+        unpacked = self.unpacked.nbytes if self.unpacked else 0
+        return len(self.layouts) * (PLAN_BYTES + 8 * self.problem.taps) + calls + unpacked
 
     def resized(self, problem: Problem) -> Plan:
         """Return the plan for rows of another length, which the layouts must be able to serve."""
@@ -74,11 +80,12 @@ class Plan(NamedTuple):
             call and call.resized(*layout.core_shapes(problem), problem.output_shape, problem.pad)
             for layout, call in zip(layouts, self.calls, strict=False)
         )
-        return self._replace(columns=problem.size[2], problem=problem, layouts=layouts, calls=calls)
+        unpacked = self.unpacked and self.unpacked.resized(problem)
+        return self._replace(columns=problem.size[2], problem=problem, layouts=layouts, calls=calls, unpacked=unpacked)
 
 
-def make(given: Problem, dtypes: tuple[np.dtype[Any], ...], reuse: bool, *, may_wrap: bool = False) -> Plan:
-    """Return the plan for input, weight and bias of these dtypes; `reuse`: packed weights serve many calls.
+def make(given: Problem, dtypes: tuple[np.dtype[Any], ...], *, may_wrap: bool = False) -> Plan:
+    """Return the plan for input, weight and bias of these dtypes.
 
     `may_wrap`: sums of integers that are too large wrap around, rather than raise an error.
     """
@@ -89,9 +96,9 @@ def make(given: Problem, dtypes: tuple[np.dtype[Any], ...], reuse: bool, *, may_
     fold = None if problem.transposed or problem.border is not None else _fold.fold(problem)
     if fold is not None:
         problem = fold.reduced
-    layouts = choose(problem, reuse)
+    layouts = cheapest(_order(problem), problem)
     if not layouts and fold is not None and winograd.supports(convolution or given, problem.output_size):
-        layouts = choose(problem._replace(algorithm="direct"), reuse)  # the folded kernel is too small for Winograd
+        layouts = cheapest(ORDER, problem._replace(algorithm="direct"))  # the folded kernel is too small for Winograd
     if not layouts:
         domains = [one.DOMAIN for one in _order(problem) if problem.algorithm == one.NAME]
         domain = domains[0] if domains else "it takes transposed convolutions without stride"
@@ -99,32 +106,36 @@ def make(given: Problem, dtypes: tuple[np.dtype[Any], ...], reuse: bool, *, may_
     needs_finite = convolution is not None and not all(convolution.stays_inside(axis) for axis in range(3))
     if needs_finite:
         layouts = (*layouts, transposed.Phases(given))
-    packing: tuple[object, ...] = (convolution is not None, *(layout.packing for layout in layouts))
     no_conversions = {problem.dtype, dtypes[0], *dtypes[2:]} == {problem.accumulator}
     integers_may_overflow = not may_wrap and _check.may_overflow(dtypes, given.taps, problem.accumulator)
     is_direct = no_conversions and fold is None and not integers_may_overflow and not problem.channels_last
-    calls = tuple(layout.ready_call() if is_direct and problem.products else None for layout in layouts)
-    return Plan(
-        columns=given.size[2],
-        problem=problem,
-        fold=fold,
-        layouts=layouts,
-        packing=packing if fold is None else (fold.tap_folds, *packing),
-        needs_finite=needs_finite,
-        integers_may_overflow=integers_may_overflow,
-        calls=calls if any(calls) else (),
-        raw_weights=layouts[0].raw_weights and dtypes[1] == problem.accumulator and not needs_finite,
-    )
+
+    def of(layouts: tuple[Layout, ...]) -> Plan:
+        packing: tuple[object, ...] = (convolution is not None, *(layout.packing for layout in layouts))
+        calls = tuple(layout.ready_call() if is_direct and problem.products else None for layout in layouts)
+        return Plan(
+            columns=given.size[2],
+            problem=problem,
+            fold=fold,
+            layouts=layouts,
+            packing=packing if fold is None else (fold.tap_folds, *packing),
+            needs_finite=needs_finite,
+            integers_may_overflow=integers_may_overflow,
+            calls=calls if any(calls) else (),
+            raw_weights=layouts[0].raw_weights and dtypes[1] == problem.accumulator and not needs_finite,
+        )
+
+    plan, unpacked = of(layouts), tuple(layout.unpacked() or layout for layout in layouts)
+    if unpacked != layouts:
+        plan = plan._replace(unpacked=of(unpacked))
+    if plan.single.raw_weights:  # comparing them would take as long as it takes to read them as they are
+        return plan
+    return plan._replace(remembered=repr((plan.packing, given.of_weights, problem.of_weights)))
 
 
 def _order(problem: Problem) -> tuple[ModuleType, ...]:
     """Return the algorithms that may compute a problem, in the order in which they are asked."""
     return TRANSPOSED_ORDER if problem.transposed else ORDER
-
-
-def choose(problem: Problem, reuse: bool) -> tuple[Layout, ...]:
-    """Return the cheapest layout, followed by the next cheapest ones if it may refuse weights."""
-    return cheapest(_order(problem), problem, reuse)
 
 
 def prepare(plan: Plan, weight: Array, *, check: bool = True) -> Packed:
@@ -154,10 +165,19 @@ def run(
     residual: Array | None = None,
     slopes: Array | None = None,
 ) -> Array:
-    """Convolve input with weight as planned and return the result, `out` if given; packed: prepare(plan, weight)."""
+    """Convolve input with weight as planned and return the result, `out` if given.
+
+    packed: prepare(plan, weight); without it, the weight is remembered.
+    """
+    if packed is None and plan.remembered is not None:
+        nbytes = max(layout.packed_bytes for layout in plan.layouts)
+        packed = _remembered.weights.find(plan.remembered, weight, nbytes, partial(prepare, plan))
+    if packed is None:
+        plan = plan.unpacked or plan
     if slopes is not None:
         bias = _weights.with_slopes(bias, slopes, plan.problem.accumulator)
-    if packed is None and plan.needs_finite and out is None and plan.problem.activation is None:
+    is_linear = plan.problem.activation is None and plan.problem.accumulator.kind == "f"
+    if packed is None and plan.needs_finite and out is None and is_linear:
         # Weights that are not finite leave no pixel of their map finite: the first ones are read faster than all weights.
         result = run(plan, input, weight, bias, None, threads, prepare(plan, weight, check=False), residual)
         if np.isfinite(result.reshape(plan.problem.maps_shape)[:1, :, :1, :1, :1]).all() or _weights.all_finite(weight):

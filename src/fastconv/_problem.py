@@ -56,6 +56,14 @@ class Problem(NamedTuple):
     zero: int = 0  # which is what the padding holds, too
 
     @property
+    def of_weights(self) -> Problem:
+        """The problem without its image: all that packed weights depend on, and what their layout does not say."""
+        zero = (0, 0, 0)
+        return self._replace(
+            output_shape=(), batch_shape=(), size=zero, output_size=zero, pad=zero, border=None, channels_last=0
+        )
+
+    @property
     def transposed(self) -> bool:
         """Whether it is a transposed convolution."""
         return False

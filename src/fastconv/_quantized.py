@@ -82,12 +82,12 @@ class Filters:
         problem = problem._replace(dtype=INT32, accumulator=INT32, algorithm="direct")
         of_bytes = problem._replace(pixels=self._pixels, zero=self._zero)
         if byte_tiles.suits(of_bytes):
-            layout = byte_tiles.choose(of_bytes, True, math.inf, self._output)
+            layout = byte_tiles.choose(of_bytes, math.inf, self._output)
             if layout is not None and layout.whole_images and self._pack(layout):
                 return of_bytes, layout, None
         sums = _exact.sums_dtype(self._largest) or np.dtype(np.float64)
         problem = problem._replace(accumulator=sums, adds_integers=True)
-        return problem, None, _plan.make(problem, dtypes, reuse=True)
+        return problem, None, _plan.make(problem, dtypes)
 
     def _pack(self, layout: ByteTiles) -> bool:
         """Pack the weights for a layout unless they are; return whether it takes them."""

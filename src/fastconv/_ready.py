@@ -39,7 +39,7 @@ def remember(
     **details: Any,
 ) -> None:
     """Remember passes over such arrays, an image and kernels; details: as of `_core.ReadyCall`."""
-    if not passes or not all(one.plan.call is not None and one.plan.raw_weights for one in passes):
+    if not passes or not all(one.plan.single.call is not None and one.plan.single.raw_weights for one in passes):
         return
     key = _core.ready_key(options, arrays, out)
     if key is None:
@@ -63,6 +63,6 @@ def remember(
     if sums.kind not in "fc" or (sums.kind == "c" and result.kind != "c"):
         return
     given = [(array.size, array.dtype) for array in arrays]
-    pairs = [(one.plan.call, one.weights) for one in passes]
+    pairs = [(one.plan.single.call, one.weights) for one in passes]
     call = _core.ReadyCall(pairs, given, sums, result, shape, **details)  # type: ignore[arg-type]  # as checked
     calls.put(key, call, call.nbytes)

@@ -108,7 +108,7 @@ def plan(
         dtype=task.dtypes.result,
         accumulator=task.dtypes.sums,
     ).bordered(task.border.mode, (task.border.value,) if task.border.value else ())
-    return _plan.make(problem, task.dtypes[:2], reuse=False, may_wrap=True)
+    return _plan.make(problem, task.dtypes[:2], may_wrap=True)
 
 
 class Images:

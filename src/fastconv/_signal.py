@@ -256,7 +256,7 @@ class Convolution:
                 return None
             sums = Sums(DOUBLE, "direct", converted=True)
         images = [step for step in (self._step,) if isinstance(step, Images)]
-        if not (images and images[0].plan.call is not None):
+        if not (images and images[0].plan.single.call is not None):
             if (isinstance(self._step, Signals) and self._dtype.kind == "c") or not (few or self._is_small):
                 return None
             dtypes = DTypes(sums.dtype, sums.dtype, sums.dtype)

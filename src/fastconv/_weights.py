@@ -105,11 +105,13 @@ def pack(
     return packed
 
 
-def nbytes(packed: Any) -> int:
-    """Return the bytes of packed weights: of an array, or of all arrays in nested tuples."""
+def nbytes(packed: Any, given: Array | None = None) -> int:
+    """Return the bytes of packed weights: of an array, or of all arrays in nested tuples; but not of those given."""
     if isinstance(packed, tuple):
-        return sum(map(nbytes, packed))
-    return packed.nbytes if isinstance(packed, np.ndarray) else 0
+        return sum(nbytes(part, given) for part in packed)
+    if not isinstance(packed, np.ndarray) or (given is not None and np.may_share_memory(packed, given)):
+        return 0
+    return packed.nbytes
 
 
 def with_slopes(bias: Array | None, slopes: Array, dtype: np.dtype[Any]) -> Array:

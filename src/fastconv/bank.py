@@ -584,7 +584,7 @@ class FilterBank(Bank):
         linear = self._checked._replace(activation=None, channels_last=False, saturate=False)
         _check.check_arrays(self._axes, shape, self._weight.shape, dtypes)
         forward = _check.problem(self._axes, shape, self._weight.shape, None, dtypes, linear)
-        input_plan = _gradient.plan_input(forward, shape, (dtypes[1], self._weight.dtype), reuse=True)
+        input_plan = _gradient.plan_input(forward, shape, (dtypes[1], self._weight.dtype))
         packed = tuple(self._pack(plan, self._conjugate_weight) for plan in input_plan.plans)
         return input_plan, packed, _gradient.plan_weight(forward, self._weight.shape, dtypes)
 
@@ -596,7 +596,7 @@ class FilterBank(Bank):
         sums: _exact.Sums | None = None,
     ) -> _plan.Plan:
         axes, shapes, dtypes, options = self._problem_of(shape, dtype, saturated)
-        return _lengths.plan_for(axes, *shapes, dtypes, options, True, sums)
+        return _lengths.plan_for(axes, *shapes, dtypes, options, sums)
 
     def _stage(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> _fuse.Stage | None:
         """Return how the bank computes strips of its maps of an image of this shape; None if it cannot."""

@@ -1,4 +1,4 @@
-"""The number of threads, the buffer pool, and show_config, which prints versions and the instruction set."""
+"""The number of threads, the memory that is kept between calls, and show_config, which prints versions and the instruction set."""
 
 from __future__ import annotations
 
@@ -7,10 +7,17 @@ import sys
 
 import numpy as np
 
-from fastconv import _check, _core, _threads
+from fastconv import _check, _core, _remembered, _threads
 from fastconv._threads import MAX_THREADS
 
-__all__ = ["get_num_threads", "set_buffer_pool", "set_num_threads", "show_config"]
+__all__ = [
+    "get_num_threads",
+    "get_weight_cache",
+    "set_buffer_pool",
+    "set_num_threads",
+    "set_weight_cache",
+    "show_config",
+]
 
 
 def get_num_threads() -> int:
@@ -57,7 +64,7 @@ def set_num_threads(n: int) -> None:
     _num_threads = min(_check.positive_int("n", n), MAX_THREADS)
 
 
-def set_buffer_pool(nbytes: int) -> None:
+def set_buffer_pool(bytes: int) -> None:
     """Set how much memory of large results is kept, once these have died, for results of the same size.
 
     Systems clear the memory that they hand out, which for a large result may take as long as computing it. Memory of
@@ -67,13 +74,13 @@ def set_buffer_pool(nbytes: int) -> None:
 
     Parameters
     ----------
-    nbytes : int
+    bytes : int
         The most bytes that are kept; 0: none, and what has been kept is freed.
 
     Raises
     ------
     ValueError, TypeError
-        If nbytes is not an int of 0 or more.
+        If bytes is not an int of 0 or more.
 
     Notes
     -----
@@ -86,7 +93,53 @@ def set_buffer_pool(nbytes: int) -> None:
     >>> fc.set_buffer_pool(0)
     >>> fc.set_buffer_pool(2**27)
     """
-    _core.set_pool_limit(min(_check.int_from(0, "nbytes", nbytes), sys.maxsize))
+    _core.set_pool_limit(min(_check.int_from(0, "bytes", bytes), sys.maxsize))
+
+
+def get_weight_cache() -> int:
+    """Return the most bytes that packed weights of functions take.
+
+    Returns
+    -------
+    int
+        What `set_weight_cache` set; before that 64 MB, ``2**26``.
+
+    Examples
+    --------
+    >>> import fastconv as fc
+    >>> fc.get_weight_cache()
+    67108864
+    """
+    return _remembered.weights.max_bytes
+
+
+def set_weight_cache(bytes: int) -> None:
+    """Set how many bytes functions may take to keep packed weights for later calls; results do not depend on it.
+
+    Weights that a function such as `conv2d` is called with again are packed once, as a `FilterBank` packs its own, and
+    kept with a copy of them as they were given. Every call compares their bytes with the copy, so that arrays may change
+    in place; those that are not contiguous, or can be read as they are about as fast, are not kept.
+
+    Parameters
+    ----------
+    bytes : int
+        0 or more, for packed weights and copies together. 0 keeps nothing; what is kept beyond it is dropped.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If bytes is not an int of 0 or more.
+
+    Examples
+    --------
+    >>> import fastconv as fc
+    >>> before = fc.get_weight_cache()
+    >>> fc.set_weight_cache(2**20)
+    >>> fc.get_weight_cache()
+    1048576
+    >>> fc.set_weight_cache(before)
+    """
+    _remembered.weights.resize(_check.int_from(0, "bytes", bytes))
 
 
 def show_config() -> None:

@@ -573,7 +573,7 @@ def _convolve(
             offset_shape = None if offset is None else offset.shape
             shapes = shape, filters.shape, offset_shape
             if missing is None:
-                plan = _lengths.plan_for(axes, *shapes, dtypes, checked, False, sums)
+                plan = _lengths.plan_for(axes, *shapes, dtypes, checked, sums)
             else:
                 plan = _missing.Plan(axes, shapes, dtypes, checked, missing, reuse=False)
             if not checked.channels_last and _check.looks_channels_last(axes, shape, filters.shape):

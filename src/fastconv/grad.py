@@ -968,7 +968,7 @@ def _plan_input(
     forward = _check.problem(axes, input_shape, weight_shape, None, dtypes, _check.options(axes, options))
     _check_maps(maps_shape, forward)
     with _weights.naming_weight(weight_shape):
-        return _gradient.plan_input(forward, input_shape, dtypes, reuse=False)
+        return _gradient.plan_input(forward, input_shape, dtypes)
 
 
 def _plan_weight(
@@ -987,7 +987,7 @@ def _plan_transposed_input(
     forward = _forward(axes, input_shape, weight_shape, maps_shape, dtypes, options)
     dtype, accumulator = _check.result_types(dtypes, forward.taps)
     with _weights.naming_weight(weight_shape):
-        return _plan.make(forward._replace(dtype=dtype, accumulator=accumulator), dtypes, reuse=False)
+        return _plan.make(forward._replace(dtype=dtype, accumulator=accumulator), dtypes)
 
 
 def _plan_transposed_weight(

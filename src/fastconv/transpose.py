@@ -282,7 +282,7 @@ def _convolve(
         checked = _check_transposed.options(axes, options)
         problem = _check_transposed.problem(axes, image.shape, filters.shape, offset_shape, dtypes, checked)
         with _weights.naming_weight(filters.shape):
-            plan = _plan.make(problem, dtypes, reuse=False)
+            plan = _plan.make(problem, dtypes)
         _plans.put(key, plan, plan.nbytes)
     slopes = _check.slopes_of(given, plan.problem.filters)
     result = _plan.run(plan, image, filters, offset, target, config.num_threads(threads), None, None, slopes)
@@ -480,7 +480,7 @@ class TransposedFilterBank(Bank):
             forward = _check_transposed.forward(problem, array.shape).bordered(self._padding_mode, ())
             dtypes = (grad.dtype, self._weight.dtype)
             dtype, accumulator = _check.result_types(dtypes, forward.taps)
-            input_plan = _plan.make(forward._replace(dtype=dtype, accumulator=accumulator), dtypes, reuse=True)
+            input_plan = _plan.make(forward._replace(dtype=dtype, accumulator=accumulator), dtypes)
             weight_plan = _gradient.plan_weight(forward, self._weight.shape, (grad.dtype, array.dtype))
             plans = input_plan, self._pack(input_plan, self._conjugate_weight), weight_plan
             self._plans.put(key, plans, input_plan.nbytes + weight_plan.nbytes)
@@ -535,11 +535,11 @@ class TransposedFilterBank(Bank):
             problem, dtypes = self._problem(shape, dtype, output_size)
             if self._padding_mode == "zeros":
                 plan = _gradient.InputGradient(
-                    problem.output_shape, problem.images_shape, _plan.make(problem, dtypes, reuse=True), ()
+                    problem.output_shape, problem.images_shape, _plan.make(problem, dtypes), ()
                 )
             else:
                 forward = _check_transposed.forward(problem, shape).bordered(self._padding_mode, ())
-                plan = _gradient.plan_input(forward, problem.output_shape, dtypes, reuse=True)
+                plan = _gradient.plan_input(forward, problem.output_shape, dtypes)
             prepared = plan, tuple(self._pack(part, self._weight) for part in plan.plans)
             self._plans.put(key, prepared, plan.nbytes)
         return prepared

@@ -2,11 +2,10 @@
 
 Every module has a NAME, the value of `algorithm=` that selects it, a DOMAIN, the problems it can do in words, and
 
-    choose(problem, reuse, budget) -> Layout | None
+    choose(problem, budget) -> Layout | None
 
-which returns how the algorithm would compute the problem, or None if it cannot, or would cost more than the budget.
-`reuse`: packed weights serve many calls. _plan.py asks all modules and takes the cheapest layout; none of them imports
-_plan.py.
+which returns how the algorithm would compute the problem with packed weights, or None if it cannot, or would cost more
+than the budget. _plan.py asks all modules and takes the cheapest layout; none of them imports _plan.py.
 
     direct       loops for every dtype, and the cost of direct summation, the unit of all costs
     sweep        direct summation down the rows of single channels: gray images, depthwise
@@ -69,6 +68,7 @@ class Layout:
     contiguous_axes: int = 1  # last axes of images that must be contiguous
     any_arrays: bool = False  # run takes images and maps of any dtype and strides
     any_weights: bool = True  # pack accepts all weights
+    packed_bytes: int = 0  # of packed weights, if they may be far more than the weights
     raw_weights: bool = False  # run takes weights as given, if contiguous
     load: Callable[[Array, Room], Array] | None = None  # makes what run takes of images of any dtype and strides
     call_layout: _core.Layout | None = None  # for a ready _core.Call, if run is nothing but one call of the core
@@ -109,6 +109,13 @@ class Layout:
     def products(self) -> float:
         """Multiplications for one output."""
         return float(self.problem.taps)
+
+    def unpacked(self) -> Layout | None:
+        """Return a layout for weights that serve a single call, with the same results; None if there is none.
+
+        It reads them as they are given, or packs some at a time.
+        """
+        return None
 
     def pack(self, weight: Array) -> Any:
         """Return a bank of any dtype as run takes it; None if the layout cannot compute with these weights."""
@@ -237,12 +244,12 @@ class GradientLayout:
         raise NotImplementedError
 
 
-def cheapest(algorithms: Iterable[Any], problem: Problem, reuse: bool) -> tuple[Layout, ...]:
+def cheapest(algorithms: Iterable[Any], problem: Problem) -> tuple[Layout, ...]:
     """Return the cheapest layout of some algorithms, followed by the next cheapest ones if it may refuse weights."""
     layouts: tuple[Layout, ...] = ()
     for algorithm in algorithms:
         if problem.algorithm in ("auto", algorithm.NAME):
-            layout = algorithm.choose(problem, reuse, layouts[0].cost if layouts else math.inf)
+            layout = algorithm.choose(problem, layouts[0].cost if layouts else math.inf)
             if layout is not None:
                 layouts = (layout,) if layout.any_weights else (layout, *layouts)
     return layouts

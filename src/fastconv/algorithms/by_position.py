@@ -25,7 +25,7 @@ COSTS = {
     "broadcast": 8.0,  # per tap and pixel
     "output": 50.0,  # transposed once its sums are complete
     "number": 14.0,  # of the image
-    "weight": 30.0,  # also if packed weights are reused, so that a bank gives the same bits as a call
+    "weight": 30.0,  # that is packed
 }
 MIN_CHANNELS, MIN_FILTERS, MIN_COLUMNS = 32, 16, 8  # for fewer, register tiles are not full
 
@@ -89,7 +89,7 @@ def counts(problem: Problem) -> dict[str, float]:
     }
 
 
-def choose(problem: Problem, reuse: bool, budget: float) -> ByPosition | None:
+def choose(problem: Problem, budget: float) -> ByPosition | None:
     """Return the layout unless it costs more than the budget, or there are too few channels, filters or columns."""
     channels, filters = problem.group_size
     if problem.accumulator.kind != "f" or problem.padding_mode != "zeros":

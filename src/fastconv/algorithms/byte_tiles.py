@@ -158,7 +158,7 @@ def suits(problem: Problem) -> bool:
     return _core.byte_format()[0] > 0 and cost(problem) < direct.cost(problem) / direct.PRODUCT
 
 
-def choose(problem: Problem, reuse: bool, budget: float, output: Requantization | None = None) -> ByteTiles | None:
+def choose(problem: Problem, budget: float, output: Requantization | None = None) -> ByteTiles | None:
     """Return the layout, with strips that fit the cache, for images of bytes that are to be summed so."""
     if problem.pixels is None or problem.transposed or not _core.byte_format()[0]:
         return None

@@ -45,6 +45,6 @@ class Rows(CoreLayout):
         return _weights.plain_filters(self.problem, weight)
 
 
-def choose(problem: Problem, reuse: bool, budget: float) -> Rows | None:
+def choose(problem: Problem, budget: float) -> Rows | None:
     """Return the loops for integers and complex numbers."""
     return None if problem.accumulator.kind == "f" else Rows(problem)

@@ -94,8 +94,8 @@ class Fft(Layout):
     name = NAME
     error = 2.0
 
-    def __init__(self, problem: Problem, reuse: bool, blocks: Blocks) -> None:
-        self.keeps_spectra, self.blocks = reuse, blocks
+    def __init__(self, problem: Problem, blocks: Blocks, *, keeps_spectra: bool = True) -> None:
+        self.keeps_spectra, self.blocks = keeps_spectra, blocks
         self._core_layout = _core_layout(problem, blocks, problem.bits)
         packing = (NAME, *blocks.size, *_core.current_isa())
         products = blocks.cost * math.prod(problem.batch_shape)
@@ -103,6 +103,8 @@ class Fft(Layout):
             problem, blocks.cost, self._core_layout.workspace, packing, products=products, whole_images=True
         )
         self.step = blocks.step
+        kernels = problem.filters * problem.group_size[0] * problem.kernel[0]
+        self.packed_bytes = kernels * self._core_layout.numbers * problem.accumulator.itemsize
         self._double: _core.FftLayout | None = None
         self._direct_layout: Layout | None = None
 
@@ -115,6 +117,9 @@ class Fft(Layout):
     def products(self) -> float:
         """Multiplications of direct summation that would take as long, for one output."""
         return self.cost / direct.cost(self.problem) * self.problem.taps
+
+    def unpacked(self) -> Fft:
+        return Fft(self.problem, self.blocks, keeps_spectra=False)
 
     def pack(self, weight: Array) -> Filters:
         """Return the filters, transformed if that serves many calls."""
@@ -187,9 +192,10 @@ class Fft(Layout):
         if self._direct_layout is None:
             depth, rows, columns = (problem.span(axis, outputs) for axis, outputs in enumerate(step))
             block = problem.block((depth, rows, columns), step, count)
-            self._direct_layout = sweep.choose(block, False, math.inf) or tiles.choose(block, False, math.inf)
+            chosen = sweep.choose(block, math.inf) or tiles.choose(block, math.inf)
+            assert chosen is not None  # one of them computes every problem of floats
+            self._direct_layout = chosen.unpacked() or chosen
         layout = self._direct_layout
-        assert layout is not None  # one of them computes every problem of floats
         ends = zip(starts, target.shape[1:], strict=True)
         ranges = [given.input_range(axis, start, start + size) for axis, (start, size) in enumerate(ends)]
         pixels = take(images[n, group * channels : (group + 1) * channels], [indices for indices, _ in ranges])
@@ -258,7 +264,7 @@ def _run_core(
     _core.convolve_fft(images, spectra, bias, maps, pads, core, fate.reshape(-1), wanted, part, threads, residual)
 
 
-def choose(problem: Problem, reuse: bool, budget: float) -> Fft | None:
+def choose(problem: Problem, budget: float) -> Fft | None:
     """Return the cheapest blocks."""
     forced = problem.algorithm == NAME
     if problem.accumulator.kind != "f" or problem.precision == "highest":
@@ -269,18 +275,18 @@ def choose(problem: Problem, reuse: bool, budget: float) -> Fft | None:
     per_output = (channels + filters) * 8 * TRANSFORM + filters * (channels * problem.kernel[0] * MULTIPLY + 2 * STORE)
     if not forced and problem.groups * math.prod(problem.output_size) * per_output / 2 > MARGIN * budget:
         return None
-    blocks = min(_all_blocks(problem, reuse), key=lambda one: one.cost, default=None)
+    blocks = min(_all_blocks(problem), key=lambda one: one.cost, default=None)
     if blocks is None or (not forced and blocks.cost >= MARGIN * budget):
         return None
-    return Fft(problem, reuse, blocks)
+    return Fft(problem, blocks)
 
 
-def _all_blocks(problem: Problem, reuse: bool) -> list[Blocks]:
+def _all_blocks(problem: Problem) -> list[Blocks]:
     """Return blocks of all sizes that fit the workspace."""
     is_line = problem.kernel[1] == 1
     rows = [1] if is_line else _block_lengths(problem, 1, LENGTHS)
     columns = _block_lengths(problem, 2, [VECTOR * n for n in LENGTHS] if is_line else LENGTHS)
-    found = [_blocks_of(problem, reuse, size[is_line:]) for size in itertools.product(rows, columns)]
+    found = [_blocks_of(problem, size[is_line:]) for size in itertools.product(rows, columns)]
     spans = math.prod(problem.span(axis) for axis in (1, 2)) * problem.kernel[0] * problem.channels // problem.groups
     limit = max(WORKSPACE_BYTES, WORKSPACE_SPANS * spans * problem.accumulator.itemsize)
     if problem.algorithm == NAME:
@@ -306,7 +312,7 @@ def _block_lengths(problem: Problem, axis: int, lengths: Sequence[int]) -> Seque
     return lengths[first : last + 1]
 
 
-def _blocks_of(problem: Problem, reuse: bool, size: tuple[int, ...]) -> Blocks:
+def _blocks_of(problem: Problem, size: tuple[int, ...]) -> Blocks:
     """Return the blocks of one size, with the cheapest way to take them together."""
     (channels, filters), taps = problem.group_size, problem.kernel[0]
     points, itemsize = math.prod(size), problem.accumulator.itemsize
@@ -336,16 +342,14 @@ def _blocks_of(problem: Problem, reuse: bool, size: tuple[int, ...]) -> Blocks:
     if spectra * filters * taps > CACHED_SPECTRA:
         back += points * FETCH_SPECTRA * channels * taps / unit_pairs
     fetching = 1 + FETCH_POINTS * max(0.0, math.log2(points * itemsize / 4 / CACHED_POINTS))
-    repeats = 1 if reuse else math.ceil(spectra * filters * taps / PACKED_BYTES)
-    cost = fetching * pairs * (units * slots * channels * repeats * forth + problem.output_size[0] * filters * back)
-    packing = 0.0 if reuse else filters * channels * taps * forth
+    cost = fetching * pairs * (units * slots * channels * forth + problem.output_size[0] * filters * back)
     return Blocks(
         size,
         (depths, rows, columns),
         pair_axis,
         unit_pairs,
         workspace,
-        problem.groups * (cost + packing) + CALL_OVERHEAD,
+        problem.groups * cost + CALL_OVERHEAD,
     )
 
 

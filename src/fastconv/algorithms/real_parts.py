@@ -40,7 +40,7 @@ class RealParts(Layout):
             problem, best.cost, best.workspace, (NAME, *(one.packing for one in layouts)), whole_images=True
         )
         self.name, self.error, self._real, self._layouts = best.name, best.error, real, layouts
-        self._kind = problem.parts
+        self._kind, self.packed_bytes = problem.parts, best.packed_bytes
         depth, rows, columns = (math.lcm(*steps) for steps in zip(*(one.step for one in layouts), strict=True))
         self.step = depth, rows, columns
 
@@ -61,6 +61,10 @@ class RealParts(Layout):
     def part(self, problem: Problem) -> RealParts:
         real = _real_problem(problem)
         return RealParts(problem, real, tuple(one.part(real) for one in self._layouts))
+
+    def unpacked(self) -> RealParts | None:
+        layouts = tuple(one.unpacked() or one for one in self._layouts)
+        return None if layouts == self._layouts else RealParts(self.problem, self._real, layouts)
 
     def pack(self, weight: Array) -> tuple[Any, ...]:
         real, imaginary = weight_parts(self.problem, weight)
@@ -205,7 +209,7 @@ def keep_nonfinite(parts: Array) -> None:
             parts += 0 * parts[::-1]
 
 
-def choose(problem: Problem, reuse: bool, budget: float) -> RealParts | Pairs | None:
+def choose(problem: Problem, budget: float) -> RealParts | Pairs | None:
     """Return the layout of complex problems, unless they are small."""
     if problem.accumulator.kind != "c":
         return None
@@ -216,7 +220,7 @@ def choose(problem: Problem, reuse: bool, budget: float) -> RealParts | Pairs | 
     if products < MIN_PRODUCTS:
         return pairs
     real = _real_problem(problem)
-    layouts = cheapest(ORDER, real, reuse)
+    layouts = cheapest(ORDER, real)
     if pairs is not None and not (layouts and layouts[0].cost * real.batch_shape[0] < pairs.cost):
         return pairs
     return RealParts(problem, real, layouts) if layouts else None

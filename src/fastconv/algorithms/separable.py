@@ -35,6 +35,7 @@ DOMAIN = "it takes float32 and float64, and filters of one channel whose kernels
 # together, relative to those of all weights, and each weight. Weights computed with few digits are least accurate in
 # the tails of a kernel.
 KERNEL_HALF_ULPS, WEIGHT_HALF_ULPS = 4, 512
+ROUGHLY = 1e-3  # far more than that, as a fraction
 STRIP_BYTES = 2**19  # bytes of the sums of the pass of columns: they stay in the second-level cache
 SLAB_BYTES = 2**21  # bytes of the sums of the pass of depths
 MAX_SLAB_PLANES = 12  # a multiple of the rows that sweeps compute at a time
@@ -44,7 +45,7 @@ MIN_SLAB_ROWS = 12
 COLUMN_PRODUCT, ROW_PRODUCT = 1.2, 1.6  # per product of either pass
 SUM = 28.0  # per sum of either pass, in addition
 CALL_OVERHEAD = 1.7e6
-MIN_BUDGET = 1e8  # for weights of a single call: for less, testing whether they are of rank 1 costs too much
+MIN_BUDGET = 3e6  # for less, testing whether weights of a single call are of rank 1 would cost too much
 
 
 class Factors(NamedTuple):
@@ -72,9 +73,8 @@ class Passes(Layout):
         return float(sum(self._kernel))
 
     def pack(self, weight: Array) -> Factors | None:
-        return factorize(
-            _weights.plain_filters(self.problem, weight).reshape(-1, *self._kernel), self.problem.precision
-        )
+        kernels = _weights.plain_filters(self.problem, weight).reshape(-1, *self._kernel)
+        return factorize(kernels, self.problem.precision) if may_be_of_rank_1(kernels[0]) else None
 
 
 class TwoPasses(Passes):
@@ -189,11 +189,11 @@ class ThreePasses(Passes):
             cast(block, target)
 
 
-def choose(problem: Problem, reuse: bool, budget: float) -> TwoPasses | ThreePasses | None:
+def choose(problem: Problem, budget: float) -> TwoPasses | ThreePasses | None:
     """Return the layout of two or three passes, for single channels."""
     if problem.channels != problem.groups or problem.accumulator.kind != "f":
         return None
-    if 1 in problem.kernel[1:] or 0 in (*problem.size, *problem.output_size) or (budget < MIN_BUDGET and not reuse):
+    if 1 in problem.kernel[1:] or 0 in (*problem.size, *problem.output_size) or budget < MIN_BUDGET:
         return None
     if cost(problem) >= budget:
         return None
@@ -324,6 +324,20 @@ def _nonempty_range(problem: Problem, axis: int, start: int, count: int) -> tupl
     if isinstance(pixels, slice) and pixels.start == pixels.stop:
         return slice(0, 1), before - pixels.start
     return pixels, before
+
+
+def may_be_of_rank_1(kernel: Array) -> bool:
+    """Return whether two lines of a kernel are about proportional: a test that most others fail at once."""
+    lines = kernel.reshape(-1, kernel.shape[-1]).astype(np.float64)
+    sizes = np.abs(lines)
+    first, column = divmod(int(sizes.argmax()), lines.shape[1])
+    pivot = lines[first, column]
+    sizes[first, column] = 0
+    second = int(sizes[:, column].argmax())
+    with np.errstate(all="ignore"):
+        one, other = lines[second] * pivot, lines[first] * lines[second, column]
+        difference = np.abs(one - other).sum()
+        return not difference > ROUGHLY * (np.abs(one).sum() + pivot * pivot)
 
 
 def factorize(kernels: Array, precision: str = "default") -> Factors | None:

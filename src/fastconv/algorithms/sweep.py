@@ -128,7 +128,7 @@ def suits(problem: Problem) -> bool:
     )
 
 
-def choose(problem: Problem, reuse: bool, budget: float) -> Sweep | None:
+def choose(problem: Problem, budget: float) -> Sweep | None:
     """Return sweeps for a few filters of one channel."""
     if problem.accumulator.kind != "f" or not suits(problem):
         return None

@@ -116,6 +116,10 @@ class Tiles(CoreLayout):
         self.raw_weights = not (packed or problem.flip or problem.exchanged) or filters_innermost
         self._form, self._packed, self._flat, self._strip_rows = form, packed, flat, strip_rows
 
+    def unpacked(self) -> Tiles | None:
+        layout = _layout(self.problem, self.cost, packed=False)
+        return None if layout._packed else layout
+
     def pack(self, weight: Array) -> Array:
         if self.raw_weights:
             return _weights.copy_unless_plain(weight, self.problem.accumulator).reshape(-1)
@@ -196,10 +200,19 @@ def writes_pixels(problem: Problem) -> bool:
     return problem.group_size[1] % lanes(problem) == 0 and problem.epilogue[0] == _core.ACTIVATIONS[None][0]
 
 
-def choose(problem: Problem, reuse: bool, budget: float) -> Tiles | None:
+def choose(problem: Problem, budget: float) -> Tiles | None:
     """Return the cheaper of pixels and filters in the lanes, with strips that fit the cache; None where sweeps suit."""
     if problem.accumulator.kind != "f" or sweep.suits(problem):
         return None
+    width = cost_lanes(problem)
+    _, paid = _cheapest(problem, _forms(problem, width), width, packed=True)
+    layout = _layout(problem, total(COSTS, paid), packed=True)
+    layout.counts = paid
+    return layout
+
+
+def _layout(problem: Problem, cost: float, *, packed: bool) -> Tiles:
+    """Return the layout that is the cheapest on this instruction set; weights that are not packed yet may have to be."""
     itemsize, width = problem.accumulator.itemsize, lanes(problem)
     filters = problem.group_size[1]
     map_size = _map_size(problem)
@@ -207,7 +220,7 @@ def choose(problem: Problem, reuse: bool, budget: float) -> Tiles | None:
     forms = list(_forms(problem, width))
     if problem.channels_last and filters > width and writes_pixels(problem):
         forms = forms[1:]
-    form, _ = _cheapest(problem, forms, width, reuse)
+    form, _ = _cheapest(problem, forms, width, packed=packed)
     strip_row_bytes = _strip_row_bytes(problem)
     if form.by_filters:
         strip_row_bytes = _filters_row_bytes(problem)
@@ -222,23 +235,18 @@ def choose(problem: Problem, reuse: bool, budget: float) -> Tiles | None:
     conflicts = not form.by_filters and row * itemsize % CONFLICT_BYTES == 0
     repeats = problem.images_shape[0] * max(1 / form.images, rows * columns / BLOCK_PIXELS) - 1  # of packing on the fly
     repacked = repeats * problem.taps * filters if form.by_filters else 0
-    packed = reuse or turned or conflicts or repacked > REPACKED_WEIGHTS
+    packed = packed or turned or conflicts or repacked > REPACKED_WEIGHTS
     strip_rows = max(1, min(rows, strip_rows))
-    width = cost_lanes(problem)
-    _, paid = _cheapest(problem, _forms(problem, width), width, reuse)
-    cost, flat = total(COSTS, paid), problem.is_pointwise
-    layout = Tiles(problem, map_size, strip_rows, cost, form, packed=packed, flat=flat)
-    layout.counts = paid
-    return layout
+    return Tiles(problem, map_size, strip_rows, cost, form, packed=packed, flat=problem.is_pointwise)
 
 
-def _cheapest(problem: Problem, forms: Iterable[Lanes], width: int, reuse: bool) -> tuple[Lanes, dict[str, float]]:
+def _cheapest(problem: Problem, forms: Iterable[Lanes], width: int, *, packed: bool) -> tuple[Lanes, dict[str, float]]:
     """Return the cheapest form on vectors of so many numbers, and its counts."""
-    paid = ((form, counts(problem, form, width, reuse)) for form in forms)
+    paid = ((form, counts(problem, form, width, packed=packed)) for form in forms)
     return min(paid, key=lambda one: total(COSTS, one[1]))
 
 
-def counts(problem: Problem, form: Lanes, width: int, reuse: bool) -> dict[str, float]:
+def counts(problem: Problem, form: Lanes, width: int, *, packed: bool) -> dict[str, float]:
     """Return how often each of COSTS is paid for one image, on vectors of so many numbers."""
     channels, filters = problem.group_size
     depth, rows, columns = _map_size(problem)
@@ -262,7 +270,7 @@ def counts(problem: Problem, form: Lanes, width: int, reuse: bool) -> dict[str, 
         strip_rows = planes * channels * problem.kernel[0] * rows * min(problem.stride[1], problem.kernel[1])
         numbers = strip_rows * (problem.size[2] + 2 * problem.pad[2])
         some |= {"strip row": strip_rows, "by filters, strip" if form.by_filters else "strip": numbers}
-    if not reuse and form.by_filters and pixels > 1:
+    if not packed and form.by_filters and pixels > 1:
         shared = min(1.0, pixels / BLOCK_PIXELS) if form.images > 1 else 1.0
         some["packed"] = shared * problem.groups * problem.taps * filters
     return some

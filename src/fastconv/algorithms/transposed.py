@@ -105,6 +105,6 @@ def axis_phases(problem: Problem, axis: int, pad: int) -> Iterator[AxisPhase]:
         yield AxisPhase(offset, turned, len(read), dilation // divisor, -((offset + pad - last * dilation) // stride))
 
 
-def choose(problem: Problem, reuse: bool, budget: float) -> Phases:
+def choose(problem: Problem, budget: float) -> Phases:
     """Return the loops over phases."""
     return Phases(problem)

@@ -25,7 +25,6 @@ REGISTER_STRIDES = 1, 2, 4, 8  # phases that are interleaved in registers
 PRODUCT, LONE_PRODUCT = 1.8, 3.0  # per product, with several filters in a group and with one
 LOOSE_STORE = 8.0  # per output, in addition, where phases are interleaved number by number
 COPY_PIXEL = 1.0  # per number of the input
-PACK_WEIGHT = 30.0  # per weight
 
 
 class TransposedInterleaved(CoreLayout):
@@ -80,7 +79,7 @@ def _reach(problem: Problem, axis: int) -> int:
     return -(-(problem.kernel[axis] - 1) * problem.dilation[axis] // problem.stride[axis])
 
 
-def cost(problem: Problem, reuse: bool) -> float:
+def cost(problem: Problem) -> float:
     """Return the cost of one image."""
     channels, filters = problem.group_size
     width, outputs = cost_lanes(problem), math.prod(problem.output_size) * problem.filters
@@ -89,11 +88,10 @@ def cost(problem: Problem, reuse: bool) -> float:
     product = PRODUCT if filters > 1 else LONE_PRODUCT
     products = product * places * channels * math.prod(problem.kernel) * problem.filters
     stores = (direct.STORE + LOOSE_STORE * (problem.stride[2] not in REGISTER_STRIDES)) * outputs
-    packing = 0.0 if reuse else PACK_WEIGHT * problem.channels * filters * math.prod(problem.kernel)
-    return products + stores + COPY_PIXEL * problem.channels * math.prod(problem.size) + packing
+    return products + stores + COPY_PIXEL * problem.channels * math.prod(problem.size)
 
 
-def choose(problem: Problem, reuse: bool, budget: float) -> TransposedInterleaved | None:
+def choose(problem: Problem, budget: float) -> TransposedInterleaved | None:
     """Return the layout unless it costs more than the budget, or the smallest strip is too large."""
     if problem.accumulator.kind != "f" or 0 in (problem.products, *problem.output_size):
         return None
@@ -102,7 +100,5 @@ def choose(problem: Problem, reuse: bool, budget: float) -> TransposedInterleave
     if not is_flat or problem.stride[2] > MAX_STRIDE or smallest > WORKSPACE_BYTES:
         return None
     return (
-        TransposedInterleaved(problem, problem.output_size, expected)
-        if (expected := cost(problem, reuse)) <= budget
-        else None
+        TransposedInterleaved(problem, problem.output_size, expected) if (expected := cost(problem)) <= budget else None
     )

@@ -23,7 +23,6 @@ STRIP_BYTES = 3 * 2**17  # bytes of a strip and of its sums, which stay in the s
 # Costs as in direct.py.
 COPY_PIXEL = 2.0  # per number of the input
 CACHED_STORE = 72.0  # per output, in addition, of maps that had better bypass the cache
-PACK_WEIGHT = 30.0  # per weight
 
 
 class TransposedTiles(CoreLayout):
@@ -79,7 +78,7 @@ def _reach(problem: Problem, axis: int) -> int:
     return -(-(problem.kernel[axis] - 1) * problem.dilation[axis] // problem.stride[axis])
 
 
-def cost(problem: Problem, reuse: bool) -> float:
+def cost(problem: Problem) -> float:
     """Return the cost of one image."""
     channels, filters = problem.group_size
     padded = _padded(filters, cost_lanes(problem)) * problem.groups
@@ -89,8 +88,7 @@ def cost(problem: Problem, reuse: bool) -> float:
     products = direct.PRODUCT * places * taps * padded
     store = direct.STORE + CACHED_STORE * problem.bypasses_cache
     stores = store * math.prod(problem.output_size) * problem.filters
-    packing = 0.0 if reuse else PACK_WEIGHT * problem.filters * taps
-    return products + stores + COPY_PIXEL * problem.channels * math.prod(problem.size) + packing
+    return products + stores + COPY_PIXEL * problem.channels * math.prod(problem.size)
 
 
 def _padded(filters: int, lanes: int) -> float:
@@ -99,11 +97,11 @@ def _padded(filters: int, lanes: int) -> float:
     return lanes * (vectors + 3 * blocks) / 2
 
 
-def choose(problem: Problem, reuse: bool, budget: float) -> TransposedTiles | None:
+def choose(problem: Problem, budget: float) -> TransposedTiles | None:
     """Return the layout unless it costs more than the budget, or dilation makes the smallest strip too large."""
     if problem.accumulator.kind != "f" or 0 in (problem.products, *problem.output_size):
         return None
     smallest = (1 + _reach(problem, 1)) * strip_row_bytes(problem, (1, 1, 1))
-    if smallest > WORKSPACE_BYTES or (expected := cost(problem, reuse)) > budget:
+    if smallest > WORKSPACE_BYTES or (expected := cost(problem)) > budget:
         return None
     return TransposedTiles(problem, problem.output_size, expected)

@@ -32,7 +32,6 @@ ERROR_GROWTH = {
 # Costs as in direct.py; the others are those of winograd.py.
 PRODUCT = 1.1  # per product
 FETCH = 48.0  # per transformed weight and block, divided by the tiles of a block, whose products hide it
-PACK_NUMBER = 27.0  # per transformed weight
 
 BLOCK_BYTES = 2**20  # of transformed tiles, at most: sums of all phases share the second-level cache with them
 
@@ -59,11 +58,14 @@ class TransposedWinograd(winograd.Winograd):
         outputs = math.prod(len(forms) * forms[0].outputs for forms in self._phases)
         return _products(self._phases) / outputs * self.problem.group_size[0]
 
+    def unpacked(self) -> None:
+        return None  # units share the filters of all phases
+
     def _tiles(self, problem: Problem) -> tuple[int, int]:
         return _tiles(problem, self._variant.forms)
 
 
-def choose(problem: Problem, reuse: bool, budget: float) -> TransposedWinograd | None:
+def choose(problem: Problem, budget: float) -> TransposedWinograd | None:
     """Return the cheapest variant that is accurate enough."""
     if problem.accumulator.kind != "f" or problem.precision == "highest":
         return None
@@ -71,7 +73,7 @@ def choose(problem: Problem, reuse: bool, budget: float) -> TransposedWinograd |
         return None
     best, lowest = None, MARGIN * budget
     for variant in _variants(problem):
-        if (expected := cost(problem, variant, reuse)) < lowest:
+        if (expected := cost(problem, variant)) < lowest:
             best, lowest = variant, expected
     return TransposedWinograd(problem, best, lowest) if best else None
 
@@ -120,7 +122,7 @@ def error_growth(forms: tuple[Form, Form]) -> float:
     return math.prod(ERROR_GROWTH[form.taps][form.outputs] for form in forms)
 
 
-def cost(problem: Problem, variant: Variant, reuse: bool) -> float:
+def cost(problem: Problem, variant: Variant) -> float:
     """Return the cost of one image."""
     phases = _phases(problem, variant.forms)
     channels, filters = problem.group_size
@@ -130,8 +132,7 @@ def cost(problem: Problem, variant: Variant, reuse: bool) -> float:
     blocks = -(-tiles // (variant.tile_rows * variant.tile_columns))
     tile_cost = _products(phases) * lanes * (PRODUCT * channels + TRANSFORM) + _positions(phases) * TRANSFORM * channels
     memory = FETCH * weights * blocks * blocks / tiles
-    packing = 0.0 if reuse else PACK_NUMBER * weights
-    return problem.groups * (problem.output_size[0] * (tiles * tile_cost + memory) + packing)
+    return problem.groups * problem.output_size[0] * (tiles * tile_cost + memory)
 
 
 def _tiles(problem: Problem, forms: tuple[Form, Form]) -> tuple[int, int]:

@@ -66,9 +66,9 @@ def _layout(forward: Problem, count: int) -> Layout:
     )
     if problem.accumulator.kind != "f":
         return direct.Rows(problem)
-    layout = sweep.choose(problem, False, math.inf) or tiles.choose(problem, False, math.inf)
+    layout = sweep.choose(problem, math.inf) or tiles.choose(problem, math.inf)
     assert layout is not None  # one of these two takes any floats
-    return layout
+    return layout.unpacked() or layout
 
 
 def choose(forward: Problem, budget: float) -> Exchanged:

@@ -53,7 +53,6 @@ COSTS = {
     "split number": 45.0,  # in addition, for virtual channels
     "filter number": 18.0,  # per filter and number of a transformed tile
     "late weight": 15.0,  # per transformed weight and block, where too few tiles hide that it is fetched from afar
-    "packed product": 1.3,  # in the transform of the weights
     "few product": 1.45,
     "few channel number": 29.0,
     "few output": 25.0,
@@ -143,6 +142,7 @@ class Winograd(Layout):
         packing = (NAME, *_core.current_isa(), phases is not None, names, variant.splits, variant.few)
         super().__init__(problem, cost, self._core_layout.workspace, packing)
         self.error, self.step = error, self._core_layout.tile_size
+        self.packed_bytes = self._core_layout.packed_numbers * problem.accumulator.itemsize
         self._variant, self._packed = variant, packed
         self._partitions: dict[tuple[object, ...], tuple[int, int, int]] = {}
 
@@ -163,6 +163,12 @@ class Winograd(Layout):
         y, x = self._variant.forms
         positions = y.positions * x.positions / (y.outputs * x.outputs)
         return positions * virtual_channels(self.problem, self._variant.splits)
+
+    def unpacked(self) -> Winograd | None:
+        variant = self._variant
+        if variant.few or variant.splits != (Split(), Split()) or not _is_one_block(self.problem, variant):
+            return None
+        return Winograd(self.problem, variant, self.cost, self.error, packed=False)
 
     def pack(self, weight: Array) -> tuple[Array, Array | None]:
         """Return the weights as given, to recompute outputs that are not finite, and their transforms if packed."""
@@ -261,19 +267,18 @@ class Winograd(Layout):
         return candidates[best]
 
 
-def choose(problem: Problem, reuse: bool, budget: float) -> Winograd | None:
+def choose(problem: Problem, budget: float) -> Winograd | None:
     """Return the cheapest variant that is accurate enough."""
     if problem.accumulator.kind != "f" or problem.kernel[0] > 1 or problem.precision == "highest":
         return None
     best, lowest = None, MARGIN * budget
     for variant in _variants(problem):
-        if (expected := cost(problem, variant, reuse)) < lowest:
+        if (expected := cost(problem, variant)) < lowest:
             best, lowest = variant, expected
     if best is None:
         return None
-    packed = reuse or best.few or best.splits != (Split(), Split()) or not _is_one_block(problem, best)
-    layout = Winograd(problem, best, lowest, error_growth(best.forms), packed=packed)
-    layout.counts = counts(problem, best, reuse)
+    layout = Winograd(problem, best, lowest, error_growth(best.forms))
+    layout.counts = counts(problem, best)
     return layout
 
 
@@ -287,7 +292,7 @@ def _is_one_block(problem: Problem, variant: Variant) -> bool:
 def supports(problem: Problem, output_size: Triple) -> bool:
     """Return whether there are forms for a problem's dtype and kernel, for maps of this size without zero padding."""
     without_zeros = problem._replace(output_size=output_size, padding_mode="circular", algorithm=NAME)
-    return choose(without_zeros, reuse=True, budget=math.inf) is not None
+    return choose(without_zeros, math.inf) is not None
 
 
 def _variants(problem: Problem) -> Iterator[Variant]:
@@ -338,12 +343,12 @@ def error_growth(forms: tuple[Form, Form]) -> float:
     return math.prod(ERROR_GROWTH[form.taps, form.stride][form.outputs] for form in forms)
 
 
-def cost(problem: Problem, variant: Variant, reuse: bool) -> float:
+def cost(problem: Problem, variant: Variant) -> float:
     """Return the cost of one image."""
-    return total(COSTS, counts(problem, variant, reuse))
+    return total(COSTS, counts(problem, variant))
 
 
-def counts(problem: Problem, variant: Variant, reuse: bool) -> dict[str, float]:
+def counts(problem: Problem, variant: Variant) -> dict[str, float]:
     """Return how often each of COSTS is paid for one image."""
     y, x = variant.forms
     channels, filters = virtual_channels(problem, variant.splits), problem.filters // problem.groups
@@ -352,8 +357,6 @@ def counts(problem: Problem, variant: Variant, reuse: bool) -> dict[str, float]:
     planes, outputs = problem.groups * problem.output_size[0], problem.filters * math.prod(problem.output_size)
     blocks = problem.dilation[1] * -(-tile_rows // variant.tile_rows) * -(-tile_columns // variant.tile_columns)
     some = {"call": 1.0, "group": planes, "block": planes * blocks}
-    if not reuse:
-        some["packed product"] = problem.groups * channels * lanes * len(y.G) * (len(x.G) + y.taps) * x.taps
     if variant.few:
         numbers = planes * positions * tile_rows * problem.dilation[1] * whole_vectors(tile_columns)
         return some | {

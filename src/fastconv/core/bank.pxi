@@ -72,3 +72,14 @@ cdef void transpose_taps(real *to, Py_ssize_t to_step, const Bank *bank, Range f
                         to[tap * to_step + i] = weight[i * step + tap * bank.run_step]
         to += count * to_step
         taps.first += count
+
+
+def equal_bytes(one, other):
+    """Return whether two arrays of as many contiguous bytes are equal."""
+    cdef Py_ssize_t count = one.size
+    cdef const void *first = numbers_of(one, count, 1)
+    cdef const void *second = numbers_of(other, count, 1)
+    cdef bint are_equal
+    with nogil:
+        are_equal = memcmp(first, second, count) == 0
+    return are_equal
