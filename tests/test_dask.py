@@ -123,7 +123,7 @@ def test_functions_take_weights_of_every_rank(axes, rank, channels_last, rng):
         getattr(fcd, f"conv{names}")(lazy, weight, **options),
     ):
         assert found.shape == expected.shape
-        np.testing.assert_allclose(found.compute(), expected, rtol=1e-5, atol=1e-5)
+        assert_same_bits(found, expected)
 
 
 def test_stacks_and_axes(rng):
