@@ -1,6 +1,7 @@
 """Arrays as they come: any strides and byte order, read-only, empty, from DLPack; `out`; and how much memory a call takes."""
 
 import array
+import itertools
 import re
 import subprocess
 import sys
@@ -780,6 +781,31 @@ def test_images_that_are_converted_whole_or_in_parts(weight, options, rng, monke
         monkeypatch.setattr(_blocks, "CONVERTED_BYTES", converted)
         result = fc.conv2d(image, weight, **options)
         np.testing.assert_allclose(result, contiguous, rtol=0, atol=2e-6 * np.abs(contiguous).max())
+
+
+# Image, weight and the block that it passes through, of register tiles with pixels in the lanes; its last vectors are cut off.
+NARROW = [
+    ((channels, 7, 2 * width + rest + 2), (5, channels, 3, 3), (1, 3, width))
+    for channels, width in itertools.product([2, 80], [5, 9, 17])  # of one chunk of taps, or of two
+    for rest in {1, 3, width - 2}
+]
+NARROW += [((4, 2 * rows + rest, 1), (5, 4, 1, 1), (1, rows, 1)) for rows in [5, 9, 17] for rest in [1, 3]]
+NARROW += [((4, 5 * rows + 1, 3), (5, 4, 1, 1), (1, rows, 3)) for rows in [2, 3, 6]]
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize(("image", "weight", "block"), NARROW)
+def test_the_last_block_may_be_narrower_than_a_vector(image, weight, block, dtype, rng, monkeypatch):
+    monkeypatch.setattr(_blocks, "CONVERTED_BYTES", 0)
+    monkeypatch.setattr(_blocks, "_block_size", lambda layout, together: (1, block))
+    image, weight, bias = (values(rng, shape, dtype) for shape in (image, weight, weight[:1]))
+    options = {"bias": bias, "activation": "relu", "algorithm": "direct"}
+    expected = np.maximum(convolve(image, weight, bias), 0)
+    result = np.full((len(expected) + 2, *expected.shape[1:]), 7, dtype)  # with a map before and behind
+    fc.conv2d(np.repeat(image, 2, -1)[..., ::2], weight, **options, out=result[1:-1], threads=1)
+    assert (result[[0, -1]] == 7).all()
+    np.testing.assert_allclose(result[1:-1], expected, rtol=1e-5, atol=1e-4)
+    np.testing.assert_array_equal(result[1:-1], fc.conv2d(image, weight, **options))
 
 
 def test_writing_to_out_needs_no_second_output():

@@ -110,6 +110,17 @@ def test_complex_numbers_agree_with_the_definition(axes, data):
     assert_agrees(problem.result(), problem)
 
 
+@pytest.mark.parametrize("dtypes", ["fF", "FF", "dD"])
+@pytest.mark.parametrize(
+    ("shape", "weight", "dilation"), [((2, 16, 16, 30), (16, 1, 25, 5), 9), ((40, 9, 30), (40, 2, 20, 4), (11, 12))]
+)
+def test_complex_kernels_of_wide_dilation_agree_with_the_definition(shape, weight, dilation, dtypes, rng):
+    image, weight = values(rng, shape, dtypes[0]), values(rng, weight, dtypes[1])
+    expected = transpose(image, weight, dilation=dilation)
+    result = fc.TransposedFilterBank(weight, dilation=dilation)(image)
+    np.testing.assert_allclose(result, expected, rtol=0, atol=2e-6 * abs(expected).max())
+
+
 @all_axes
 @given(data=st.data())
 def test_integers_agree_with_the_definition(axes, data):

@@ -154,9 +154,10 @@ class Tiles(CoreLayout):
         return self.block(size)
 
     def block(self, size: Triple) -> Tiles:
-        """Of the variants with pixels in the lanes, only im2col handles maps narrower than a vector."""
+        """No block may be read in place that is smaller than a vector; narrow ones waste fewer lanes in panels."""
         form, packed = self._form, self._packed
-        if self._flat and math.prod(size) >= lanes(self.problem):
+        smallest = math.prod((n - 1) % step + 1 for n, step in zip(self.problem.output_size, size, strict=True))
+        if self._flat and smallest >= lanes(self.problem):
             whole = (1, math.prod(size), 1)
             return Tiles(self.problem, whole, self._strip_rows, self.cost, form, packed=packed, flat=True)
         im2col = not form.by_filters and (self._flat or form.im2col or size[2] < lanes(self.problem))

@@ -65,7 +65,7 @@ cdef void find_pixels(Tile *tile, const TileJob *job, const TileUnit *unit, Rang
 cdef void find_vectors(Tile *tile, const TileJob *job, const TileUnit *unit, Py_ssize_t index) noexcept nogil:
     """Find the vectors of a tile whose lanes are pixels.
 
-    The last vector of a row reaches beyond it in a panel; elsewhere it moves back over its neighbour.
+    The last vector of a row reaches beyond it in a panel; elsewhere it moves back over its neighbour, if it has one.
     """
     cdef Range vectors = nth_part(unit.vectors, unit.tiles, index)
     cdef Py_ssize_t lanes = job.ukernels.lanes, row_step = input_row_step(job), j, row, column, first
@@ -73,7 +73,7 @@ cdef void find_vectors(Tile *tile, const TileJob *job, const TileUnit *unit, Py_
     tile.vectors = vectors.last - vectors.first
     row, column = vectors.first // unit.row_vectors, vectors.first % unit.row_vectors * lanes
     for j in range(tile.vectors):
-        first = column if job.im2col else min(column, unit.row_pixels - lanes)
+        first = column if job.im2col else max(0, min(column, unit.row_pixels - lanes))
         tile.input[j] = row * row_step + first
         tile.output[j] = row * unit.row_pixels + first
         column += lanes
@@ -167,6 +167,7 @@ cdef void multiply_pixels(real *workspace, const TileJob *job, const TileUnit *u
                           Py_ssize_t block, Range taps) noexcept nogil:
     """Add a chunk of taps of a block of filters to the maps of some tiles; lanes are pixels."""
     cdef fc_tile request
+    cdef Py_ssize_t lanes = job.ukernels.lanes
     cdef const real *input = <const real *>unit.input
     cdef Range filters = nth_block(&job.blocks, block)
     cdef Py_ssize_t map_step = unit.map_step
@@ -180,7 +181,7 @@ cdef void multiply_pixels(real *workspace, const TileJob *job, const TileUnit *u
     cdef Py_ssize_t channel_step = job.arrays.image_step[1]
     cdef Py_ssize_t ahead = taps.last * channel_step if taps.last < job.window.taps else batch.count * job.width
     cdef bint more = (taps.last < job.window.taps
-                      or batch.tile[batch.count - 1].pixels.last < unit.vectors * job.ukernels.lanes)
+                      or batch.tile[batch.count - 1].pixels.last < unit.vectors * lanes)
     cdef const Tile *tile
     cdef bint ragged, packed = job.im2col or (job.in_place and nth > 0)  # pixels: by the first block, in place
     fill_tile_request(&request, job, unit, block, taps, <real>0)
@@ -192,11 +193,12 @@ cdef void multiply_pixels(real *workspace, const TileJob *job, const TileUnit *u
         if more and job.in_place:
             prefetch_rows(input + batch.tile[0].input[0] + ahead, channel_step, batch.count * job.width,
                           nth_part(request.taps, blocks * batch.count, nth * batch.count + n))
-        ragged = job.im2col and tile.pixels.last > unit.strip.pixels  # vectors that would reach beyond the map
+        # Vectors would reach beyond the map, or beyond rows that are narrower: they are summed in the workspace.
+        ragged = unit.row_pixels < lanes or (job.im2col and tile.pixels.last > unit.strip.pixels)
         request.map_step = job.width if ragged else map_step
         for j in range(tile.vectors):
             request.image[j] = input + tile.input[j]
-            request.map[j] = sums + j * job.ukernels.lanes if ragged else maps + tile.output[j]
+            request.map[j] = sums + j * lanes if ragged else maps + tile.output[j]
         if job.prefetch_maps and taps.first == 0:
             for i in range(rows):
                 for j in range(tile.vectors):
@@ -205,8 +207,9 @@ cdef void multiply_pixels(real *workspace, const TileJob *job, const TileUnit *u
         panel += panel_step(job)
         if ragged and taps.last == job.window.taps:
             for i in range(rows):
-                memcpy(maps + i * map_step + tile.pixels.first, sums + i * job.width,
-                       (unit.strip.pixels - tile.pixels.first) * sizeof(real))
+                for j in range(tile.vectors):
+                    memcpy(maps + i * map_step + tile.output[j], sums + i * job.width + j * lanes,
+                           min(min(lanes, unit.row_pixels), unit.strip.pixels - tile.output[j]) * sizeof(real))
 
 
 cdef inline void prefetch_rows(const real *input, Py_ssize_t step, Py_ssize_t columns, Range rows) noexcept nogil:
