@@ -27,7 +27,7 @@ from fastconv import _blocks, _core, _plan
 LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 PREPARE = _plan.prepare
 # Problems that float16 images pass through in blocks, the last of them narrower than a vector.
-BLOCKS = [Case((1, 16000, w), (3, 16000, taps), {"padding": taps // 2}) for taps in (1, 3) for w in (193, 196, 199)]
+BLOCKS = [Case((1, 16000, w), (3, 16000, taps), {"padding": taps // 2}) for taps in (1, 3) for w in (137, 196, 199)]
 # Images that threads share in strips, the last of them smaller than a vector, for one instruction set or another.
 STRIPS = [
     (Case((1, 90, 1, 324), (92, 90, 1, 1)), 5),
