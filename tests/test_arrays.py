@@ -116,6 +116,22 @@ def test_bias_may_have_any_layout(rng):
         assert np.array_equal(fc.conv2d(image, weight, same), expected)
 
 
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("filters", [1, 16])
+def test_rows_that_lie_in_one_place_or_backwards(filters, stride, rng):
+    """Strips of several rows follow one another, whatever the step from row to row."""
+    row, weight = values(rng, (3, 1, 20), "f4"), values(rng, (filters, 3, 3, 3), "f4")
+    for image in (
+        np.broadcast_to(row, (3, 200, 20)),
+        values(rng, (3, 200, 20), "f4")[:, ::-1],
+        np.ones((3, 200, 0), "f4"),
+    ):
+        found, expected = (
+            fc.conv2d(array, weight, stride=stride, padding=2, algorithm="direct") for array in (image, image.copy())
+        )
+        assert np.array_equal(found, expected)
+
+
 @pytest.mark.parametrize("padding_mode", ["zeros", "reflect"])
 def test_one_pixel_repeated_by_zero_strides(padding_mode, rng):
     row, weight = values(rng, 20, "f4"), values(rng, (4, 3, 3, 3), "f4")

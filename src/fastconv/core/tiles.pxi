@@ -311,7 +311,8 @@ cdef void prefetch_strip(fc_filter_tile *request, const TileJob *job, const Tile
     cdef const Axis *axis = &job.window.axis[1]
     cdef Py_ssize_t row_step = arrays.image_step[3], first = unit.strip.first_row + unit.strip.rows
     cdef Py_ssize_t part = request.taps * request.width
-    cdef Py_ssize_t parts = ceil_div(unit.strip.rows * job.strip.down * row_step, part), channel = tile // parts
+    # rows may lie in one place, or backwards
+    cdef Py_ssize_t parts = max(1, ceil_div(unit.strip.rows * job.strip.down * row_step, part)), channel = tile // parts
     request.prefetch, request.prefetch_step = request.weight, 0
     if channel < job.window.channels and first < arrays.map_size[1]:
         request.prefetch_step = request.width
