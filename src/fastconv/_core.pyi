@@ -166,6 +166,9 @@ class Border:
     ) -> None: ...
 
 @final
+class Buffer: ...
+
+@final
 class Call:
     def __init__(
         self,
