@@ -164,6 +164,21 @@ def test_causal_convolution_with_state(rng):
         assert np.array_equal(stream(piece), expected)
 
 
+@pytest.mark.parametrize("mode", ["zeros", "constant", "reflect"])
+@pytest.mark.parametrize("stride", [1, 3])
+@pytest.mark.parametrize("length", [700_001, 2_300_000])
+def test_signals_may_be_longer_than_what_is_planned(length, stride, mode, rng):
+    weight, signal = values(rng, (1, 1, 7), "f4"), values(rng, (1, 2_300_000), "f4")
+    more = {"padding_value": 1.5} if mode == "constant" else {}
+    bank = fc.FilterBank(weight, padding=3, padding_mode=mode, stride=stride, algorithm="direct", **more)
+    stream, told = bank.stream(), []
+    for piece in pieces_of(signal, [length] * (signal.shape[-1] // length), -1):
+        told.append(stream(piece))
+        assert sum(maps.shape[-1] for maps in told) >= (stream._received - 7) // stride
+    told.append(stream.flush())
+    assert np.concatenate(told, -1).tobytes() == bank(signal).tobytes()
+
+
 def test_memory_is_bounded(rng):
     stream = fc.FilterBank(values(rng, (1, 1, 33), "f4"), padding="same", padding_mode="reflect").stream()
     for _ in range(20):

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Stream"]
 
-ENDLESS = 2**20  # samples: as long as this a signal is planned, if its length is not known
+ENDLESS = 2**20  # samples: as long as this a signal is planned, if its length is not known,
+END = 2**48  # and where it ends for the arithmetic of places: no stream comes so far
 MAX_STEPS = 64  # kept, for pieces of different lengths
 # What lies beyond the end -> whether that depends on more than the last sample; of a circular padding, on the other end.
 MODES = {"zeros": False, "constant": False, "replicate": False, "reflect": True, "symmetric": True}
@@ -130,13 +131,15 @@ class Stream:
         self._shape, self._dtype = (*before, 0, *behind), dtype
         self._kept = np.empty(self._shape, dtype)
         whole = (*before, self._length or ENDLESS, *behind)
+        self._place = 3 + self._axis
         self._plan, self._packed = bank._whole(whole, dtype)
-        problem, layout = self._plan.problem, self._plan.layouts[self._packed[0]]
         if self._plan.fold is not None:
             raise ValueError(
                 f"weight must not be much larger than the image for a stream; got {bank.weight.shape} for {shape}"
             )
-        self._place = 3 + self._axis
+        if self._length is None:
+            self._plan = _without_end(self._plan, self._packed[0], self._place)
+        problem, layout = self._plan.problem, self._plan.layouts[self._packed[0]]
         self._stride, self._pad = problem.stride[self._place], problem.surroundings.pad[self._place]
         self._tile = layout.step[self._place]
         self._most = problem.output_size[self._place] // self._tile * self._tile  # outputs before the signal has ended
@@ -306,6 +309,25 @@ class Stream:
     def __repr__(self) -> str:
         length = "" if self._length is None else f", length={self._length}"
         return f"{self._bank!r}.stream(axis={self._given}{length})"
+
+
+def _without_end(plan: _plan.Plan, index: int, place: int) -> _plan.Plan:
+    """Return a plan whose images have no end that any stream comes to, along an axis."""
+    layouts = list(plan.layouts)
+    problem = layouts[index].problem
+    outputs = END // problem.stride[place]
+    output_size, size = list(problem.output_size), list(problem.size)
+    output_size[place], size[place] = outputs, problem.span(place, outputs)
+    border = problem.border
+    if border is not None:
+        within = list(border.size)
+        within[place] = size[place]  # the end of its padding is as far away
+        border = border._replace(size=(within[0], within[1], within[2]))
+    problem = problem._replace(
+        output_size=(output_size[0], output_size[1], output_size[2]), size=(size[0], size[1], size[2]), border=border
+    )
+    layouts[index] = Layout.resized(layouts[index], problem)
+    return plan._replace(problem=problem, layouts=tuple(layouts))
 
 
 def _restored(
