@@ -830,7 +830,7 @@ def call(drawn: Drawn, **changes: Any) -> Any:
     if drawn.kind == "explain":
         shape = given["input"] if drawn.broken == "input" else drawn.plain["input"].shape
         with contextlib.redirect_stdout(None):
-            return fc.explain(shape, arrays[1], **options, dtype=drawn.plain["input"].dtype, packed=False)
+            return fc.explain(shape, arrays[1], **options, dtype=drawn.plain["input"].dtype)
     bank = fc.FilterBank(*arrays[1:], **options)
     if drawn.kind == "bank":
         return bank(arrays[0], **more)
