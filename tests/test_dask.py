@@ -47,7 +47,7 @@ def assert_same_bits(lazy: Any, expected: Any) -> None:
 
 @pytest.mark.parametrize("axes", [1, 2, 3])
 @given(data=st.data())
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_chunks_have_the_bits_of_the_whole(axes, data):
     problem = data.draw(problems(axes, FLOATS_AND_INTEGERS))
     image, weight, bias = problem.input, problem.weight, problem.bias

@@ -37,7 +37,7 @@ def as_bank(problem: Any, axes: int) -> Any:
 
 @pytest.mark.parametrize("axes", [1, 2, 3])
 @given(data=st.data())
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_pieces_put_together_are_the_whole(axes, data):
     bank, image = as_bank(data.draw(problems(axes, ["f4", "f8", "f2", "c8", "u1", "i2"])), axes)
     axis = data.draw(st.integers(-axes, -1))
@@ -151,6 +151,18 @@ def test_a_stream_is_ready_for_another_signal_once_it_is_flushed(rng):
     for shape in ((1, 100), (5, 1, 37)):
         signal = values(rng, shape, "f4")
         assert streamed(stream, signal, [10, 20]).tobytes() == bank(signal).tobytes()
+
+
+def test_signals_of_one_channel_need_no_axis_for_it(rng):
+    signal, bank = (
+        values(rng, (300,), "f4"),
+        fc.FilterBank(values(rng, (3, 1, 5), "f4"), padding="same", algorithm="direct"),
+    )
+    assert streamed(bank.stream(), signal, [1, 64, 64]).tobytes() == bank(signal).tobytes()
+    image, edges = values(rng, (40, 30), "f4"), fc.FilterBank(values(rng, (2, 1, 3, 3), "f4"), padding=1)
+    assert streamed(edges.stream(-2, length=40), image, [7] * 5, -2).tobytes() == edges(image).tobytes()
+    with pytest.raises(ValueError, match="piece must have 2 axes"):
+        edges.stream()(signal)
 
 
 def test_causal_convolution_with_state(rng):

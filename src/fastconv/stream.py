@@ -145,7 +145,8 @@ class Stream:
         self._most = problem.output_size[self._place] // self._tile * self._tile  # outputs before the signal has ended
         self._bias = bank._biases(self._plan)
         self._steps: dict[tuple[int, int], Step] = {}
-        self._is_plain = problem.border is None and dtype == problem.accumulator == problem.dtype and dtype.isnative
+        self._has_border = problem.border is not None or layout.problem.border is not None  # layouts may add one
+        self._is_plain = not self._has_border and dtype == problem.accumulator == problem.dtype and dtype.isnative
 
     def __call__(self, piece: ArrayLike, *, threads: int | None = None) -> Array:
         """Return the feature maps that a piece, which follows those before, makes known."""
@@ -154,10 +155,8 @@ class Stream:
         if bank.channels_last:
             array = bank._first("piece", array)
         if self._shape is None:
-            if array.ndim <= -axis:
-                raise ValueError(
-                    f"piece must have channels in front of what kernels slide along; got shape {array.shape}"
-                )
+            if array.ndim < self._axes:
+                raise ValueError(f"piece must have {self._axes} axes that kernels slide along; got shape {array.shape}")
             self._begin(array.shape, array.dtype)
         elif array.dtype != self._dtype or not self._follows(array.shape):
             raise ValueError(
@@ -167,7 +166,7 @@ class Stream:
         samples = np.concatenate((self._kept, array), axis) if self._kept.size else array
         self._received += array.shape[axis]
         offset = self._done * self._stride - self._pad - self._start  # of what the next output reads first
-        if offset < 0 or self._plan.problem.border is not None:
+        if offset < 0 or self._has_border:
             outputs = self._known() - self._done
             maps = self._part(self._plan, samples, outputs, threads)
         else:
