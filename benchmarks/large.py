@@ -74,12 +74,16 @@ def computed(lazy: Any, out: Any) -> None:
 
 def best(call: Callable[[], object]) -> float:
     """Return the least of three times."""
-    times = []
-    for _ in range(3):
+    return min(times(call, 3))
+
+
+def times(call: Callable[[], object], runs: int) -> list[float]:
+    found = []
+    for _ in range(runs):
         began = time.perf_counter()
         call()
-        times.append(time.perf_counter() - began)
-    return min(times)
+        found.append(time.perf_counter() - began)
+    return found
 
 
 def pieces(_: int) -> Iterator[str]:
@@ -93,26 +97,13 @@ def pieces(_: int) -> Iterator[str]:
             signal = rng.standard_normal((channels, length * PIECES), np.float32)
             parts = [np.ascontiguousarray(part) for part in np.split(signal, PIECES, axis=1)]
             stream = bank.stream()
-            whole, alone = median(lambda bank=bank, signal=signal: bank(signal)) / PIECES, []
-            for _ in range(10):
-                for part in parts:
-                    began = time.perf_counter()
-                    stream(part)
-                    alone.append(time.perf_counter() - began)
+            whole = float(np.median(times(lambda bank=bank, signal=signal: bank(signal), 9))) / PIECES
+            alone = [times(lambda stream=stream, part=part: stream(part), 1)[0] for _ in range(10) for part in parts]
             piece = float(np.median(alone))
             words.append(
                 f"pieces of {length}: {piece * 1e6:.1f} us, {(piece - whole) * 1e6:.1f} us more than in a whole call"
             )
         yield " ".join(words) + f" (speed {whole / piece:.2f})"
-
-
-def median(call: Callable[[], object]) -> float:
-    times = []
-    for _ in range(9):
-        began = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - began)
-    return float(np.median(times))
 
 
 def memory(side: int) -> Iterator[str]:

@@ -147,14 +147,12 @@ def compute(
     """Return the wanted maps (N, K, D', H', W') of a part.
 
     pixels (N, C, D, H, W): those that the part reads, one run after another along each axis; packed: `prepare(plan, weight)`;
-    bias (K,) is followed by slopes.
+    bias (K,), plain, is followed by slopes.
     """
     index, weights = packed
     layout, problem = plan.layouts[index], plan.problem
     wanted = last_axes(axis.wanted for axis in part.axes)
     _check_sums(plan, weight, pixels, bias)
-    if bias is not None:
-        bias = _weights.copy_unless_plain(bias.reshape(-1), problem.accumulator)
     if plan.fold is not None:
         pixels = plan.fold.reduce_image(pixels)
         layout = _layout_of(layout, len(pixels), problem.size, problem.output_size, problem.pad)

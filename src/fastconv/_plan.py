@@ -52,7 +52,7 @@ class Plan(NamedTuple):
     integers_may_overflow: bool
     calls: tuple[_core.Call | None, ...]  # of the layouts, for contiguous arrays of the accumulator's dtype, or ()
     raw_weights: bool  # the first call takes weights as given, not packed
-    remembered: str | None = None  # what packed weights depend on, if those of single calls are remembered
+    remembered: tuple[str, int] | None = None  # what packed weights of single calls depend on, and their bytes
     unpacked: Plan | None = None  # the plan of single calls with weights that are not, if it is another one
     row_padding: int | str | None = None  # set if the plan can be adapted to rows of other lengths: see _lengths.py
 
@@ -130,7 +130,8 @@ def make(given: Problem, dtypes: tuple[np.dtype[Any], ...], *, may_wrap: bool = 
         plan = plan._replace(unpacked=of(unpacked))
     if plan.single.raw_weights:  # comparing them would take as long as it takes to read them as they are
         return plan
-    return plan._replace(remembered=repr((plan.packing, given.of_weights, problem.of_weights)))
+    nbytes = max(layout.packed_bytes for layout in plan.layouts)
+    return plan._replace(remembered=(repr((plan.packing, given.of_weights, problem.of_weights)), nbytes))
 
 
 def _order(problem: Problem) -> tuple[ModuleType, ...]:
@@ -170,10 +171,10 @@ def run(
     packed: prepare(plan, weight); without it, the weight is remembered.
     """
     if packed is None and plan.remembered is not None:
-        nbytes = max(layout.packed_bytes for layout in plan.layouts)
-        packed = _remembered.weights.find(plan.remembered, weight, nbytes, partial(prepare, plan))
+        packing, nbytes = plan.remembered
+        packed = _remembered.weights.find(packing, weight, nbytes, partial(prepare, plan))
     if packed is None:
-        plan = plan.unpacked or plan
+        plan = plan.unpacked or plan  # as `single`, without another call
     if slopes is not None:
         bias = _weights.with_slopes(bias, slopes, plan.problem.accumulator)
     is_linear = plan.problem.activation is None and plan.problem.accumulator.kind == "f"

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from fastconv import _check, _parts, _plan, config
 from fastconv._arrays import last_axes
-from fastconv._problem import Array
+from fastconv._problem import Array, Problem
 from fastconv.algorithms import Layout
 
 if TYPE_CHECKING:
@@ -25,16 +25,8 @@ __all__ = ["Stream"]
 ENDLESS = 2**20  # samples: as long as this a signal is planned, if its length is not known,
 END = 2**48  # and where it ends for the arithmetic of places: no stream comes so far
 MAX_STEPS = 64  # kept, for pieces of different lengths
-# What lies beyond the end -> whether that depends on more than the last sample; of a circular padding, on the other end.
-MODES = {"zeros": False, "constant": False, "replicate": False, "reflect": True, "symmetric": True}
-OF_LENGTH = (
-    "output_shape",
-    "size",
-    "output_size",
-    "pad",
-    "padding_mode",
-    "border",
-)  # fields of a problem that depend on it
+# Fields of a problem that depend on the length of a signal.
+OF_LENGTH = ("output_shape", "size", "output_size", "pad", "padding_mode", "border")
 
 
 class Step(NamedTuple):
@@ -106,16 +98,15 @@ class Stream:
             raise ValueError(
                 f"padding must not depend on the length of a signal, as {pads!r} does with stride {step}: pass length="
             )
-        pair = (
-            pads
-            if isinstance(pads, tuple)
-            else (reach if pads in ("full", "causal") else 0, 0 if pads == "valid" else reach)
-        )
-        if not any(pair) or mode in ("zeros", "constant"):
+        if isinstance(pads, tuple):
+            before, after = pads
+        else:
+            before, after = 0 if pads == "valid" else reach, 0 if pads in ("valid", "causal") else reach
+        if not (before or after) or mode in ("zeros", "constant"):
             return 0
         if mode == "circular":
             raise ValueError("padding_mode must not need the end of a signal at its start, as 'circular' does")
-        return 1 if mode == "replicate" else pair[1] + 1
+        return 1 if mode == "replicate" else after + 1
 
     def _restart(self) -> None:
         """Forget what has come."""
@@ -269,11 +260,11 @@ class Stream:
         shape = list(self._shape)
         shape[self._axis] = received
         whole, index = bank._unfolded(tuple(shape), self._dtype), self._packed[0]
-        layouts = list(self._plan.layouts)
-        problem = layouts[index].problem._replace(**{name: getattr(whole, name) for name in OF_LENGTH})
-        layouts[index] = Layout.resized(layouts[index], problem)
-        plan = self._plan._replace(problem=problem, layouts=tuple(layouts))
-        maps = self._part(plan, self._kept, problem.output_size[self._place] - self._done, threads)
+        of_length = {name: getattr(whole, name) for name in OF_LENGTH}
+        problem = self._plan.layouts[index].problem._replace(**of_length)
+        maps = self._part(
+            _resized(self._plan, index, problem), self._kept, problem.output_size[self._place] - self._done, threads
+        )
         self._restart()
         return bank._as_given(maps, None) if bank.channels_last else maps
 
@@ -299,11 +290,8 @@ class Stream:
         return samples if first == 0 else samples[last_axes([slice(first, None), *[slice(None)] * (-1 - self._axis)])]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restored, (self._bank, self._given, self._length, self._shape, self._state)
-
-    @property
-    def _state(self) -> tuple[Any, ...]:
-        return self._kept, self._received, self._done, self._start
+        state = self._kept, self._received, self._done, self._start
+        return _restored, (self._bank, self._given, self._length, self._shape, state)
 
     def __repr__(self) -> str:
         length = "" if self._length is None else f", length={self._length}"
@@ -312,8 +300,7 @@ class Stream:
 
 def _without_end(plan: _plan.Plan, index: int, place: int) -> _plan.Plan:
     """Return a plan whose images have no end that any stream comes to, along an axis."""
-    layouts = list(plan.layouts)
-    problem = layouts[index].problem
+    problem = plan.layouts[index].problem
     outputs = END // problem.stride[place]
     output_size, size = list(problem.output_size), list(problem.size)
     output_size[place], size[place] = outputs, problem.span(place, outputs)
@@ -325,6 +312,12 @@ def _without_end(plan: _plan.Plan, index: int, place: int) -> _plan.Plan:
     problem = problem._replace(
         output_size=(output_size[0], output_size[1], output_size[2]), size=(size[0], size[1], size[2]), border=border
     )
+    return _resized(plan, index, problem)
+
+
+def _resized(plan: _plan.Plan, index: int, problem: Problem) -> _plan.Plan:
+    """Return a plan of which one layout computes a problem of another length."""
+    layouts = list(plan.layouts)
     layouts[index] = Layout.resized(layouts[index], problem)
     return plan._replace(problem=problem, layouts=tuple(layouts))
 
