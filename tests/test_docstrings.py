@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import fastconv as fc
 
@@ -50,7 +51,7 @@ def test_every_public_function_and_class_has_an_example() -> None:
 @pytest.mark.parametrize(
     ("name", "needs"), [("README.md", ()), ("docs/training.md", ()), ("docs/large.md", ("dask", "xarray", "zarr"))]
 )
-def test_python_blocks_of_a_page_run(name: str, needs: tuple[str, ...]) -> None:
+def test_python_blocks_of_a_page_run(name: str, needs: tuple[str, ...], tmp_path: Path) -> None:
     page = ROOT / name
     for package in needs:
         pytest.importorskip(package)
@@ -58,4 +59,18 @@ def test_python_blocks_of_a_page_run(name: str, needs: tuple[str, ...]) -> None:
         pytest.skip("source packages lack docs/")
     blocks = re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
     assert blocks
-    subprocess.run([sys.executable, "-c", "\n".join(blocks)], check=True)
+    if name == "README.md":
+        write_files_of_the_recipes(tmp_path)
+    subprocess.run([sys.executable, "-c", "\n".join(blocks)], check=True, cwd=tmp_path)
+
+
+def write_files_of_the_recipes(folder: Path) -> None:
+    rng = np.random.default_rng(0)
+    Image.fromarray(rng.integers(0, 256, (40, 60, 3), np.uint8)).save(folder / "photo.jpg")
+    field = rng.random((40, 60))
+    field[10:13, 20:24] = np.nan
+    np.save(folder / "temperature.npy", field)
+    np.save(folder / "large.npy", rng.random((100, 200), np.float32))
+    np.save(folder / "eeg.npy", rng.standard_normal((64, 1000)))
+    shapes = {"0.weight": (8, 3, 3, 3), "0.bias": (8,), "2.weight": (16, 8, 3, 3), "2.bias": (16,)}
+    np.savez(folder / "weights.npz", **{name: rng.random(shape, np.float32) for name, shape in shapes.items()})
