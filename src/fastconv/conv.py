@@ -136,17 +136,27 @@ def conv2d(
     padding : int, (int, int), ((int, int), (int, int)) or str
         Pixels added around the image: everywhere, per axis, or per axis before and after.
         ``"valid"``: none. ``"same"``: the output has ``ceil(n / stride)`` pixels; where the padding is odd, one more
-        comes after (``"same_lower"``: before). ``"full"``: every position at which kernel and image touch.
-        ``"causal"``: all before the image, so that no output sees what follows it. Each axis may have a name or pair of
-        its own: ``("causal", (1, 1))``.
+        comes after (``"same_lower"``: before; ``"same_upper"``, as ONNX has it, is "same"). ``"full"``: every position
+        at which kernel and image touch. ``"causal"``: all before the image, so that no output sees what follows it.
+        Each axis may have a name or pair of its own: ``("causal", (1, 1))``.
     dilation : int or (int, int)
         Pixels from one tap of the kernel to the next.
     groups : int
         Channels and filters are split into so many groups, each convolved for itself.
     padding_mode : {"zeros", "reflect", "replicate", "circular", "symmetric"}, or one per axis
         What the padding holds; NumPy's names ``"constant"``, ``"edge"`` and ``"wrap"`` work too.
-        What SciPy, scikit-image, dask and mahotas call "reflect" is ``"symmetric"`` here, and their "mirror"
-        ``"reflect"``.
+        Beware: what SciPy calls "reflect" is ``"symmetric"`` here.
+
+        ==================  ===========  =================  =========  ===========  =========  =================
+        around ``a b c d``  here         SciPy              NumPy      OpenCV       torch      others
+        ==================  ===========  =================  =========  ===========  =========  =================
+        ``0 0 | a b``       "zeros"      constant, fill     constant   CONSTANT     zeros      astropy: fill
+        ``c b | a b``       "reflect"    mirror             reflect    REFLECT_101  reflect
+        ``a a | a b``       "replicate"  nearest            edge       REPLICATE    replicate  astropy: extend
+        ``c d | a b``       "circular"   wrap, grid-wrap    wrap       WRAP         circular   dask: periodic
+        ``b a | a b``       "symmetric"  **reflect**, symm  symmetric  REFLECT                 dask: **reflect**
+        ==================  ===========  =================  =========  ===========  =========  =================
+
     padding_value : number or array_like, shape (C,)
         What the padding holds where its mode is ``"constant"``, in all channels or in each. Where the result is of
         integers, integers that the input's dtype holds. Values other than 0, and modes that differ by axis, take

@@ -304,7 +304,7 @@ class TransposedFilterBank(Bank):
         As for `conv_transpose2d`.
     padding_mode : {"zeros", "reflect", "replicate", "circular", "symmetric"}, or one per axis
         That of the convolution whose adjoint the bank is: what would be cut off is added to the pixels that its padding
-        repeats. Other than zeros only without bias and activation.
+        repeats. Other than zeros only without bias and activation. `conv2d` has the names in other libraries.
 
     Attributes
     ----------
