@@ -136,7 +136,13 @@ class FilterBank(Bank):
 
     @classmethod
     def from_kernels(
-        cls, kernels: Iterable[ArrayLike], channels: int = 1, bias: ArrayLike | None = None, **options: Any
+        cls,
+        kernels: Iterable[ArrayLike],
+        channels: int = 1,
+        bias: ArrayLike | None = None,
+        *,
+        per_channel: bool = False,
+        **options: Any,
     ) -> FilterBank:
         """Make a bank of one filter per kernel, each kernel repeated for every channel.
 
@@ -147,13 +153,17 @@ class FilterBank(Bank):
         channels : int
             Channels of the input; a feature map is the sum of its kernel's answers to all of them.
         bias : array_like, shape (len(kernels),), optional
+        per_channel : bool
+            Whether each kernel answers to each channel by itself (a depthwise convolution): there are
+            ``channels * len(kernels)`` feature maps then, first those of the first channel.
         **options
             As for `FilterBank`.
 
         Returns
         -------
         FilterBank
-            With weight ``(len(kernels), channels, kh, kw)``.
+            With weight ``(len(kernels), channels, kh, kw)``; with `per_channel`
+            ``(channels * len(kernels), 1, kh, kw)`` and ``groups=channels``.
 
         Raises
         ------
@@ -165,6 +175,9 @@ class FilterBank(Bank):
         >>> import fastconv as fc
         >>> fc.FilterBank.from_kernels([fc.filters.box(3), fc.filters.gaussian(5)], channels=3, padding="same")
         FilterBank(3 -> 2, kernel 5x5, padding='same')
+        >>> slopes = [fc.filters.sobel("x"), fc.filters.sobel("y")]
+        >>> fc.FilterBank.from_kernels(slopes, channels=3, per_channel=True).output_shape((3, 32, 32))
+        (6, 30, 30)
         """
         try:
             entries = [*kernels]
@@ -192,7 +205,21 @@ class FilterBank(Bank):
                 )
             centre = tuple(slice(m // 2, m // 2 + length) for m, length in zip(margins, array.shape, strict=True))
             filter_[(slice(None), *centre)] = array
-        return cls(stacked, bias, **options)
+        if not isinstance(per_channel, bool):
+            raise TypeError(f"per_channel must be True or False; got {per_channel!r}")
+        if not per_channel:
+            return cls(stacked, bias, **options)
+        if "groups" in options:
+            raise TypeError(
+                f"groups must be left out with per_channel=True: it is {channels}; got {options['groups']!r}"
+            )
+        if bias is not None:
+            offsets = _check.as_array("bias", bias)
+            if offsets.shape != (len(arrays),):
+                raise ValueError(f"bias must have shape ({len(arrays)},), one per kernel; got shape {offsets.shape}")
+            bias = np.tile(offsets, channels)
+        weight = stacked.swapaxes(0, 1).reshape(-1, 1, *size)  # the filters of a channel side by side
+        return cls(weight, bias, groups=channels, **options)
 
     @overload
     def __call__(
