@@ -13,10 +13,6 @@ from numpy.typing import ArrayLike
 from fastconv import _core
 from fastconv._problem import EXACT_DOUBLE, EXACT_SINGLE, Activation, Array, Problem, Triple
 
-PerAxis = int | Sequence[int]
-Padding = int | str | Sequence[int | str | Sequence[int]]
-PaddingMode = str | Sequence[str]
-
 PADDINGS = {name: name for name in ("valid", "same", "same_lower", "full", "causal")} | {"same_upper": "same"}
 PADDING_MODES: dict[object, str] = {
     **{mode: mode for mode in _core.PADDING_MODES},

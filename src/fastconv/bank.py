@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from functools import partial
 from itertools import chain, pairwise, product
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Union, cast, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Union, Unpack, cast, overload
 
 import numpy as np
 from numpy.ma import MaskedArray
@@ -16,8 +16,18 @@ from numpy.typing import ArrayLike
 from fastconv import _check, _exact, _fuse, _gradient, _lengths, _missing, _parts, _plan, _views, config
 from fastconv._bank import PLAN_CACHE_BYTES, Bank, Gradients, Option, conjugate
 from fastconv._cache import Cache
-from fastconv._check import Padding, PaddingMode, PerAxis
-from fastconv._problem import Activation, Array, Problem
+from fastconv._problem import Array, Problem
+from fastconv._types import (
+    Activation,
+    Algorithm,
+    BankOptions,
+    Nan,
+    Padding,
+    PaddingMode,
+    PerAxis,
+    Precision,
+    Renormalize,
+)
 from fastconv.conv import PROPAGATE, along
 
 if TYPE_CHECKING:
@@ -99,8 +109,8 @@ class FilterBank(Bank):
         padding_value: ArrayLike = 0,
         flip: bool = False,
         activation: Activation = None,
-        algorithm: str = "auto",
-        precision: str = "default",
+        algorithm: Algorithm = "auto",
+        precision: Precision = "default",
         channels_last: bool = False,
         saturate: bool = False,
     ) -> None:
@@ -142,7 +152,7 @@ class FilterBank(Bank):
         bias: ArrayLike | None = None,
         *,
         per_channel: bool = False,
-        **options: Any,
+        **options: Unpack[BankOptions],
     ) -> FilterBank:
         """Make a bank of one filter per kernel, each kernel repeated for every channel.
 
@@ -219,16 +229,17 @@ class FilterBank(Bank):
                 raise ValueError(f"bias must have shape ({len(arrays)},), one per kernel; got shape {offsets.shape}")
             bias = np.tile(offsets, channels)
         weight = stacked.swapaxes(0, 1).reshape(-1, 1, *size)  # the filters of a channel side by side
-        return cls(weight, bias, groups=channels, **options)
+        options["groups"] = channels
+        return cls(weight, bias, **options)
 
     @overload
     def __call__(
         self,
         image: ArrayLike,
         *,
-        nan: str = ...,
+        nan: Nan = ...,
         mask: ArrayLike | None = ...,
-        renormalize: bool | str = ...,
+        renormalize: Renormalize = ...,
         fill_value: complex = ...,
         return_weight: Literal[False] = ...,
         residual: ArrayLike | None = ...,
@@ -241,9 +252,9 @@ class FilterBank(Bank):
         self,
         image: ArrayLike,
         *,
-        nan: str = ...,
+        nan: Nan = ...,
         mask: ArrayLike | None = ...,
-        renormalize: bool | str = ...,
+        renormalize: Renormalize = ...,
         fill_value: complex = ...,
         return_weight: Literal[True],
         residual: ArrayLike | None = ...,
@@ -255,9 +266,9 @@ class FilterBank(Bank):
         self,
         image: ArrayLike,
         *,
-        nan: str = PROPAGATE,
+        nan: Nan = PROPAGATE,
         mask: ArrayLike | None = None,
-        renormalize: bool | str = False,
+        renormalize: Renormalize = False,
         fill_value: complex = math.nan,
         return_weight: bool = False,
         residual: ArrayLike | None = None,
