@@ -179,6 +179,16 @@ OPTIONS = [
         )
         for theirs in names
     ],
+    *[
+        refused(TypeError, ("padding_mode", f"got {number}; OpenCV's {theirs!r} is {ours!r} here"), padding_mode=number)
+        for number, theirs, ours in (
+            (0, "BORDER_CONSTANT", "zeros"),
+            (1, "BORDER_REPLICATE", "replicate"),
+            (2, "BORDER_REFLECT", "symmetric"),
+            (3, "BORDER_WRAP", "circular"),
+            (4, "BORDER_REFLECT_101", "reflect"),
+        )
+    ],
     refused(ValueError, ("padding_mode", "'linear_ramp'", "np.pad first"), padding_mode="linear_ramp"),
     *[refused(ValueError, ("padding_mode", f"{name!r} is a padding"), padding_mode=name) for name in ("same", "full")],
     refused(ValueError, ("padding", "'reflect' is a padding_mode"), padding="reflect"),

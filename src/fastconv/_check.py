@@ -31,14 +31,14 @@ FOREIGN_MODES = {
         "fill": "zeros",
         "symm": "symmetric",
     },
-    "OpenCV": {
-        "border_default": "reflect",
-        "border_reflect_101": "reflect",
-        "reflect_101": "reflect",
-        "border_reflect": "symmetric",
-        "border_replicate": "replicate",
-        "border_wrap": "circular",
+    "OpenCV": {  # the first five in the order of its numbers
         "border_constant": "zeros",
+        "border_replicate": "replicate",
+        "border_reflect": "symmetric",
+        "border_wrap": "circular",
+        "border_reflect_101": "reflect",
+        "border_default": "reflect",
+        "reflect_101": "reflect",
     },
     "ITK": {"zero_flux_neumann_pad": "replicate", "periodic_pad": "circular", "zero_pad": "zeros"},
     "libvips": {"copy": "replicate", "repeat": "circular", "black": "zeros"},
@@ -932,6 +932,8 @@ def _activation_advice(name: object) -> str:
 
 def _padding_mode_advice(mode: object) -> str:
     """Return advice for an unknown padding mode: what it is called here."""
+    if (number := _as_int(mode)) is not None and 0 <= number < 5:
+        mode = list(FOREIGN_MODES["OpenCV"])[number].upper()
     if not isinstance(mode, str):
         return ""
     if mode in PADDINGS:
