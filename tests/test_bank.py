@@ -196,6 +196,36 @@ def test_from_kernels_of_one_channel_by_default_or_by_asking(rng):
     assert bank(values(rng, (9, 9), "f4")).shape == (4, 7, 7)
 
 
+@pytest.mark.parametrize("bias", [None, [0.5, -1.0]])
+def test_from_kernels_per_channel_convolves_each_channel_by_each_kernel(rng, bias):
+    kernels, image = values(rng, (2, 3, 3), "f4"), values(rng, (2, 4, 7, 8), "f4")
+    bank = fc.FilterBank.from_kernels(kernels, channels=4, bias=bias, per_channel=True, padding="same")
+    assert (bank.weight.shape, bank.groups, bank.out_channels) == ((8, 1, 3, 3), 4, 8)
+    maps = bank(image)
+    for channel in range(4):
+        for k, kernel in enumerate(kernels):
+            offset = 0 if bias is None else bias[k]
+            expected = fc.conv2d(image[:, channel], kernel, offset, padding="same")
+            np.testing.assert_allclose(maps[:, 2 * channel + k], expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"per_channel": 1}, TypeError, r"^per_channel must be True or False; got 1"),
+        (
+            {"per_channel": True, "groups": 2},
+            TypeError,
+            r"^groups must be left out with per_channel=True: it is 2; got 2",
+        ),
+        ({"per_channel": True, "bias": [1.0, 2.0]}, ValueError, r"^bias must have shape \(1,\), one per kernel; got"),
+    ],
+)
+def test_from_kernels_per_channel_refuses_what_does_not_fit(options, error, message):
+    with pytest.raises(error, match=message):
+        fc.FilterBank.from_kernels([np.ones((3, 3))], channels=2, **options)
+
+
 def test_from_kernels_centres_smaller_kernels():
     bank = fc.FilterBank.from_kernels([np.ones((3, 5)), np.full((1, 3), 2.0)])
     assert bank.weight[1, 0].tolist() == [[0, 0, 0, 0, 0], [0, 2, 2, 2, 0], [0, 0, 0, 0, 0]]

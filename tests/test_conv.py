@@ -238,6 +238,17 @@ def test_same_lower_padding_puts_the_extra_pixel_before():
     assert fc.conv1d([1.0, 2.0, 3.0], [1.0, 10.0], padding="same_lower").tolist() == [10, 21, 32]
 
 
+@pytest.mark.parametrize("padding", ["same_upper", ("same_upper", 1)])
+def test_same_upper_is_onnx_s_name_of_same(padding, rng):
+    image, kernel = small_integers(rng, 6, 7), small_integers(rng, 4, 3)
+    np.testing.assert_array_equal(fc.conv2d(image, kernel, padding=padding), fc.conv2d(image, kernel, padding="same"))
+    bank = fc.FilterBank(kernel[None, None], padding=padding)
+    np.testing.assert_array_equal(bank(image)[0], fc.conv2d(image, kernel, padding="same"))
+    enlarged = fc.conv_transpose1d(image[0], kernel[0], padding="same_upper")
+    np.testing.assert_array_equal(enlarged, fc.conv_transpose1d(image[0], kernel[0], padding="same"))
+    assert fc.explain(image, kernel, padding=padding).problem == fc.explain(image, kernel, padding="same").problem
+
+
 def test_full_padding_gives_every_overlap():
     assert fc.conv1d([1.0, 2.0, 3.0], [1.0, 10.0], padding="full").tolist() == [10, 21, 32, 3]
 

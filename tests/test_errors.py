@@ -157,22 +157,49 @@ OPTIONS = [
         )
     ],
     *[
-        refused(ValueError, ("padding_mode", f"{theirs!r}", f"called {ours!r}"), padding_mode=theirs)
-        for ours, names in {
-            "replicate": ("nearest", "border_replicate"),
-            "reflect": ("mirror", "reflect_101", "reflect101", "REFLECT"),
-            "symmetric": ("grid-mirror", "border_reflect", "SYMMETRIC"),
-            "circular": ("grid-wrap", "periodic"),
-            "zeros": ("grid-constant", "zero"),
-            "constant": ("CONSTANT",),
-        }.items()
+        refused(ValueError, ("padding_mode", f"; {whose}{theirs!r} is {ours!r} here"), padding_mode=theirs)
+        for ours, whose, names in (
+            ("reflect", "SciPy's ", ("mirror", "Mirror")),
+            ("replicate", "SciPy's ", ("nearest",)),
+            ("symmetric", "SciPy's ", ("grid-mirror", "grid_mirror", "symm")),
+            ("circular", "SciPy's ", ("grid-wrap",)),
+            ("zeros", "SciPy's ", ("grid-constant", "fill")),
+            ("reflect", "OpenCV's ", ("BORDER_REFLECT_101", "BORDER_REFLECT101", "reflect_101", "reflect101")),
+            ("symmetric", "OpenCV's ", ("border_reflect",)),
+            ("replicate", "OpenCV's ", ("border_replicate",)),
+            ("zeros", "OpenCV's ", ("BORDER_CONSTANT",)),
+            ("replicate", "ITK's ", ("zero_flux_neumann_pad", "ZeroFluxNeumannPad")),
+            ("circular", "ITK's ", ("PERIODIC_PAD",)),
+            ("replicate", "libvips's ", ("copy",)),
+            ("replicate", "astropy's ", ("extend",)),
+            ("circular", "dask's ", ("periodic",)),
+            ("zeros", "PyWavelets's ", ("zero",)),
+            ("reflect", "", ("REFLECT",)),
+            ("constant", "", ("CONSTANT",)),
+        )
         for theirs in names
     ],
+    *[
+        refused(TypeError, ("padding_mode", f"got {number}; OpenCV's {theirs!r} is {ours!r} here"), padding_mode=number)
+        for number, theirs, ours in (
+            (0, "BORDER_CONSTANT", "zeros"),
+            (1, "BORDER_REPLICATE", "replicate"),
+            (2, "BORDER_REFLECT", "symmetric"),
+            (3, "BORDER_WRAP", "circular"),
+            (4, "BORDER_REFLECT_101", "reflect"),
+        )
+    ],
+    refused(ValueError, ("padding_mode", "'linear_ramp'", "np.pad first"), padding_mode="linear_ramp"),
     *[refused(ValueError, ("padding_mode", f"{name!r} is a padding"), padding_mode=name) for name in ("same", "full")],
     refused(ValueError, ("padding", "'reflect' is a padding_mode"), padding="reflect"),
-    refused(ValueError, ("padding", "called 'same'"), padding="SAME"),
+    refused(ValueError, ("padding", "SciPy's 'nearest' is 'replicate' here, a padding_mode"), padding="nearest"),
+    *[
+        refused(ValueError, ("padding", f"{name!r} is {name.lower()!r} here"), padding=padding)
+        for name in ("SAME", "VALID", "SAME_UPPER", "SAME_LOWER")
+        for padding in (name, (name, 1))
+    ],
     refused(ValueError, ("padding_mode", "one per axis", "('zeros',)"), padding_mode=("zeros",)),
-    refused(ValueError, ("padding_mode", "'mirror'", "called 'reflect'"), padding_mode=("zeros", "mirror")),
+    refused(ValueError, ("padding_mode", "SciPy's 'mirror' is 'reflect' here"), padding_mode=("zeros", "mirror")),
     refused(TypeError, ("padding_mode", "1"), padding_mode=("zeros", 1)),
     refused(ValueError, ("padding", "'mirror'"), padding=("same", "mirror")),
     refused(ValueError, ("padding_value", "'constant'", "1"), padding_value=1, padding_mode="reflect"),
@@ -225,6 +252,41 @@ def test_bad_shapes(call, kind, message):
 def test_bad_options(call, kind, message):
     with pytest.raises(kind, match=message):
         fc.conv2d(**call)
+
+
+@pytest.mark.parametrize("mode", ["nearest", ("zeros", "nearest")])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda **options: fc.conv2d(IMAGE, BANK, padding=1, **options),
+        lambda **options: fc.conv2d(IMAGE, BANK, mask=IMAGE > 0, **options),
+        lambda **options: fc.explain(IMAGE.shape, BANK, **options),
+        lambda **options: fc.FilterBank(BANK, **options),
+        lambda **options: fc.FilterBank.from_kernels([ones(3, 3)], **options),
+        lambda **options: fc.FilterBank(BANK).replace(**options),
+        lambda **options: fc.TransposedFilterBank(BANK, **options),
+        lambda **options: fc.grad.conv2d_input(IMAGE.shape, BANK, ones(6, 6, 7), **options),
+        lambda **options: fc.grad.conv2d_weight(IMAGE, BANK.shape, ones(6, 6, 7), **options),
+        lambda **options: fc.conv2d(pytest.importorskip("dask.array").from_array(IMAGE), BANK, **options),
+    ],
+)
+def test_every_function_knows_the_names_of_padding_modes_elsewhere(call, mode):
+    with pytest.raises(ValueError, match=r"^padding_mode must be one of .*SciPy's 'nearest' is 'replicate' here$"):
+        call(padding_mode=mode)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda padding: fc.conv_transpose2d(IMAGE, BANK.swapaxes(0, 1), padding=padding),
+        lambda padding: fc.conv_integer(IMAGE.astype("u1"), BANK.astype("i1"), padding=padding),
+        lambda padding: fc.grad.conv2d_weight(IMAGE, BANK.shape, ones(6, 8, 9), padding=padding),
+        lambda padding: fc.explain(IMAGE.shape, BANK, padding=padding),
+    ],
+)
+def test_every_function_knows_the_names_of_paddings_elsewhere(call):
+    with pytest.raises(ValueError, match=r"^padding must be one of .*'SAME_UPPER' is 'same_upper' here$"):
+        call("SAME_UPPER")
 
 
 @pytest.mark.parametrize(("call", "kind", "message"), HUGE)

@@ -100,7 +100,9 @@ def test_filter_box_is_the_mean_of_the_neighbours_in_each_channel():
     assert np.abs(np.asarray(opened("out.png")) - mean).max() <= 0.501
 
 
-@pytest.mark.parametrize("kernel", [name for name in fc.filters.NAMED if name[-2:] == "-x" or "diagonal" in name])
+@pytest.mark.parametrize(
+    "kernel", [name for name in fc.filters.NAMED if name[-2:] == "-x" or "diagonal" in name or name == "sobel"]
+)
 def test_filter_draws_detectors_black_where_the_image_is_flat(kernel):
     Image.new("L", (9, 7), 200).save("photo.png")
     assert main(["filter", "photo.png", "-k", kernel, "-o", "out.png"]) == 0
@@ -115,6 +117,18 @@ def test_filter_draws_edges_white_whichever_side_is_brighter():
     row = np.asarray(opened("out.png"))[4]
     assert np.flatnonzero(row == 255).tolist() == [9, 10, 19, 20]
     assert np.flatnonzero(row).tolist() == [9, 10, 19, 20]
+
+
+@pytest.mark.parametrize("name", ["sobel", "prewitt", "scharr"])
+def test_filter_draws_the_magnitude_of_a_gradient(name):
+    pixels = photo("photo.png").astype(float)
+    assert main(["filter", "photo.png", "-k", name, "-o", "out.png"]) == 0
+    x, y = (fc.filters.NAMED[f"{name}-{axis}"]() for axis in "xy")
+    around = np.pad(pixels, ((1, 1), (1, 1), (0, 0)), "reflect")
+    windows = np.lib.stride_tricks.sliding_window_view(around, (3, 3), axis=(0, 1))
+    slopes = np.hypot(*((windows * kernel).sum(axis=(3, 4)) for kernel in (x, y)))
+    expected = np.rint(slopes * 4 / x.clip(min=0).sum()).clip(0, 255)
+    assert np.abs(np.asarray(opened("out.png")) - expected).max() <= 1
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (2, 1)])
@@ -170,7 +184,7 @@ def test_filter_gives_no_halo_to_what_lies_on_transparent_ground(kernel, mode, t
     assert np.array_equal(result[..., -1], pixels[..., -1])
 
 
-@pytest.mark.parametrize("kernel", ["sobel-x", "laplacian", "log", "diagonal"])
+@pytest.mark.parametrize("kernel", ["sobel-x", "sobel", "laplacian", "log", "diagonal"])
 def test_filter_sees_no_edge_where_a_shape_ends_in_transparency(kernel):
     pixels, inside = disc("RGBA", 0, (200, 120, 40))
     Image.fromarray(pixels).save("disc.png")
@@ -530,8 +544,8 @@ def test_misspelt_commands_are_refused(arguments, says, capsys, folder):
 
 def test_an_unknown_kernel_is_refused_with_those_there_are(capsys, folder):
     photo("photo.png")
-    message = refused(capsys, folder, "filter", "photo.png", "-k", "sobel", "-o", "out.png")
-    assert "'sobel'" in message
+    message = refused(capsys, folder, "filter", "photo.png", "-k", "sobel-z", "-o", "out.png")
+    assert "'sobel-z'" in message
     assert all(name in message for name in fc.filters.NAMED)
 
 

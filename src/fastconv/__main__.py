@@ -101,7 +101,7 @@ def parser() -> Parser:
         description="Filter each colour of an image file by a named kernel; borders are reflected. Answers of a kernel "
         "that sums to 1 (blur, sharpen, emboss) are clipped to 0..255. Other kernels detect something: of their "
         "answers the magnitude is drawn, from black for none to white for a quarter of the strongest possible, and "
-        "more. Alpha stays as it is and tells how much a pixel counts: kernels without negative weights take the mean "
+        "more; sobel, prewitt and scharr draw that of the gradient. Alpha stays as it is and tells how much a pixel counts: kernels without negative weights take the mean "
         "of what is visible; others see a pixel's own colour where its neighbours are transparent, so that the outline "
         "of a shape is no edge. All frames of an animation (to GIF, PNG, WebP) and all pages of a document (to PDF, "
         "TIFF) are filtered. Results have 8 bits a channel, and the size, resolution (DPI) and colour profile of the "
@@ -145,16 +145,18 @@ def run_filter(arguments: argparse.Namespace) -> None:
 
 def filter_pixels(pixels: Bytes, kernel: Floats, has_alpha: bool) -> Bytes:
     """Filter pixels (H, W, C), each colour for itself, as `filter --help` says, tile by tile to save memory."""
-    (height, width, channels), (kh, kw) = pixels.shape, kernel.shape
+    kernels = kernel.reshape(-1, *kernel.shape[-2:])  # one, or both of a gradient
+    (height, width, channels), (_, kh, kw) = pixels.shape, kernels.shape
     result = pixels.copy()
     for y, x in product(range(0, height, TILE), range(0, width, TILE)):
         tile = result[y : y + TILE, x : x + TILE, : channels - has_alpha]
         rows = reflected(y - kh // 2, y + len(tile) + kh // 2, height)
         columns = reflected(x - kw // 2, x + tile.shape[1] + kw // 2, width)
         planes = np.moveaxis(pixels[np.ix_(rows, columns)], -1, 0)
-        responses = filter_visible(planes, kernel) if has_alpha else filter_planes(planes, kernel)
+        answers = [filter_visible(planes, one) if has_alpha else filter_planes(planes, one) for one in kernels]
+        responses = answers[0] if len(answers) == 1 else np.hypot(*answers)
         if not math.isclose(kernel.sum(), 1.0, abs_tol=1e-3):
-            strongest = max(kernel.clip(min=0).sum(), -kernel.clip(max=0).sum())  # to values of 0..1
+            strongest = max(kernels[0].clip(min=0).sum(), -kernels[0].clip(max=0).sum())  # to values of 0..1
             responses = np.abs(responses) * (4 / strongest)
         tile[:] = np.moveaxis(np.rint(responses).clip(0, 255), 0, -1)
     return result

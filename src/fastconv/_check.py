@@ -13,39 +13,41 @@ from numpy.typing import ArrayLike
 from fastconv import _core
 from fastconv._problem import EXACT_DOUBLE, EXACT_SINGLE, Activation, Array, Problem, Triple
 
-PerAxis = int | Sequence[int]
-Padding = int | str | Sequence[int | str | Sequence[int]]
-PaddingMode = str | Sequence[str]
-
-PADDINGS = ("valid", "same", "same_lower", "full", "causal")
+PADDINGS = {name: name for name in ("valid", "same", "same_lower", "full", "causal")} | {"same_upper": "same"}
 PADDING_MODES: dict[object, str] = {
     **{mode: mode for mode in _core.PADDING_MODES},
     "constant": "zeros",
     "edge": "replicate",
     "wrap": "circular",
 }
-# Names of padding modes in SciPy, OpenCV and TensorFlow, for advice in errors.
+# Names of padding modes in other libraries, for advice in errors; case and hyphens do not matter.
 FOREIGN_MODES = {
-    "nearest": "replicate",
-    "clamp": "replicate",
-    "border_replicate": "replicate",
-    "mirror": "reflect",
-    "reflect_101": "reflect",
-    "reflect101": "reflect",
-    "border_reflect_101": "reflect",
-    "border_reflect101": "reflect",
-    "border_default": "reflect",
-    "grid-mirror": "symmetric",
-    "symm": "symmetric",
-    "border_reflect": "symmetric",
-    "grid-wrap": "circular",
-    "periodic": "circular",
-    "border_wrap": "circular",
-    "grid-constant": "zeros",
-    "zero": "zeros",
-    "fill": "zeros",
-    "border_constant": "zeros",
+    "SciPy": {
+        "mirror": "reflect",
+        "nearest": "replicate",
+        "grid-mirror": "symmetric",
+        "grid-wrap": "circular",
+        "grid-constant": "zeros",
+        "fill": "zeros",
+        "symm": "symmetric",
+    },
+    "OpenCV": {  # the first five in the order of its numbers
+        "border_constant": "zeros",
+        "border_replicate": "replicate",
+        "border_reflect": "symmetric",
+        "border_wrap": "circular",
+        "border_reflect_101": "reflect",
+        "border_default": "reflect",
+        "reflect_101": "reflect",
+    },
+    "ITK": {"zero_flux_neumann_pad": "replicate", "periodic_pad": "circular", "zero_pad": "zeros"},
+    "libvips": {"copy": "replicate", "repeat": "circular", "black": "zeros"},
+    "astropy": {"extend": "replicate"},
+    "dask": {"periodic": "circular"},
+    "PyWavelets": {"zero": "zeros"},
+    "OpenGL": {"clamp": "replicate", "clamp_to_edge": "replicate", "mirrored_repeat": "symmetric"},
 }
+NUMPY_MODES = ("empty", "linear_ramp", "maximum", "mean", "median", "minimum")  # of np.pad, without a counterpart here
 ALGORITHMS = ("auto", "direct", "winograd", "fft")
 PRECISIONS = ("default", "highest")
 PARAMETERS = {"clip": ("low", "high"), "leaky_relu": ("negative_slope",), "elu": ("alpha",)}  # of activations
@@ -219,21 +221,24 @@ def normalize_padding(padding: object, axes: int) -> str | tuple[tuple[int, int]
     """Return a padding as one name, or as one (before, after) pair or name per axis."""
     padding = _limit_bits("padding", hashable(padding))
     if isinstance(padding, str):
-        _check_one_of("padding", padding, PADDINGS, _padding_advice(axes, padding))
-        return padding
+        return _padding_name(padding)
     entries = padding if isinstance(padding, tuple) else (padding,) * axes
     if axes == 1 and len(entries) == 2 and not any(isinstance(entry, (tuple, str)) for entry in entries):
         entries = (entries,)  # a flat pair
-    for entry in entries:
-        if isinstance(entry, str):
-            _check_one_of("padding", entry, PADDINGS, _padding_advice(axes, entry))
+    entries = tuple(_padding_name(entry) if isinstance(entry, str) else entry for entry in entries)
     pairs = tuple(e if isinstance(e, (tuple, str)) else (e, e) for e in entries)
     if len(pairs) != axes or not all(isinstance(pair, str) or _is_pair(pair) for pair in pairs):
         several = f"one such int, (before, after) pair or name per axis ({axes})"
-        wanted = f"an int of 0 or more, {several if axes > 1 else 'a pair, (2, 0)'}, or one of {PADDINGS}"
+        wanted = f"an int of 0 or more, {several if axes > 1 else 'a pair, (2, 0)'}, or one of {tuple(PADDINGS)}"
         raise _int_error("padding", wanted, padding)
     names = set(pairs)
     return cast(str, names.pop()) if len(names) == 1 and isinstance(pairs[0], str) else cast(Any, pairs)
+
+
+def _padding_name(name: str) -> str:
+    """Return the name that is used here of a padding: ONNX has another for one."""
+    _check_one_of("padding", name, tuple(PADDINGS), _padding_advice(name))
+    return PADDINGS[name]
 
 
 def _is_pair(value: tuple[object, ...]) -> bool:
@@ -432,7 +437,8 @@ def problem(
     check_activation(activation, accumulator)
     _check_padding_values(values, channels, dtypes[0], accumulator)
     pads = resolve_padding(padding, axes, size, kernel, strides, dilations)
-    output_size = _output_size(size, kernel, strides, dilations, pads, always_fits=padding in PADDINGS[1:])
+    always_fits = isinstance(padding, str) and padding != "valid"
+    output_size = _output_size(size, kernel, strides, dilations, pads, always_fits)
     strides = tuple(1 if n == 1 else step for n, step in zip(output_size, strides, strict=True))  # or unused
     dilations = tuple(1 if taps == 1 else step for taps, step in zip(kernel, dilations, strict=True))
     modes = (mode,) * axes if isinstance(mode, str) else mode
@@ -906,11 +912,14 @@ def triple(values: Sequence[int], fill: int = 1) -> Triple:
     return cast(Triple, (fill,) * (3 - len(values)) + tuple(values))
 
 
-def _padding_advice(axes: int, padding: str) -> str:
+def _padding_advice(name: str) -> str:
     """Return advice for an unknown name of a padding: what it is called here."""
-    if padding in PADDING_MODES:
-        return f"; {padding!r} is a padding_mode"
-    return f"; it is called {padding.lower()!r} here" if padding.lower() in PADDINGS else ""
+    if name.lower() in PADDINGS:
+        return f"; {name!r} is {name.lower()!r} here"
+    if name in PADDING_MODES:
+        return f"; {name!r} is a padding_mode"
+    theirs = _foreign_mode(name)
+    return f"; {theirs} here, a padding_mode" if theirs else ""
 
 
 def _activation_advice(name: object) -> str:
@@ -923,12 +932,31 @@ def _activation_advice(name: object) -> str:
 
 def _padding_mode_advice(mode: object) -> str:
     """Return advice for an unknown padding mode: what it is called here."""
+    if (number := _as_int(mode)) is not None and 0 <= number < 5:
+        mode = list(FOREIGN_MODES["OpenCV"])[number].upper()
     if not isinstance(mode, str):
         return ""
     if mode in PADDINGS:
         return f"; {mode!r} is a padding"
-    name = FOREIGN_MODES.get(mode.lower(), mode.lower())
-    return f"; it is called {name!r} here" if name in PADDING_MODES else ""
+    if mode in NUMPY_MODES:
+        return "; call np.pad first, then convolve without padding"
+    if mode.lower() in PADDING_MODES:
+        return f"; {mode!r} is {mode.lower()!r} here"
+    theirs = _foreign_mode(mode)
+    return f"; {theirs} here" if theirs else ""
+
+
+def _foreign_mode(mode: str) -> str:
+    """Return whose padding mode this is, and which one it is here, as errors say it; empty if nobody's."""
+    for library, modes in FOREIGN_MODES.items():
+        for theirs, ours in modes.items():
+            if _letters(mode) == _letters(theirs):
+                return f"{library}'s {mode!r} is {ours!r}"
+    return ""
+
+
+def _letters(name: str) -> str:
+    return name.lower().replace("-", "").replace("_", "")
 
 
 def _check_one_of(name: str, value: object, allowed: tuple[object, ...], advice: str = "") -> None:

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from fastconv import _blocks, _check, _exact, _lengths, _plan
-from fastconv._check import Options, Padding, PaddingMode, PerAxis
-from fastconv._problem import Activation, Problem
+from fastconv._check import Options
+from fastconv._problem import Problem
+from fastconv._types import Activation, Algorithm, Padding, PaddingMode, PerAxis, Precision
 from fastconv.algorithms import Layout
 
 # Bytes of a number, or of either part -> largest error of direct summation relative to the largest output, about.
@@ -60,8 +61,8 @@ def explain(
     padding_value: ArrayLike = 0,
     flip: bool = False,
     activation: Activation = None,
-    algorithm: str = "auto",
-    precision: str = "default",
+    algorithm: Algorithm = "auto",
+    precision: Precision = "default",
     dtype: DTypeLike | None = None,
 ) -> Explanation:
     """Return which algorithm would run for this input and this weight, and why.

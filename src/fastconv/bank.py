@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from functools import partial
 from itertools import chain, pairwise, product
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Union, cast, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Union, Unpack, cast, overload
 
 import numpy as np
 from numpy.ma import MaskedArray
@@ -16,8 +16,18 @@ from numpy.typing import ArrayLike
 from fastconv import _check, _exact, _fuse, _gradient, _lengths, _missing, _parts, _plan, _views, config
 from fastconv._bank import PLAN_CACHE_BYTES, Bank, Gradients, Option, conjugate
 from fastconv._cache import Cache
-from fastconv._check import Padding, PaddingMode, PerAxis
-from fastconv._problem import Activation, Array, Problem
+from fastconv._problem import Array, Problem
+from fastconv._types import (
+    Activation,
+    Algorithm,
+    BankOptions,
+    Nan,
+    Padding,
+    PaddingMode,
+    PerAxis,
+    Precision,
+    Renormalize,
+)
 from fastconv.conv import PROPAGATE, along
 
 if TYPE_CHECKING:
@@ -99,8 +109,8 @@ class FilterBank(Bank):
         padding_value: ArrayLike = 0,
         flip: bool = False,
         activation: Activation = None,
-        algorithm: str = "auto",
-        precision: str = "default",
+        algorithm: Algorithm = "auto",
+        precision: Precision = "default",
         channels_last: bool = False,
         saturate: bool = False,
     ) -> None:
@@ -136,7 +146,13 @@ class FilterBank(Bank):
 
     @classmethod
     def from_kernels(
-        cls, kernels: Iterable[ArrayLike], channels: int = 1, bias: ArrayLike | None = None, **options: Any
+        cls,
+        kernels: Iterable[ArrayLike],
+        channels: int = 1,
+        bias: ArrayLike | None = None,
+        *,
+        per_channel: bool = False,
+        **options: Unpack[BankOptions],
     ) -> FilterBank:
         """Make a bank of one filter per kernel, each kernel repeated for every channel.
 
@@ -147,13 +163,17 @@ class FilterBank(Bank):
         channels : int
             Channels of the input; a feature map is the sum of its kernel's answers to all of them.
         bias : array_like, shape (len(kernels),), optional
+        per_channel : bool
+            Whether each kernel answers to each channel by itself (a depthwise convolution): there are
+            ``channels * len(kernels)`` feature maps then, first those of the first channel.
         **options
             As for `FilterBank`.
 
         Returns
         -------
         FilterBank
-            With weight ``(len(kernels), channels, kh, kw)``.
+            With weight ``(len(kernels), channels, kh, kw)``; with `per_channel`
+            ``(channels * len(kernels), 1, kh, kw)`` and ``groups=channels``.
 
         Raises
         ------
@@ -165,6 +185,9 @@ class FilterBank(Bank):
         >>> import fastconv as fc
         >>> fc.FilterBank.from_kernels([fc.filters.box(3), fc.filters.gaussian(5)], channels=3, padding="same")
         FilterBank(3 -> 2, kernel 5x5, padding='same')
+        >>> slopes = [fc.filters.sobel("x"), fc.filters.sobel("y")]
+        >>> fc.FilterBank.from_kernels(slopes, channels=3, per_channel=True).output_shape((3, 32, 32))
+        (6, 30, 30)
         """
         try:
             entries = [*kernels]
@@ -192,16 +215,31 @@ class FilterBank(Bank):
                 )
             centre = tuple(slice(m // 2, m // 2 + length) for m, length in zip(margins, array.shape, strict=True))
             filter_[(slice(None), *centre)] = array
-        return cls(stacked, bias, **options)
+        if not isinstance(per_channel, bool):
+            raise TypeError(f"per_channel must be True or False; got {per_channel!r}")
+        if not per_channel:
+            return cls(stacked, bias, **options)
+        if "groups" in options:
+            raise TypeError(
+                f"groups must be left out with per_channel=True: it is {channels}; got {options['groups']!r}"
+            )
+        if bias is not None:
+            offsets = _check.as_array("bias", bias)
+            if offsets.shape != (len(arrays),):
+                raise ValueError(f"bias must have shape ({len(arrays)},), one per kernel; got shape {offsets.shape}")
+            bias = np.tile(offsets, channels)
+        weight = stacked.swapaxes(0, 1).reshape(-1, 1, *size)  # the filters of a channel side by side
+        options["groups"] = channels
+        return cls(weight, bias, **options)
 
     @overload
     def __call__(
         self,
         image: ArrayLike,
         *,
-        nan: str = ...,
+        nan: Nan = ...,
         mask: ArrayLike | None = ...,
-        renormalize: bool | str = ...,
+        renormalize: Renormalize = ...,
         fill_value: complex = ...,
         return_weight: Literal[False] = ...,
         residual: ArrayLike | None = ...,
@@ -214,9 +252,9 @@ class FilterBank(Bank):
         self,
         image: ArrayLike,
         *,
-        nan: str = ...,
+        nan: Nan = ...,
         mask: ArrayLike | None = ...,
-        renormalize: bool | str = ...,
+        renormalize: Renormalize = ...,
         fill_value: complex = ...,
         return_weight: Literal[True],
         residual: ArrayLike | None = ...,
@@ -228,9 +266,9 @@ class FilterBank(Bank):
         self,
         image: ArrayLike,
         *,
-        nan: str = PROPAGATE,
+        nan: Nan = PROPAGATE,
         mask: ArrayLike | None = None,
-        renormalize: bool | str = False,
+        renormalize: Renormalize = False,
         fill_value: complex = math.nan,
         return_weight: bool = False,
         residual: ArrayLike | None = None,

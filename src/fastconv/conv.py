@@ -10,16 +10,28 @@ import math
 import warnings
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal, TypedDict, Unpack, overload
+from typing import Any, Literal, Unpack, overload
 
 import numpy as np
 from numpy.ma import MaskedArray
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from fastconv import _check, _exact, _lengths, _missing, _plan, _views, config
 from fastconv._cache import Cache
-from fastconv._check import Padding, PaddingMode, PerAxis
-from fastconv._problem import Activation, Array
+from fastconv._problem import Array
+from fastconv._types import (
+    Activation,
+    Algorithm,
+    AlongOptions,
+    ConvOptions,
+    Nan,
+    Padding,
+    PaddingMode,
+    PerAxis,
+    Precision,
+    Real,
+    Renormalize,
+)
 
 __all__ = ["conv1d", "conv2d", "conv3d"]
 
@@ -29,35 +41,23 @@ UNAMBIGUOUS_TYPES = {int, str, bool, np.int64}  # of options: equal ones of thes
 ACTIVATION = _check.Options._fields.index("activation")
 PLAIN_OPTIONS = _check.Options._fields.index("channels_last")  # those from here on take a longer way
 MIN_COLUMNS = 8  # from so many signals side by side on they are convolved as they lie
-PROPAGATE = "propagate"  # the default of nan, in tests by identity: any other takes the longer way to the same result
+PROPAGATE: Nan = "propagate"  # the default, compared by identity: any other takes the longer way to the same result
 
 
-class _Named(TypedDict, total=False):
-    """What conv1d, conv2d and conv3d take by name only, besides return_weight."""
-
-    padding_mode: PaddingMode
-    padding_value: ArrayLike
-    flip: bool
-    activation: Activation
-    algorithm: str
-    precision: str
-    channels_last: bool
-    saturate: bool
-    nan: str
-    mask: ArrayLike | None
-    renormalize: bool | str
-    fill_value: complex
-    residual: ArrayLike | None
-    out: Array | None
-    threads: int | None
-
-
-class _NamedAlong(_Named, total=False):
-    """The same for conv1d."""
-
-    axis: int
-
-
+@overload
+def conv2d(
+    input: NDArray[Real],
+    weight: NDArray[Real],
+    bias: NDArray[Real] | None = ...,
+    stride: PerAxis = ...,
+    padding: Padding = ...,
+    dilation: PerAxis = ...,
+    groups: int = ...,
+    *,
+    return_weight: Literal[False] = ...,
+    out: NDArray[Real] | None = ...,
+    **named: Unpack[ConvOptions],
+) -> NDArray[Real]: ...
 @overload
 def conv2d(
     input: ArrayLike,
@@ -69,7 +69,8 @@ def conv2d(
     groups: int = ...,
     *,
     return_weight: Literal[False] = ...,
-    **named: Unpack[_Named],
+    out: Array | None = ...,
+    **named: Unpack[ConvOptions],
 ) -> Array: ...
 @overload
 def conv2d(
@@ -82,7 +83,8 @@ def conv2d(
     groups: int = ...,
     *,
     return_weight: Literal[True],
-    **named: Unpack[_Named],
+    out: Array | None = ...,
+    **named: Unpack[ConvOptions],
 ) -> tuple[Array, Array]: ...
 def conv2d(
     input: ArrayLike,
@@ -97,13 +99,13 @@ def conv2d(
     padding_value: ArrayLike = 0,
     flip: bool = False,
     activation: Activation = None,
-    algorithm: str = "auto",
-    precision: str = "default",
+    algorithm: Algorithm = "auto",
+    precision: Precision = "default",
     channels_last: bool = False,
     saturate: bool = False,
-    nan: str = PROPAGATE,
+    nan: Nan = PROPAGATE,
     mask: ArrayLike | None = None,
-    renormalize: bool | str = False,
+    renormalize: Renormalize = False,
     fill_value: complex = math.nan,
     return_weight: bool = False,
     residual: ArrayLike | None = None,
@@ -136,17 +138,27 @@ def conv2d(
     padding : int, (int, int), ((int, int), (int, int)) or str
         Pixels added around the image: everywhere, per axis, or per axis before and after.
         ``"valid"``: none. ``"same"``: the output has ``ceil(n / stride)`` pixels; where the padding is odd, one more
-        comes after (``"same_lower"``: before). ``"full"``: every position at which kernel and image touch.
-        ``"causal"``: all before the image, so that no output sees what follows it. Each axis may have a name or pair of
-        its own: ``("causal", (1, 1))``.
+        comes after (``"same_lower"``: before; ``"same_upper"``, as ONNX has it, is "same"). ``"full"``: every position
+        at which kernel and image touch. ``"causal"``: all before the image, so that no output sees what follows it.
+        Each axis may have a name or pair of its own: ``("causal", (1, 1))``.
     dilation : int or (int, int)
         Pixels from one tap of the kernel to the next.
     groups : int
         Channels and filters are split into so many groups, each convolved for itself.
     padding_mode : {"zeros", "reflect", "replicate", "circular", "symmetric"}, or one per axis
         What the padding holds; NumPy's names ``"constant"``, ``"edge"`` and ``"wrap"`` work too.
-        What SciPy, scikit-image, dask and mahotas call "reflect" is ``"symmetric"`` here, and their "mirror"
-        ``"reflect"``.
+        Beware: what SciPy calls "reflect" is ``"symmetric"`` here.
+
+        ==================  ===========  =================  =========  ===========  =========  =================
+        around ``a b c d``  here         SciPy              NumPy      OpenCV       torch      others
+        ==================  ===========  =================  =========  ===========  =========  =================
+        ``0 0 | a b``       "zeros"      constant, fill     constant   CONSTANT     zeros      astropy: fill
+        ``c b | a b``       "reflect"    mirror             reflect    REFLECT_101  reflect
+        ``a a | a b``       "replicate"  nearest            edge       REPLICATE    replicate  astropy: extend
+        ``c d | a b``       "circular"   wrap, grid-wrap    wrap       WRAP         circular   dask: periodic
+        ``b a | a b``       "symmetric"  **reflect**, symm  symmetric  REFLECT                 dask: **reflect**
+        ==================  ===========  =================  =========  ===========  =========  =================
+
     padding_value : number or array_like, shape (C,)
         What the padding holds where its mode is ``"constant"``, in all channels or in each. Where the result is of
         integers, integers that the input's dtype holds. Values other than 0, and modes that differ by axis, take
@@ -295,6 +307,20 @@ def conv2d(
 
 @overload
 def conv1d(
+    input: NDArray[Real],
+    weight: NDArray[Real],
+    bias: NDArray[Real] | None = ...,
+    stride: PerAxis = ...,
+    padding: Padding = ...,
+    dilation: PerAxis = ...,
+    groups: int = ...,
+    *,
+    return_weight: Literal[False] = ...,
+    out: NDArray[Real] | None = ...,
+    **named: Unpack[AlongOptions],
+) -> NDArray[Real]: ...
+@overload
+def conv1d(
     input: ArrayLike,
     weight: ArrayLike,
     bias: ArrayLike | None = ...,
@@ -304,7 +330,8 @@ def conv1d(
     groups: int = ...,
     *,
     return_weight: Literal[False] = ...,
-    **named: Unpack[_NamedAlong],
+    out: Array | None = ...,
+    **named: Unpack[AlongOptions],
 ) -> Array: ...
 @overload
 def conv1d(
@@ -317,7 +344,8 @@ def conv1d(
     groups: int = ...,
     *,
     return_weight: Literal[True],
-    **named: Unpack[_NamedAlong],
+    out: Array | None = ...,
+    **named: Unpack[AlongOptions],
 ) -> tuple[Array, Array]: ...
 def conv1d(
     input: ArrayLike,
@@ -332,13 +360,13 @@ def conv1d(
     padding_value: ArrayLike = 0,
     flip: bool = False,
     activation: Activation = None,
-    algorithm: str = "auto",
-    precision: str = "default",
+    algorithm: Algorithm = "auto",
+    precision: Precision = "default",
     channels_last: bool = False,
     saturate: bool = False,
-    nan: str = PROPAGATE,
+    nan: Nan = PROPAGATE,
     mask: ArrayLike | None = None,
-    renormalize: bool | str = False,
+    renormalize: Renormalize = False,
     fill_value: complex = math.nan,
     return_weight: bool = False,
     residual: ArrayLike | None = None,
@@ -419,6 +447,20 @@ def conv1d(
 
 @overload
 def conv3d(
+    input: NDArray[Real],
+    weight: NDArray[Real],
+    bias: NDArray[Real] | None = ...,
+    stride: PerAxis = ...,
+    padding: Padding = ...,
+    dilation: PerAxis = ...,
+    groups: int = ...,
+    *,
+    return_weight: Literal[False] = ...,
+    out: NDArray[Real] | None = ...,
+    **named: Unpack[ConvOptions],
+) -> NDArray[Real]: ...
+@overload
+def conv3d(
     input: ArrayLike,
     weight: ArrayLike,
     bias: ArrayLike | None = ...,
@@ -428,7 +470,8 @@ def conv3d(
     groups: int = ...,
     *,
     return_weight: Literal[False] = ...,
-    **named: Unpack[_Named],
+    out: Array | None = ...,
+    **named: Unpack[ConvOptions],
 ) -> Array: ...
 @overload
 def conv3d(
@@ -441,7 +484,8 @@ def conv3d(
     groups: int = ...,
     *,
     return_weight: Literal[True],
-    **named: Unpack[_Named],
+    out: Array | None = ...,
+    **named: Unpack[ConvOptions],
 ) -> tuple[Array, Array]: ...
 def conv3d(
     input: ArrayLike,
@@ -456,13 +500,13 @@ def conv3d(
     padding_value: ArrayLike = 0,
     flip: bool = False,
     activation: Activation = None,
-    algorithm: str = "auto",
-    precision: str = "default",
+    algorithm: Algorithm = "auto",
+    precision: Precision = "default",
     channels_last: bool = False,
     saturate: bool = False,
-    nan: str = PROPAGATE,
+    nan: Nan = PROPAGATE,
     mask: ArrayLike | None = None,
-    renormalize: bool | str = False,
+    renormalize: Renormalize = False,
     fill_value: complex = math.nan,
     return_weight: bool = False,
     residual: ArrayLike | None = None,
@@ -699,7 +743,7 @@ def _convolve_along(
         ends = _check.normalize_padding(padding, 1)
         strides, dilations = _check.per_axis("stride", stride, 1), _check.per_axis("dilation", dilation, 1)
         planes = signals.reshape(math.prod(signals.shape[:place]), -1, math.prod(after))
-        pads = (ends if isinstance(ends, str) else ends[0], (0, 0))
+        pads: Any = (ends if isinstance(ends, str) else ends[0], (0, 0))
         maps = conv2d(planes, kernel[:, np.newaxis], bias, (*strides, 1), pads, (*dilations, 1), groups, **options)
         return maps.reshape(*signals.shape[:place], maps.shape[1], *after)
     return along(place, signals, mask, residual, out, partial(conv1d, weight=kernel, bias=bias, **named, **options))

@@ -15,8 +15,8 @@ from numpy.typing import ArrayLike
 from fastconv import _check, _check_transposed, _gradient, _plan, _weights, config
 from fastconv._bank import conjugate
 from fastconv._cache import Cache
-from fastconv._check import Padding, PaddingMode, PerAxis
 from fastconv._problem import Array, Problem
+from fastconv._types import Padding, PaddingMode, PerAxis, Precision
 
 __all__ = [
     "conv1d_bias",
@@ -58,7 +58,7 @@ def conv2d_input(
     padding_mode: PaddingMode = "zeros",
     padding_value: ArrayLike = 0,
     flip: bool = False,
-    precision: str = "default",
+    precision: Precision = "default",
     threads: int | None = None,
 ) -> Array:
     """Return the gradient of a loss by the input of `conv2d`, given that by its output.
@@ -119,7 +119,7 @@ def conv2d_weight(
     padding_mode: PaddingMode = "zeros",
     padding_value: ArrayLike = 0,
     flip: bool = False,
-    precision: str = "default",
+    precision: Precision = "default",
     threads: int | None = None,
 ) -> Array:
     """Return the gradient of a loss by the weight of `conv2d`, given that by its output.
@@ -206,7 +206,7 @@ def conv_transpose2d_input(
     *,
     output_size: PerAxis | None = None,
     flip: bool = False,
-    precision: str = "default",
+    precision: Precision = "default",
     threads: int | None = None,
 ) -> Array:
     """Return the gradient of a loss by the input of `conv_transpose2d`, given that by its output.
@@ -261,7 +261,7 @@ def conv_transpose2d_weight(
     *,
     output_size: PerAxis | None = None,
     flip: bool = False,
-    precision: str = "default",
+    precision: Precision = "default",
     threads: int | None = None,
 ) -> Array:
     """Return the gradient of a loss by the weight of `conv_transpose2d`, given that by its output.
@@ -344,7 +344,7 @@ def conv1d_input(
     padding_mode: PaddingMode = "zeros",
     padding_value: ArrayLike = 0,
     flip: bool = False,
-    precision: str = "default",
+    precision: Precision = "default",
     threads: int | None = None,
 ) -> Array:
     """Return the gradient of a loss by the input of `conv1d`, given that by its output.
@@ -397,7 +397,7 @@ def conv1d_weight(
     padding_mode: PaddingMode = "zeros",
     padding_value: ArrayLike = 0,
     flip: bool = False,
-    precision: str = "default",
+    precision: Precision = "default",
     threads: int | None = None,
 ) -> Array:
     """Return the gradient of a loss by the weight of `conv1d`, given that by its output.
@@ -478,7 +478,7 @@ def conv_transpose1d_input(
     *,
     output_size: PerAxis | None = None,
     flip: bool = False,
-    precision: str = "default",
+    precision: Precision = "default",
     threads: int | None = None,
 ) -> Array:
     """Return the gradient of a loss by the input of `conv_transpose1d`, given that by its output.
@@ -531,7 +531,7 @@ def conv_transpose1d_weight(
     *,
     output_size: PerAxis | None = None,
     flip: bool = False,
-    precision: str = "default",
+    precision: Precision = "default",
     threads: int | None = None,
 ) -> Array:
     """Return the gradient of a loss by the weight of `conv_transpose1d`, given that by its output.
@@ -612,7 +612,7 @@ def conv3d_input(
     padding_mode: PaddingMode = "zeros",
     padding_value: ArrayLike = 0,
     flip: bool = False,
-    precision: str = "default",
+    precision: Precision = "default",
     threads: int | None = None,
 ) -> Array:
     """Return the gradient of a loss by the input of `conv3d`, given that by its output.
@@ -665,7 +665,7 @@ def conv3d_weight(
     padding_mode: PaddingMode = "zeros",
     padding_value: ArrayLike = 0,
     flip: bool = False,
-    precision: str = "default",
+    precision: Precision = "default",
     threads: int | None = None,
 ) -> Array:
     """Return the gradient of a loss by the weight of `conv3d`, given that by its output.
@@ -746,7 +746,7 @@ def conv_transpose3d_input(
     *,
     output_size: PerAxis | None = None,
     flip: bool = False,
-    precision: str = "default",
+    precision: Precision = "default",
     threads: int | None = None,
 ) -> Array:
     """Return the gradient of a loss by the input of `conv_transpose3d`, given that by its output.
@@ -799,7 +799,7 @@ def conv_transpose3d_weight(
     *,
     output_size: PerAxis | None = None,
     flip: bool = False,
-    precision: str = "default",
+    precision: Precision = "default",
     threads: int | None = None,
 ) -> Array:
     """Return the gradient of a loss by the weight of `conv_transpose3d`, given that by its output.

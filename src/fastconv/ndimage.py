@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 from fastconv import _ndimage
 from fastconv._ndimage import as_image, axis_indices, per_axis
 from fastconv._problem import Array
+from fastconv._types import NdimageMode, NdimageModes
 from fastconv.config import num_threads
 
 __all__ = [
@@ -40,7 +41,7 @@ def correlate(
     input: ArrayLike,
     weights: ArrayLike,
     output: Any = None,
-    mode: str = "reflect",
+    mode: NdimageMode = "reflect",
     cval: complex = 0.0,
     origin: int | Sequence[int] = 0,
     *,
@@ -106,7 +107,7 @@ def convolve(
     input: ArrayLike,
     weights: ArrayLike,
     output: Any = None,
-    mode: str = "reflect",
+    mode: NdimageMode = "reflect",
     cval: complex = 0.0,
     origin: int | Sequence[int] = 0,
     *,
@@ -153,7 +154,7 @@ def correlate1d(
     weights: ArrayLike,
     axis: int = -1,
     output: Any = None,
-    mode: str = "reflect",
+    mode: NdimageMode = "reflect",
     cval: complex = 0.0,
     origin: int = 0,
 ) -> Array:
@@ -212,7 +213,7 @@ def convolve1d(
     weights: ArrayLike,
     axis: int = -1,
     output: Any = None,
-    mode: str = "reflect",
+    mode: NdimageMode = "reflect",
     cval: complex = 0.0,
     origin: int = 0,
 ) -> Array:
@@ -258,7 +259,7 @@ def gaussian_filter1d(
     axis: int = -1,
     order: int = 0,
     output: Any = None,
-    mode: str = "reflect",
+    mode: NdimageMode = "reflect",
     cval: complex = 0.0,
     truncate: float = 4.0,
     *,
@@ -322,7 +323,7 @@ def gaussian_filter(
     sigma: float | Sequence[float],
     order: int | Sequence[int] = 0,
     output: Any = None,
-    mode: str | Sequence[str] = "reflect",
+    mode: NdimageModes = "reflect",
     cval: complex = 0.0,
     truncate: float = 4.0,
     *,
@@ -392,7 +393,7 @@ def uniform_filter1d(
     size: int,
     axis: int = -1,
     output: Any = None,
-    mode: str = "reflect",
+    mode: NdimageMode = "reflect",
     cval: complex = 0.0,
     origin: int = 0,
 ) -> Array:
@@ -451,7 +452,7 @@ def uniform_filter(
     input: ArrayLike,
     size: int | Sequence[int] = 3,
     output: Any = None,
-    mode: str | Sequence[str] = "reflect",
+    mode: NdimageModes = "reflect",
     cval: complex = 0.0,
     origin: int | Sequence[int] = 0,
     *,
@@ -507,7 +508,7 @@ def uniform_filter(
 
 
 def sobel(
-    input: ArrayLike, axis: int = -1, output: Any = None, mode: str | Sequence[str] = "reflect", cval: complex = 0.0
+    input: ArrayLike, axis: int = -1, output: Any = None, mode: NdimageModes = "reflect", cval: complex = 0.0
 ) -> Array:
     """Differentiate an array along one axis by the Sobel kernel.
 
@@ -552,7 +553,7 @@ def sobel(
 
 
 def prewitt(
-    input: ArrayLike, axis: int = -1, output: Any = None, mode: str | Sequence[str] = "reflect", cval: complex = 0.0
+    input: ArrayLike, axis: int = -1, output: Any = None, mode: NdimageModes = "reflect", cval: complex = 0.0
 ) -> Array:
     """Differentiate an array along one axis by the Prewitt kernel.
 
@@ -599,7 +600,7 @@ def prewitt(
 def laplace(
     input: ArrayLike,
     output: Any = None,
-    mode: str | Sequence[str] = "reflect",
+    mode: NdimageModes = "reflect",
     cval: complex = 0.0,
     *,
     axes: int | Sequence[int] | None = None,
@@ -648,7 +649,7 @@ def laplace(
         kernel, options = _ndimage.laplace_kernel(image.ndim, along), (mode, 0, None, False)
         return _ndimage.correlate(image, kernel, output, cval, options, _ndimage.place_everywhere, num_threads(None))
 
-    def derivative2(input: Array, axis: int, output: Any, mode: str, cval: complex) -> Array:
+    def derivative2(input: Array, axis: int, output: Any, mode: NdimageMode, cval: complex) -> Array:
         return correlate1d(input, [1, -2, 1], axis, output, mode, cval, 0)
 
     return generic_laplace(image, derivative2, output, mode, cval, axes=axes)
@@ -658,7 +659,7 @@ def generic_laplace(
     input: ArrayLike,
     derivative2: Callable[..., Array],
     output: Any = None,
-    mode: str | Sequence[str] = "reflect",
+    mode: NdimageModes = "reflect",
     cval: complex = 0.0,
     extra_arguments: Sequence[Any] = (),
     extra_keywords: Mapping[str, Any] | None = None,
@@ -723,7 +724,7 @@ def gaussian_laplace(
     input: ArrayLike,
     sigma: float | Sequence[float],
     output: Any = None,
-    mode: str | Sequence[str] = "reflect",
+    mode: NdimageModes = "reflect",
     cval: complex = 0.0,
     *,
     axes: int | Sequence[int] | None = None,
@@ -774,7 +775,7 @@ def gaussian_laplace(
     image = as_image(input)
     sigmas = _sigmas(sigma, axes, image.ndim)
 
-    def derivative2(input: Array, axis: int, output: Any, mode: str, cval: complex, **kwargs: Any) -> Array:
+    def derivative2(input: Array, axis: int, output: Any, mode: NdimageMode, cval: complex, **kwargs: Any) -> Array:
         orders = [2 if index == axis else 0 for index in range(input.ndim)]
         return gaussian_filter(input, sigmas, orders, output, mode, cval, **kwargs)
 
@@ -785,7 +786,7 @@ def generic_gradient_magnitude(
     input: ArrayLike,
     derivative: Callable[..., Array],
     output: Any = None,
-    mode: str | Sequence[str] = "reflect",
+    mode: NdimageModes = "reflect",
     cval: complex = 0.0,
     extra_arguments: Sequence[Any] = (),
     extra_keywords: Mapping[str, Any] | None = None,
@@ -860,7 +861,7 @@ def gaussian_gradient_magnitude(
     input: ArrayLike,
     sigma: float | Sequence[float],
     output: Any = None,
-    mode: str | Sequence[str] = "reflect",
+    mode: NdimageModes = "reflect",
     cval: complex = 0.0,
     *,
     axes: int | Sequence[int] | None = None,
@@ -911,7 +912,7 @@ def gaussian_gradient_magnitude(
     image = as_image(input)
     sigmas = _sigmas(sigma, axes, image.ndim)
 
-    def derivative(input: Array, axis: int, output: Any, mode: str, cval: complex, **kwargs: Any) -> Array:
+    def derivative(input: Array, axis: int, output: Any, mode: NdimageMode, cval: complex, **kwargs: Any) -> Array:
         orders = [1 if index == axis else 0 for index in range(input.ndim)]
         return gaussian_filter(input, sigmas, orders, output, mode, cval, **kwargs)
 

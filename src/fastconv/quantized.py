@@ -9,9 +9,9 @@ from numpy.typing import ArrayLike
 
 from fastconv import _check, _quantized, config
 from fastconv._bank import equal_arrays, read_only_copy
-from fastconv._check import Padding, PerAxis
 from fastconv._problem import Array
 from fastconv._quantized import Filters
+from fastconv._types import Padding, PerAxis
 from fastconv.algorithms.byte_tiles import Requantization
 
 __all__ = ["QuantizedFilterBank", "conv_integer", "qlinear_conv"]

@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike
 from fastconv import _along, _check, _core, _polyphase, _ready, _signal, config
 from fastconv._problem import Array
 from fastconv._sections import Border, Section
+from fastconv._types import SignalBoundary, SignalMethod, SignalMode, UpfirdnMode
 
 __all__ = [
     "choose_conv_method",
@@ -40,7 +41,7 @@ NOT_FINITE = (
 MEASURED_SECONDS = 5e-3  # of calls of each method, at least, in choose_conv_method
 
 
-def convolve(in1: ArrayLike, in2: ArrayLike, mode: str = "full", method: str = "auto") -> Array:
+def convolve(in1: ArrayLike, in2: ArrayLike, mode: SignalMode = "full", method: SignalMethod = "auto") -> Array:
     """Convolve two arrays of the same rank, as `scipy.signal.convolve` does.
 
     Parameters
@@ -89,7 +90,7 @@ def convolve(in1: ArrayLike, in2: ArrayLike, mode: str = "full", method: str = "
     return _convolve(in1, in2, mode, method, correlated=False)
 
 
-def correlate(in1: ArrayLike, in2: ArrayLike, mode: str = "full", method: str = "auto") -> Array:
+def correlate(in1: ArrayLike, in2: ArrayLike, mode: SignalMode = "full", method: SignalMethod = "auto") -> Array:
     """Cross-correlate two arrays of the same rank, as `scipy.signal.correlate` does.
 
     Parameters
@@ -132,7 +133,11 @@ def correlate(in1: ArrayLike, in2: ArrayLike, mode: str = "full", method: str = 
 
 
 def convolve2d(
-    in1: ArrayLike, in2: ArrayLike, mode: str = "full", boundary: str = "fill", fillvalue: ArrayLike = 0
+    in1: ArrayLike,
+    in2: ArrayLike,
+    mode: SignalMode = "full",
+    boundary: SignalBoundary = "fill",
+    fillvalue: ArrayLike = 0,
 ) -> Array:
     """Convolve two matrices, as `scipy.signal.convolve2d` does.
 
@@ -175,7 +180,11 @@ def convolve2d(
 
 
 def correlate2d(
-    in1: ArrayLike, in2: ArrayLike, mode: str = "full", boundary: str = "fill", fillvalue: ArrayLike = 0
+    in1: ArrayLike,
+    in2: ArrayLike,
+    mode: SignalMode = "full",
+    boundary: SignalBoundary = "fill",
+    fillvalue: ArrayLike = 0,
 ) -> Array:
     """Cross-correlate two matrices, as `scipy.signal.correlate2d` does.
 
@@ -211,7 +220,7 @@ def correlate2d(
     return _convolve2d(in1, in2, mode, boundary, fillvalue, correlated=True)
 
 
-def fftconvolve(in1: ArrayLike, in2: ArrayLike, mode: str = "full", axes: Any = None) -> Array:
+def fftconvolve(in1: ArrayLike, in2: ArrayLike, mode: SignalMode = "full", axes: Any = None) -> Array:
     """Convolve two arrays along some axes in floating point, as `scipy.signal.fftconvolve` does.
 
     Parameters
@@ -252,7 +261,7 @@ def fftconvolve(in1: ArrayLike, in2: ArrayLike, mode: str = "full", axes: Any = 
     return _convolve_along(_as_array("in1", in1), _as_array("in2", in2), mode, axes)
 
 
-def oaconvolve(in1: ArrayLike, in2: ArrayLike, mode: str = "full", axes: Any = None) -> Array:
+def oaconvolve(in1: ArrayLike, in2: ArrayLike, mode: SignalMode = "full", axes: Any = None) -> Array:
     """Convolve two arrays along some axes in floating point, as `scipy.signal.oaconvolve` does.
 
     Parameters
@@ -279,7 +288,7 @@ def oaconvolve(in1: ArrayLike, in2: ArrayLike, mode: str = "full", axes: Any = N
     return _convolve_along(_as_array("in1", in1), _as_array("in2", in2), mode, axes)
 
 
-def choose_conv_method(in1: ArrayLike, in2: ArrayLike, mode: str = "full", measure: bool = False) -> Any:
+def choose_conv_method(in1: ArrayLike, in2: ArrayLike, mode: SignalMode = "full", measure: bool = False) -> Any:
     """Return the method of `convolve` that is expected to be fastest, as `scipy.signal.choose_conv_method` does.
 
     Parameters
@@ -316,7 +325,7 @@ def choose_conv_method(in1: ArrayLike, in2: ArrayLike, mode: str = "full", measu
     return "fft" if _signal.takes_fft(first, second, _signal.check_mode(mode)) else "direct"
 
 
-def correlation_lags(in1_len: int, in2_len: int, mode: str = "full") -> Array:
+def correlation_lags(in1_len: int, in2_len: int, mode: SignalMode = "full") -> Array:
     """Return the lag of each number of a correlation of two signals, as `scipy.signal.correlation_lags` does.
 
     Parameters
@@ -423,7 +432,13 @@ def sepfir2d(input: ArrayLike, hrow: ArrayLike, hcol: ArrayLike) -> Array:
 
 
 def upfirdn(
-    h: ArrayLike, x: ArrayLike, up: int = 1, down: int = 1, axis: int = -1, mode: str = "constant", cval: complex = 0
+    h: ArrayLike,
+    x: ArrayLike,
+    up: int = 1,
+    down: int = 1,
+    axis: int = -1,
+    mode: UpfirdnMode = "constant",
+    cval: complex = 0,
 ) -> Array:
     """Upsample, filter and downsample signals, as `scipy.signal.upfirdn` does.
 
@@ -614,7 +629,7 @@ def _convolve_along(first: Array, second: Array, mode: str, axes: Any) -> Array:
     return _along.convolve(first, second, mode, axes, config.num_threads(None))
 
 
-def _seconds(first: Array, second: Array, mode: str, method: str) -> float:
+def _seconds(first: Array, second: Array, mode: SignalMode, method: SignalMethod) -> float:
     """Return the shortest time that a call has taken, of several."""
     spent, shortest = 0.0, float("inf")
     while spent < MEASURED_SECONDS:

@@ -15,8 +15,8 @@ from numpy.typing import ArrayLike
 from fastconv import _check, _check_transposed, _gradient, _parts, _plan, _views, _weights, config
 from fastconv._bank import Bank, Gradients, Option, conjugate
 from fastconv._cache import Cache
-from fastconv._check import Padding, PaddingMode, PerAxis
-from fastconv._problem import Activation, Array, Transposed
+from fastconv._problem import Array, Transposed
+from fastconv._types import Activation, Algorithm, Padding, PaddingMode, PerAxis, Precision
 
 __all__ = ["TransposedFilterBank", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"]
 
@@ -38,8 +38,8 @@ def conv_transpose2d(
     output_size: PerAxis | None = None,
     flip: bool = False,
     activation: Activation = None,
-    algorithm: str = "auto",
-    precision: str = "default",
+    algorithm: Algorithm = "auto",
+    precision: Precision = "default",
     channels_last: bool = False,
     out: Array | None = None,
     threads: int | None = None,
@@ -141,8 +141,8 @@ def conv_transpose1d(
     output_size: PerAxis | None = None,
     flip: bool = False,
     activation: Activation = None,
-    algorithm: str = "auto",
-    precision: str = "default",
+    algorithm: Algorithm = "auto",
+    precision: Precision = "default",
     channels_last: bool = False,
     out: Array | None = None,
     threads: int | None = None,
@@ -196,8 +196,8 @@ def conv_transpose3d(
     output_size: PerAxis | None = None,
     flip: bool = False,
     activation: Activation = None,
-    algorithm: str = "auto",
-    precision: str = "default",
+    algorithm: Algorithm = "auto",
+    precision: Precision = "default",
     channels_last: bool = False,
     out: Array | None = None,
     threads: int | None = None,
@@ -304,7 +304,7 @@ class TransposedFilterBank(Bank):
         As for `conv_transpose2d`.
     padding_mode : {"zeros", "reflect", "replicate", "circular", "symmetric"}, or one per axis
         That of the convolution whose adjoint the bank is: what would be cut off is added to the pixels that its padding
-        repeats. Other than zeros only without bias and activation.
+        repeats. Other than zeros only without bias and activation. `conv2d` has the names in other libraries.
 
     Attributes
     ----------
@@ -355,8 +355,8 @@ class TransposedFilterBank(Bank):
         padding_mode: PaddingMode = "zeros",
         flip: bool = False,
         activation: Activation = None,
-        algorithm: str = "auto",
-        precision: str = "default",
+        algorithm: Algorithm = "auto",
+        precision: Precision = "default",
         channels_last: bool = False,
     ) -> None:
         super().__init__(
