@@ -251,6 +251,8 @@ def test_onnxs_conv_integer(attributes, options, weights, zeros, rng):
 def test_onnxs_qlinear_conv(attributes, options, pixels, weights, output_zero, per_channel, rng):
     """Even zero points: onnx's reference evaluator adds them before it rounds (findings/onnx_qlinear_conv_halves.sh)."""
     image, weight = drawn(rng, (1, 8, 9, 12), pixels), drawn(rng, (16, 8, 3, 3), weights)
+    if weights is np.int8:
+        weight //= 2  # without VNNI, ONNX Runtime saturates sums of two products at 16 bits
     count = 16 if per_channel else 1
     scale = rng.uniform(0.01, 0.02, count).astype(np.float32)
     zeros = np.full(count, 128 if weights is np.uint8 else 0, weights)
