@@ -46,8 +46,9 @@ class Candidate(NamedTuple):
     >>> import numpy as np
     >>> import fastconv as fc
     >>> why = fc.explain((64, 56, 56), np.ones((64, 64, 3, 3), np.float32), padding=1)
-    >>> [candidate.algorithm for candidate in why.candidates]  # the cheapest first
-    ['winograd', 'direct', 'fft']
+    >>> cheapest = why.candidates[0]
+    >>> cheapest.algorithm, cheapest.products
+    ('winograd', 144.0)
     """
 
     algorithm: str

@@ -171,7 +171,6 @@ def filter_bank(
         titles = [f"filter {k}" for k in range(filters)]
     elif len(titles) != filters:
         raise ValueError(f"titles must have one title for each of the {filters} filters; got {len(titles)}")
-
     if scale not in ("shared", "each"):
         raise ValueError(f"scale must be 'shared' or 'each'; got {scale!r}")
 
@@ -226,7 +225,8 @@ def receptive_field(
     the picture shows :math:`\\sqrt{\\mathrm{mean}_{k,c}\\, (\\partial y_k / \\partial x_{c,i,j})^2}` relative to the largest
     one, averaged over images of Gaussian noise as well, which matters only where activations are not linear. It is the
     effective receptive field: W. Luo, Y. Li, R. Urtasun and R. Zemel, "Understanding the effective receptive field in deep
-    convolutional neural networks", 2016. `FilterBank.backward` computes the gradients; there is no padding.
+    convolutional neural networks", 2016. `FilterBank.backward` computes the gradients, of 16 images at a time that are as
+    large as the receptive field; there is no padding.
 
     The outlines follow a chain of outputs, in each bank the one in the middle of what the next bank's sees.
 
