@@ -1,6 +1,7 @@
 """The commands of `python -m fastconv`, run end to end on small image files."""
 
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -16,7 +17,8 @@ from fastconv.__main__ import main
 Image = pytest.importorskip("PIL.Image")
 ImageCms = pytest.importorskip("PIL.ImageCms")
 ImageSequence = pytest.importorskip("PIL.ImageSequence")
-pytest.importorskip("matplotlib")
+matplotlib = pytest.importorskip("matplotlib")
+pytest.importorskip("matplotlib.figure")
 
 
 @pytest.fixture(autouse=True)
@@ -464,9 +466,29 @@ def test_demo_draws_one_picture_and_prints_a_table(folder, capsys):
     for text in ("photo.png", " thread", "(8, 3, 7, 7)", "(8, 48, 64)", "NumPy", "ratio", "Wrote picture.png"):
         assert text in printed.out
     picture = opened("picture.png")
-    assert picture.width == 1560
+    assert picture.width == 1300
     assert len(np.unique(np.asarray(picture.convert("L")))) > 100
     assert sorted(path.name for path in folder.iterdir()) == ["photo.png", "picture.png"]
+
+
+def test_demo_shows_kernels_a_legend_and_the_speed_in_its_picture(folder):
+    photo("photo.png", size=(64, 48))
+    assert main(["demo", "photo.png", "-o", "picture.svg"]) == 0
+    shown = re.findall(r"<!-- (.*?) -->", (folder / "picture.svg").read_text("utf-8"))
+    for text in ("box blur", "diagonals", "contours  |", "all directions, blurred", "negative", "positive"):
+        assert any(text in one for one in shown)
+    assert any(
+        re.fullmatch(r"All of this on 64 x 48 pixels, with .* thread.*: fastconv .* ms, NumPy .*", s) for s in shown
+    )
+
+
+def test_demo_draws_each_kernel_in_a_corner():
+    panel = matplotlib.figure.Figure().add_axes((0, 0, 1, 1))
+    kernel = fc.filters.sobel("x")
+    command.add_kernel(panel, kernel, matplotlib.colormaps["gray"])
+    (corner,) = panel.child_axes
+    assert np.array_equal(corner.images[0].get_array(), kernel)
+    assert corner.images[0].norm.vmin == -corner.images[0].norm.vmax == -np.abs(kernel).max()
 
 
 def test_demo_brings_its_own_photo(folder, monkeypatch):
@@ -479,7 +501,7 @@ def test_demo_brings_its_own_photo(folder, monkeypatch):
 def test_demo_takes_photos_of_any_mode_and_shape(mode, size):
     photo("photo.png", mode, size)
     assert main(["demo", "photo.png", "-o", "picture.png"]) == 0
-    assert opened("picture.png").width == 1560
+    assert opened("picture.png").width == 1300
 
 
 def test_demo_takes_a_photo_without_any_feature():

@@ -17,8 +17,8 @@ from fastconv.conv import conv1d, conv2d, conv3d
 if TYPE_CHECKING:
     from fastconv import filters, grad, ndimage, plot, signal
     from fastconv._bank import Gradients
-    from fastconv._explain import explain
     from fastconv.bank import FilterBank, Sequential
+    from fastconv.explanation import explain
     from fastconv.quantized import QuantizedFilterBank, conv_integer, qlinear_conv
     from fastconv.transpose import TransposedFilterBank, conv_transpose1d, conv_transpose2d, conv_transpose3d
 
@@ -58,7 +58,7 @@ if not TYPE_CHECKING:
         """Import these on first use, so that programs without them start faster."""
         if name in ("dask", "filters", "grad", "ndimage", "plot", "signal", "storage"):
             return import_module(f"fastconv.{name}")
-        modules = {"FilterBank": "bank", "Gradients": "_bank", "Sequential": "bank", "explain": "_explain"}
+        modules = {"FilterBank": "bank", "Gradients": "_bank", "Sequential": "bank", "explain": "explanation"}
         modules["TransposedFilterBank"] = "transpose"
         modules.update((one, "quantized") for one in ("QuantizedFilterBank", "conv_integer", "qlinear_conv"))
         modules.update((f"conv_transpose{axes}d", "transpose") for axes in (1, 2, 3))

@@ -26,6 +26,8 @@ from numpy.typing import NDArray
 import fastconv as fc
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap
     from matplotlib.figure import Figure
     from PIL.Image import Image as Photo
     from PIL.ImageFile import ImageFile
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 Positions = NDArray[np.intp]
 Floats = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
-Panel = tuple[str, Floats, dict[str, Any]]  # title, picture and how imshow is to draw it
+Panel = tuple[str, Floats, dict[str, Any], Floats | None]  # title, picture, how imshow is to draw it, kernel
 
 SAME: dict[str, Any] = {"padding": "same", "padding_mode": "reflect"}
 DEMO_PIXELS = 640  # longest side of the demo's image: with more, NumPy would take minutes
@@ -44,7 +46,9 @@ PAGED = ("DCX", "MPO", "PDF", "TIFF")  # formats of pages, each of its own size 
 ONE_PICTURE = ("MPO", "PSD")  # formats whose first picture is complete; the others are its previews, views or layers
 TOLERANCE = 1e-5  # largest difference from NumPy, relative to the strongest possible response of a kernel
 CANVAS, INK, FAINT = "#0d1117", "#e6edf3", "#9198a1"
-FALLING_TO_RISING = ["#c6f0ff", "#2f8fd8", "#0a2a52", "#000004", "#5c1d08", "#e8702a", "#ffe3b8"]
+NEGATIVE_TO_POSITIVE = ["#c6f0ff", "#2f8fd8", "#0a2a52", "#000004", "#5c1d08", "#e8702a", "#ffe3b8"]
+JPEG: dict[str, Any] = {"pil_kwargs": {"quality": 70, "optimize": True, "progressive": True}}
+NONE_TO_STRONG = ["#000004", "#3b1c70", "#a02c8c", "#f2605c", "#febb81", "#fcfdbf"]
 
 
 class Refused(Exception):
@@ -205,23 +209,36 @@ def run_demo(arguments: argparse.Namespace) -> None:
 
     blur = fc.filters.box(9)
     diagonals = fc.filters.diagonal(5) - fc.filters.diagonal(5, anti=True)
-    edges = fc.FilterBank.from_kernels([fc.filters.sobel("x"), fc.filters.sobel("y"), diagonals], channels=3, **SAME)
-    first, second = directed_edges(), contours_and_textures()
+    kernels = {
+        "vertical edges": fc.filters.sobel("x"),
+        "horizontal edges": fc.filters.sobel("y"),
+        "diagonals": diagonals,
+    }
+    edges = fc.FilterBank.from_kernels(kernels.values(), channels=3, **SAME)
+    first, second = directed_edges(), contours()
     stack = fc.Sequential(first, second)
+    times: list[tuple[float, float]] = []
 
     threads = f"up to {fc.get_num_threads()} threads" if fc.get_num_threads() > 1 else "1 thread"
     print(f"{path.name} as {image.dtype} {image.shape}, fastconv {fc.__version__} on {threads}\n")
     print(f"{'':13}{'weight':>12}{'feature maps':>16}{'fastconv':>12}{'NumPy':>13}{'ratio':>8}")
-    blurred = compare("box blur", lambda photo: fc.conv2d(photo, blur, **SAME), image, blur)
-    found = compare("edges", edges, image, edges.weight)
-    directions = compare("first bank", first, image, first.weight, relu=True)
-    compare("second bank", second, directions, second.weight, relu=True)
+    blurred = compare("box blur", lambda photo: fc.conv2d(photo, blur, **SAME), image, blur, times)
+    found = compare("edges", edges, image, edges.weight, times)
+    directions = compare("first bank", first, image, first.weight, times, relu=True)
+    compare("second bank", second, directions, second.weight, times, relu=True)
     print(
         "\nTimes are medians. NumPy: sliding_window_view and einsum(optimize=True), on as many\n"
         f"threads as its BLAS takes. Both agree to {TOLERANCE:g} of the most that a kernel can answer."
     )
+    ours, theirs = (sum(seconds) for seconds in zip(*times, strict=True))
+    speed = (
+        f"All of this on {image.shape[2]} x {image.shape[1]} pixels, with {threads}: "
+        f"fastconv {ours * 1e3:.1f} ms, NumPy {theirs * 1e3:.0f} ms, {theirs / ours:.0f} times as long."
+    )
     content = io.BytesIO()
-    poster(image, blurred, found, stack(image)).savefig(content, format=arguments.output.suffix[1:].lower(), dpi=120)
+    picture = poster(image, blur, blurred, kernels, found, stack(image), speed)
+    ending = arguments.output.suffix.lower()
+    picture.savefig(content, format=ending[1:], dpi=100, **(JPEG if ending == ".jpg" else {}))
     write(arguments.output, content.getvalue())
     print(f"Wrote {arguments.output}.")
 
@@ -234,22 +251,32 @@ def directed_edges() -> fc.FilterBank:
     return fc.FilterBank.from_kernels([kernel / strongest for kernel in kernels], channels=3, activation="relu", **SAME)
 
 
-def contours_and_textures() -> fc.FilterBank:
-    """The second bank, (8, 8, 9, 9): four contours and four textures out of the maps of `directed_edges`.
+def contours() -> fc.FilterBank:
+    """The second bank, (5, 8, 9, 9): contours in four orientations, and all of them, out of the maps of `directed_edges`.
 
     A contour has an orientation, whichever of its sides is brighter: maps of the two opposite directions are added,
-    those at right angles subtracted. A texture is many contours in a neighbourhood.
+    those at right angles subtracted. The last map is the mean of all directions, in a neighbourhood.
     """
-    weight = np.zeros((8, 8, 9, 9), np.float32)
-    for spot, filters in ((fc.filters.gaussian(9, 0.8), weight[:4]), (fc.filters.gaussian(9, 3.0), weight[4:])):
-        for k, filter_ in enumerate(filters):
-            filter_[[k, k + 4]] = spot
-            filter_[[(k + 2) % 8, (k + 6) % 8]] = -spot
+    weight = np.zeros((5, 8, 9, 9), np.float32)
+    weight[4] = fc.filters.gaussian(9, 2.0)
+    for k, filter_ in enumerate(weight[:4]):
+        filter_[[k, k + 4]] = fc.filters.gaussian(9, 1.2)
+        filter_[[(k + 2) % 8, (k + 6) % 8]] = -fc.filters.gaussian(9, 1.2)
     return fc.FilterBank(weight, activation="relu", **SAME)
 
 
-def compare(name: str, bank: Callable[[Floats], Floats], image: Floats, weight: Floats, relu: bool = False) -> Floats:
-    """Time the bank and NumPy on the image, check that they agree, print a line of the table, return the maps."""
+def compare(
+    name: str,
+    bank: Callable[[Floats], Floats],
+    image: Floats,
+    weight: Floats,
+    times: list[tuple[float, float]],
+    relu: bool = False,
+) -> Floats:
+    """Time the bank and NumPy on the image, check that they agree, print a line of the table, return the maps.
+
+    times: gets the seconds of both.
+    """
     ours, seconds = median_of(5, lambda: bank(image))
     theirs, numpy_seconds = median_of(3, lambda: by_numpy(image, weight, relu))
     strongest = np.abs(image).max() * np.abs(weight).sum(axis=(-2, -1)).max()
@@ -259,6 +286,7 @@ def compare(name: str, bank: Callable[[Floats], Floats], image: Floats, weight: 
         f"{name:13}{weight.shape!s:>12}{ours.shape!s:>16}"
         f"{seconds * 1e3:>9.2f} ms{numpy_seconds * 1e3:>10.1f} ms{numpy_seconds / seconds:>7.1f}x"
     )
+    times.append((seconds, numpy_seconds))
     return ours
 
 
@@ -281,46 +309,92 @@ def median_of(runs: int, call: Callable[[], Floats]) -> tuple[Floats, float]:
     return result, statistics.median(seconds)
 
 
-def poster(image: Floats, blurred: Floats, found: Floats, maps: Floats) -> Figure:
-    """The picture of the demo: what filters make of the input, above the feature maps of the second bank."""
+def poster(
+    image: Floats,
+    blur: Floats,
+    blurred: Floats,
+    kernels: dict[str, Floats],
+    edges: Floats,
+    maps: Floats,
+    speed: str,
+) -> Figure:
+    """The picture of the demo: what filters make of the input, above the feature maps of two banks in a row.
+
+    kernels: those of the edges, by name; speed: the line below.
+    """
     from matplotlib.colors import LinearSegmentedColormap, PowerNorm
 
-    signed = LinearSegmentedColormap.from_list("signed", FALLING_TO_RISING)
+    signed = LinearSegmentedColormap.from_list("signed", NEGATIVE_TO_POSITIVE)
+    strong = LinearSegmentedColormap.from_list("strong", NONE_TO_STRONG)
     above: list[Panel] = [
-        (title, np.moveaxis(stack, 0, -1).clip(0, 1), {}) for title, stack in (("input", image), ("box blur", blurred))
+        (title, np.moveaxis(stack, 0, -1).clip(0, 1), {}, kernel)
+        for title, stack, kernel in (("input", image, None), ("box blur", blurred, blur))
     ]
-    for title, plane in zip(("vertical edges", "horizontal edges", "diagonals"), found, strict=True):
+    for (title, kernel), plane in zip(kernels.items(), edges, strict=True):
         limit = float(np.quantile(np.abs(plane), 0.99)) or 1.0
-        above.append((title, plane, {"cmap": signed, "vmin": -limit, "vmax": limit}))
+        above.append((title, plane, {"cmap": signed, "vmin": -limit, "vmax": limit}, kernel))
     below: list[Panel] = []
-    titles = [f"{what}  {way}" for what in ("contours", "textures") for way in "|/\u2014\\"]
+    titles = [*(f"contours  {way}" for way in "|/\u2014\\"), "all directions, blurred"]
     for title, plane in zip(titles, maps, strict=True):
-        limit = float(np.quantile(plane, 0.995)) or 1.0
-        below.append((title, plane, {"cmap": "magma", "norm": PowerNorm(0.7, 0.0, limit)}))
-    aspect = image.shape[1] / image.shape[2]
-    return page({"Filters on the photograph": above, "Feature maps of the second bank of a stack": below}, aspect)
+        dark, bright = map(float, np.quantile(plane, (0.75, 0.99)))  # most of a photograph is no edge
+        norm = PowerNorm(0.6, dark, bright if bright > dark else dark + 1.0)
+        below.append((title, plane, {"cmap": strong, "norm": norm}, None))
+    rows = {
+        "Filters on the photograph": above,
+        "Second of two banks in a row: contours, out of the edges in 8 directions that the first one finds": below,
+    }
+    return page(rows, image.shape[1] / image.shape[2], signed, speed)
 
 
-def page(rows: dict[str, list[Panel]], aspect: float) -> Figure:
-    """A dark figure of headed rows of panels; every row is as wide as the page."""
+def page(rows: dict[str, list[Panel]], aspect: float, signed: Colormap, footer: str) -> Figure:
+    """A dark figure of headed rows of panels, every row as wide as the page; a legend of signed colours, and a footer."""
     from matplotlib.figure import Figure
 
     wide, gap, heading, over = 13.0, 0.1, 0.48, 0.28  # inches; over: for the title over each panel
     aspect = min(max(aspect, 0.25), 2.5)
     widths = [(wide - gap) / len(panels) - gap for panels in rows.values()]
-    high = sum(heading + over + width * aspect for width in widths) + gap
+    high = sum(heading + over + width * aspect for width in widths) + heading
     figure = Figure(figsize=(wide, high), facecolor=CANVAS)
+    figure.text(gap / wide, 0.4 * heading / high, footer, color=INK, fontsize=12)
+    add_legend(figure, signed, (wide - gap - 0.06, high - 0.6 * heading))
     y = high
     for (text, panels), width in zip(rows.items(), widths, strict=True):
-        figure.text(gap / wide, (y - 0.85 * heading) / high, text, color=INK, fontsize=14, weight="bold")
+        figure.text(gap / wide, (y - 0.85 * heading) / high, text, color=INK, fontsize=15, weight="bold")
         y -= heading + over + width * aspect
-        for k, (title, plane, options) in enumerate(panels):
+        for k, (title, plane, options, kernel) in enumerate(panels):
             x = gap + k * (width + gap)
             axes = figure.add_axes((x / wide, y / high, width / wide, width * aspect / high))
             axes.imshow(plane, **options)
             axes.set_axis_off()
-            axes.set_title(title, fontsize=10, color=FAINT, loc="left", pad=4)
+            axes.set_title(title, fontsize=12, color=FAINT, loc="left", pad=4)
+            if kernel is not None:
+                add_kernel(axes, kernel, signed)
     return figure
+
+
+def add_kernel(axes: Axes, kernel: Floats, signed: Colormap) -> None:
+    """Draw a kernel in the upper right corner of a panel, its zeros black."""
+    height, width = kernel.shape
+    strongest = np.abs(kernel).max()
+    corner = axes.inset_axes((0.71, 0.71, 0.27, 0.27), anchor="NE")
+    corner.imshow(kernel, cmap=signed, vmin=-strongest, vmax=strongest)
+    corner.set_xticks(np.arange(width + 1) - 0.5, labels=[])
+    corner.set_yticks(np.arange(height + 1) - 0.5, labels=[])
+    corner.tick_params(length=0)
+    corner.grid(color=FAINT, linewidth=0.6)
+    for spine in corner.spines.values():
+        spine.set_color(INK)
+
+
+def add_legend(figure: Figure, signed: Colormap, corner: tuple[float, float]) -> None:
+    """Draw what signed colours mean, to the left of a point in inches from the lower left corner."""
+    (wide, high), (x, y) = figure.get_size_inches(), corner
+    bar = figure.add_axes(((x - 2.7) / wide, (y - 0.08) / high, 2.0 / wide, 0.16 / high))
+    bar.imshow(np.linspace(-1, 1, 256)[np.newaxis], cmap=signed, aspect="auto")
+    bar.set_axis_off()
+    style: dict[str, Any] = {"color": FAINT, "fontsize": 12, "va": "center_baseline"}
+    figure.text((x - 2.78) / wide, y / high, "kernels and responses:   negative", ha="right", **style)
+    figure.text((x - 0.62) / wide, y / high, "positive", ha="left", **style)
 
 
 @contextmanager

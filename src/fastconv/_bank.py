@@ -173,6 +173,10 @@ class Bank:
         """Return how the feature maps of images of this shape are computed, channels first; `image`: if values tell."""
         raise NotImplementedError
 
+    def _plan_by(self, shape: tuple[int, ...], dtype: np.dtype[Any], algorithm: str) -> _plan.Plan:
+        """Return the plan of an algorithm for images of this shape, channels first."""
+        raise NotImplementedError
+
     def _biases(self, plan: _plan.Plan) -> Array | None:
         """Return the biases as the core takes them, and the slopes of the activation behind them."""
         dtype = plan.problem.accumulator
@@ -379,6 +383,11 @@ class Bank:
         changed = [f"{name}={value!r}" for name, value in options.items() if value != self.DEFAULTS[name]]
         parts = [f"{self.in_channels} -> {self.out_channels}", f"kernel {size}", *changed]
         return f"{type(self).__name__}({', '.join(parts if self._bias is None else [*parts, 'bias'])})"
+
+    def _repr_html_(self) -> str:
+        from fastconv import _html
+
+        return _html.bank(self)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, type(self)):

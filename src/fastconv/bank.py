@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Union, Unpack, cast, o
 
 import numpy as np
 from numpy.ma import MaskedArray
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, DTypeLike
 
 from fastconv import _check, _exact, _fuse, _gradient, _lengths, _missing, _parts, _plan, _views, config
 from fastconv._bank import PLAN_CACHE_BYTES, Bank, Gradients, Option, conjugate
@@ -33,6 +33,7 @@ from fastconv.conv import PROPAGATE, along
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from fastconv.explanation import Explanation, StackExplanation
     from fastconv.stream import Stream
     from fastconv.transpose import TransposedFilterBank
 
@@ -636,6 +637,55 @@ class FilterBank(Bank):
         axes, shapes, dtypes, options = self._problem_of(shape, dtype, saturated)
         return _lengths.plan_for(axes, *shapes, dtypes, options, sums)
 
+    def explain(
+        self,
+        input: ArrayLike | Sequence[int],
+        *,
+        dtype: DTypeLike | None = None,
+        measure: bool = False,
+        threads: int | None = None,
+    ) -> Explanation:
+        """Return which algorithm would run for this input, and why.
+
+        Parameters
+        ----------
+        input : tuple or list of int, or array_like
+            The shape of an image, as the bank takes it, or the image itself.
+        dtype : dtype, optional
+            Of the image; by default its own, or, if only its shape is given, that of the weight.
+        measure : bool
+            Also run every candidate on random numbers, and tell how long a call takes.
+        threads : int, optional
+            The most threads to use for that.
+
+        Returns
+        -------
+        Explanation
+            See the function `explain`.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As for a call.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastconv as fc
+        >>> bank = fc.FilterBank(np.ones((64, 64, 3, 3), np.float32), padding=1, activation="relu")
+        >>> bank.explain((64, 56, 56)).algorithm
+        'winograd'
+        """
+        from fastconv import explanation
+
+        return explanation.of_bank(self, input, dtype, measure, threads)
+
+    def _plan_by(self, shape: tuple[int, ...], dtype: np.dtype[Any], algorithm: str) -> _plan.Plan:
+        saturated = _views.target_dtype(self._checked.saturate, np.empty(0, dtype), None)
+        sums = None if self._integers is None else self._integers.sums(dtype)
+        axes, shapes, dtypes, options = self._problem_of(shape, dtype, saturated)
+        return _lengths.plan_for(axes, *shapes, dtypes, options._replace(algorithm=algorithm), sums)
+
     def _stage(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> _fuse.Stage | None:
         """Return how the bank computes strips of its maps of an image of this shape; None if it cannot."""
         if self._has_views or dtype.kind != "f":
@@ -742,6 +792,43 @@ class Sequential:
                 maps = bank(maps, threads=threads)
             maps = banks[-1](maps, out=target, threads=threads)
         return maps if isinstance(maps, MaskedArray) or _check.is_lazy(maps) else _check.as_array("image", maps)
+
+    def explain(
+        self,
+        input: ArrayLike | Sequence[int],
+        *,
+        dtype: DTypeLike | None = None,
+        measure: bool = False,
+        threads: int | None = None,
+    ) -> StackExplanation:
+        """Return which algorithm each bank would run, and which banks compute their maps together, strip by strip.
+
+        Parameters
+        ----------
+        input, dtype, measure, threads
+            As for `FilterBank.explain`; `measure` also times the whole stack.
+
+        Returns
+        -------
+        StackExplanation
+            The named tuple (banks, fused, time), which shows itself as a table for each bank.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastconv as fc
+        >>> banks = [fc.FilterBank(np.ones((16, 16, 3, 3), np.float32), padding=1) for _ in range(3)]
+        >>> why = fc.Sequential(*banks).explain((16, 512, 512))
+        >>> why.fused
+        ((0, 1, 2),)
+        >>> why  # doctest: +ELLIPSIS
+        bank 0, strip by strip together with banks 1, 2: 3x3 16->16, 512x512 -> 512x512, float32
+            algorithm   cost  products  workspace    error  how
+        ...
+        """
+        from fastconv import explanation
+
+        return explanation.of_stack(self, input, dtype, measure, threads)
 
     def _divide(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[Part, ...]:
         """Return the banks in parts, for images of this shape: neighbours that compute their maps together, and others."""
@@ -877,6 +964,11 @@ class Sequential:
 
     def __repr__(self) -> str:
         return f"Sequential({', '.join(map(repr, self._banks))})"
+
+    def _repr_html_(self) -> str:
+        from fastconv import _html
+
+        return _html.stack(self)
 
 
 def _input_gradient(gradients: Gradients | tuple[Any, ...]) -> Array:

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, DTypeLike
 
 from fastconv import _check, _check_transposed, _gradient, _parts, _plan, _views, _weights, config
 from fastconv._bank import Bank, Gradients, Option, conjugate
 from fastconv._cache import Cache
 from fastconv._problem import Array, Transposed
 from fastconv._types import Activation, Algorithm, Padding, PaddingMode, PerAxis, Precision
+
+if TYPE_CHECKING:
+    from fastconv.explanation import Explanation
 
 __all__ = ["TransposedFilterBank", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"]
 
@@ -544,8 +547,45 @@ class TransposedFilterBank(Bank):
             self._plans.put(key, prepared, plan.nbytes)
         return prepared
 
-    def _whole(self, shape: tuple[int, ...], dtype: np.dtype[Any], image: Array | None = None) -> _parts.Whole:
+    def explain(
+        self,
+        input: ArrayLike | Sequence[int],
+        *,
+        dtype: DTypeLike | None = None,
+        measure: bool = False,
+        threads: int | None = None,
+    ) -> Explanation:
+        """Return which algorithm would run for this input, and why; see `FilterBank.explain`.
+
+        Raises
+        ------
+        ValueError
+            If padding_mode is other than "zeros": parts of the maps then have plans of their own.
+        ValueError, TypeError
+            As for a call.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastconv as fc
+        >>> up = fc.TransposedFilterBank(np.ones((16, 8, 4, 4), np.float32), stride=2, padding=1)
+        >>> up.explain((16, 14, 14)).problem
+        '4x4 16->8, 14x14 -> 28x28, float32'
+        """
+        from fastconv import explanation
+
+        return explanation.of_bank(self, input, dtype, measure, threads)
+
+    def _plan_by(self, shape: tuple[int, ...], dtype: np.dtype[Any], algorithm: str) -> _plan.Plan:
+        self._check_zeros("be explained")
+        problem, dtypes = self._problem(shape, dtype, None)
+        return _plan.make(problem._replace(algorithm=algorithm), dtypes)
+
+    def _check_zeros(self, purpose: str) -> None:
         if self._padding_mode != "zeros":
-            raise ValueError(f"padding_mode must be 'zeros' to compute the maps in parts; got {self._padding_mode!r}")
+            raise ValueError(f"padding_mode must be 'zeros' to {purpose}; got {self._padding_mode!r}")
+
+    def _whole(self, shape: tuple[int, ...], dtype: np.dtype[Any], image: Array | None = None) -> _parts.Whole:
+        self._check_zeros("compute the maps in parts")
         gradient, packed = self._prepare(shape, dtype, None)
         return _parts.Whole(gradient.plan, packed[0])
