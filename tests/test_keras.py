@@ -1,6 +1,6 @@
-"""Keras on NumPy: layers on fastconv, without JAX, against the naive program and, where JAX is there, against Keras's own.
+"""Keras on NumPy: layers on fastconv, without JAX, against the naive program and, with JAX, against Keras's own.
 
-Keras is given its backend once in a process, and JAX does not like processes that fork: calls go to processes of their own.
+Keras is given its backend once in a process, and JAX warns of processes that fork: calls go to processes of their own.
 """
 
 import doctest
@@ -191,7 +191,7 @@ TAPS = {1: (4,), 2: (3, 2), 3: (2, 3, 1)}
 every_format = pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
 every_rank = pytest.mark.parametrize("axes", [1, 2, 3])
 every_padding = pytest.mark.parametrize("padding", ["valid", "same"])
-steps = pytest.mark.parametrize(("strides", "dilation"), [(1, 1), (2, 1), (3, 1), (1, 2), (2, 2)])
+steps = pytest.mark.parametrize(("strides", "dilation"), [(1, 1), (2, 1), (3, 1), (2, 2)])
 
 
 def image_of(rng: np.random.Generator, axes: int, channels: int, data_format: str, dtype: Any = "f4") -> Any:
@@ -256,7 +256,7 @@ def test_conv_transpose_equals_the_definition(axes, data_format, padding, stride
         np.testing.assert_allclose(channels_first(maps, is_last), right, rtol=1e-5, atol=1e-5)
 
 
-# A signal 1, 10 and a kernel 1, 2, 3 ... by hand: of same padding, (taps - taps % 2 - output_padding) // 2 are cut off before
+# A signal 1, 10 and a kernel 1, 2, 3 ... by hand: same padding cuts off (taps - taps % 2 - output_padding) // 2 before
 OUTPUT_PADDING = [
     (3, 2, "valid", 0, [1, 2, 13, 20, 30]),
     (3, 2, "valid", 1, [1, 2, 13, 20, 30, 0]),
@@ -336,6 +336,12 @@ def test_an_empty_batch_stays_empty(name, ours):
 )
 def test_shapes_that_do_not_fit_are_refused(name, image, kernel, start, ours):
     assert ours(refusal, name, [np.ones(image, "f4"), np.ones(kernel, "f4")], {}).startswith(start)
+
+
+@pytest.mark.parametrize("name", ["conv", "depthwise_conv", "conv_transpose"])
+def test_other_padding_is_refused(name, ours):
+    arrays = [np.ones((1, 5, 5, 2), "f4"), np.ones((3, 3, 2, 2), "f4")]
+    assert ours(refusal, name, arrays, {"padding": "full"}) == "padding must be 'valid' or 'same'; got 'full'"
 
 
 # Layers

@@ -1,6 +1,6 @@
 """Keras on NumPy: the convolution layers of Keras's NumPy backend, computed by fastconv instead of JAX.
 
-Layers and `keras.ops` look the backend's functions up in its module in every call, so that functions put there serve all of
+Layers and `keras.ops` look functions up in the backend's module in every call, so that those put there serve all of
 them; `separable_conv` calls two of them itself. Keras keeps channels last in its kernels, (kh, kw, C/groups, K).
 """
 
@@ -29,6 +29,9 @@ from fastconv.transpose import TransposedFilterBank, conv_transpose1d, conv_tran
 __all__ = ["disable", "enable"]
 
 BACKEND = "keras.src.backend.numpy.nn"
+# bytes: glibc returns memory to the system until a block has been freed that is as large as those in use, of 32 MB at most.
+# Layers in NumPy would wait for new pages in every call; JAX frees such blocks in passing.
+LARGEST_KEPT = 2**25 - 2**13
 # A kind of bank, the functions for 1 to 3 axes, and the names of their sizes in order
 FORWARD = FilterBank, (conv1d, conv2d, conv3d), ("stride", "padding", "dilation", "groups")
 TRANSPOSED = (
@@ -56,8 +59,8 @@ def enable() -> None:
     Notes
     -----
     Results have the dtype that Keras promotes the operands to, which on NumPy is one of 32 bits at most: layers of
-    float64 compute in float32, as before. Integers wrap around. Kernels that are seen again are kept packed, within what
-    `fastconv.set_weight_cache` allows for weights and their copies.
+    float64 compute in float32, as before. Integers wrap around. Kernels that are seen again are kept with what they
+    are packed into; `fastconv.set_weight_cache` bounds the memory for the kernels and their copies, not for the latter.
 
     Examples
     --------
@@ -82,6 +85,7 @@ def enable() -> None:
     _originals.update(found)
     for name, replacement in REPLACEMENTS.items():
         setattr(backend, name, replacement)
+    np.empty(LARGEST_KEPT, np.uint8)
 
 
 def disable() -> None:
@@ -188,7 +192,7 @@ def conv_transpose(
     cuts, ends = [], []
     for taps, s, d, extra in zip(bank.shape, stride, dilation, more, strict=False):
         reach = d * (taps - 1) + 1
-        if padding.lower() == "same":
+        if _checked(padding) == "same":
             cut = reach - (s if extra is None else reach % 2 + extra)
             before = max(cut // 2, 0)
         else:
@@ -242,11 +246,18 @@ def _per_axis(value: Any, axes: int) -> tuple[Any, ...]:
     return tuple(value) if isinstance(value, (tuple, list)) else (value,) * axes
 
 
+def _checked(padding: Any) -> str:
+    name = str(padding).lower()
+    if name not in ("valid", "same"):
+        raise ValueError(f"padding must be 'valid' or 'same'; got {padding!r}")
+    return name
+
+
 def _convolve(
     image: Array, bank: Array, groups: int, strides: Any, padding: str, data_format: str | None, dilation_rate: Any
 ) -> Array:
     axes = bank.ndim - 2
-    sizes = _per_axis(strides, axes), padding.lower(), _per_axis(dilation_rate, axes), groups
+    sizes = _per_axis(strides, axes), _checked(padding), _per_axis(dilation_rate, axes), groups
     return _run(False, image, bank, data_format, sizes)
 
 
@@ -281,8 +292,7 @@ def _as_filters(kernel: Array) -> Array:
 
 
 class _Finder:
-    """Finds those modules of Keras's NumPy backend that import JAX, and lets them, and them alone, find in NumPy what they
-    look for."""
+    """Finds the modules of Keras's NumPy backend that import JAX, and lets them alone see stand-ins made of NumPy."""
 
     MODULES = frozenset(f"keras.src.backend.numpy.{name}" for name in ("image", "math", "nn"))
 
@@ -291,7 +301,8 @@ class _Finder:
         """Return the module as it is found otherwise, to be executed beside stand-ins for JAX."""
         spec = PathFinder.find_spec(name, path, target) if name in cls.MODULES else None
         if spec is not None and spec.loader is not None:
-            spec.loader.exec_module = _beside_stand_ins(spec.loader.exec_module)  # type: ignore[method-assign, assignment]
+            loader: Any = spec.loader
+            loader.exec_module = _beside_stand_ins(loader.exec_module)
         return spec
 
 
