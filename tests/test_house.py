@@ -103,6 +103,8 @@ MAY_IMPORT = {
     "stream": "_arrays _check _parts _plan _problem algorithms config",
     "dask": "_arrays _check _parts _plan _problem bank transpose",
     PACKAGE: "_check config conv",
+    "integrations": "",
+    "integrations.keras": "_problem _remembered bank conv transpose",
     "quantized": "_bank _check _problem _quantized _types algorithms.byte_tiles config",
     "__main__": PACKAGE,
 }
