@@ -29,6 +29,7 @@ MAY_IMPORT = {
     "_threads": "",
     "filters": "",
     "plot": "",
+    "_stack": "",
     "_arrays": "_core",
     "_border": "_arrays _core",
     "_problem": "_border _core",
@@ -102,7 +103,7 @@ MAY_IMPORT = {
     "dask": "_arrays _check _parts _plan _problem bank transpose",
     PACKAGE: "_check config conv",
     "quantized": "_bank _check _problem _quantized algorithms.byte_tiles config",
-    "__main__": PACKAGE,
+    "__main__": f"_stack {PACKAGE} storage",
 }
 STANDS_FOR = {"dask": {"dask"}}  # what a module is of no use without
 ALLOWED = {name: set(row.split()) for name, row in MAY_IMPORT.items()}
@@ -123,6 +124,7 @@ class Import(NamedTuple):
     target: str  # of fastconv: a module's name as in MAY_IMPORT; of other packages: the whole name
     line: int
     is_lazy: bool  # inside a function
+    is_ours: bool  # of fastconv, not a module of another package that has the same name, such as signal
 
 
 def imports(name: str) -> Iterator[Import]:
@@ -132,13 +134,12 @@ def imports(name: str) -> Iterator[Import]:
 def _imports(body: list[ast.stmt], is_lazy: bool) -> Iterator[Import]:
     for node in body:
         if isinstance(node, ast.Import):
-            yield from (Import(_in_package(alias.name), node.lineno, is_lazy) for alias in node.names)
+            yield from (_import(alias.name, node.lineno, is_lazy) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert not node.level, f"line {node.lineno}: imports are absolute"
             for alias in node.names:
-                inner = _in_package(f"{node.module}.{alias.name}")
-                is_module = inner in MODULES
-                yield Import(inner if is_module else _in_package(str(node.module)), node.lineno, is_lazy)
+                inner = _import(f"{node.module}.{alias.name}", node.lineno, is_lazy)
+                yield inner if inner.is_ours else _import(str(node.module), node.lineno, is_lazy)
         elif not (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)):
             deeper = is_lazy or isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
             for block in ("body", "orelse", "finalbody"):
@@ -147,12 +148,9 @@ def _imports(body: list[ast.stmt], is_lazy: bool) -> Iterator[Import]:
                 yield from _imports(handler.body, deeper)
 
 
-def _in_package(name: str) -> str:
-    return PACKAGE if name == PACKAGE else name.removeprefix(f"{PACKAGE}.")
-
-
-def is_ours(target: str) -> bool:
-    return target in MODULES
+def _import(name: str, line: int, is_lazy: bool) -> Import:
+    target = name if name == PACKAGE else name.removeprefix(f"{PACKAGE}.")
+    return Import(target, line, is_lazy, name.partition(".")[0] == PACKAGE and target in MODULES)
 
 
 def may_import(name: str, target: str) -> bool:
@@ -171,7 +169,7 @@ def test_every_module_has_a_row_in_the_table_of_imports() -> None:
 
 @python_files
 def test_modules_import_only_what_the_table_allows(name: str) -> None:
-    refused = [i for i in imports(name) if is_ours(i.target) and not may_import(name, i.target)]
+    refused = [i for i in imports(name) if i.is_ours and not may_import(name, i.target)]
     assert refused == [], "\n" + "\n".join(
         f"{FILES[name].name}:{i.line} imports {i.target}; {name} may import: {MAY_IMPORT[name] or 'nothing of fastconv'}"
         for i in refused
@@ -180,7 +178,7 @@ def test_modules_import_only_what_the_table_allows(name: str) -> None:
 
 @python_files
 def test_the_table_allows_no_more_than_is_imported(name: str) -> None:
-    used = {i.target for i in imports(name) if is_ours(i.target)}
+    used = {i.target for i in imports(name) if i.is_ours}
     unused = [
         t for t in ALLOWED[name] if t not in used and not (t.endswith(".*") and any(u.startswith(t[:-1]) for u in used))
     ]
@@ -202,7 +200,7 @@ def test_imports_go_downward() -> None:
         f"{FILES[name].name}:{i.line} {name} -> {i.target}"
         for name in FILES
         for i in imports(name)
-        if is_ours(i.target) and not i.is_lazy and place[i.target] >= place[name]
+        if i.is_ours and not i.is_lazy and place[i.target] >= place[name]
     ]
     assert upward == []
 
@@ -213,7 +211,7 @@ def test_other_packages_than_numpy_are_imported_inside_functions(name: str) -> N
         f"{FILES[name].name}:{i.line} {i.target}"
         for i in imports(name)
         if not i.is_lazy
-        and not is_ours(i.target)
+        and not i.is_ours
         and i.target.partition(".")[0] not in {*sys.stdlib_module_names, "numpy", *STANDS_FOR.get(name, ())}
     ]
     assert outside == []
