@@ -29,6 +29,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastconv import _check, _parts, config
+from fastconv._arrays import pieces
 from fastconv._problem import Array
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["convolve"]
 
 MEMORY_LIMIT = 2**28  # bytes
+PIECE_NUMBERS = 2**22  # copied at a time
 
 
 class Block(NamedTuple):
@@ -133,7 +135,12 @@ def convolve(
             pixels = _read(image, block, axes)
             maps = _parts.compute(whole.plan, whole.packed, block.part, bank.weight, pixels, bias, count)
             target = maps.reshape(problem.filters, *maps.shape[5 - axes :])
-            out[(*block.batch, slice(None), *block.outputs)] = target.astype(out.dtype, copy=False)
+            place = (*block.batch, slice(None), *block.outputs)
+            if isinstance(out, np.ndarray):  # some at a time, for interrupts
+                for piece in pieces(target.shape, PIECE_NUMBERS):
+                    out[place][piece] = target[piece]
+            else:
+                out[place] = target.astype(out.dtype, copy=False)
             del pixels, maps, target  # before the next ones
             for array in (image, out):
                 _release(getattr(array, "planes", array))
