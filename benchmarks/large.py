@@ -62,9 +62,28 @@ def chunks(side: int) -> Iterator[str]:
     }
     for name, peer in peers.items():
         yield f"one kernel of 5x5: {best(lambda peer=peer: computed(peer(), out[0])) / ours:.1f} times as fast as {name}"
-    small = da.zeros((6400, 6400), chunks=64, dtype=np.float32)
+    yield from scheduling(100)
+
+
+def scheduling(side: int) -> Iterator[str]:
+    """What dask takes for each chunk of a kernel of 5x5, where chunks are small, side x side of them."""
+    import dask
+    import dask.array as da
+    from distributed import Client, LocalCluster
+
+    kernel, chunks = np.ones((5, 5), np.float32), side * side
+    small = da.zeros((64 * side, 64 * side), chunks=64, dtype=np.float32)
     seconds = best(lambda: fc.conv2d(small, kernel, padding="same"))
-    yield f"10 000 chunks: {seconds / 1e4 * 1e3:.2f} ms a chunk to build the graph"
+    yield f"{chunks} chunks of 64x64: {seconds / chunks * 1e3:.2f} ms a chunk to build the graph"
+    lazy = fc.conv2d(small, kernel, padding="same").max()
+    (optimized,) = dask.optimize(lazy)
+    seconds, tasks = times(lambda: dask.optimize(lazy), 1)[0], len(optimized.__dask_graph__())
+    yield f"{seconds / chunks * 1e3:.2f} ms to optimize it; {tasks} tasks are left"
+    seconds = times(lambda: lazy.compute(scheduler="threads", num_workers=WORKERS), 1)[0]
+    yield f"{seconds / chunks * 1e3:.2f} ms to optimize and run it in threads"
+    with LocalCluster(n_workers=WORKERS, threads_per_worker=1, dashboard_address=None) as cluster, Client(cluster):
+        seconds = times(lazy.compute, 1)[0]
+        yield f"{seconds / chunks * 1e3:.2f} ms to optimize and run it in {WORKERS} processes"
 
 
 def computed(lazy: Any, out: Any) -> None:

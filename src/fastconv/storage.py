@@ -135,7 +135,7 @@ def convolve(
             pixels = _read(image, block, axes)
             maps = _parts.compute(whole.plan, whole.packed, block.part, bank.weight, pixels, bias, count)
             target = maps.reshape(problem.filters, *maps.shape[5 - axes :])
-            place = (*block.batch, slice(None), *block.outputs)
+            place: Any = (*block.batch, slice(None), *block.outputs)
             if isinstance(out, np.ndarray):  # some at a time, for interrupts
                 for piece in pieces(target.shape, PIECE_NUMBERS):
                     out[place][piece] = target[piece]
