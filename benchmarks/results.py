@@ -107,12 +107,13 @@ def table(report: dict[str, Any]) -> str:
     means = []
     for peers in COLUMNS.values():
         values = [value for row in rows if (value := ratio(row, peers)) is not None]
-        means.append(f"{geometric_mean(values):.3g}" if values else "–")
+        means.append(f"{geometric_mean(values):.3g}" if values else "-")
+    wins = f"{len(best) - len(lost)} of {len(best)} rows; the others are:"
     lines += [
         f"| **geometric mean** | | {' | '.join(means)} |",
         "",
-        f"Geometric mean over the best library of each row: {geometric_mean(list(best.values())):.2f}. fastconv is the fastest in"
-        f" {len(best) - len(lost)} of {len(best)} rows; the others are:",
+        f"Geometric mean over the best library of each row: {geometric_mean(list(best.values())):.2f}.",
+        f"fastconv is the fastest in {wins}",
         "",
         *(f"- {name}: {value:.2f}" for value, name in lost),
         "",
@@ -123,7 +124,7 @@ def table(report: dict[str, Any]) -> str:
 
 def cell(value: float | None) -> str:
     if value is None:
-        return "–"
+        return "-"
     return f"**{value:.2f}**" if value < 1 else f"{value:.3g}"
 
 

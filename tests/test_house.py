@@ -30,10 +30,11 @@ MAY_IMPORT = {
     "_types": "",
     "filters": "",
     "_html": "",
+    "_stack": "",
     "_arrays": "_core",
     "_border": "_arrays _core",
     "_problem": "_border _core",
-    "_activations": "_core _problem",
+    "_activations": "_arrays _core _problem",
     # floor 2: arrays on their way to the core, and arguments on their way to a problem
     "_blocks": "_arrays _core _problem",
     "_weights": "_arrays _core _problem",
@@ -85,7 +86,7 @@ MAY_IMPORT = {
     "_spectra": "_problem",
     "_signal": "_blocks _cache _passes _plan _problem _ready _sections _spectra _weights",
     "_along": "_check _problem _sections _signal _spectra _weights",
-    "_polyphase": "_passes _plan _problem _sections _signal",
+    "_polyphase": "_arrays _passes _plan _problem _sections _signal",
     "_parts": "_arrays _blocks _border _check _core _plan _problem _weights algorithms",
     "_bank": "_activations _cache _check _html _parts _plan _problem _views _weights",
     # floor 5: what users call
@@ -93,20 +94,20 @@ MAY_IMPORT = {
     "explanation": "_bank _blocks _check _exact _fuse _html _lengths _plan _problem _types _views algorithms config",
     "_ndimage": "_cache _check _core _exact _passes _problem _ready",
     "ndimage": "_ndimage _problem _types config",
-    "conv": "_cache _check _exact _lengths _missing _plan _problem _types _views bank config dask storage",
+    "conv": "_cache _check _exact _lengths _missing _plan _problem _types _views config dask storage",
     "signal": "_along _check _core _polyphase _problem _ready _sections _signal _types config",
-    "transpose": "_bank _cache _check _check_transposed _gradient _parts _plan _problem _types _views _weights config dask explanation",
+    "transpose": "_bank _cache _check _check_transposed _gradient _parts _plan _problem _types _views _weights config dask explanation storage",
     "grad": "_bank _cache _check _check_transposed _gradient _plan _problem _types _weights config",
     "bank": "_bank _cache _check _exact _fuse _gradient _html _lengths _missing _parts _plan _problem _types _views config conv dask explanation plot storage stream transpose",
     "plot": "bank",
-    "storage": "_check _parts _problem config",
+    "storage": "_arrays _check _parts _problem bank config",
     "stream": "_arrays _check _parts _plan _problem algorithms config",
     "dask": "_arrays _check _parts _plan _problem bank transpose",
     PACKAGE: "_check config conv",
     "integrations": "",
     "integrations.keras": "_problem _remembered bank conv transpose",
     "quantized": "_bank _check _problem _quantized _types algorithms.byte_tiles config",
-    "__main__": PACKAGE,
+    "__main__": f"_stack storage {PACKAGE}",
 }
 STANDS_FOR = {"dask": {"dask"}}  # what a module is of no use without
 ALLOWED = {name: set(row.split()) for name, row in MAY_IMPORT.items()}
@@ -127,6 +128,7 @@ class Import(NamedTuple):
     target: str  # of fastconv: a module's name as in MAY_IMPORT; of other packages: the whole name
     line: int
     is_lazy: bool  # inside a function
+    is_ours: bool  # of fastconv, not a module of another package that has the same name, such as signal
 
 
 def imports(name: str) -> Iterator[Import]:
@@ -136,13 +138,12 @@ def imports(name: str) -> Iterator[Import]:
 def _imports(body: list[ast.stmt], is_lazy: bool) -> Iterator[Import]:
     for node in body:
         if isinstance(node, ast.Import):
-            yield from (Import(_in_package(alias.name), node.lineno, is_lazy) for alias in node.names)
+            yield from (_import(alias.name, node.lineno, is_lazy) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert not node.level, f"line {node.lineno}: imports are absolute"
             for alias in node.names:
-                inner = _in_package(f"{node.module}.{alias.name}")
-                is_module = inner in MODULES
-                yield Import(inner if is_module else _in_package(str(node.module)), node.lineno, is_lazy)
+                inner = _import(f"{node.module}.{alias.name}", node.lineno, is_lazy)
+                yield inner if inner.is_ours else _import(str(node.module), node.lineno, is_lazy)
         elif not (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)):
             deeper = is_lazy or isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
             for block in ("body", "orelse", "finalbody"):
@@ -151,12 +152,9 @@ def _imports(body: list[ast.stmt], is_lazy: bool) -> Iterator[Import]:
                 yield from _imports(handler.body, deeper)
 
 
-def _in_package(name: str) -> str:
-    return PACKAGE if name == PACKAGE else name.removeprefix(f"{PACKAGE}.")
-
-
-def is_ours(target: str) -> bool:
-    return target in MODULES
+def _import(name: str, line: int, is_lazy: bool) -> Import:
+    target = name if name == PACKAGE else name.removeprefix(f"{PACKAGE}.")
+    return Import(target, line, is_lazy, name.partition(".")[0] == PACKAGE and target in MODULES)
 
 
 def may_import(name: str, target: str) -> bool:
@@ -175,7 +173,7 @@ def test_every_module_has_a_row_in_the_table_of_imports() -> None:
 
 @python_files
 def test_modules_import_only_what_the_table_allows(name: str) -> None:
-    refused = [i for i in imports(name) if is_ours(i.target) and not may_import(name, i.target)]
+    refused = [i for i in imports(name) if i.is_ours and not may_import(name, i.target)]
     assert refused == [], "\n" + "\n".join(
         f"{FILES[name].name}:{i.line} imports {i.target}; {name} may import: {MAY_IMPORT[name] or 'nothing of fastconv'}"
         for i in refused
@@ -184,7 +182,7 @@ def test_modules_import_only_what_the_table_allows(name: str) -> None:
 
 @python_files
 def test_the_table_allows_no_more_than_is_imported(name: str) -> None:
-    used = {i.target for i in imports(name) if is_ours(i.target)}
+    used = {i.target for i in imports(name) if i.is_ours}
     unused = [
         t for t in ALLOWED[name] if t not in used and not (t.endswith(".*") and any(u.startswith(t[:-1]) for u in used))
     ]
@@ -206,7 +204,7 @@ def test_imports_go_downward() -> None:
         f"{FILES[name].name}:{i.line} {name} -> {i.target}"
         for name in FILES
         for i in imports(name)
-        if is_ours(i.target) and not i.is_lazy and place[i.target] >= place[name]
+        if i.is_ours and not i.is_lazy and place[i.target] >= place[name]
     ]
     assert upward == []
 
@@ -217,7 +215,7 @@ def test_other_packages_than_numpy_are_imported_inside_functions(name: str) -> N
         f"{FILES[name].name}:{i.line} {i.target}"
         for i in imports(name)
         if not i.is_lazy
-        and not is_ours(i.target)
+        and not i.is_ours
         and i.target.partition(".")[0] not in {*sys.stdlib_module_names, "numpy", *STANDS_FOR.get(name, ())}
     ]
     assert outside == []

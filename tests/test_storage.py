@@ -10,7 +10,7 @@ import pytest
 from strategies import values
 
 import fastconv as fc
-from fastconv import storage
+from fastconv import _check, storage
 
 
 class Stored:
@@ -67,6 +67,81 @@ def test_functions_and_transposed_banks(rng):
     maps = storage.convolve(up, image, Stored(np.zeros((2, 80, 100), np.float32)), memory_limit=2**17)
     assert len(maps.writes) > 1
     assert maps.array.tobytes() == up(image).tobytes()
+
+
+@pytest.mark.parametrize("batch", [(), (2,), (2, 3)])
+@pytest.mark.parametrize("rank", [2, 3])
+def test_kernels_and_filters(rank, batch, rng):
+    shape = (*batch, *(2, 40, 50)[3 - rank :])
+    image, weight, bias = values(rng, shape, "f4"), values(rng, (2, 5, 5)[3 - rank :], "f4"), np.float32(0.5)
+    expected = fc.conv2d(image, weight, bias, padding="same", padding_mode="reflect")
+    out = Stored(np.zeros_like(expected), (1,) * len(batch) + (16, 50))
+    options = {"padding": "same", "padding_mode": "reflect"}
+    assert fc.conv2d(Stored(image), weight, bias, **options, out=out) is out
+    assert out.array.tobytes() == expected.tobytes()
+
+
+class InMemory(Stored):
+    """An array that lies in memory, although it is of a kind of its own."""
+
+    def __array__(self, *_: Any, **__: Any) -> Any:
+        return self.array
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.array, name)
+
+
+@pytest.mark.parametrize(("shape", "weight", "options"), CASES, ids=str)
+def test_large_storage_is_read_in_blocks_where_the_result_is_an_array(shape, weight, options, rng, monkeypatch):
+    monkeypatch.setattr(_check, "LARGE", 1000)
+    monkeypatch.setattr(storage, "MEMORY_LIMIT", 2**18)
+    image, bank = values(rng, shape, "f4"), fc.FilterBank(values(rng, weight, "f4"), **options)
+    expected = bank(image)
+    stored = Stored(image)
+    maps = bank(stored)
+    assert type(maps) is np.ndarray
+    assert maps.tobytes() == expected.tobytes()
+    assert stored.reads
+    out = np.zeros_like(expected)
+    assert bank(Stored(image), out=out) is out
+    assert out.tobytes() == expected.tobytes()
+    function = {3: fc.conv1d, 4: fc.conv2d, 5: fc.conv3d}[len(weight)]
+    if len(shape) >= len(weight) - 1:
+        stored = Stored(image)
+        assert function(stored, bank.weight, **options).tobytes() == expected.tobytes()
+        assert stored.reads
+
+
+def test_functions_and_banks_that_read_large_storage_in_blocks(rng, monkeypatch):
+    monkeypatch.setattr(_check, "LARGE", 1000)
+    image, kernel = values(rng, (2, 40, 50), "f4"), values(rng, (5, 5), "f4")
+    stored = Stored(image)
+    assert fc.conv2d(stored, kernel).tobytes() == fc.conv2d(image, kernel).tobytes()
+    assert fc.conv2d(stored, kernel[np.newaxis].repeat(2, 0), 0.5).tobytes() == (
+        fc.conv2d(image, kernel[np.newaxis].repeat(2, 0), 0.5).tobytes()
+    )
+    up = fc.TransposedFilterBank(values(rng, (2, 3, 2, 2), "f4"), stride=2)
+    assert up(stored).tobytes() == up(image).tobytes()
+    stack = fc.Sequential(
+        fc.FilterBank(values(rng, (4, 2, 3, 3), "f4")), fc.FilterBank(values(rng, (1, 4, 3, 3), "f4"))
+    )
+    assert stack(stored).tobytes() == stack(image).tobytes()
+    whole = np.uint8(rng.integers(0, 256, (2, 40, 50)))
+    saturating = fc.conv2d(Stored(whole), kernel, saturate=True)
+    assert np.array_equal(saturating, fc.conv2d(whole, kernel, saturate=True))
+    assert len(stored.reads) >= 5
+
+
+def test_what_lies_in_memory_or_is_small_is_taken_whole(rng, monkeypatch):
+    image, kernel = values(rng, (2, 40, 50), "f4"), values(rng, (5, 5), "f4")
+    small = InMemory(image)
+    assert np.array_equal(fc.conv2d(small, kernel), fc.conv2d(image, kernel))
+    monkeypatch.setattr(_check, "LARGE", 1000)
+    assert np.array_equal(fc.conv2d(small, kernel), fc.conv2d(image, kernel))
+    with_holes = Stored(image)
+    with_holes.__class__ = InMemory
+    assert np.array_equal(fc.conv2d(with_holes, kernel, nan="ignore"), fc.conv2d(image, kernel))
+    assert with_holes.reads == small.reads == []
 
 
 def test_blocks_are_bands_that_begin_where_chunks_do():
@@ -181,5 +256,7 @@ def test_options_that_storage_does_not_go_with():
     image, out = np.ones((1, 9, 9)), Stored(np.zeros((1, 7, 7)))
     with pytest.raises(TypeError, match=r"nan, mask, .* must be left out where out is storage"):
         fc.conv2d(image, np.ones((1, 1, 3, 3)), nan="ignore", out=out)
-    with pytest.raises(ValueError, match="weight must be a bank of 4 axes"):
-        fc.conv2d(image, np.ones((3, 3)), out=out)
+    with pytest.raises(ValueError, match="weight must have 2 to 4 axes"):
+        fc.conv2d(image, np.ones(3), out=out)
+    with pytest.raises(TypeError, match="output_size must be left out where out is storage"):
+        fc.TransposedFilterBank(np.ones((1, 1, 3, 3)))(image, output_size=11, out=out)

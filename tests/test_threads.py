@@ -266,6 +266,16 @@ print(fc.conv1d(np.ones((64, 9000)), np.ones((64, 64, 5)), threads=2).max().roun
         ("ones(2048, 8, 8)", "ones(2048, 2048, 3, 3)", "fc.FilterBank(weight, algorithm='direct')(image)"),
         ("ones(64, 64, 64)", "ones(64, 64, 63, 63)", "fc.FilterBank(weight, algorithm='fft')(image)"),
         ("ones(3000, 3000)", "ones(1, 1, 5, 5)", "fc.Sequential(*[fc.FilterBank(weight, padding=2)] * 4)(image)"),
+        ("ones(10, 64, 512, 512)", "ones(64)", "fc.grad.conv2d_bias(image)"),
+        (
+            "ones(32, 600, 600)",
+            "ones(32, 32, 3, 3)",
+            "fc.FilterBank(weight, padding=1, activation='gelu').backward(image, image)",
+        ),
+        ("ones(300, 400, 400)", "ones(1)", "fc.ndimage.gaussian_filter(image, 3)"),
+        ("ones(20_000_000)", "ones(60)", "fc.signal.upfirdn(weight, image, 3, 2)"),
+        ("ones(64, 400_000)", "ones(64, 64, 5)", "fc.FilterBank(weight, padding='causal').stream()(image)"),
+        ("ones(1, 4000, 4000)", "ones(4, 1, 5, 5)", "fc.storage.convolve(fc.FilterBank(weight), image)"),
     ],
 )
 def test_an_interrupt_waits_for_a_tenth_of_a_second_of_work_at_most(image, weight, call):
@@ -273,6 +283,7 @@ def test_an_interrupt_waits_for_a_tenth_of_a_second_of_work_at_most(image, weigh
     run = run_program(f"""
 def ones(*shape):
     return np.ones(shape, np.float32)
+import fastconv.ndimage, fastconv.signal, fastconv.storage
 fc.set_num_threads(1)
 image, weight = {image}, {weight}
 asked = [time.thread_time()]

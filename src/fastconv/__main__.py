@@ -9,13 +9,15 @@ import argparse
 import io
 import math
 import secrets
+import signal
 import statistics
 import sys
 import time
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from itertools import product
+from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -24,6 +26,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 import fastconv as fc
+from fastconv import _stack, storage
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,15 +35,17 @@ if TYPE_CHECKING:
     from PIL.Image import Image as Photo
     from PIL.ImageFile import ImageFile
 
-Positions = NDArray[np.intp]
 Floats = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
 Panel = tuple[str, Floats, dict[str, Any], Floats | None]  # title, picture, how imshow is to draw it, kernel
 
 SAME: dict[str, Any] = {"padding": "same", "padding_mode": "reflect"}
 DEMO_PIXELS = 640  # longest side of the demo's image: with more, NumPy would take minutes
+STACKS = (".npy", ".tif", ".tiff")  # endings of results that are written block by block
 DEMO_ENDINGS = (".jpg", ".pdf", ".png", ".svg")
-TILE = 512  # rows and columns filtered at a time
+MEMORY = 2**24  # bytes that blocks take of a picture that is in memory
+LARGE = 2**26  # bytes of pixels from which on a TIFF is read block by block
+EXTRAS = {"matplotlib": "demo", "PIL": "demo", "tifffile": "storage", "zarr": "storage", "tqdm": "storage"}
 CHUNK = 2**20  # samples scaled at a time
 PAGED = ("DCX", "MPO", "PDF", "TIFF")  # formats of pages, each of its own size and mode; others hold frames
 ONE_PICTURE = ("MPO", "PSD")  # formats whose first picture is complete; the others are its previews, views or layers
@@ -70,15 +75,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Refused as refused:
         print(f"fastconv: {refused}", file=sys.stderr)
         return 2
-    except MemoryError:
-        print("fastconv: there is not enough memory for this image", file=sys.stderr)
+    except MemoryError as error:
+        is_ours = str(error).startswith("memory_limit")
+        print(f"fastconv: {error if is_ours else 'there is not enough memory for this image'}", file=sys.stderr)
         return 2
     except ImportError as error:
         package = (error.name or "").partition(".")[0]
-        if package not in ("matplotlib", "PIL"):
+        if package not in EXTRAS:
             raise
-        print(f'fastconv: {package} is not installed: pip install "fastconv[demo]"', file=sys.stderr)
+        print(f'fastconv: {package} is not installed: pip install "fastconv[{EXTRAS[package]}]"', file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("fastconv: stopped; nothing is written", file=sys.stderr)
+        return 130
     return 0
 
 
@@ -105,16 +114,24 @@ def parser() -> Parser:
         description="Filter each colour of an image file by a named kernel; borders are reflected. Answers of a kernel "
         "that sums to 1 (blur, sharpen, emboss) are clipped to 0..255. Other kernels detect something: of their "
         "answers the magnitude is drawn, from black for none to white for a quarter of the strongest possible, and "
-        "more; sobel, prewitt and scharr draw that of the gradient. Alpha stays as it is and tells how much a pixel counts: kernels without negative weights take the mean "
-        "of what is visible; others see a pixel's own colour where its neighbours are transparent, so that the outline "
-        "of a shape is no edge. All frames of an animation (to GIF, PNG, WebP) and all pages of a document (to PDF, "
-        "TIFF) are filtered. Results have 8 bits a channel, and the size, resolution (DPI) and colour profile of the "
-        "input.",
+        "more; sobel, prewitt and scharr draw that of the gradient. Alpha stays as it is and tells how much a pixel "
+        "counts: kernels without negative weights take the mean of what is visible; others see a pixel's own colour "
+        "where its neighbours are transparent, so that the outline of a shape is no edge. All frames of an animation "
+        "(to GIF, PNG, WebP) and all pages of a document (to PDF, TIFF) are filtered. Results have 8 bits a channel, and the size, resolution (DPI) and colour profile of the "
+        "input. Large TIFFs, stacks of pages among them, are read from the file and written to another TIFF block by "
+        "block, as are arrays (.npy) of pages (..., H, W), or of colours (..., H, W, 3 or 4). To a .npy file go the "
+        "answers themselves, neither scaled nor clipped, in the dtype of the computation.",
         epilog=f"kernels: {', '.join(fc.filters.NAMED)}",
     )
     filter_.add_argument("photo", metavar="PHOTO", type=Path)
     filter_.add_argument("-k", "--kernel", metavar="NAME", required=True, help="one of those listed below")
     filter_.add_argument("-o", "--output", metavar="OUT", type=Path, required=True, help="its ending tells the format")
+    filter_.add_argument(
+        "--memory-limit", metavar="MB", type=int, default=256, help="of blocks of a large file; default: %(default)s"
+    )
+    filter_.add_argument(
+        "--progress", action="store_true", help="show how much of a large file is done; default: in a terminal"
+    )
     filter_.set_defaults(run=run_filter)
 
     info = commands.add_parser("info", help="print the versions and choices that results and timings depend on")
@@ -123,19 +140,27 @@ def parser() -> Parser:
 
 
 def run_filter(arguments: argparse.Namespace) -> None:
-    from PIL import Image
-
     if arguments.kernel not in fc.filters.NAMED:
         raise Refused(f"unknown kernel {arguments.kernel!r}; known are {', '.join(fc.filters.NAMED)}")
-    formats = {ending: name for ending, name in Image.registered_extensions().items() if name in Image.SAVE}
-    check_output(arguments.output, formats)
-
-    format_ = formats[arguments.output.suffix.lower()]
-    pages = read_pages(arguments.photo, arguments.output, formats)
     kernel = fc.filters.NAMED[arguments.kernel]()
+    kernels = kernel.reshape(-1, *kernel.shape[-2:])
+    if is_stack(arguments.photo, arguments.output):
+        filter_stack(arguments, kernels)
+    else:
+        filter_pictures(arguments.photo, arguments.output, kernels)
+
+
+def filter_pictures(photo: Path, output: Path, kernels: Floats) -> None:
+    """Filter all frames or pages of an image file that fits memory."""
+    from PIL import Image
+
+    formats = {ending: name for ending, name in Image.registered_extensions().items() if name in Image.SAVE}
+    check_output(output, formats)
+    format_ = formats[output.suffix.lower()]
+    pages = read_pages(photo, output, formats)
     for i, page in enumerate(pages):
         pixels = np.asarray(page)
-        filtered = filter_pixels(np.atleast_3d(pixels), kernel, has_alpha=page.mode.endswith("A"))
+        filtered = filter_pixels(np.atleast_3d(pixels), kernels, has_alpha=page.mode.endswith("A"))
         pages[i] = Image.fromarray(filtered.reshape(pixels.shape))
         pages[i].info = page.info
     try:
@@ -143,58 +168,164 @@ def run_filter(arguments: argparse.Namespace) -> None:
     except MemoryError:
         raise
     except Exception as error:  # encoders raise all sorts of things on what their format cannot hold
-        raise Refused(f"cannot write {arguments.output}: {reason(error)}") from error
-    write(arguments.output, content)
+        raise Refused(f"cannot write {output}: {reason(error)}") from error
+    write(output, content)
 
 
-def filter_pixels(pixels: Bytes, kernel: Floats, has_alpha: bool) -> Bytes:
-    """Filter pixels (H, W, C), each colour for itself, as `filter --help` says, tile by tile to save memory."""
-    kernels = kernel.reshape(-1, *kernel.shape[-2:])  # one, or both of a gradient
-    (height, width, channels), (_, kh, kw) = pixels.shape, kernels.shape
-    result = pixels.copy()
-    for y, x in product(range(0, height, TILE), range(0, width, TILE)):
-        tile = result[y : y + TILE, x : x + TILE, : channels - has_alpha]
-        rows = reflected(y - kh // 2, y + len(tile) + kh // 2, height)
-        columns = reflected(x - kw // 2, x + tile.shape[1] + kw // 2, width)
-        planes = np.moveaxis(pixels[np.ix_(rows, columns)], -1, 0)
-        answers = [filter_visible(planes, one) if has_alpha else filter_planes(planes, one) for one in kernels]
-        responses = answers[0] if len(answers) == 1 else np.hypot(*answers)
-        if not math.isclose(kernel.sum(), 1.0, abs_tol=1e-3):
-            strongest = max(kernels[0].clip(min=0).sum(), -kernels[0].clip(max=0).sum())  # to values of 0..1
-            responses = np.abs(responses) * (4 / strongest)
-        tile[:] = np.moveaxis(np.rint(responses).clip(0, 255), 0, -1)
-    return result
+def is_stack(photo: Path, output: Path) -> bool:
+    """Return whether a file is to be filtered block by block: an array, or a TIFF, if it is large."""
+    if ".npy" in (photo.suffix.lower(), output.suffix.lower()):
+        return True
+    with blaming("read", photo):
+        if output.suffix.lower() not in STACKS or not _stack.is_tiff(photo):
+            return False
+        if find_spec("tifffile") is None:
+            return photo.stat().st_size >= LARGE
+        try:
+            with _stack.opened(photo) as stack:
+                return math.prod(stack.shape) * stack.dtype.itemsize >= LARGE
+        except ValueError:  # what only Pillow can read, if anybody can
+            return False
 
 
-def reflected(start: int, stop: int, size: int) -> Positions:
-    """The indices of rows, or columns, at positions start..stop if these are reflected at both ends."""
-    period = max(1, 2 * (size - 1))
-    positions = np.arange(start, stop) % period
-    return np.minimum(positions, period - positions)
+def filter_stack(arguments: argparse.Namespace, kernels: Floats) -> None:
+    """Filter a file of pages, page by page and block by block."""
+    output, raw = arguments.output, arguments.output.suffix.lower() == ".npy"
+    check_output(output, STACKS)
+    if arguments.memory_limit < 1:
+        raise Refused(f"--memory-limit must be at least 1 MB; got {arguments.memory_limit}")
+    if arguments.progress:
+        import tqdm  # noqa: F401  or be told how to get it
+    progress = arguments.progress or (sys.stderr.isatty() and find_spec("tqdm") is not None)
+    with replacing(output) as part, blaming("read", arguments.photo), _stack.opened(arguments.photo) as stack:
+        if math.prod(stack.shape) == 0:
+            raise ValueError(f"it holds no pixels: its shape is {stack.all_shape}")
+        source = Planes(stack, stack.alpha and not raw, raw, arguments.photo)
+        bank = bank_for(stack.shape[1], kernels)
+        dtype = bank(np.zeros((stack.shape[1], 1, 1), stack.dtype)).dtype if raw else np.dtype(np.uint8)
+        with blaming("write", output), _stack.created(part, stack, dtype, not raw) as rows:
+            target = Answers(rows, source, kernels, dtype if raw else np.dtype(np.float32))
+            storage.convolve(bank, source, target, memory_limit=arguments.memory_limit * 2**20, progress=progress)
 
 
-def filter_planes(planes: Bytes | Floats, kernel: Floats) -> Floats:
-    """Filter planes (C, H, W), each by itself, without padding."""
-    return np.stack([fc.conv2d(plane, kernel) for plane in planes])
+def filter_pixels(pixels: Bytes, kernels: Floats, has_alpha: bool) -> Bytes:
+    """Filter pixels (H, W, C), each colour for itself, as `filter --help` says, block by block to save memory."""
+    result = np.empty((1, *pixels.shape), np.uint8)
+    stack = _stack.Stack(lambda: pixels, pixels.shape, pixels.dtype, -1, has_alpha)
+    source = Planes(stack, has_alpha)
+    target = Answers(result, source, kernels, np.dtype(np.float32))
+    storage.convolve(bank_for(pixels.shape[2], kernels), source, target, memory_limit=MEMORY)
+    filtered: Bytes = result[0]
+    return filtered
 
 
-def filter_visible(planes: Bytes, kernel: Floats) -> Floats:
-    """Filter all planes but the last, which is their alpha.
+def bank_for(channels: int, kernels: Floats) -> fc.FilterBank:
+    """A bank that filters each channel for itself by all kernels (n, kh, kw); borders are reflected."""
+    weight = np.tile(kernels[:, np.newaxis], (channels, 1, 1, 1))
+    return fc.FilterBank(weight, groups=channels, **SAME)
+
+
+@dataclass(frozen=True)
+class Planes:
+    """What the kernel sees of a stack: bytes of each channel, or, before colours are weighed by alpha, numbers; or raw.
+
+    With alpha a and colours c that is a c and a, so that sums weigh colours by how much is visible.
+    """
+
+    stack: _stack.Stack
+    has_alpha: bool
+    raw: bool = False
+    path: Path = Path()
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        return self.stack.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.stack.dtype if self.raw else np.dtype(np.float32 if self.has_alpha else np.uint8)
+
+    def __getitem__(self, index: tuple[Any, ...]) -> Any:
+        pixels = self.pixels(index)
+        if not self.has_alpha:
+            return pixels
+        alpha = pixels[-1:] / np.float32(255)
+        return np.concatenate([pixels[:-1] * alpha, alpha])
+
+    def pixels(self, index: tuple[Any, ...]) -> NDArray[Any]:
+        """Pixels (C, h, w) as they are, or as bytes; index: (page, channels, rows, columns)."""
+        with blaming("read", self.path):
+            pixels = self.stack[index]
+            if self.raw or pixels.dtype == np.uint8:
+                return pixels
+            if pixels.dtype.kind not in "ui" or pixels.dtype.itemsize != 2:
+                raise ValueError(f"its pixels are {pixels.dtype}; 8 or 16 bits would be right, or .npy as output")
+            if pixels.dtype.kind == "u" and len(pixels) > 1:
+                return (pixels >> 8).astype(np.uint8)  # as Pillow takes colours
+            bounds = np.iinfo(pixels.dtype)
+            return scaled(pixels, bounds.min, bounds.max)
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Where the answers to a kernel go: to pixels (N, H, W, C), or rows of a file, drawn in bytes if `source` is not raw."""
+
+    target: Bytes | _stack.Rows
+    source: Planes
+    kernels: Floats  # (n, kh, kw): one, or both of a gradient
+    dtype: np.dtype[Any]
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        count, channels, height, width = self.source.shape
+        return count, channels * len(self.kernels), height, width
+
+    def __getitem__(self, index: Any) -> NoReturn:
+        raise TypeError("answers are only written")
+
+    def __setitem__(self, index: tuple[Any, ...], answers: NDArray[Any]) -> None:
+        page, _, rows, columns = index
+        by_channel = answers.reshape(-1, len(self.kernels), *answers.shape[1:])  # (C, n, h, w)
+        pixels = magnitude(by_channel) if self.source.raw else self.drawn(index, by_channel)
+        self.target[page, rows, columns] = np.moveaxis(pixels, 0, -1)
+
+    def drawn(self, index: tuple[Any, ...], answers: Floats) -> Bytes:
+        """Bytes (C, h, w) that answers (C, n, h, w) become, and alpha as it was."""
+        own = self.source.pixels(index) if self.source.has_alpha else None
+        if own is not None:
+            each = zip(answers.swapaxes(0, 1), self.kernels, strict=True)
+            answers = np.stack([of_visible(some, own[:-1], kernel) for some, kernel in each], axis=1)
+        colours = magnitude(answers)
+        if not math.isclose(self.kernels.sum(), 1.0, abs_tol=1e-3):
+            strongest = max(self.kernels[0].clip(min=0).sum(), -self.kernels[0].clip(max=0).sum())  # to values of 0..1
+            colours = np.abs(colours, out=colours)
+            colours *= 4 / strongest
+        drawn = np.rint(colours, out=colours).clip(0, 255, out=colours).astype(np.uint8)
+        return drawn if own is None else np.concatenate([drawn, own[-1:]])
+
+
+def magnitude(answers: NDArray[Any]) -> NDArray[Any]:
+    """Answers (C, h, w) to one kernel, or the magnitude of those to both kernels of a gradient, of (C, n, h, w)."""
+    if answers.shape[1] == 1:
+        return answers[:, 0]
+    lengths: NDArray[Any] = np.hypot(answers[:, 0], answers[:, 1])
+    return lengths
+
+
+def of_visible(answers: Floats, own: Bytes, kernel: Floats) -> Floats:
+    """Answers to colours, from those to visible colours and to alpha; own: the pixels' own colours.
 
     With weights w, alpha a and colours c, a mean is sum(w a c) / sum(w a). Kernels with negative weights, whose
     divisor might vanish, get the pixel's own colour where its neighbours are transparent: sum(w (a c + (1 - a) own)).
     """
-    colours, alpha = planes[:-1], planes[-1:] / np.float32(255)
-    filtered = filter_planes(np.concatenate([colours * alpha, alpha]), kernel)
-    responses, visible = filtered[:-1], filtered[-1]
-    top, left = kernel.shape[0] // 2, kernel.shape[1] // 2
-    own = colours[:, top : top + visible.shape[0], left : left + visible.shape[1]].astype(np.float32)
+    responses, visible = answers[:-1], answers[-1]
+    result = own.astype(np.float32)
     if kernel.min() < 0:
-        own *= kernel.sum() - visible
-        own += responses
+        result *= kernel.sum() - visible
+        result += responses
     else:
-        np.divide(responses, visible, out=own, where=visible > 0)
-    return own
+        np.divide(responses, visible, out=result, where=visible > 0)
+    return result
 
 
 def run_demo(arguments: argparse.Namespace) -> None:
@@ -402,17 +533,13 @@ def reading(path: Path) -> Iterator[ImageFile]:
     """Open an image file; raise Refused if it cannot be read."""
     from PIL import Image, UnidentifiedImageError
 
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # what Pillow does not refuse can be done
+    with blaming("read", path), warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # what Pillow does not refuse can be done
+        try:
             with Image.open(path) as file:
                 yield file
-    except (Refused, MemoryError):
-        raise
-    except UnidentifiedImageError as error:
-        raise Refused(f"cannot read {path}: it is not an image that Pillow knows") from error
-    except Exception as error:  # decoders raise all sorts of things on damaged files
-        raise Refused(f"cannot read {path}: {reason(error)}") from error
+        except UnidentifiedImageError as error:
+            raise Refused(f"cannot read {path}: it is not an image that Pillow knows") from error
 
 
 def reason(error: Exception) -> str:
@@ -476,14 +603,19 @@ def eight_bits(photo: Photo, least: int, greatest: int) -> Photo:
     from PIL import Image
 
     samples = np.asarray(photo)
-    scaled = np.empty(samples.shape, np.uint8)
-    for start in range(0, samples.size, CHUNK):
-        some = samples.flat[start : start + CHUNK].astype(np.float64)
-        scaled.flat[start : start + CHUNK] = np.rint((some - least) * (255 / (greatest - least))).clip(0, 255)
-    page = Image.fromarray(scaled)
+    page = Image.fromarray(scaled(samples, least, greatest))
     if (transparent := photo.info.get("transparency")) is not None:
         page.putalpha(Image.fromarray(np.uint8(255) * (samples != transparent)))
     return page
+
+
+def scaled(samples: NDArray[Any], least: int, greatest: int) -> Bytes:
+    """Scale samples from least..greatest to 0..255."""
+    result = np.empty(samples.shape, np.uint8)
+    for start in range(0, samples.size, CHUNK):
+        some = samples.flat[start : start + CHUNK].astype(np.float64)
+        result.flat[start : start + CHUNK] = np.rint((some - least) * (255 / (greatest - least))).clip(0, 255)
+    return result
 
 
 def kept(file: ImageFile, info: dict[Any, Any], mode: str) -> dict[Any, Any]:
@@ -559,17 +691,40 @@ def check_output(path: Path, endings: Collection[str]) -> None:
 
 def write(path: Path, content: bytes) -> None:
     """Write a file whole, or not at all."""
+    with blaming("write", path), replacing(path) as part:
+        part.write_bytes(content)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Make a new file, which in the end takes a name if all went well, and else goes."""
     part = path.with_name(f".fastconv-{secrets.token_hex(8)}.part")
     try:
-        with part.open("xb") as file:  # a new file, never one or a link that lies there
-            file.write(content)
-        part.replace(path)
-    except OSError as error:
-        raise Refused(f"cannot write {path}: {reason(error)}") from error
+        with blaming("write", path):
+            part.open("xb").close()  # a new file, never one or a link that lies there
+        yield part
+        with blaming("write", path):
+            part.replace(path)
     finally:
         with suppress(OSError):
             part.unlink()
 
 
+@contextmanager
+def blaming(verb: str, path: Path) -> Iterator[None]:
+    """Raise Refused, which names a file, for whatever is raised while it is read or written."""
+    try:
+        yield
+    except (Refused, MemoryError, ImportError):
+        raise
+    except Exception as error:  # decoders and encoders raise all sorts of things
+        raise Refused(f"cannot {verb} {path}: {reason(error)}") from error
+
+
+def stop(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, stop)  # which otherwise would leave files that are half written
     sys.exit(main())

@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 
 from fastconv import _core
+from fastconv._arrays import pieces
 from fastconv._problem import Activation, Array
 
 # Derivatives follow from the activation's value; those of others from the sums before it.
 FROM_MAPS = ("relu", "relu6", "clip", "leaky_relu", "sigmoid", "tanh", "hardsigmoid", "softplus")
+PIECE_NUMBERS = 2**17  # that stay in the cache between one step and the next, and let interrupts (Ctrl-C) in
 ROOT = math.sqrt(2 / math.pi)
 CUBIC = 0.044715  # of gelu_tanh
 erf = np.vectorize(math.erf, otypes=[np.float64])
@@ -32,6 +34,16 @@ def gradient(activation: Activation, values: Array, grad_output: Array, slopes: 
     """
     if activation is None:
         return grad_output
+    result: Array = np.empty(grad_output.shape, grad_output.dtype)
+    along = None if slopes is None else np.broadcast_to(slopes, grad_output.shape)
+    for place in pieces(result.shape, PIECE_NUMBERS):
+        some = None if along is None else along[place]
+        result[place] = _gradient(activation, values[place], grad_output[place], some)
+    return result
+
+
+def _gradient(activation: Activation, values: Array, grad_output: Array, slopes: Array | None) -> Array:
+    """Return the gradient of some numbers; slopes have their shape."""
     name = activation[0] if isinstance(activation, tuple) else activation
     dtype = grad_output.dtype if grad_output.dtype.itemsize > 2 else np.dtype(np.float32)
     grad, x = grad_output.astype(dtype, copy=False), values.astype(dtype, copy=False)

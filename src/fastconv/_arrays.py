@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,8 @@ from fastconv import _core
 Array = NDArray[Any]
 Indices = slice | list[int]
 
+NEW_BYTES = 2**24  # from which on mapping an array's pages takes long
+PAGE_BYTES, TOUCHED_PAGES = 2**12, 2**12  # of a page at the least; pages between two interrupts (Ctrl-C)
 CORE_AXES = 5  # (N, C, D, H, W)
 TYPES = {np.dtype(name): number for name, number in _core.NUMBER_TYPES.items() if name != "bfloat16"}
 
@@ -38,6 +40,29 @@ class Room:
                 self._bytes = _core.empty((size,), np.dtype(np.uint8))
             self._last = self._bytes[:size].view(dtype).reshape(shape)
         return self._last
+
+
+def pieces(shape: tuple[int, ...], most: int) -> Iterator[tuple[Any, ...]]:
+    """Yield indices of parts of about `most` numbers that cover an array: interrupts (Ctrl-C) are handled in between."""
+    axis, rest = len(shape), 1
+    while axis and rest * shape[axis - 1] <= most:
+        axis -= 1
+        rest *= shape[axis]
+    if not axis:
+        yield ()
+        return
+    step = max(1, most // max(1, rest))
+    for outer in np.ndindex(*shape[: axis - 1]):
+        for start in range(0, shape[axis - 1], step):
+            yield (*outer, slice(start, start + step))
+
+
+def touch(array: Array) -> None:
+    """Map all pages of a new, contiguous array, some at a time: what is written all over it first would wait for all."""
+    if array.nbytes >= NEW_BYTES:
+        pages = array.reshape(-1).view(np.uint8)[::PAGE_BYTES]
+        for start in range(0, pages.size, TOUCHED_PAGES):
+            pages[start : start + TOUCHED_PAGES] = 0
 
 
 def fits_core(array: Array, dtype: np.dtype[Any], contiguous_axes: int) -> bool:

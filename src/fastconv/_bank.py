@@ -177,6 +177,10 @@ class Bank:
         """Return the plan of an algorithm for images of this shape, channels first."""
         raise NotImplementedError
 
+    def _reads_blocks(self, image: object) -> bool:
+        """Return whether an image is better read block by block."""
+        return not self._checked.channels_last and _check.is_large_storage(image)
+
     def _biases(self, plan: _plan.Plan) -> Array | None:
         """Return the biases as the core takes them, and the slopes of the activation behind them."""
         dtype = plan.problem.accumulator

@@ -81,6 +81,8 @@ MASKED_CHUNKS = (
 )
 LAZY = "input is a dask array"  # as errors say it
 STORED = "out is storage that is no ndarray"
+LARGE = 2**26  # bytes from which on an image in storage is read block by block, rather than whole
+IN_MEMORY = "__array_interface__", "__dlpack__", "iloc"  # attributes of what lies in memory although it is no ndarray
 MAX_ARRAY_BYTES = sys.maxsize - 2**12  # addresses allow no more; the rest is room for alignment
 MAX_PIXELS = 2**48  # along an axis with its padding, so that the core's products of positions and steps do not overflow
 MAX_OPTION_BITS = 1024  # of an int: Python refuses to print much larger ones
@@ -152,6 +154,16 @@ def is_storage(value: object) -> bool:
     if isinstance(value, np.ndarray) or not hasattr(value, "__setitem__") or is_lazy(value):
         return False
     return isinstance(getattr(value, "dtype", None), np.dtype) and isinstance(getattr(value, "shape", None), tuple)
+
+
+def is_large_storage(value: object) -> bool:
+    """Return whether an image is no array in memory but can be read by slices, as those of zarr or h5py, and is large."""
+    if isinstance(value, np.ndarray) or any(hasattr(value, name) for name in IN_MEMORY):
+        return False
+    dtype, shape = getattr(value, "dtype", None), getattr(value, "shape", None)
+    if not isinstance(dtype, np.dtype) or not isinstance(shape, tuple) or not hasattr(value, "__getitem__"):
+        return False
+    return math.prod(shape) * dtype.itemsize > LARGE and not is_lazy(value)
 
 
 def check_left_out(what: str, **given: object) -> None:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 
 from fastconv import _blocks, _check, _check_transposed, _core, _plan
-from fastconv._arrays import fits_core, plain
+from fastconv._arrays import fits_core, pieces, plain
 from fastconv._border import Border
 from fastconv._problem import Array, Problem
 from fastconv.algorithms import GradientLayout, weight_direct, weight_dot, weight_exchanged, weight_winograd
@@ -22,6 +22,7 @@ from fastconv.algorithms import GradientLayout, weight_direct, weight_dot, weigh
 # Bytes of images and gradients that are summed by themselves: what conversions to other dtypes take.
 CHUNK_BYTES = 2**24
 LONG_MAP = 256  # numbers that NumPy sums at once, pairwise
+SUMMED_NUMBERS = 2**22  # at a time: interrupts (Ctrl-C) are handled in between
 BIAS_IMAGES = 128  # images of shorter maps whose sums are added one after another
 
 # Each has the lowest cost so far as its budget.
@@ -200,7 +201,9 @@ def run_bias(output_gradient: Array, axes: int) -> Array:
     dtype = np.dtype(np.int64) if maps.dtype.kind in "biu" else maps.dtype.newbyteorder("=")
     accumulator = np.dtype(np.float32) if dtype.itemsize == 2 else dtype
     if numbers >= LONG_MAP:
-        parts = maps.sum(axis=2, dtype=accumulator)
+        parts = np.empty(maps.shape[:2], accumulator)
+        for place in pieces(parts.shape, SUMMED_NUMBERS // numbers):
+            np.sum(maps[place], axis=-1, dtype=accumulator, out=parts[place])
     else:  # faster over the images, some at a time for small rounding errors
         starts = range(0, max(1, len(maps)), BIAS_IMAGES)
         parts = np.stack([maps[i : i + BIAS_IMAGES].sum(axis=0, dtype=accumulator).sum(axis=1) for i in starts])

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastconv import _axis, _blocks, _check, _core, _plan
-from fastconv._arrays import Room
+from fastconv._arrays import Room, touch
 from fastconv._problem import Array, Problem
 from fastconv.algorithms import CONFLICT_BYTES, separable
 
@@ -376,6 +376,8 @@ class Chain:
                 image = image.copy()
         result = _core.empty_result(image.shape, self._dtype) if out is None else out
         temporary = result if self._contiguous or len(steps) == 1 else _core.empty(image.shape, self._dtype)
+        for new in (result,) * (out is None) + (temporary,) * (temporary is not result):
+            touch(new)
         remaining = len(steps)
         for step, kernel in steps:
             remaining -= 1

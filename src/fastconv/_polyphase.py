@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastconv import _plan, _sections
+from fastconv._arrays import pieces
 from fastconv._passes import DTypes
 from fastconv._problem import Array
 from fastconv._sections import Border, Section, Task, Window
@@ -69,6 +70,9 @@ def extended(x: Array, count: int, mode: str, value: complex) -> Array:
     return result
 
 
+PIECE_NUMBERS = 2**20  # copied at a time: interrupts (Ctrl-C) are handled in between
+
+
 class Polyphase(NamedTuple):
     """A filter between samples of two rates: output k sees those samples j for which h[k * down - j * up] is there.
 
@@ -106,7 +110,9 @@ def upfirdn(h: Array, x: Array, up: int, down: int, extension: tuple[str, Any], 
     result: Array = np.empty((len(x), rows, filter_.period), h.dtype)
     for phases, skipped, index, plan in filter_.banks:
         maps = _plan.run(plan, x[:, skipped:], padded[index], None, None, threads)  # (N, phases, outputs)
-        result[:, : maps.shape[2], phases] = maps.transpose(0, 2, 1)
+        ordered = maps.transpose(0, 2, 1)
+        for place in pieces(ordered.shape, PIECE_NUMBERS):
+            result[:, : maps.shape[2], phases][place] = ordered[place]
     return result.reshape(len(x), -1)[:, : filter_.outputs]
 
 

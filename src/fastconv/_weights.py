@@ -14,12 +14,10 @@ from typing import Any
 import numpy as np
 
 from fastconv import _core
-from fastconv._arrays import fits_core, is_plain
+from fastconv._arrays import fits_core, is_plain, touch
 from fastconv._problem import Array, Problem
 
 PIECE_WEIGHTS = 2**20  # weights converted at a time
-PAGE_BYTES = 2**12  # bytes of the smallest page of memory
-PIECE_PAGES = 2**10  # pages touched at a time
 
 
 @contextmanager
@@ -96,10 +94,7 @@ def pack(
 ) -> Array:
     """Return all filters packed for a layout of the core; piece(first, last) returns filters[first:last]."""
     packed = _core.empty((core_layout.packed_numbers,), problem.accumulator)
-    # Packing the first piece writes all over the array: it would otherwise fault in all pages, without interrupts.
-    pages = packed.view(np.uint8)[::PAGE_BYTES]
-    for start in range(0, pages.size, PIECE_PAGES):
-        pages[start : start + PIECE_PAGES] = 0
+    touch(packed)  # packing the first piece writes all over it
     for first, last in pairwise(core_layout.piece_bounds):
         packer(piece(first, last), packed, first, core_layout)
     return packed

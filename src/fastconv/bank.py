@@ -307,6 +307,10 @@ class FilterBank(Bank):
             from fastconv import storage
 
             return storage.convolve(self, image, out, threads=threads)
+        if type(image) is not np.ndarray and missing is None and residual is None and self._reads_blocks(image):
+            from fastconv import storage
+
+            return storage.convolve(self, image, out, threads=threads)
         if missing is not None:
             return self._convolve_numbers(image, missing, out, threads, residual)
         if type(image) is not np.ndarray and isinstance(image, MaskedArray):

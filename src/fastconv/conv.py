@@ -583,6 +583,8 @@ def _convolve(
         image, missing = np.asarray(np.ma.getdata(input)), missing or _missing.Options()
     elif _check.is_lazy(input):
         return _convolve_lazily(axes, input, weight, bias, options, out, threads, missing, residual)
+    elif missing is None and residual is None and _check.is_large_storage(input):
+        return _convolve_stored(axes, input, weight, bias, options, out, threads, missing, residual)
     else:
         image = _check.as_array("input", input)
     filters = weight if type(weight) is np.ndarray else _check.as_array("weight", weight)
@@ -670,16 +672,12 @@ def _convolve_stored(
     missing: _missing.Options | None,
     residual: ArrayLike | None,
 ) -> Any:
-    """Convolve block by block, with results in storage that is no ndarray."""
+    """Convolve block by block, from or to storage that is no ndarray."""
     _check.check_left_out(_check.STORED, residual=residual, missing=missing)
-    filters = _check.as_array("weight", weight)
-    if filters.ndim != axes + 2:
-        raise ValueError(f"weight must be a bank of {axes + 2} axes where {_check.STORED}; got shape {filters.shape}")
     from fastconv import storage
-    from fastconv.bank import FilterBank
 
-    bank = FilterBank(filters, bias, **dict(zip(_check.Options._fields, options, strict=False)))
-    return storage.convolve(bank, input, out, threads=threads)
+    named = dict(zip(_check.Options._fields, options, strict=False))
+    return storage.convolve_arrays(axes, input, weight, bias, named, out, threads)
 
 
 def _convolve_views(
@@ -697,7 +695,8 @@ def _convolve_views(
     """Convolve images whose channels may come last, to results that may saturate; the options say so at their end."""
     if _check.is_lazy(input):
         return _convolve_lazily(axes, input, weight, bias, options, out, threads, missing, residual)
-    if out is not None and _check.is_storage(out):
+    is_plain = missing is None and residual is None and options[-2] is False  # channels last are loaded whole
+    if (out is not None and _check.is_storage(out)) or (is_plain and _check.is_large_storage(input)):
         return _convolve_stored(axes, input, weight, bias, options, out, threads, missing, residual)
     *options_, channels_last, saturate = options
     image = input if isinstance(input, MaskedArray) else _check.as_array("input", input)

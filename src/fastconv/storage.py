@@ -26,8 +26,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fastconv import _check, _parts, config
+from fastconv._arrays import pieces
 from fastconv._problem import Array
 
 if TYPE_CHECKING:
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["convolve"]
 
 MEMORY_LIMIT = 2**28  # bytes
+PIECE_NUMBERS = 2**22  # copied at a time
 
 
 class Block(NamedTuple):
@@ -50,9 +53,9 @@ class Block(NamedTuple):
 def convolve(
     bank: FilterBank | TransposedFilterBank,
     image: Any,
-    out: Any,
+    out: Any = None,
     *,
-    memory_limit: int = MEMORY_LIMIT,
+    memory_limit: int | None = None,
     progress: bool = False,
     resume: str | os.PathLike[str] | None = None,
     threads: int | None = None,
@@ -65,11 +68,12 @@ def convolve(
         The filters, with their options; channels first.
     image : array-like of any storage, shape (..., C, H, W)
         Of a shape and a dtype, and with slices that are arrays: an array of zarr, of h5py, a memory map, and so on.
-    out : array-like of any storage, shape (..., K, H', W')
+    out : array-like of any storage, shape (..., K, H', W'), optional
         Of the shape ``bank.output_shape(image.shape)``; its slices are assigned to. Results are cast to its dtype, as
-        with ``same_kind``.
-    memory_limit : int
-        Bytes that a block takes, of its pixels and its outputs, in storage's dtypes and in those of the computation.
+        with ``same_kind``. An array in memory by default.
+    memory_limit : int, optional
+        Bytes that a block takes, of its pixels and its outputs, in storage's dtypes and in those of the computation; by
+        default 256 MB, or what a row of tiles takes if that is more.
     progress : bool
         Whether to show a bar, with rate and time left; needs tqdm.
     resume : path, optional
@@ -102,17 +106,20 @@ def convolve(
     True
     """
     for name, array in (("image", image), ("out", out)):
-        if not all(hasattr(array, needed) for needed in ("shape", "dtype", "__getitem__")):
+        if array is not None and not all(hasattr(array, needed) for needed in ("shape", "dtype", "__getitem__")):
             raise TypeError(f"{name} must have a shape, a dtype and slices; got {type(array).__name__}")
     if bank.channels_last:
         raise ValueError("channels_last must be False for a bank that computes block by block")
-    memory_limit = _check.positive_int("memory_limit", memory_limit)
+    if memory_limit is not None:
+        memory_limit = _check.positive_int("memory_limit", memory_limit)
     dtype, shape = np.dtype(image.dtype), tuple(map(int, image.shape))
     axes = len(bank.receptive_field)
     batch = shape[: max(0, len(shape) - axes - 1)]
     whole = bank._whole(shape[len(batch) :], dtype)
     problem = whole.plan.problem
     expected = (*batch, *problem.output_shape)
+    if out is None:
+        out = np.empty(expected, problem.dtype)
     if tuple(out.shape) != expected:
         raise ValueError(f"out must have shape {expected}; got {tuple(out.shape)}")
     if not np.can_cast(problem.dtype, out.dtype, "same_kind"):
@@ -128,10 +135,15 @@ def convolve(
             pixels = _read(image, block, axes)
             maps = _parts.compute(whole.plan, whole.packed, block.part, bank.weight, pixels, bias, count)
             target = maps.reshape(problem.filters, *maps.shape[5 - axes :])
-            out[(*block.batch, slice(None), *block.outputs)] = target.astype(out.dtype, copy=False)
+            place: Any = (*block.batch, slice(None), *block.outputs)
+            if isinstance(out, np.ndarray):  # some at a time, for interrupts
+                for piece in pieces(target.shape, PIECE_NUMBERS):
+                    out[place][piece] = target[piece]
+            else:
+                out[place] = target.astype(out.dtype, copy=False)
             del pixels, maps, target  # before the next ones
-            _release(image)
-            _release(out)
+            for array in (image, out):
+                _release(getattr(array, "planes", array))
             _note(resume, identity, number + 1)
             if bar is not None:
                 bar.update()
@@ -140,12 +152,62 @@ def convolve(
     return out
 
 
+class WithChannel:
+    """Storage of planes (..., H, W) as one of images (..., 1, H, W), for kernels of so many axes."""
+
+    def __init__(self, planes: Any, axes: int) -> None:
+        self.planes, self.dtype, self._place = planes, planes.dtype, len(planes.shape) - axes
+        self.shape = self._with(planes.shape, 1)
+        if (chunks := getattr(planes, "chunks", None)) is not None:
+            self.chunks = self._with(chunks, 1)
+
+    def _with(self, entries: Sequence[Any], one: Any) -> tuple[Any, ...]:
+        return (*entries[: self._place], one, *entries[self._place :])
+
+    def _without(self, index: tuple[Any, ...]) -> tuple[Any, ...]:
+        return (*index[: self._place], *index[self._place + 1 :])
+
+    def __getitem__(self, index: tuple[Any, ...]) -> Array:
+        """Return some of the pixels; index: of places in a batch, all channels, and slices."""
+        return _check.as_array("image", self.planes[self._without(index)])[np.newaxis]
+
+    def __setitem__(self, index: tuple[Any, ...], maps: Array) -> None:
+        self.planes[self._without(index)] = maps[0]
+
+
+def convolve_arrays(
+    axes: int,
+    input: Any,
+    weight: ArrayLike,
+    bias: ArrayLike | None,
+    options: dict[str, Any],
+    out: Any,
+    threads: int | None,
+) -> Any:
+    """Convolve by a bank, a filter, or a kernel for each plane; options of a `FilterBank`."""
+    from fastconv.bank import FilterBank
+
+    filters = _check.as_array("weight", weight)
+    if filters.ndim not in range(axes, axes + 3):
+        raise ValueError(f"weight must have {axes} to {axes + 2} axes; got shape {filters.shape}")
+    missing = axes + 2 - filters.ndim  # axes of a bank that are not there
+    offset = None if bias is None else _check.as_bias(bias, np.dtype(input.dtype), filters.dtype)
+    if offset is not None and missing and offset.ndim == 0:
+        offset = offset.reshape(1)
+    bank = FilterBank(filters.reshape((1,) * missing + filters.shape), offset, **options)
+    if not missing:
+        return convolve(bank, input, out, threads=threads)
+    target = None if out is None else WithChannel(out, axes)
+    maps = convolve(bank, WithChannel(input, axes) if missing == 2 else input, target, threads=threads)
+    return out if out is not None else maps[(..., 0, *(slice(None),) * axes)]
+
+
 def _blocks(
     whole: _parts.Whole,
     batch: tuple[int, ...],
     axes: int,
     chunks: Sequence[int] | None,
-    memory_limit: int,
+    memory_limit: int | None,
     dtype: np.dtype[Any],
 ) -> Iterator[Block]:
     """Yield the blocks of all images, in the order in which they lie in storage."""
@@ -159,7 +221,7 @@ def _blocks(
 
 
 def _block_size(
-    whole: _parts.Whole, axes: int, chunks: Sequence[int] | None, memory_limit: int, dtype: np.dtype[Any]
+    whole: _parts.Whole, axes: int, chunks: Sequence[int] | None, memory_limit: int | None, dtype: np.dtype[Any]
 ) -> list[int]:
     """Return the outputs of a block along each axis: the first axes are cut first, at chunks if these fit."""
     plan, (index, _) = whole
@@ -179,11 +241,12 @@ def _block_size(
         copied = problem.accumulator.itemsize * (problem.accumulator != dtype)
         return pixels * (dtype.itemsize + copied) + outputs * 2 * problem.dtype.itemsize
 
+    limit = memory_limit or MEMORY_LIMIT
     for unit in (together, steps):
         for axis in range(3):
-            while nbytes() > memory_limit and sizes[axis] > unit[axis]:
+            while nbytes() > limit and sizes[axis] > unit[axis]:
                 sizes[axis] = max(unit[axis], -(-sizes[axis] // 2 // unit[axis]) * unit[axis])
-    if nbytes() > memory_limit:
+    if memory_limit is not None and nbytes() > memory_limit:
         raise MemoryError(f"memory_limit must be at least {nbytes()} bytes for this convolution; got {memory_limit}")
     return sizes
 

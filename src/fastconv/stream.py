@@ -237,8 +237,9 @@ class Stream:
         )
         for axis, along in enumerate(part.axes):
             start = self._start if axis == place else 0
-            runs = [pixels.take(range(run.start - start, run.stop - start), axis + 2) for run in along.pixels]
-            pixels = np.concatenate(runs, axis + 2) if runs else pixels.take([], axis + 2)
+            outer = (slice(None),) * (axis + 2)
+            runs = [pixels[(*outer, slice(run.start - start, run.stop - start))] for run in along.pixels]
+            pixels = np.concatenate(runs, axis + 2) if len(runs) > 1 else runs[0] if runs else pixels.take([], axis + 2)
         maps = _parts.compute(
             plan, self._packed, part, self._bank.weight, pixels, self._bias, config.num_threads(threads)
         )

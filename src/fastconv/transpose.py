@@ -400,6 +400,16 @@ class TransposedFilterBank(Bank):
 
             maps: Array = dask.convolve(self, cast(Any, image), threads=threads)
             return maps
+        is_stored = out is not None and type(out) is not np.ndarray and _check.is_storage(out)
+        if is_stored:
+            _check.check_left_out(_check.STORED, output_size=output_size)
+        elif type(image) is not np.ndarray and output_size is None and self._padding_mode == "zeros":
+            is_stored = self._reads_blocks(image)
+        if is_stored:
+            from fastconv import storage
+
+            stored: Array = storage.convolve(self, image, out, threads=threads)
+            return stored
         array, target = self._first("input", image), out
         if out is not None and self.channels_last:
             target = self._first("out", _check.array_out(out))

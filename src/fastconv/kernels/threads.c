@@ -17,6 +17,7 @@ enum {
     MAX_WORKERS = 255,
     SPIN_NANOSECONDS = 200000, /* that a worker without units spins: the next call of a loop mostly comes sooner */
     ASK_NANOSECONDS = 20000000, /* between questions whether to stop: an interrupt seems immediate */
+    SPINS = 1000, /* of a thread that waits for others, before it yields */
     CLAIMS = 4, /* a thread claims 1 / CLAIMS of the units that are left in a share */
     LINE_BYTES = 64, /* of the cache */
     KEPT_BYTES = 1 << 24 /* the largest workspace that a thread keeps for its next job */
@@ -183,8 +184,8 @@ static struct {
 
 /* Spin at first, then yield, since the thread waited for may need this CPU, then sleep. */
 static void wait_a_little(int turns) {
-    if (turns < 1000) RELAX();
-    else if (turns < 2000) sched_yield();
+    if (turns < SPINS) RELAX();
+    else if (turns < 2 * SPINS) sched_yield();
     else nanosleep(&(struct timespec){.tv_nsec = 50000}, NULL);
 }
 
@@ -312,7 +313,10 @@ int fc_run(fc_unit_fn run, const void *job, ptrdiff_t units, size_t workspace_by
     }
     begin(stop);
     work(0);
-    for (int i = 0; atomic_load_explicit(&pool.done, memory_order_acquire) < units; i++) wait_a_little(i);
+    for (int i = 0; atomic_load_explicit(&pool.done, memory_order_acquire) < units; i++) {
+        wait_a_little(i);
+        if (i >= SPINS && is_stopped()) atomic_store(&pool.status, -2); /* a worker's last unit may be long */
+    }
     const int status = atomic_load(&pool.status);
     atomic_flag_clear(&pool.busy);
     return status;
