@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from fastconv import _core
 from fastconv._problem import EXACT_DOUBLE, EXACT_SINGLE, Activation, Array, Problem, Triple
+
+if TYPE_CHECKING:
+    from numpy.ma import MaskedArray
 
 PADDINGS = {name: name for name in ("valid", "same", "same_lower", "full", "causal")} | {"same_upper": "same"}
 PADDING_MODES: dict[object, str] = {
@@ -141,6 +144,11 @@ def as_array(name: str, value: ArrayLike) -> Array:
             reason += " (FilterBank.from_kernels makes a bank of kernels of unequal sizes)" * (name == "weight")
         raise TypeError(f"{wanted}; got {kind.__name__}: {reason}") from error
     return array
+
+
+def is_masked(value: object) -> TypeGuard[MaskedArray[Any, Any]]:
+    """Return whether a value is a masked array. Nobody has one before numpy.ma is imported, which takes as long as fastconv."""
+    return isinstance(value, getattr(sys.modules.get("numpy.ma"), "MaskedArray", ()))
 
 
 def is_lazy(value: object) -> bool:

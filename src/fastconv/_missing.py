@@ -19,7 +19,6 @@ from itertools import islice, product
 from typing import Any, NamedTuple, cast
 
 import numpy as np
-from numpy.ma import MaskedArray
 from numpy.typing import ArrayLike
 
 from fastconv import _blocks, _check, _core, _plan
@@ -147,7 +146,10 @@ class Call:
     @cached_property
     def rooms(self) -> list[Room]:
         """Memory for blocks."""
-        return _spare.pop() if _spare else [Room() for _ in range(6)]
+        try:
+            return _spare.pop()
+        except IndexError:
+            return [Room() for _ in range(6)]
 
     @cached_property
     def measures(self) -> MaskWeights:
@@ -237,7 +239,7 @@ class Plan:
         `image` is input without its mask. `pack` is how a bank, which keeps them, packs its weights, and `kept` where it
         keeps others; `slopes` are those of an activation that has them.
         """
-        problem, masked = self.problem, isinstance(input, MaskedArray)
+        problem, masked = self.problem, _check.is_masked(input)
         mask = _mask(input, image.shape, missing.mask)
         if mask is not None:
             mask = _merge_batch(mask, problem, self._axes)
@@ -281,7 +283,7 @@ class Plan:
         if out is not None and result is not out:
             out[...] = result
             result = out
-        values = result if hidden is None else MaskedArray(result, hidden.reshape(problem.output_shape))
+        values = result if hidden is None else np.ma.MaskedArray(result, hidden.reshape(problem.output_shape))
         return values if weights is None else (values, weights.reshape(problem.output_shape))
 
     def _measures(self, kept: dict[Any, MaskWeights] | None, bank: Array) -> MaskWeights:
@@ -680,7 +682,7 @@ def _mask(input: ArrayLike, shape: tuple[int, ...], given: ArrayLike | None) -> 
         lengths = zip(mask.shape[::-1], shape[::-1], strict=False)
         if mask.ndim > len(shape) or any(n not in (1, size) for n, size in lengths):
             raise ValueError(f"mask must have the shape of input {shape}, or broadcast to it; got shape {mask.shape}")
-    if isinstance(input, MaskedArray) and input.mask is not np.ma.nomask:
+    if _check.is_masked(input) and input.mask is not np.ma.nomask:
         visible = ~np.ma.getmaskarray(input)
         mask = visible if mask is None else mask & visible
     return None if mask is None else mask.reshape((1,) * (len(shape) - mask.ndim) + mask.shape)

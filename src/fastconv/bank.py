@@ -10,7 +10,6 @@ from itertools import chain, pairwise, product
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Union, Unpack, cast, overload
 
 import numpy as np
-from numpy.ma import MaskedArray
 from numpy.typing import ArrayLike, DTypeLike
 
 from fastconv import _check, _exact, _fuse, _gradient, _lengths, _missing, _parts, _plan, _views, config
@@ -313,7 +312,7 @@ class FilterBank(Bank):
             return storage.convolve(self, image, out, threads=threads)
         if missing is not None:
             return self._convolve_numbers(image, missing, out, threads, residual)
-        if type(image) is not np.ndarray and isinstance(image, MaskedArray):
+        if type(image) is not np.ndarray and _check.is_masked(image):
             return self._convolve_numbers(image, _missing.Options(), out, threads, residual)
         array = image if type(image) is np.ndarray else _check.as_array("input", image)
         target, saturated = out, None
@@ -363,11 +362,11 @@ class FilterBank(Bank):
         _check.check_no_residual(residual)
         target, saturated = out, None
         if self._has_views:
-            given = image if isinstance(image, MaskedArray) else _check.as_array("input", image)
+            given = image if _check.is_masked(image) else _check.as_array("input", image)
             image, target, saturated = self._views(given, out)
         if self._checked.channels_last and missing.mask is not None:
             missing = missing._replace(mask=_views.mask_first(missing.mask, self._axes))
-        array = np.asarray(np.ma.getdata(image)) if isinstance(image, MaskedArray) else _check.as_array("input", image)
+        array = np.asarray(np.ma.getdata(image)) if _check.is_masked(image) else _check.as_array("input", image)
         key = (array.shape, array.dtype, saturated, missing.key)
         plan = self._plans.get(key)
         if plan is None:
@@ -795,7 +794,7 @@ class Sequential:
             for bank in banks[:-1]:
                 maps = bank(maps, threads=threads)
             maps = banks[-1](maps, out=target, threads=threads)
-        return maps if isinstance(maps, MaskedArray) or _check.is_lazy(maps) else _check.as_array("image", maps)
+        return maps if _check.is_masked(maps) or _check.is_lazy(maps) else _check.as_array("image", maps)
 
     def explain(
         self,

@@ -13,7 +13,6 @@ from functools import partial
 from typing import Any, Literal, Unpack, overload
 
 import numpy as np
-from numpy.ma import MaskedArray
 from numpy.typing import ArrayLike, NDArray
 
 from fastconv import _check, _exact, _lengths, _missing, _plan, _views, config
@@ -579,7 +578,7 @@ def _convolve(
         return _convolve_stored(axes, input, weight, bias, options, out, threads, missing, residual)
     if type(input) is np.ndarray:
         image = input
-    elif isinstance(input, MaskedArray):
+    elif _check.is_masked(input):
         image, missing = np.asarray(np.ma.getdata(input)), missing or _missing.Options()
     elif _check.is_lazy(input):
         return _convolve_lazily(axes, input, weight, bias, options, out, threads, missing, residual)
@@ -699,7 +698,7 @@ def _convolve_views(
     if (out is not None and _check.is_storage(out)) or (is_plain and _check.is_large_storage(input)):
         return _convolve_stored(axes, input, weight, bias, options, out, threads, missing, residual)
     *options_, channels_last, saturate = options
-    image = input if isinstance(input, MaskedArray) else _check.as_array("input", input)
+    image = input if _check.is_masked(input) else _check.as_array("input", input)
     filters, out = _check.as_array("weight", weight), None if out is None else _check.array_out(out)
     options = (*options_, channels_last, _views.target_dtype(saturate, image, out))
     if channels_last is not True:

@@ -48,4 +48,7 @@ void check_boxes(const fc_kernels *kernels);
 void check_activations(const fc_kernels *kernels);
 void check_transforms(const fc_kernels *kernels);
 void check_bytes(const fc_kernels *kernels);
+
+/* Check the pool of threads; return how many checks that were. */
+int check_pool(void);
 #endif
