@@ -27,6 +27,7 @@ CASES: dict[str, tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = {
     "fft, groups": ((2, 6, 50, 50), (6, 2, 9, 11), {"groups": 3, "algorithm": "fft"}),
     "tiles, turned": ((1, 32, 9, 9), (32, 32, 3, 3), {"flip": True, "algorithm": "direct"}),
     "tiles, many filters": ((4, 64, 7, 7), (128, 64, 3, 3), {"algorithm": "direct"}),
+    "tiles, channels last": ((2, 9, 9, 32), (48, 32, 3, 3), {"channels_last": True, "algorithm": "direct"}),
     "long rows": ((1, 4, 1, 9000), (40, 4, 1, 3), {"algorithm": "winograd"}),
 }
 
@@ -55,6 +56,13 @@ def layer() -> tuple[Array, Array, Callable[[Array, Array], Array], Callable[[Ar
     image, weight = arrays((1, 40, 8, 8), (50, 40, 3, 3))
     options: dict[str, Any] = {"padding": 1, "algorithm": "winograd"}
     return image, weight, lambda x, w: fc.conv2d(x, w, **options), lambda x, w: fc.FilterBank(w, **options)(x)
+
+
+def test_weights_for_images_whose_channels_come_last_are_kept(weights):
+    image, weight = arrays(*CASES["tiles, channels last"][:2])
+    for _ in range(2):
+        fc.conv2d(image, weight, channels_last=True, algorithm="direct")
+    assert weights.nbytes >= weight.nbytes
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex64, np.float16])

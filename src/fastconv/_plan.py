@@ -128,7 +128,7 @@ def make(given: Problem, dtypes: tuple[np.dtype[Any], ...], *, may_wrap: bool = 
     plan, unpacked = of(layouts), tuple(layout.unpacked() or layout for layout in layouts)
     if unpacked != layouts:
         plan = plan._replace(unpacked=of(unpacked))
-    if plan.single.raw_weights:  # comparing them would take as long as it takes to read them as they are
+    if plan.single.raw_weights and not problem.channels_last:  # comparing them would take as long as reading them does
         return plan
     nbytes = max(layout.packed_bytes for layout in plan.layouts)
     return plan._replace(remembered=(repr((plan.packing, given.of_weights, problem.of_weights)), nbytes))
