@@ -1,6 +1,7 @@
 """Threads: the same bits however many there are, calls from many threads at once, fork, interruption, and the numbers that choose them."""
 
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pytest
 from problem_table import Case, use_isa
 
 import fastconv as fc
-from fastconv import _core
+from fastconv import _core, _threads
 
 # Worth eight threads at the least, for every way over the blocks.
 SHARED = [
@@ -121,6 +122,67 @@ def test_one_bank_may_meet_many_image_shapes_at_once():
     with ThreadPoolExecutor(8) as pool:
         for maps, right in zip(pool.map(bank, images), expected, strict=True):
             assert (maps == right).all()
+
+
+def test_all_that_is_remembered_may_be_shared_by_python_threads():
+    """Banks, plans, packed weights, memory of results and of blocks: threads that switch all the time use and drop them."""
+    rng = np.random.default_rng(0)
+    image, weight = rng.normal(size=(8, 40, 41)).astype(np.float32), rng.normal(size=(8, 8, 3, 3)).astype(np.float32)
+    large, holes = np.ones((600, 700), np.float32), np.ma.masked_less(image, -1)
+    numbers = rng.integers(0, 255, (8, 30, 30), np.uint8), rng.integers(-9, 9, (4, 8, 3, 3), np.int8)
+
+    def calls():
+        bank, gelu = fc.FilterBank(weight, padding=1), fc.FilterBank(weight, padding=1, activation="gelu")
+        chain, back = fc.Sequential(bank, gelu), fc.TransposedFilterBank(weight, stride=2)
+        return [
+            *(lambda n=n: fc.conv2d(image[:, n:], weight, threads=1 + n % 3) for n in range(6)),
+            *(lambda n=n: bank(image[..., n:]) for n in range(6)),
+            *(lambda n=n: fc.conv2d(image, weight + n, padding=n) for n in range(3)),
+            lambda: fc.conv2d(
+                large, np.ones((5, 5), np.float32)
+            ),  # whose memory goes to the pool, and comes from there
+            lambda: fc.conv2d(holes, weight).filled(0),
+            lambda: bank(holes).filled(0),
+            lambda: chain(image),
+            lambda: back(image),
+            lambda: gelu.backward(image, np.ones_like(image)).weight,
+            lambda: fc.conv_integer(*numbers),
+            lambda: fc.conv2d(image.astype(np.int16), weight.astype(np.int16), threads=2),
+            lambda: fc.ndimage.gaussian_filter(image[0], 2),
+            lambda: fc.signal.fftconvolve(image[0], weight[0, 0]),
+        ]
+
+    expected, shared = [call() for call in calls()], calls()
+
+    def run(seed):
+        order = random.Random(seed).sample(range(len(shared)), len(shared))
+        for n in order:
+            assert (shared[n]() == expected[n]).all(), n
+            if not n:
+                fc.set_weight_cache(2**26 if seed % 2 else 2**14)
+                fc.set_buffer_pool(2**27 if seed % 3 else 0)
+
+    interval, limit = sys.getswitchinterval(), _core.pool_sizes()[0]
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(run, range(32)))
+    finally:
+        sys.setswitchinterval(interval)
+        fc.set_buffer_pool(limit)
+        fc.set_weight_cache(2**26)
+
+
+def test_units_in_python_are_computed_once():
+    """By as many threads as there are, which take them while others do."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        done: list[tuple[int, ...]] = []
+        _threads.parallel_for(done.append, [(n,) for n in range(20000)], 8)
+        assert sorted(done) == [(n,) for n in range(20000)]
+    finally:
+        sys.setswitchinterval(interval)
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="the system does not say how much memory is in use")

@@ -146,7 +146,10 @@ class Call:
     @cached_property
     def rooms(self) -> list[Room]:
         """Memory for blocks."""
-        return _spare.pop() if _spare else [Room() for _ in range(6)]
+        try:
+            return _spare.pop()
+        except IndexError:
+            return [Room() for _ in range(6)]
 
     @cached_property
     def measures(self) -> MaskWeights:

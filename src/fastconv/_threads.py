@@ -41,12 +41,18 @@ def parallel_for(work: Callable[[tuple[int, ...]], None], units: Iterable[tuple[
     Neither `threading` nor `concurrent.futures` starts the threads: a signal handler that convolves may have
     interrupted a thread that holds their locks.
     """
-    remaining = iter(list(units))
+    remaining = list(units)[::-1]  # a list, not an iterator: without the GIL, threads that share one get the same units
     running: list[LockType] = []  # one lock per worker, released when it ends
     errors: list[BaseException] = []
 
+    def next_unit() -> tuple[int, ...] | None:
+        try:
+            return remaining.pop()
+        except IndexError:
+            return None
+
     def run_units() -> None:
-        for unit in remaining:
+        while (unit := next_unit()) is not None:
             work(unit)
 
     def run_worker(lock: LockType) -> None:
@@ -66,8 +72,7 @@ def parallel_for(work: Callable[[tuple[int, ...]], None], units: Iterable[tuple[
                 running.append(lock)
         run_units()
     finally:  # after an error or an interrupt, drop the remaining units and wait for the workers
-        for _ in remaining:
-            pass
+        remaining.clear()
         for lock in running:
             lock.acquire()
     if errors:
