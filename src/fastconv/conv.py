@@ -188,7 +188,8 @@ def conv2d(
         float32 if the result has no more, directly: exactly, where no sum of magnitudes needs more than 24 bits. NaN
         becomes 0.
     nan : {"propagate", "ignore"}
-        ``"ignore"``: pixels that are NaN are missing, and so is padding with ``padding_value=np.nan``.
+        ``"ignore"``: pixels that are NaN are missing, and so is padding with ``padding_value=np.nan``. They add nothing
+        to a sum, as zeros would: a mean needs ``renormalize=True`` as well.
     mask : array_like of bool, optional
         True where a pixel is used, False where it is missing, whatever it holds. Its shape is that of the input, or
         broadcasts to it.
