@@ -8,6 +8,7 @@ than the window, and text that is small or pale. Links are checked from the file
 
 import argparse
 import json
+import re
 import shutil
 import sys
 import threading
@@ -70,7 +71,7 @@ async ([leastSize, leastContrast]) => {
     if (!words || node.closest("script, style, noscript, canvas, svg, .visually-hidden, .sr-only, [aria-hidden=true]")) continue;
     if (!node.checkVisibility({ opacityProperty: true, visibilityProperty: true })) continue;
     const style = getComputedStyle(node), size = parseFloat(style.fontSize);
-    if (size < leastSize) faults.add(`text of ${size} pixels: ${words.slice(0, 40)}`);
+    if (size && size < leastSize) faults.add(`text of ${size} pixels: ${words.slice(0, 40)}`);
     const lights = [light(rgba(style.color)), light(behind(node))].sort((a, b) => b - a);
     const contrast = (lights[0] + 0.05) / (lights[1] + 0.05), large = size >= 24 || (size >= 18.6 && style.fontWeight >= 700);
     if (contrast < (large ? 3 : leastContrast) && !node.closest("[disabled], .headerlink"))
@@ -107,14 +108,14 @@ def main() -> int:
     parser.add_argument("site", type=Path)
     parser.add_argument("--static", action="store_true", help="check links alone, without a browser")
     parser.add_argument("--screenshots", type=Path, help="a folder for a picture of each page, width and colour scheme")
-    parser.add_argument("--only", default="", help="visit pages whose name holds this")
+    parser.add_argument("--only", default="", help="a regular expression: visit pages whose names it is found in")
     parser.add_argument("--chromium", default=shutil.which("chromium") or "chromium")
     arguments = parser.parse_args()
     names = sorted(str(path.relative_to(arguments.site)) for path in arguments.site.rglob("*.html"))
     names = [name for name in names if not name.startswith(("_static", ".doctrees"))]
     faults = [*check_links(arguments.site, names)]
     if not arguments.static:
-        faults += check_pages(arguments.site, [name for name in names if arguments.only in name], arguments)
+        faults += check_pages(arguments.site, [name for name in names if re.search(arguments.only, name)], arguments)
     for fault in faults:
         print(fault, file=sys.stderr)
     print(f"{len(names)} pages, {len(faults)} faults{' (links only)' if arguments.static else ''}")

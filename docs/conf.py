@@ -31,7 +31,7 @@ extensions = [
     "sphinx_gallery.gen_gallery",
 ]
 templates_path = ["_templates"]
-exclude_patterns = ["gallery", "figures", "sg_execution_times.rst"]
+exclude_patterns = ["gallery", "figures"]
 suppress_warnings = ["config.cache"]  # the gallery's configuration holds functions
 highlight_language = "python"
 default_role = "py:obj"
@@ -75,7 +75,7 @@ sphinx_gallery_conf = {
     "download_all_examples": False,
     "show_memory": False,
     "show_signature": False,
-    "min_reported_time": 5,
+    "write_computation_times": False,
     "plot_gallery": "True",
     "abort_on_example_error": False,
     "remove_config_comments": True,
@@ -104,6 +104,7 @@ html_theme_options = {
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",
 }
+html_context = {"default_mode": "auto"}
 html_sidebars = {name: [] for name in ("index", "start", "slider", "changelog", "contributing")}
 copyright = "fastconv contributors"  # noqa: A001
 
