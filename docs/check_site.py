@@ -65,6 +65,7 @@ async ([leastSize, leastContrast]) => {
     }
     return backgrounds.get(node);
   };
+  const opacity = (node) => node ? getComputedStyle(node).opacity * opacity(node.parentElement) : 1;
   const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   for (let text; (text = texts.nextNode());) {
     const node = text.parentElement, words = text.data.trim();
@@ -72,7 +73,9 @@ async ([leastSize, leastContrast]) => {
     if (!node.checkVisibility({ opacityProperty: true, visibilityProperty: true })) continue;
     const style = getComputedStyle(node), size = parseFloat(style.fontSize);
     if (size && size < leastSize) faults.add(`text of ${size} pixels: ${words.slice(0, 40)}`);
-    const lights = [light(rgba(style.color)), light(behind(node))].sort((a, b) => b - a);
+    const ground = behind(node), ink = rgba(style.color), part = (ink[3] / 255) * opacity(node);
+    const seen = ink.map((v, i) => part * v + (1 - part) * ground[i]);
+    const lights = [light(seen), light(ground)].sort((a, b) => b - a);
     const contrast = (lights[0] + 0.05) / (lights[1] + 0.05), large = size >= 24 || (size >= 18.6 && style.fontWeight >= 700);
     if (contrast < (large ? 3 : leastContrast) && !node.closest("[disabled], .headerlink"))
       faults.add(`${document.documentElement.dataset.theme}: contrast ${contrast.toFixed(1)} of ${words.slice(0, 40)}`);

@@ -8,8 +8,9 @@ import sys
 import warnings
 from pathlib import Path
 
-import fastconv
 from sphinx.application import Sphinx
+
+import fastconv
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE / "_extensions"), str(HERE / "figures")]
@@ -67,6 +68,7 @@ plot_rcparams = {
 plot_apply_rcparams = True
 
 # Gallery
+warnings.filterwarnings("ignore", message="Unknown section Differences", category=UserWarning)  # see keep_own_sections
 warnings.filterwarnings("ignore", message=".*is non-interactive, and thus cannot be shown", category=UserWarning)
 sphinx_gallery_conf = {
     "examples_dirs": "gallery",
@@ -75,6 +77,7 @@ sphinx_gallery_conf = {
     "download_all_examples": False,
     "show_memory": False,
     "show_signature": False,
+    "capture_repr": (),
     "write_computation_times": False,
     "plot_gallery": "True",
     "abort_on_example_error": False,
@@ -105,8 +108,10 @@ html_theme_options = {
     "pygments_dark_style": "a11y-high-contrast-dark",
 }
 html_context = {"default_mode": "auto"}
-html_sidebars = {name: [] for name in ("index", "start", "slider", "changelog", "contributing")}
-copyright = "fastconv contributors"  # noqa: A001
+html_sidebars = {
+    name: [] for name in ("index", "start", "pictures", "slider", "fast", "internals", "changelog", "contributing")
+}
+copyright = "fastconv contributors"
 
 
 def keep_own_sections(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:

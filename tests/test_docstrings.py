@@ -47,7 +47,9 @@ def test_every_public_function_and_class_has_an_example() -> None:
     assert not without
 
 
-PAGES = sorted(str(page.relative_to(ROOT)) for page in (ROOT / "docs").rglob("*.md") if "auto_gallery" not in page.parts)
+PAGES = sorted(
+    str(page.relative_to(ROOT)) for page in (ROOT / "docs").rglob("*.md") if "auto_gallery" not in page.parts
+)
 
 
 def python_blocks(name: str) -> list[str]:
@@ -70,3 +72,14 @@ def test_pages_with_python_are_found() -> None:
     if not (ROOT / "docs").exists():
         pytest.skip("source packages lack docs/")
     assert {"docs/large.md", "docs/training.md", "docs/start.md"} <= {name for name in PAGES if python_blocks(name)}
+
+
+def test_the_reference_lists_every_public_name() -> None:
+    page = ROOT / "docs" / "api" / "index.rst"
+    if not page.exists():
+        pytest.skip("source packages lack docs/")
+    listed = re.findall(r"^   (\w+)$", page.read_text("utf-8"), re.MULTILINE)
+    modules = {module.__name__.partition(".")[2] for module in MODULES if hasattr(module, "__all__")}
+    public = {*fc.__all__, *(name for name in modules if not name.startswith("_"))}
+    reexported = {"bank", "conv", "transpose"}  # modules whose names fastconv has itself
+    assert public - set(listed) - reexported == set()

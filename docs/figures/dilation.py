@@ -9,5 +9,5 @@ pixel = np.ones((1, 1, 1))
 for axes, step in zip(row_of_grids((7, 7), (7, 7), (7, 7)), (1, 2, 3), strict=True):
     seen = fc.conv_transpose2d(pixel, np.ones((1, 1, 3, 3)), dilation=step)[0]
     around = np.pad(seen, (7 - len(seen)) // 2)
-    blue = {place: BLUE for place in zip(*np.nonzero(around), strict=True)}
-    grid(axes, np.where(around > 0, np.nan, np.nan), f"dilation {step}", colours=blue)
+    blue = dict.fromkeys(zip(*np.nonzero(around), strict=True), BLUE)
+    grid(axes, np.full((7, 7), np.nan), f"dilation {step}", colours=blue)

@@ -20,5 +20,5 @@ for axes, (name, stack) in zip(panels.flat, stacks.items(), strict=True):
     seen = np.full((7, 7), np.nan)
     start = (7 - size) // 2
     seen[start : start + size, start : start + size] = ways
-    blue = {place: BLUE for place in zip(*np.nonzero(~np.isnan(seen)), strict=True)}
+    blue = dict.fromkeys(zip(*np.nonzero(~np.isnan(seen)), strict=True), BLUE)
     grid(axes, seen, f"{name}: {size}x{size}", colours=blue, size=8.5)

@@ -38,5 +38,7 @@ mean = np.full((64, 1, 256), 1 / 256, np.float32)
 cochleagram = fc.conv1d(answers, mean, stride=64, padding="same", groups=64)
 
 figure, axes = plt.subplots(figsize=(8, 4), layout="constrained")
-axes.pcolormesh(np.arange(cochleagram.shape[1]) * 64 / rate, frequencies, cochleagram**0.5, cmap="magma", rasterized=True)
+axes.pcolormesh(
+    np.arange(cochleagram.shape[1]) * 64 / rate, frequencies, cochleagram**0.5, cmap="magma", rasterized=True
+)
 axes.set(yscale="log", xlabel="time (s)", ylabel="frequency (Hz)", title="what 64 places of the inner ear answer")

@@ -14,7 +14,7 @@ import fastconv as fc
 
 with cbook.get_sample_data("grace_hopper.jpg") as file:
     image = plt.imread(file, format="jpg").mean(axis=2)[:400] / 255
-top, left, size = 130, 215, 41
+top, left, size = 175, 190, 41
 template = image[top : top + size, left : left + size]
 
 # %%

@@ -21,7 +21,7 @@ amount = 1.5
 kernel = (1 + amount) * fc.filters.identity(13) - amount * fc.filters.gaussian(13, sigma=2.0)
 options = {"padding": "same", "padding_mode": "reflect", "channels_last": True, "saturate": True}
 sharp = fc.conv2d(photo, kernel, **options)
-assert sharp.dtype == np.uint8 and sharp.shape == photo.shape
+assert (sharp.dtype, sharp.shape) == (np.uint8, photo.shape)
 
 # %%
 figure, panels = plt.subplots(1, 2, figsize=(8, 4.2), layout="constrained")
