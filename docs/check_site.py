@@ -41,6 +41,10 @@ async ([leastSize, leastContrast]) => {
       node.getBoundingClientRect().right > innerWidth + 1 && !scrolls(node.parentElement));
     faults.add(`wider than the window: ${wide.slice(0, 3).map((node) => node.outerHTML.slice(0, 90)).join(" | ")}`);
   }
+  for (const node of document.querySelectorAll("h1, h2, h3, p, li, dt, figcaption, .prev-next-title"))
+    if (node.scrollWidth > node.clientWidth + 1 && node.clientWidth && getComputedStyle(node).display !== "inline"
+        && !scrolls(node) && node.checkVisibility())
+      faults.add(`text is cut: ${node.innerText.slice(0, 60)}`);
   const painter = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
   const colours = new Map();
   const rgba = (colour) => {

@@ -45,7 +45,7 @@ copybutton_prompt_is_regexp = True
 
 # Reference
 autosummary_generate = True
-autosummary_imported_members = False
+autosummary_ignore_module_all = False  # members are those of __all__
 autodoc_typehints = "none"  # numpydoc's sections have them
 autodoc_member_order = "bysource"
 numpydoc_show_class_members = False
@@ -94,6 +94,7 @@ html_title = "fastconv"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_show_sourcelink = False
+html_domain_indices = False
 html_copy_source = False
 html_theme_options = {
     "logo": {"text": "fastconv"},

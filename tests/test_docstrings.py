@@ -47,9 +47,7 @@ def test_every_public_function_and_class_has_an_example() -> None:
     assert not without
 
 
-PAGES = sorted(
-    str(page.relative_to(ROOT)) for page in (ROOT / "docs").rglob("*.md") if "auto_gallery" not in page.parts
-)
+PAGES = sorted(str(page.relative_to(ROOT)) for page in (ROOT / "docs").rglob("*.md"))
 
 
 def python_blocks(name: str) -> list[str]:
