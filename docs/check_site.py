@@ -1,9 +1,10 @@
-"""Visit every page of the built site in headless Chromium, at the widths of a telephone and of a desk, in light and in dark.
+"""Visit every page of the built site in headless Chromium, as wide as a telephone and as a desk, in light and in dark.
 
     python docs/check_site.py build/site [--static] [--screenshots FOLDER]
 
-Faults are messages on the console, requests that fail or leave this machine, links and images that lead nowhere, pages wider
-than the window, and text that is small or pale. Links are checked from the files, without a browser: `--static` does that alone.
+Faults are messages on the console, requests that fail or leave this machine, links and images that lead nowhere, pages
+wider than the window, and text that is cut, small or pale. Links are checked from the files, without a browser; `--static`
+does that alone.
 """
 
 import argparse
@@ -23,7 +24,10 @@ from urllib.parse import unquote, urlsplit
 WIDTHS = (360, 1400)
 LEAST_SIZE = 11  # pixels of text
 LEAST_CONTRAST = 4.5  # of text on what is behind it, as WCAG 2 counts; 3 for large text
-FLAGS = "--disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync"
+FLAGS = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
+    " --disable-component-update --disable-sync"
+).split()
 
 # What a page looks like at its present width: [fault, ...]
 LOOK = """
@@ -34,9 +38,11 @@ async ([leastSize, leastContrast]) => {
     try { await image.decode(); } catch { /* told below */ }
     if (!image.naturalWidth) faults.add(`image does not load: ${image.src}`);
   }
-  const scrolls = (node) => node && node !== document.body &&
+  // these may not scroll sideways; blocks of code and tables in them may
+  const whole = [document.documentElement, ...document.querySelectorAll(".bd-article-container")];
+  const scrolls = (node) => node && node !== document.body && !whole.includes(node) &&
     (getComputedStyle(node).overflowX !== "visible" || scrolls(node.parentElement));
-  if (document.documentElement.scrollWidth > innerWidth) {
+  if (whole.some((node) => node.scrollWidth > node.clientWidth)) {
     const wide = [...document.body.querySelectorAll("*")].filter((node) =>
       node.getBoundingClientRect().right > innerWidth + 1 && !scrolls(node.parentElement));
     faults.add(`wider than the window: ${wide.slice(0, 3).map((node) => node.outerHTML.slice(0, 90)).join(" | ")}`);
@@ -163,7 +169,7 @@ def check_pages(site: Path, names: list[str], arguments: argparse.Namespace) -> 
     home = f"http://127.0.0.1:{server.server_port}/"
     faults: list[str] = []
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=arguments.chromium, args=["--no-sandbox", *FLAGS.split()])
+        browser = playwright.chromium.launch(executable_path=arguments.chromium, args=FLAGS)
         page = browser.new_page(reduced_motion="reduce")
         note = _listen(page, home, faults)
         for name in names:
