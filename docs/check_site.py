@@ -24,7 +24,15 @@ from urllib.parse import unquote, urlsplit
 WIDTHS = (360, 1400)
 LEAST_SIZE = 11  # pixels of text
 LEAST_CONTRAST = 4.5  # of text on what is behind it, as WCAG 2 counts; 3 for large text
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 
 # What a page looks like at its present width: [fault, ...]
 LOOK = """
