@@ -48,26 +48,26 @@ def test_every_public_function_and_class_has_an_example() -> None:
     assert not without
 
 
-@pytest.mark.parametrize(
-    ("name", "needs"),
-    [
-        ("README.md", ()),
-        ("docs/training.md", ()),
-        ("docs/large.md", ("dask", "xarray", "zarr")),
-        ("docs/keras.md", ("keras",)),
-    ],
-)
-def test_python_blocks_of_a_page_run(name: str, needs: tuple[str, ...], tmp_path: Path) -> None:
-    page = ROOT / name
-    if missing := [package for package in needs if importlib.util.find_spec(package) is None]:
+PAGES = sorted(str(page.relative_to(ROOT)) for page in (ROOT / "docs").rglob("*.md"))
+
+
+def python_blocks(name: str) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```", (ROOT / name).read_text("utf-8"), re.DOTALL | re.MULTILINE)
+
+
+# internals.md shows part of a program; the calls of porting.md have tests of their own
+@pytest.mark.parametrize("name", sorted({"README.md", *PAGES} - {"docs/internals.md", "docs/porting.md"}))
+def test_python_blocks_of_a_page_run(name: str, tmp_path: Path) -> None:
+    blocks = python_blocks(name)
+    if not blocks:
+        pytest.skip("no Python on this page")
+    code = "\n".join(blocks)
+    packages = sorted(set(re.findall(r"^(?:import|from) (\w+)", code, re.MULTILINE)))
+    if missing := [package for package in packages if importlib.util.find_spec(package) is None]:
         pytest.skip(f"needs {missing}")
-    if not page.exists():
-        pytest.skip("source packages lack docs/")
-    blocks = re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
-    assert blocks
     if name == "README.md":
         write_files_of_the_recipes(tmp_path)
-    subprocess.run([sys.executable, "-c", "\n".join(blocks)], check=True, cwd=tmp_path)
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
 
 
 def write_files_of_the_recipes(folder: Path) -> None:
@@ -80,3 +80,20 @@ def write_files_of_the_recipes(folder: Path) -> None:
     np.save(folder / "eeg.npy", rng.standard_normal((64, 1000)))
     shapes = {"0.weight": (8, 3, 3, 3), "0.bias": (8,), "2.weight": (16, 8, 3, 3), "2.bias": (16,)}
     np.savez(folder / "weights.npz", **{name: rng.random(shape, np.float32) for name, shape in shapes.items()})
+
+
+def test_pages_with_python_are_found() -> None:
+    if not (ROOT / "docs").exists():
+        pytest.skip("source packages lack docs/")
+    assert {"docs/large.md", "docs/training.md", "docs/start.md"} <= {name for name in PAGES if python_blocks(name)}
+
+
+def test_the_reference_lists_every_public_name() -> None:
+    page = ROOT / "docs" / "api" / "index.rst"
+    if not page.exists():
+        pytest.skip("source packages lack docs/")
+    listed = re.findall(r"^   (\w+)$", page.read_text("utf-8"), re.MULTILINE)
+    modules = {module.__name__.partition(".")[2] for module in MODULES if hasattr(module, "__all__")}
+    public = {*fc.__all__, *(name for name in modules if not name.startswith("_"))}
+    reexported = {"bank", "conv", "transpose"}  # modules whose names fastconv has itself
+    assert public - set(listed) - reexported == set()

@@ -2,7 +2,7 @@
 
 A chunk of the result is computed from the pixels that it reads, in whichever chunks they lie: only these parts of chunks, the
 halo, move between workers. Tiles lie where they lie in the whole array, so that the result does not depend on the chunks. All
-channels of an output are read together: adding up sums of some channels would round otherwise.
+channels of an output are read together: adding up sums of some channels would round otherwise. ::
 
     import fastconv.dask as fcd
     maps = fcd.conv2d(images, weight, padding="same")    # nothing is computed yet

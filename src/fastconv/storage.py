@@ -1,4 +1,4 @@
-"""Images larger than memory: from any storage to any storage, block by block, with the bits of one call.
+"""Images larger than memory: from any storage to any storage, block by block, with the bits of one call. ::
 
     import zarr
     import fastconv as fc
