@@ -91,7 +91,7 @@ def table(report: dict[str, Any]) -> str:
         "# Results",
         "",
         "How many times as long as fastconv the others take on one thread, case by case: medians of ratios of calls that take",
-        "turns in one process ([how it is measured](README.md)). Where a library has several ways, the fastest counts. **Bold**",
+        "turns in one process, as `benchmarks/README.md` explains. Where a library has several ways, the fastest counts. **Bold**",
         "is below 1: there fastconv loses. `python benchmarks/compare.py` makes the same table for your machine.",
         "",
         f"{machine['cpu']}, {machine['instruction set']}, {machine['threads']} thread, {machine['date']}. {versions}.",

@@ -111,7 +111,8 @@ html_theme_options = {
 }
 html_context = {"default_mode": "auto"}
 html_sidebars = {
-    name: [] for name in ("index", "start", "porting", "pictures", "slider", "fast", "internals", "changelog", "contributing")
+    name: []
+    for name in ("index", "start", "porting", "pictures", "slider", "fast", "internals", "changelog", "contributing")
 }
 copyright = "fastconv contributors"
 

@@ -21,22 +21,19 @@ sound[[4000, 12000]] += 20
 sound = sound.astype(np.float32)
 
 # %%
-# 64 filters, their frequencies evenly spaced on the scale of the ear, each normalised to a peak response of 1.
-low, high = 21.4 * np.log10(1 + 0.00437 * np.array([100, 6000]))
-frequencies = (10 ** (np.linspace(low, high, 64) / 21.4) - 1) / 0.00437
-at = np.arange(1024) / rate
-bandwidth = 1.019 * 24.7 * (1 + 0.00437 * frequencies[:, np.newaxis])
-bell = at**3 * np.exp(-2 * np.pi * bandwidth * at)
-tones = bell * np.cos(2 * np.pi * frequencies[:, np.newaxis] * at) / bell.sum(axis=1, keepdims=True)
-bank = fc.FilterBank(tones[:, np.newaxis].astype(np.float32), padding="causal", flip=True, activation="relu")
+# 64 filters, their frequencies evenly spaced on the scale of the ear. ``padding="causal"`` lets no output see the future, and
+# the ear's hair cells answer to one half of a wave (relu).
+weight = fc.filters.gammatone_bank(64, 1024, sample_rate=rate, low=100, high=6000)  # (64, 1, 1024)
+bank = fc.FilterBank(weight, padding="causal", activation="relu")
+answers = bank(sound)  # (64, 16000)
 
 # %%
-# ``padding="causal"`` lets no output see the future. The ear's hair cells answer to one half of a wave (relu); what the nerve
-# passes on is a mean over some milliseconds, here of 16 ms, every 4 ms.
-answers = bank(sound)  # (64, 16000)
+# What the nerve passes on is a mean over some milliseconds, here of 16 ms, every 4 ms.
 mean = np.full((64, 1, 256), 1 / 256, np.float32)
 cochleagram = fc.conv1d(answers, mean, stride=64, padding="same", groups=64)
 
+steps = np.linspace(*(np.log10(1 + 0.00437 * np.array([100, 6000]))), 66)[1:-1]
+frequencies = (10**steps - 1) / 0.00437  # Hz
 figure, axes = plt.subplots(figsize=(8, 4), layout="constrained")
 axes.pcolormesh(
     np.arange(cochleagram.shape[1]) * 64 / rate, frequencies, cochleagram**0.5, cmap="magma", rasterized=True
