@@ -63,7 +63,7 @@ def draw(report: dict[str, Any], theme: str, path: Path) -> None:
             mean = geometric_mean(values)
             axes.barh(line, mean - 1, left=1, height=0.62, color=colour, alpha=0.85)
             axes.scatter(values, np.full(len(values), line), s=9, color=ink, alpha=0.45, linewidths=0, zorder=3)
-            for text, left, weight in ((name, -0.26, "normal"), (f"{mean:.2g}x", -0.05, "bold")):
+            for text, left, weight in ((name, -0.3, "normal"), (f"{mean:.2g}x", -0.045, "bold")):
                 place: dict[str, Any] = {"xy": (left, line), "xycoords": ("axes fraction", "data"), "va": "center"}
                 axes.annotate(text, **place, ha="left" if text == name else "center", color=ink, weight=weight)
         axes.axvline(1, color=ink, linewidth=1)
