@@ -1,7 +1,7 @@
 """Convolution of dask arrays: lazily, chunk by chunk, and with the bits of one call on the whole array.
 
-A chunk of the result is computed from the pixels that it reads, in whichever chunks they lie: only these parts of chunks, the
-halo, move between workers. Tiles lie where they lie in the whole array, so that the result does not depend on the chunks. All
+A chunk of the result is computed from the pixels that it reads, in whichever chunks they lie: its own, and margins of its
+neighbours, the halo. A chunk of the image gives all its margins in one task, so that a graph has two tasks a chunk. Tiles lie where they lie in the whole array, so that the result does not depend on the chunks. All
 channels of an output are read together: adding up sums of some channels would round otherwise. ::
 
     import fastconv.dask as fcd
@@ -16,8 +16,8 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import accumulate, pairwise, product
-from operator import getitem
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -50,6 +50,7 @@ Bank = FilterBank | TransposedFilterBank
 KERNEL, FILTER, BANK = range(3)  # axes of a weight before those of kernels
 SIZES = "stride", "padding", "dilation", "groups"
 Piece = tuple[int, slice]  # a chunk along an axis, and what is read of it
+Box = tuple[tuple[int, int], ...]  # where that lies in the chunk, along its last axes
 
 
 class AxisChunk(NamedTuple):
@@ -339,31 +340,36 @@ def _channels_first(bank: Bank, image: da.Array, axes: int, threads: int) -> da.
     all_chunks = (*batches, (problem.filters,), *sizes)[-len(problem.output_shape) :]
     name = f"fastconv-{tokenize(bank, image.name, threads)}"
     graph: dict[Any, Any] = {f"{name}-bank": bank}
+    margins: dict[Any, dict[Box, None]] = {}  # of chunks of the image, each once and in order
     all_channels = [_pieces(image.chunks[place], [slice(0, image.shape[place])])] if place >= 0 else []
     for batch in product(*(range(len(sizes)) for sizes in batches)):
         shape = (*(sizes[n] for n, sizes in zip(batch, batches, strict=True)), *image.shape[max(0, place) :])
         for index in product(*(range(len(along)) for along in chunks)):
             some = [along[n] for n, along in zip(index, chunks, strict=True)]
             pieces = [*all_channels, *(chunk.pieces for chunk in some)]
-            sources = [_source(graph, name, image, batch, part) for part in product(*pieces)]
+            sources, reads = zip(*(_source(margins, image, batch, part) for part in product(*pieces)), strict=True)
             wanted = [(chunk.outputs.start, chunk.outputs.stop) for chunk in some]
             counts = tuple(map(len, pieces))
-            graph[name, *batch, 0, *index] = (_chunk, f"{name}-bank", shape, wanted, counts, sources, threads)
+            keys = [(f"{name}-margins", *key[1:]) if is_margin else key for key, is_margin in sources]
+            compute = partial(_chunk, shape, wanted, counts, reads, threads)  # among whose arguments dask seeks no keys
+            graph[name, *batch, 0, *index] = (compute, f"{name}-bank", keys)
+    for chunk, boxes in margins.items():
+        graph[f"{name}-margins", *chunk[1:]] = (partial(_margins, list(boxes)), chunk)
     layers = HighLevelGraph.from_collections(name, graph, dependencies=[image])
     return da.Array(layers, name, all_chunks, meta=np.empty((0,) * len(all_chunks), problem.dtype))
 
 
-def _source(graph: dict[Any, Any], name: str, image: da.Array, batch: tuple[int, ...], part: tuple[Piece, ...]) -> Any:
-    """Return the key of part of a chunk, and add it to the graph if that is not all of the chunk."""
+def _source(
+    margins: dict[Any, dict[Box, None]], image: da.Array, batch: tuple[int, ...], part: tuple[Piece, ...]
+) -> tuple[tuple[Any, bool], Box]:
+    """Return the key of a chunk, whether its margins will do, and what is read of it; note which margins are needed."""
     chunk = image.name, *batch, *(index for index, _ in part)
     lengths = [image.chunks[axis][index] for axis, (index, _) in enumerate(part, len(batch))]
-    if all(read == slice(0, n) for (_, read), n in zip(part, lengths, strict=True)):
-        return chunk
-    bounds = (bound for _, read in part for bound in (read.start, read.stop))
-    key = f"{name}-halo", *chunk[1:], *bounds
-    if key not in graph:
-        graph[key] = (getitem, chunk, (..., *(read for _, read in part)))
-    return key
+    box = tuple((read.start, read.stop) for _, read in part)
+    is_margin = 2 * math.prod(stop - start for start, stop in box) < math.prod(lengths)
+    if is_margin:
+        margins.setdefault(chunk, {})[box] = None
+    return (chunk, is_margin), box
 
 
 def _axis_chunks(plan: _plan.Plan, index: int, axis: int, chunks: Sequence[int]) -> Iterator[AxisChunk]:
@@ -402,17 +408,31 @@ def _pieces(chunks: Sequence[int], runs: Sequence[slice]) -> list[Piece]:
 
 
 def _chunk(
-    bank: Bank,
     shape: tuple[int, ...],
     wanted: list[tuple[int, int]],
     counts: tuple[int, ...],
-    sources: list[Array],
+    reads: Sequence[Box],
     threads: int,
+    bank: Bank,
+    sources: list[Array | dict[Box, Array]],
 ) -> Array:
-    """Compute a chunk of the maps of images of this shape, from what it reads: `counts` sources along the last axes."""
-    pixels = _joined([_check.as_array("input", source) for source in sources], counts)
+    """Compute a chunk of the maps of images of this shape, from what it reads of `counts` sources along the last axes."""
+    pixels = _joined([_read(source, box) for source, box in zip(sources, reads, strict=True)], counts)
     maps = bank._part(shape, pixels, [slice(*bounds) for bounds in wanted], threads)
     return maps.copy() if maps.base is not None and maps.base.nbytes > 2 * maps.nbytes else maps
+
+
+def _margins(boxes: Sequence[Box], chunk: Array) -> dict[Box, Array]:
+    """Return parts of a chunk that its neighbours read, without the rest of it."""
+    return {box: _read(chunk, box).copy() for box in boxes}
+
+
+def _read(source: Array | dict[Box, Array], box: Box) -> Array:
+    """Return part of a chunk along its last axes, out of its margins if only these are given."""
+    if isinstance(source, dict):
+        return source[box]
+    part: Array = _check.as_array("input", source)[last_axes(slice(*bounds) for bounds in box)]
+    return part
 
 
 def _joined(sources: list[Array], counts: tuple[int, ...]) -> Array:
