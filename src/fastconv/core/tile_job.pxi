@@ -38,6 +38,7 @@ cdef struct TileJob:
     Py_ssize_t filter_step, tap_step  # from one filter of a group to the next, and from one tap
     bint im2col                # copy pixels into panels, rather than read them from the strip
     bint in_place              # read the image, not a strip
+    bint packs_pixels          # copy them from the image into panels, for many blocks of filters in the lanes
     bint prefetch_maps         # that are larger than the cache, before they are written
     bint nontemporal           # stores of maps that are side by side: past the cache
     bint by_position           # of the kernel: sum all channels of one, then those of the next one
@@ -47,6 +48,7 @@ cdef struct TileJob:
     bint is_signed
     StripShape strip
     const Py_ssize_t *offset   # from the input of a pixel to what each tap reads (taps,)
+    const Py_ssize_t *packed_offset  # the same in these panels (chunk,)
     Py_ssize_t vectors         # of pixels, in a full register tile
     Py_ssize_t width           # numbers of one tap in a panel, or of a block of filters
     Py_ssize_t chunk           # taps that are summed before the next ones

@@ -17,10 +17,14 @@ cdef class TileLayout(Layout):
         bound.job, bound.job.arrays = self.job, arrays[0]
         set_pads(&bound.job.window, pads)
         if self.job.in_place:
-            bound.tables = take_memory(self.job.window.taps * sizeof(Py_ssize_t), self.job.window.taps)
+            bound.tables = take_memory((self.job.window.taps + self.job.chunk) * sizeof(Py_ssize_t),
+                                       self.job.window.taps)
             for tap in range(self.job.window.taps):
                 (<Py_ssize_t *>bound.tables.start)[tap] = tap_in_image(&bound.job, tap)
             bound.job.offset = <const Py_ssize_t *>bound.tables.start
+            bound.job.packed_offset = bound.job.offset + self.job.window.taps
+            for tap in range(self.job.chunk):
+                (<Py_ssize_t *>bound.job.packed_offset)[tap] = tap * self.job.ukernels.tile_filters
         bound.units = cut_tile_job(&bound.job, 1)
         return bound
 
@@ -119,6 +123,8 @@ cdef Py_ssize_t divide_workspace(TileJob *job, map_size, bint merges) except -1:
         strip = LINE_NUMBERS + job.images * image_strip(job) + SLACK
     if job.im2col or (job.in_place and job.lanes == PIXELS):
         panels = job.block_tiles * panel_step(job)
+    elif job.packs_pixels:
+        panels = job.block_tiles * packed_step(job)
     sums = job.blocks.filters * job.width
     if job.lanes == FILTERS:
         sums = job.images * job.strip_rows * <Py_ssize_t>map_size[2]
@@ -164,6 +170,9 @@ def tile_layout(map_size, window, channels, filters, bits, strip_rows, *, by_fil
     if job.lanes == PIXELS:
         job.vectors = job.ukernels.tile_vectors[min(job.window.filters, job.ukernels.tile_filters)]
     job.width = job.vectors * job.ukernels.lanes
+    # Tiles of few pixels read few numbers of each cache line, and weights so often that they do not stay beside them.
+    job.packs_pixels = (job.lanes == FILTERS and in_place and not by_position and flip is None
+                        and job.ukernels.tile_filters == 4 and job.blocks.count >= PACK_BLOCKS)
     job.requantizes = requantized is not None
     if job.requantizes:
         job.zero, job.is_signed = requantized

@@ -81,6 +81,37 @@ cdef void find_vectors(Tile *tile, const TileJob *job, const TileUnit *unit, Py_
             row, column = row + 1, 0
 
 
+cdef enum:
+    PACK_BLOCKS = 4  # of filters, from which on packing their pixels pays
+
+
+cdef inline Py_ssize_t packed_step(const TileJob *job) noexcept nogil:
+    """Return the numbers from one tile's panel of packed pixels (chunk, pixels) to the next one's."""
+    return job.ukernels.tile_filters * job.chunk
+
+
+cdef inline bint packs_pixels(const TileJob *job, const TileUnit *unit) noexcept nogil:
+    return (job.packs_pixels and job.arrays.pixel_step == 1
+            and unit.blocks.last - unit.blocks.first >= PACK_BLOCKS)
+
+
+cdef void pack_tile(real *panel, const TileJob *job, const TileUnit *unit, const Tile *tile, Range taps) noexcept nogil:
+    """Copy what some taps read from the pixels of a tile with filters in the lanes into a panel (taps, pixels)."""
+    cdef const real *seen
+    cdef Py_ssize_t t, i, pixels = tile.pixels.last - tile.pixels.first
+    cdef bint neighbours = pixels == 4
+    for i in range(1, pixels):
+        neighbours = neighbours and tile.input[i] == tile.input[0] + i
+    for t in range(taps.first, taps.last):
+        seen = <const real *>unit.input + job.offset[t]
+        if neighbours:
+            memcpy(panel, seen + tile.input[0], 4 * sizeof(real))
+        else:
+            for i in range(pixels):
+                panel[i] = seen[tile.input[i]]
+        panel += job.ukernels.tile_filters
+
+
 cdef void tile_unit(real *workspace, const TileJob *job, Py_ssize_t index) noexcept nogil:
     """Compute some filters' maps over one strip of output rows of one image, or of several."""
     cdef TileUnit unit = find_tile_unit(job, index, workspace)
@@ -107,6 +138,9 @@ cdef void tile_unit(real *workspace, const TileJob *job, Py_ssize_t index) noexc
                 for tile in range(batch.count):
                     fill_panel(workspace + job.panels + tile * panel_step(job), job, &unit, batch.tile[tile].pixels,
                                taps)
+            elif packs_pixels(job, &unit):
+                for tile in range(batch.count):
+                    pack_tile(workspace + job.panels + tile * packed_step(job), job, &unit, &batch.tile[tile], taps)
             for block in range(unit.blocks.first, unit.blocks.last):
                 if is_stopped(&products, filters * (taps.last - taps.first) * unit.pixels // batches):
                     return
@@ -252,6 +286,7 @@ cdef void multiply_filters(real *workspace, const TileJob *job, const TileUnit *
     cdef Bank bank
     cdef bint last = taps.last == job.window.taps
     cdef bint by_rows = not job.packed and unit.pixels == 1 and job.tap_step == 1
+    cdef bint packs = packs_pixels(job, unit)
     if job.packed:
         request.weight = <const real *>job.arrays.weight + packed_at(job, unit.group, block, taps)
     elif not by_rows:
@@ -259,6 +294,8 @@ cdef void multiply_filters(real *workspace, const TileJob *job, const TileUnit *
         pack_block(workspace + job.block, job, &bank, 0, filters, taps)
         request.weight = workspace + job.block
     request.offset, request.taps = job.offset + taps.first, taps.last - taps.first
+    if packs:
+        request.offset = job.packed_offset
     request.width = filters.last - filters.first
     request.bias = workspace + job.sums + filters.first if taps.first == 0 else NULL
     request.low, request.high = job.epilogue.low if last else -INFINITY, job.epilogue.high if last else INFINITY
@@ -270,7 +307,10 @@ cdef void multiply_filters(real *workspace, const TileJob *job, const TileUnit *
         tile = &batch.tile[n]
         pixels = tile.pixels.last - tile.pixels.first
         for i in range(pixels):
-            request.pixel[i] = <const real *>unit.input + tile.input[i]
+            if packs:
+                request.pixel[i] = workspace + job.panels + n * packed_step(job) + i
+            else:
+                request.pixel[i] = <const real *>unit.input + tile.input[i]
         request.sums = sums + (tile.pixels.first - summed.first) * request.sums_step
         if by_rows:
             multiply_rows(&request, weight + taps.first, job, filters)

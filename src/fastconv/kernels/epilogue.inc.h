@@ -20,7 +20,30 @@ INLINE void NAMED(store)(real *map, const vec pixels, const int nontemporal) {
         v_store(map, pixels);
 }
 
-/* Store the lanes whose bits are set in mask; a whole vector where masks are slow, as they are on some CPUs with AVX2. */
+#ifdef SIMD_AVX2
+/* Store the lanes whose bits are set in mask, the first ones but not all, in parts: on AMD's CPUs a masked store of AVX2 takes
+   twelve cycles. */
+INLINE void NAMED(store_first)(real *map, unsigned mask, const vec pixels) {
+    __m128i rest = _mm256_castsi256_si128(v_quads(pixels));
+    if (mask >> (QUAD_LANES - 1) & 1) {
+        _mm_storeu_si128((__m128i *)map, rest);
+        map += QUAD_LANES, mask >>= QUAD_LANES;
+        rest = _mm256_extracti128_si256(v_quads(pixels), 1);
+    }
+#  if REAL_BITS == 32
+    if (mask >> 1 & 1) {
+        _mm_storel_epi64((__m128i *)map, rest);
+        map += 2, mask >>= 2;
+        rest = _mm_unpackhi_epi64(rest, rest);
+    }
+    if (mask & 1) _mm_store_ss(map, _mm_castsi128_ps(rest));
+#  else
+    if (mask & 1) _mm_storel_epi64((__m128i *)map, rest);
+#  endif
+}
+#endif
+
+/* Store the lanes whose bits are set in mask, the first ones; a whole vector where that is faster. */
 INLINE void NAMED(store_part)(real *map, const unsigned mask, const vec pixels) {
 #if VECTOR_BYTES == 64
     v_store_mask(map, mask, pixels);
@@ -29,8 +52,8 @@ INLINE void NAMED(store_part)(real *map, const unsigned mask, const vec pixels) 
         v_store(map, pixels);
         return;
     }
-#  ifdef v_store_mask
-    v_store_mask(map, mask, pixels);
+#  ifdef SIMD_AVX2
+    NAMED(store_first)(map, mask, pixels);
 #  else
     real lanes[LANES];
     v_store(lanes, pixels);

@@ -106,6 +106,7 @@
 #undef v_scale
 #undef v_load_mask
 #undef v_store_mask
+#undef v_quads
 #undef v_even
 #undef v_odd
 #undef v_slide
@@ -118,7 +119,9 @@
 #undef ZIPPED
 #undef SIGNS
 #undef LANES_FROM
-#undef IN_ORDER
+#undef v_even_apart
+#undef v_odd_apart
+#undef v_in_order
 #undef v_min
 #undef v_load_half
 #undef v_third
@@ -144,6 +147,8 @@
    v_even(a, b) and v_odd(a, b) are the even and the odd lanes of a followed by b; v_low(a, b) and v_high(a, b), their inverse,
    are the two halves of a[0], b[0], a[1], b[1], ... A quad is 16 bytes: v_zip_low and v_zip_high are v_low and v_high within
    each quad, v_even_quads and v_odd_quads are v_even and v_odd of whole quads.
+   v_even_apart and v_odd_apart are v_even and v_odd with their lanes in another order, the same of both, if that takes fewer
+   instructions; v_in_order(x) puts lanes of that order into that of v_even, and back.
    v_slide(a, b, i), where there is one, is a followed by b from lane i on, i a literal.
    v_load_mask(p, mask), where there is one, loads the lanes whose bits are set, others are zero and not read;
    v_store_mask(p, mask, x), where there is one, stores these lanes only.
@@ -281,10 +286,10 @@
 #    define SIGNS(mask) /* bit i as the sign of lane i */ \
          _mm256_sllv_epi32(_mm256_set1_epi32((int)(mask)), _mm256_setr_epi32(31, 30, 29, 28, 27, 26, 25, 24))
 #    define v_load_mask(p, mask) _mm256_maskload_ps(p, SIGNS(mask))
-#    define v_store_mask(p, mask, x) _mm256_maskstore_ps(p, SIGNS(mask), x)
-#    define IN_ORDER(v) _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(v), 0xd8))
-#    define v_even(a, b) IN_ORDER(_mm256_shuffle_ps(a, b, 0x88))
-#    define v_odd(a, b) IN_ORDER(_mm256_shuffle_ps(a, b, 0xdd))
+#    define v_quads(x) _mm256_castps_si256(x)
+#    define v_in_order(v) _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(v), 0xd8))
+#    define v_even_apart(a, b) _mm256_shuffle_ps(a, b, 0x88)
+#    define v_odd_apart(a, b) _mm256_shuffle_ps(a, b, 0xdd)
 #    define v_zip_low(a, b) _mm256_unpacklo_ps(a, b)
 #    define v_zip_high(a, b) _mm256_unpackhi_ps(a, b)
 #    define v_even_quads(a, b) _mm256_permute2f128_ps(a, b, 0x20)
@@ -313,9 +318,10 @@
 #    define SIGNS(mask) \
          _mm256_sllv_epi32(_mm256_set1_epi32((int)(mask)), _mm256_setr_epi32(0, 31, 0, 30, 0, 29, 0, 28))
 #    define v_load_mask(p, mask) _mm256_maskload_pd(p, SIGNS(mask))
-#    define v_store_mask(p, mask, x) _mm256_maskstore_pd(p, SIGNS(mask), x)
-#    define v_even(a, b) _mm256_permute4x64_pd(_mm256_unpacklo_pd(a, b), 0xd8)
-#    define v_odd(a, b) _mm256_permute4x64_pd(_mm256_unpackhi_pd(a, b), 0xd8)
+#    define v_quads(x) _mm256_castpd_si256(x)
+#    define v_in_order(v) _mm256_permute4x64_pd(v, 0xd8)
+#    define v_even_apart(a, b) _mm256_unpacklo_pd(a, b)
+#    define v_odd_apart(a, b) _mm256_unpackhi_pd(a, b)
 #    define v_zip_low(a, b) _mm256_unpacklo_pd(a, b)
 #    define v_zip_high(a, b) _mm256_unpackhi_pd(a, b)
 #    define v_even_quads(a, b) _mm256_permute2f128_pd(a, b, 0x20)
@@ -323,6 +329,8 @@
 #    define v_low(a, b) v_even_quads(v_zip_low(a, b), v_zip_high(a, b))
 #    define v_high(a, b) v_odd_quads(v_zip_low(a, b), v_zip_high(a, b))
 #  endif
+#  define v_even(a, b) v_in_order(v_even_apart(a, b))
+#  define v_odd(a, b) v_in_order(v_odd_apart(a, b))
 #elif defined(SIMD_NEON)
 #  include <arm_neon.h>
 #  define SIMD_NAME neon
@@ -462,6 +470,11 @@
 #endif
 #ifndef v_stream
 #  define v_stream(p, x) v_store(p, x)
+#endif
+#ifndef v_in_order
+#  define v_even_apart(a, b) v_even(a, b)
+#  define v_odd_apart(a, b) v_odd(a, b)
+#  define v_in_order(v) (v)
 #endif
 #ifndef v_zip_low /* vectors of one quad or less */
 #  define v_zip_low(a, b) v_low(a, b)

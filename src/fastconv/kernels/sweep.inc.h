@@ -24,6 +24,11 @@ INLINE vec NAMED(sweep_load)(const fc_sweep_variant shape, const fc_sweep *sweep
     return is_last ? NAMED(load_part)(pixels, sweep->last_mask[v]) : v_load(pixels);
 }
 
+/* Between the order of a row of outputs and that of the lanes of sums: with stride_x 2 that in which pixels are dealt. */
+INLINE vec NAMED(sweep_apart)(const fc_sweep_variant shape, const vec pixels) {
+    return shape.stride_x == 2 ? v_in_order(pixels) : pixels;
+}
+
 /* Add the products of one tap, whose weight in output row 0 is given, to the output rows first..last. */
 INLINE void NAMED(sweep_tap)(const fc_sweep_variant shape, vec (*sum)[SWEEP_MAX_VECTORS], const int first, const int last,
                              const vec *pixels, const real *weight, const ptrdiff_t kernel_row) {
@@ -44,8 +49,8 @@ INLINE void NAMED(sweep_taps)(const fc_sweep_variant shape, const fc_sweep *swee
         pixels[j] = NAMED(sweep_load)(shape, sweep, image, j, v);
         if (shape.stride_x == 2) {
             const vec a = pixels[j], b = NAMED(sweep_load)(shape, sweep, image + LANES, j, v + 1);
-            pixels[j] = v_even(a, b);
-            next[j] = v_odd(a, b);
+            pixels[j] = v_even_apart(a, b);
+            next[j] = v_odd_apart(a, b);
         }
         v_keep(pixels[j]);
     }
@@ -201,7 +206,7 @@ INLINE void NAMED(sweep)(const fc_sweep_variant shape, const fc_sweep *sweep) {
         const real *start = sweep->start;
         UNROLLED for (int i = 0; i < rows; i++, start += sweep->start_step)
             UNROLLED for (int j = 0; j < vectors; j++)
-                sum[i][j] = v_load(start + (masked && j == vectors - 1 ? sweep->last : j * LANES));
+                sum[i][j] = NAMED(sweep_apart)(shape, v_load(start + (masked && j == vectors - 1 ? sweep->last : j * LANES)));
     } else {
         UNROLLED for (int i = 0; i < rows; i++)
             UNROLLED for (int j = 0; j < vectors; j++) sum[i][j] = v_splat((real)sweep->bias);
@@ -210,6 +215,8 @@ INLINE void NAMED(sweep)(const fc_sweep_variant shape, const fc_sweep *sweep) {
         NAMED(sweep_kernel)(shape, sweep, sum);
     else
         NAMED(sweep_any)(shape, sweep, sum);
+    UNROLLED for (int i = 0; i < rows; i++)
+        UNROLLED for (int j = 0; j < vectors; j++) sum[i][j] = NAMED(sweep_apart)(shape, sum[i][j]);
     if (sweep->low > -INFINITY || sweep->high < INFINITY) {
         const vec low = v_splat((real)sweep->low), high = v_splat((real)sweep->high);
         UNROLLED for (int i = 0; i < rows; i++)
@@ -226,11 +233,31 @@ INLINE void NAMED(sweep)(const fc_sweep_variant shape, const fc_sweep *sweep) {
                 NAMED(store)(map + (j == vectors - 1 ? last : j * LANES), sum[i][j], nontemporal);
 }
 
+/* Sweep over all vectors at once; with AVX2 over both of 3x3 with masks in turn, for registers do not hold the masks of two. */
+INLINE void NAMED(sweep_in_turn)(const fc_sweep_variant shape, const fc_sweep *sweep) {
+#ifdef SIMD_AVX2
+    if (shape.masked && shape.vectors == 2 && shape.kernel == 3 && shape.stride_x == 1) {
+        const fc_sweep_variant one = {shape.rows, 1, shape.kernel, shape.stride_y, shape.stride_x, 1, NULL};
+        fc_sweep half = *sweep;
+        half.last = 0;
+        half.store_mask = (1u << LANES) - 1;
+        NAMED(sweep)(one, &half);
+        half.store_mask = sweep->store_mask;
+        half.mask = sweep->last_mask;
+        half.column += sweep->last;
+        if (half.start) half.start = (const real *)half.start + sweep->last;
+        NAMED(sweep)(one, &half);
+        return;
+    }
+#endif
+    NAMED(sweep)(shape, sweep);
+}
+
 #define SWEEP_NAME(rows, vectors, kernel, stride_y, stride_x, masked) \
     NAMED(sweep_##rows##_##vectors##_##kernel##_##stride_y##_##stride_x##_##masked)
 #define SWEEP(rows, vectors, kernel, stride_y, stride_x, masked) \
     NOINLINE void SWEEP_NAME(rows, vectors, kernel, stride_y, stride_x, masked)(const fc_sweep *sweep) { \
-        NAMED(sweep)((fc_sweep_variant){rows, vectors, kernel, stride_y, stride_x, masked, NULL}, sweep); \
+        NAMED(sweep_in_turn)((fc_sweep_variant){rows, vectors, kernel, stride_y, stride_x, masked, NULL}, sweep); \
     }
 #define SWEEP_ROW(rows, vectors, kernel, stride_y, stride_x, masked) \
     {rows, vectors, kernel, stride_y, stride_x, masked, SWEEP_NAME(rows, vectors, kernel, stride_y, stride_x, masked)},

@@ -53,8 +53,8 @@
 #elif defined(SIMD_AVX2)
 #  define SWEEPS_OF(X, kernel) \
       X(4, 2, kernel, 1, 1, 0) X(4, 2, kernel, 1, 1, 1) X(7, 1, kernel, 1, 1, 1) \
-      X(4, 2, kernel, 2, 2, 1) X(4, 1, kernel, 2, 2, 1)
-#  define SWEEPS_OF_ROWS(X, kernel) X(4, 2, kernel, 2, 1, 1) X(4, 1, kernel, 2, 1, 1)
+      X(4, 2, kernel, 2, 2, 0) X(4, 2, kernel, 2, 2, 1) X(4, 1, kernel, 2, 2, 1)
+#  define SWEEPS_OF_ROWS(X, kernel) X(4, 2, kernel, 2, 1, 0) X(4, 2, kernel, 2, 1, 1) X(4, 1, kernel, 2, 1, 1)
 #  define SWEEPS(X) \
       SWEEPS_OF(X, 3) SWEEPS_OF(X, 5) SWEEPS_OF(X, 7) SWEEPS_OF_ROWS(X, 3) \
       X(6, 2, 0, 1, 1, 0) X(6, 2, 0, 1, 1, 1) X(7, 1, 0, 1, 1, 1) X(4, 2, 0, 1, 1, 1) X(4, 1, 0, 1, 1, 1) \
