@@ -12,18 +12,18 @@ cdef class TileLayout(Layout):
 
     cdef Layout bind(self, const Arrays *arrays, pads):
         cdef TileLayout bound = TileLayout.__new__(TileLayout)
-        cdef Py_ssize_t tap
+        cdef Py_ssize_t tap, packed
         bound.inherit(self)
         bound.job, bound.job.arrays = self.job, arrays[0]
         set_pads(&bound.job.window, pads)
         if self.job.in_place:
-            bound.tables = take_memory((self.job.window.taps + self.job.chunk) * sizeof(Py_ssize_t),
-                                       self.job.window.taps)
+            packed = self.job.chunk if self.job.packs_pixels else 0
+            bound.tables = take_memory((self.job.window.taps + packed) * sizeof(Py_ssize_t), self.job.window.taps)
             for tap in range(self.job.window.taps):
                 (<Py_ssize_t *>bound.tables.start)[tap] = tap_in_image(&bound.job, tap)
             bound.job.offset = <const Py_ssize_t *>bound.tables.start
             bound.job.packed_offset = bound.job.offset + self.job.window.taps
-            for tap in range(self.job.chunk):
+            for tap in range(packed):
                 (<Py_ssize_t *>bound.job.packed_offset)[tap] = tap * self.job.ukernels.tile_filters
         bound.units = cut_tile_job(&bound.job, 1)
         return bound
