@@ -181,8 +181,8 @@ def test_an_interrupted_run_leaves_nothing(output, folder, monkeypatch, capsys):
 def test_a_stopped_process_leaves_nothing(name, folder):
     array = np.lib.format.open_memmap("array.npy", "w+", np.uint8, (40, 2000, 2000))
     del array
-    heed = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)"  # jobs in the background ignore it
-    program = f"{heed}; from fastconv.__main__ import main; sys.exit(main(sys.argv[1:]))"
+    heed = "import runpy, signal; signal.signal(signal.SIGINT, signal.default_int_handler)"  # background jobs ignore it
+    program = f"{heed}; runpy.run_module('fastconv', run_name='__main__')"
     run = [sys.executable, "-c", program, "filter", "array.npy", "-k", "gabor", "-o", "out.npy"]
     with subprocess.Popen(run, stderr=subprocess.PIPE, text=True) as process:
         began = time.monotonic()
