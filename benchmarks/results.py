@@ -125,7 +125,7 @@ def table(report: dict[str, Any]) -> str:
 def cell(value: float | None) -> str:
     if value is None:
         return "-"
-    return f"**{value:.2f}**" if value < 1 else f"{value:.3g}"
+    return f"**{value:.2f}**" if value < 1 else f"{value:.3g}" if value < 100 else f"{value:.0f}"
 
 
 if __name__ == "__main__":
