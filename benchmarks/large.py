@@ -1,7 +1,7 @@
 """Chunks, pieces and blocks beside one call: dask arrays, streams, and images larger than memory.
 
-Run it as ``python benchmarks/large.py [dask] [streams] [storage] [interrupt] [--side N]``. It needs dask[array], dask-image and SciPy; times
-of dask are the best of three on two threads, those of streams medians on one.
+Run it as ``python benchmarks/large.py [dask] [streams] [storage] [interrupt] [--side N]``. It needs dask[array], distributed,
+dask-image and SciPy; times of dask are the best of three on two threads, those of streams medians on one.
 """
 
 from __future__ import annotations

@@ -376,8 +376,10 @@ class Chain:
                 image = image.copy()
         result = _core.empty_result(image.shape, self._dtype) if out is None else out
         temporary = result if self._contiguous or len(steps) == 1 else _core.empty(image.shape, self._dtype)
-        for new in (result,) * (out is None) + (temporary,) * (temporary is not result):
-            touch(new)
+        if out is None:
+            touch(result)
+        if temporary is not result:
+            touch(temporary)
         remaining = len(steps)
         for step, kernel in steps:
             remaining -= 1

@@ -14,6 +14,8 @@ from fastconv._problem import Array
 from fastconv._sections import Border, Section, Task, Window
 from fastconv._signal import PLAN_BYTES, plans
 
+PIECE_NUMBERS = 2**20  # copied at a time: interrupts (Ctrl-C) are handled in between
+
 
 def filter_state(state: Array, signals: tuple[int, ...], axis: int, taps: int) -> Array:
     """Return a filter's state, broadcast to what signals of this shape and so many taps before the newest one need."""
@@ -68,9 +70,6 @@ def extended(x: Array, count: int, mode: str, value: complex) -> Array:
         result[:, :count] += slopes[0] * index[:count]
         result[:, count + n :] += slopes[1] * (index[count + n :] - (n - 1))
     return result
-
-
-PIECE_NUMBERS = 2**20  # copied at a time: interrupts (Ctrl-C) are handled in between
 
 
 class Polyphase(NamedTuple):

@@ -707,6 +707,20 @@ class FilterBank(Bank):
         return self._axes, (shape, self._weight.shape, bias_shape), dtypes, checked
 
 
+def bank_of(
+    axes: int, weight: ArrayLike, bias: ArrayLike | None, image_dtype: np.dtype[Any], options: dict[str, Any]
+) -> tuple[FilterBank, int]:
+    """Return a bank, a filter or a kernel, as functions take them, as a bank, and how many of its axes were missing."""
+    filters = _check.as_array("weight", weight)
+    if filters.ndim not in range(axes, axes + 3):
+        raise ValueError(f"weight must have {axes} to {axes + 2} axes; got shape {filters.shape}")
+    missing = axes + 2 - filters.ndim
+    offset = None if bias is None else _check.as_bias(bias, image_dtype, filters.dtype)
+    if offset is not None and missing and offset.ndim == 0:
+        offset = offset.reshape(1)
+    return FilterBank(filters.reshape((1,) * missing + filters.shape), offset, **options), missing
+
+
 class Sequential:
     """Banks in a row: the feature maps of one are the image of the next.
 

@@ -26,7 +26,7 @@ from numpy.typing import ArrayLike
 from fastconv import _check, _parts, _plan
 from fastconv._arrays import last_axes
 from fastconv._problem import Array
-from fastconv.bank import FilterBank
+from fastconv.bank import FilterBank, bank_of
 from fastconv.transpose import TransposedFilterBank
 
 try:
@@ -47,7 +47,6 @@ __all__ = [
 ]
 
 Bank = FilterBank | TransposedFilterBank
-KERNEL, FILTER, BANK = range(3)  # axes of a weight before those of kernels
 SIZES = "stride", "padding", "dilation", "groups"
 Piece = tuple[int, slice]  # a chunk along an axis, and what is read of it
 Box = tuple[tuple[int, int], ...]  # where that lies in the chunk, along its last axes
@@ -240,18 +239,12 @@ def convolve_arrays(
     axes: int, input: da.Array, weight: ArrayLike, bias: ArrayLike | None, options: dict[str, Any], threads: int | None
 ) -> da.Array:
     """Convolve by a bank, a filter, or a kernel for each plane; options of a `FilterBank`."""
-    filters, lazy = _check.as_array("weight", weight), _lazy(input)
-    kind = filters.ndim - axes
-    if kind not in (KERNEL, FILTER, BANK):
-        raise ValueError(f"weight must have {axes} to {axes + 2} axes; got shape {filters.shape}")
-    offset = None if bias is None else _check.as_bias(bias, lazy.dtype, filters.dtype)
-    if offset is not None and kind != BANK and offset.ndim == 0:
-        offset = offset.reshape(1)
-    bank = FilterBank(filters.reshape((1,) * (BANK - kind) + filters.shape), offset, **options)
-    if kind != KERNEL:
+    lazy = _lazy(input)
+    bank, missing = bank_of(axes, weight, bias, lazy.dtype, options)
+    if missing < 2:
         place = -1 if bank.channels_last else -1 - axes
         maps = convolve(bank, lazy, threads=threads)
-        return maps if kind == BANK else da.squeeze(maps, axis=place)
+        return da.squeeze(maps, axis=place) if missing else maps
     if bank.channels_last:  # each channel for itself
         bank = bank.replace(channels_last=False)
         maps = convolve(bank, da.expand_dims(da.moveaxis(lazy, -1, -1 - axes), -1 - axes), threads=threads)

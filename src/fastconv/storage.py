@@ -142,14 +142,19 @@ def convolve(
             else:
                 out[place] = target.astype(out.dtype, copy=False)
             del pixels, maps, target  # before the next ones
-            for array in (image, out):
-                _release(getattr(array, "planes", array))
+            _release(image)
+            _release(out)
             _note(resume, identity, number + 1)
             if bar is not None:
                 bar.update()
     if resume is not None:
         Path(resume).unlink(missing_ok=True)
     return out
+
+
+def with_channel(planes: Any, axes: int) -> Any:
+    """Return planes (..., H, W) as images (..., 1, H, W), for kernels of so many axes."""
+    return np.expand_dims(planes, -1 - axes) if isinstance(planes, np.ndarray) else WithChannel(planes, axes)
 
 
 class WithChannel:
@@ -185,20 +190,13 @@ def convolve_arrays(
     threads: int | None,
 ) -> Any:
     """Convolve by a bank, a filter, or a kernel for each plane; options of a `FilterBank`."""
-    from fastconv.bank import FilterBank
+    from fastconv.bank import bank_of
 
-    filters = _check.as_array("weight", weight)
-    if filters.ndim not in range(axes, axes + 3):
-        raise ValueError(f"weight must have {axes} to {axes + 2} axes; got shape {filters.shape}")
-    missing = axes + 2 - filters.ndim  # axes of a bank that are not there
-    offset = None if bias is None else _check.as_bias(bias, np.dtype(input.dtype), filters.dtype)
-    if offset is not None and missing and offset.ndim == 0:
-        offset = offset.reshape(1)
-    bank = FilterBank(filters.reshape((1,) * missing + filters.shape), offset, **options)
+    bank, missing = bank_of(axes, weight, bias, np.dtype(input.dtype), options)
     if not missing:
         return convolve(bank, input, out, threads=threads)
-    target = None if out is None else WithChannel(out, axes)
-    maps = convolve(bank, WithChannel(input, axes) if missing == 2 else input, target, threads=threads)
+    target = None if out is None else with_channel(out, axes)
+    maps = convolve(bank, with_channel(input, axes) if missing == 2 else input, target, threads=threads)
     return out if out is not None else maps[(..., 0, *(slice(None),) * axes)]
 
 

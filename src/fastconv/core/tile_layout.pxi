@@ -172,7 +172,7 @@ def tile_layout(map_size, window, channels, filters, bits, strip_rows, *, by_fil
     job.width = job.vectors * job.ukernels.lanes
     # Tiles of few pixels read few numbers of each cache line, and weights so often that they do not stay beside them.
     job.packs_pixels = (job.lanes == FILTERS and in_place and not by_position and flip is None
-                        and job.ukernels.tile_filters == 4 and job.blocks.count >= PACK_BLOCKS)
+                        and job.ukernels.tile_filters == PACKED_PIXELS and job.blocks.count >= PACK_BLOCKS)
     job.requantizes = requantized is not None
     if job.requantizes:
         job.zero, job.is_signed = requantized

@@ -82,7 +82,8 @@ cdef void find_vectors(Tile *tile, const TileJob *job, const TileUnit *unit, Py_
 
 
 cdef enum:
-    PACK_BLOCKS = 4  # of filters, from which on packing their pixels pays
+    PACKED_PIXELS = 4          # of a tile, that read a quarter of each cache line
+    PACK_BLOCKS = 4            # of filters, from which on packing their pixels pays
 
 
 cdef inline Py_ssize_t packed_step(const TileJob *job) noexcept nogil:
@@ -99,13 +100,13 @@ cdef void pack_tile(real *panel, const TileJob *job, const TileUnit *unit, const
     """Copy what some taps read from the pixels of a tile with filters in the lanes into a panel (taps, pixels)."""
     cdef const real *seen
     cdef Py_ssize_t t, i, pixels = tile.pixels.last - tile.pixels.first
-    cdef bint neighbours = pixels == 4
+    cdef bint neighbours = pixels == PACKED_PIXELS
     for i in range(1, pixels):
         neighbours = neighbours and tile.input[i] == tile.input[0] + i
     for t in range(taps.first, taps.last):
         seen = <const real *>unit.input + job.offset[t]
         if neighbours:
-            memcpy(panel, seen + tile.input[0], 4 * sizeof(real))
+            memcpy(panel, seen + tile.input[0], PACKED_PIXELS * sizeof(real))
         else:
             for i in range(pixels):
                 panel[i] = seen[tile.input[i]]
